@@ -1,0 +1,47 @@
+"""Settings: what an experiment, a dataset and a task may say. Imports neither torch nor pandas: a dry run needs only this."""
+
+from auscult.config.clips import BandPass, ClipSettings
+from auscult.config.dataset import DatasetSettings, ManifestDataset, NativeDataset
+from auscult.config.experiment import Experiment, JobSettings
+from auscult.config.model import MixedNetSettings, ModelSettings, TestCnnSettings, TimmSettings
+from auscult.config.project import ProjectSettings, TrackingSettings, load_dataset, load_project
+from auscult.config.resolve import list_experiments, load_experiment, load_task
+from auscult.config.spectrogram import SpectrogramSettings
+from auscult.config.split import ColumnSplit, Fractions, OfficialSplit, PatientSplit, SplitSettings
+from auscult.config.task import ClassRule, ColumnRule, EventRule, TaskSettings
+from auscult.config.train import EvaluateSettings, LossSettings, OptimizerSettings, TrainSettings
+
+__all__ = [
+    "BandPass",
+    "ClassRule",
+    "ClipSettings",
+    "ColumnRule",
+    "ColumnSplit",
+    "DatasetSettings",
+    "EvaluateSettings",
+    "EventRule",
+    "Experiment",
+    "Fractions",
+    "JobSettings",
+    "LossSettings",
+    "ManifestDataset",
+    "MixedNetSettings",
+    "ModelSettings",
+    "NativeDataset",
+    "OfficialSplit",
+    "OptimizerSettings",
+    "PatientSplit",
+    "ProjectSettings",
+    "SpectrogramSettings",
+    "SplitSettings",
+    "TaskSettings",
+    "TestCnnSettings",
+    "TimmSettings",
+    "TrackingSettings",
+    "TrainSettings",
+    "list_experiments",
+    "load_dataset",
+    "load_experiment",
+    "load_project",
+    "load_task",
+]

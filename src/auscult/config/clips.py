@@ -1,0 +1,63 @@
+"""How recordings are cut into clips."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from auscult.config.base import Settings
+
+
+class BandPass(Settings):
+    """A zero-phase Butterworth band-pass, applied at the clip's sample rate before cutting."""
+
+    low_hz: float = Field(gt=0)
+    high_hz: float = Field(gt=0)
+    order: int = Field(default=4, ge=1, le=10)
+
+    @model_validator(mode="after")
+    def _check_order_of_edges(self) -> Self:
+        if self.low_hz >= self.high_hz:
+            raise ValueError(f"low_hz {self.low_hz} must lie below high_hz {self.high_hz}")
+        return self
+
+
+class ClipSettings(Settings):
+    """One clip: what it is cut by, how long it is and at what rate."""
+
+    unit: Literal["window", "cycle", "recording"] = "window"
+    length_s: float = Field(default=10.0, gt=0, le=600)
+    sample_rate_hz: int = Field(default=8000, ge=100, le=192_000)
+    hop_s: float | None = Field(default=None, gt=0, description="window only; default: length_s (no overlap)")
+    min_valid_s: float = Field(
+        default=1.0, ge=0, description="window only: a last, partly filled window is kept from this length on"
+    )
+    pad: Literal["zero", "reflect", "repeat"] = "zero"
+    band_pass: BandPass | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.unit != "window" and self.hop_s is not None:
+            raise ValueError(f"hop_s belongs to unit 'window'; the unit is {self.unit!r}")
+        if self.band_pass is not None and self.band_pass.high_hz >= self.sample_rate_hz / 2:
+            raise ValueError(
+                f"band_pass.high_hz {self.band_pass.high_hz} must lie below half the sample rate, "
+                f"{self.sample_rate_hz / 2}"
+            )
+        return self
+
+    @property
+    def n_samples(self) -> int:
+        """Samples in one clip."""
+        return round(self.length_s * self.sample_rate_hz)
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples between the starts of two windows."""
+        return max(1, round((self.hop_s or self.length_s) * self.sample_rate_hz))
+
+    @property
+    def slug(self) -> str:
+        """A readable file name part, such as `window_10s_8khz`."""
+        return f"{self.unit}_{self.length_s:g}s_{self.sample_rate_hz / 1000:g}khz"

@@ -1,0 +1,144 @@
+"""The project's own settings (`config/config.yaml`), and where each file of the workflow lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from auscult.config.base import Settings
+from auscult.config.clips import ClipSettings
+from auscult.config.dataset import DatasetSettings
+from auscult.config.experiment import JobSettings
+from auscult.config.files import check_name, named_file, parse, read_yaml
+from auscult.config.spectrogram import SpectrogramSettings
+from auscult.config.split import ColumnSplit, PatientSplit, SplitSettings
+from auscult.config.task import TaskSettings
+from auscult.errors import ConfigError, unknown_name
+from auscult.io import settings_key
+
+STAGE_VERSIONS = {"clips": 1, "features": 1, "split": 1}
+"""Raised when a stage's code gives other content for equal settings: older files are then never read again."""
+
+_DATASET: TypeAdapter[Any] = TypeAdapter(DatasetSettings)
+
+
+class TrackingSettings(Settings):
+    """Where runs are logged."""
+
+    enabled: bool = True
+    uri: str = Field(default="sqlite:///mlflow.db", description="an MLflow tracking URI")
+
+
+class ProjectSettings(Settings):
+    """`config/config.yaml`; every key can be given on the command line with `--config`."""
+
+    roots: dict[str, str] = Field(default={}, description="dataset -> folder, instead of the root in its YAML file")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    tracking: TrackingSettings = TrackingSettings()
+
+
+_PROJECT = TypeAdapter(ProjectSettings)
+
+
+def load_project(values: dict[str, Any], config_dir: Path = Path("config")) -> ProjectSettings:
+    """Check the project's settings, as read by Snakemake from `config/config.yaml` and `--config`.
+
+    Raises:
+        ConfigError: An unknown key, or a root for a dataset that does not exist.
+    """
+    project: ProjectSettings = parse(_PROJECT, values, str(config_dir / "config.yaml"))
+    known = [path.stem for path in (config_dir / "datasets").glob("*.yaml")]
+    for dataset in project.roots:
+        if dataset not in known:
+            raise ConfigError(f"{config_dir / 'config.yaml'}: roots: {unknown_name('dataset', dataset, known)}")
+    return project
+
+
+def load_dataset(config_dir: Path, name: str, roots: dict[str, str] | None = None) -> DatasetSettings:
+    """Read `datasets/<name>.yaml`, its root replaced where `roots` names it.
+
+    A replaced root is not the one that DVC tracks, so `tracked_by` is dropped with it.
+
+    Raises:
+        ConfigError: No such dataset, or a fault in its file.
+    """
+    check_name(name, "dataset", "dataset")
+    path = named_file(config_dir / "datasets", name, "dataset", "dataset")
+    values = read_yaml(path)
+    if roots and name in roots:
+        values = {**values, "root": roots[name], "tracked_by": None}
+    return parse(_DATASET, values, str(path))
+
+
+def tables_dir(dataset: str) -> str:
+    """Folder of a dataset's tables."""
+    return f"work/tables/{dataset}"
+
+
+def clips_settings(dataset: DatasetSettings, clips: ClipSettings) -> dict[str, Any]:
+    """Everything that shapes a clips file, and nothing else."""
+    return {
+        "stage_version": STAGE_VERSIONS["clips"],
+        "channel": dataset.channel,
+        "clips": clips.model_dump(mode="json"),
+    }
+
+
+def features_settings(dataset: DatasetSettings, job: JobSettings) -> dict[str, Any]:
+    """Everything that shapes a features file, and nothing else."""
+    return {
+        "stage_version": STAGE_VERSIONS["features"],
+        **{key: value for key, value in clips_settings(dataset, job.clips).items() if key != "stage_version"},
+        "clips_stage_version": STAGE_VERSIONS["clips"],
+        "spectrogram": job.spectrogram.model_dump(mode="json"),
+    }
+
+
+def split_settings(job: JobSettings, task: TaskSettings) -> dict[str, Any]:
+    """Everything that shapes a split, and nothing else."""
+    return {
+        "stage_version": STAGE_VERSIONS["split"],
+        "datasets": sorted(job.datasets),
+        "split": job.split.model_dump(mode="json"),
+        "task": task.model_dump(mode="json", include={"type", "targets", "datasets", "classes_from"}),
+    }
+
+
+def clips_path(name: str, dataset: DatasetSettings, clips: ClipSettings) -> str:
+    """The clips file of one dataset."""
+    return f"work/clips/{name}/{clips.slug}-{settings_key(clips_settings(dataset, clips))}.h5"
+
+
+def features_path(name: str, dataset: DatasetSettings, job: JobSettings) -> str:
+    """The spectrogram store of one dataset."""
+    key = settings_key(features_settings(dataset, job))
+    return f"work/features/{name}/{job.spectrogram.slug}_{job.clips.slug}-{key}.h5"
+
+
+def split_path(job: JobSettings, task: TaskSettings) -> str:
+    """The split of one job; jobs and experiments with equal settings share it."""
+    return f"work/splits/{job.task}/{_split_slug(job.split)}-{settings_key(split_settings(job, task))}.csv"
+
+
+def audit_path(split: str) -> str:
+    """The leakage audit beside a split."""
+    return split.removesuffix(".csv") + ".audit.json"
+
+
+def _split_slug(split: SplitSettings) -> str:
+    if isinstance(split, PatientSplit):
+        shares = split.fractions
+        return f"patients_{shares.train * 100:.0f}_{shares.val * 100:.0f}_{shares.test * 100:.0f}"
+    return f"column_{split.column}" if isinstance(split, ColumnSplit) else split.kind
+
+
+def run_dir(task: str, experiment: str, job: int) -> str:
+    """Where one job trains and is evaluated."""
+    return f"work/runs/{task}/{experiment}/{job}"
+
+
+def result_dir(task: str, experiment: str) -> str:
+    """Where an experiment is published."""
+    return f"results/{task}/{experiment}"

@@ -1,0 +1,146 @@
+"""From an experiment file to jobs with nothing left to look up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
+from auscult.config.files import check_name, named_file, parse, read_yaml
+from auscult.config.task import TaskSettings
+from auscult.config.train import monitors_for
+from auscult.errors import ConfigError, unknown_name
+
+PRESET_SECTIONS = ("clips", "spectrogram", "split")
+_SELECTORS = ("name", "kind")
+_EXPERIMENT_FILE = TypeAdapter(ExperimentFile)
+_JOB = TypeAdapter(JobSettings)
+_TASK = TypeAdapter(TaskSettings)
+
+
+def load_task(config_dir: Path, name: str, where: str = "task") -> TaskSettings:
+    """Read `tasks/<name>.yaml`.
+
+    Raises:
+        ConfigError: No such task, or a fault in its file.
+    """
+    path = named_file(config_dir / "tasks", name, "task", where)
+    return parse(_TASK, read_yaml(path), str(path))
+
+
+def load_experiment(config_dir: Path, task: str, name: str) -> Experiment:
+    """Read `experiments/<task>/<name>.yaml`, expand presets and jobs, and check it against task and datasets.
+
+    Args:
+        config_dir: The folder `config`.
+        task: The folder's name.
+        name: The file's stem.
+
+    Raises:
+        ConfigError: With file, key, what was found, what is allowed and the nearest match.
+    """
+    path = named_file(config_dir / "experiments" / task, name, "experiment", f"{task}/{name}")
+    where = str(path)
+    raw = read_yaml(path)
+    written: ExperimentFile = parse(_EXPERIMENT_FILE, raw, where)
+    if written.task != task:
+        raise ConfigError(f"{where}: task: found {written.task!r}, expected the folder's name {task!r}")
+    task_settings = load_task(config_dir, task, where)
+    shared = {key: raw[key] for key in raw if key in JobSettings.model_fields}
+    for section in PRESET_SECTIONS:
+        shared[section] = _expand_preset(config_dir, section, shared[section], where)
+    jobs = [
+        _resolve_job(config_dir, shared, difference, f"{where}: jobs[{number}]" if difference else where)
+        for number, difference in enumerate(written.jobs, start=1)
+    ]
+    for number, job in enumerate(jobs, start=1):
+        _check_job(config_dir, job, task_settings, f"{where}: job {number}")
+    return Experiment(name=check_name(name, "experiment", where), task=task, description=written.description, jobs=tuple(jobs))
+
+
+def _resolve_job(config_dir: Path, shared: dict[str, Any], difference: dict[str, Any], where: str) -> JobSettings:
+    if "task" in difference:
+        raise ConfigError(f"{where}: task: a job cannot change the task; write another experiment for it")
+    merged = dict(shared)
+    for key, value in difference.items():
+        if key not in JobSettings.model_fields:
+            allowed = [name for name in JobSettings.model_fields if name != "task"]
+            raise ConfigError(f"{where}: {unknown_name('key', key, allowed)}")
+        if key in PRESET_SECTIONS and isinstance(value, dict) and "preset" in value:
+            merged[key] = _expand_preset(config_dir, key, value, where)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return parse(_JOB, merged, where)
+
+
+def merge(base: Any, difference: Any) -> Any:
+    """Lay `difference` over `base`: mappings merge key by key, all else is replaced.
+
+    A mapping that names another `name` or `kind` than the base replaces it whole: settings of one model mean nothing to
+    another.
+
+    >>> merge({"n_fft": 1024, "n_mels": 128}, {"n_fft": 512})
+    {'n_fft': 512, 'n_mels': 128}
+    >>> merge({"name": "mixednet", "dropout": 0.1}, {"name": "timm/resnet18"})
+    {'name': 'timm/resnet18'}
+    """
+    if not isinstance(base, dict) or not isinstance(difference, dict):
+        return difference
+    for selector in _SELECTORS:
+        if selector in difference and difference[selector] != base.get(selector):
+            return difference
+    return {**base, **{key: merge(base.get(key), value) for key, value in difference.items()}}
+
+
+def _expand_preset(config_dir: Path, section: str, value: dict[str, Any], where: str) -> dict[str, Any]:
+    if "preset" not in value:
+        return value
+    path = named_file(config_dir / "presets" / section, str(value["preset"]), f"{section} preset", f"{where}: {section}")
+    overrides = {key: setting for key, setting in value.items() if key != "preset"}
+    return merge(read_yaml(path), overrides)
+
+
+def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: str) -> None:
+    known = [path.stem for path in (config_dir / "datasets").glob("*.yaml")]
+    for dataset in job.datasets:
+        if dataset not in known:
+            raise ConfigError(f"{where}: datasets: {unknown_name('dataset', dataset, known)}")
+        if dataset not in task.supported_datasets:
+            raise ConfigError(
+                f"{where}: datasets: {dataset!r} has no labels for task {job.task!r}; "
+                f"supported: {', '.join(sorted(task.supported_datasets))}"
+            )
+        if dataset in task.doubtful and dataset not in job.allow_doubtful:
+            raise ConfigError(
+                f"{where}: datasets: the labels of {dataset!r} are in doubt for task {job.task!r}; "
+                f"leave it out, or add `allow_doubtful: [{dataset}]` (the report will say so)"
+            )
+    for dataset in job.allow_doubtful:
+        if dataset not in task.doubtful:
+            raise ConfigError(
+                f"{where}: allow_doubtful: {dataset!r} is not doubtful for task {job.task!r}; doubtful: {list(task.doubtful)}"
+            )
+    monitors = monitors_for(task)
+    if job.train.monitor not in monitors:
+        raise ConfigError(f"{where}: train.monitor: {unknown_name('metric', job.train.monitor, monitors)}")
+    if job.evaluate.threshold == "icbhi_score" and task.four_class is None:
+        raise ConfigError(f"{where}: evaluate.threshold: icbhi_score needs a task with `four_class`; {job.task!r} has none")
+    if (task.type == "multi_class") != (job.train.loss.name == "cross_entropy") and job.train.loss.name != "auto":
+        fitting = "cross_entropy" if task.type == "multi_class" else "bce"
+        raise ConfigError(f"{where}: train.loss.name: {job.train.loss.name!r} does not fit a {task.type} task; use {fitting}")
+    if job.spectrogram.n_frames(job.clips.n_samples) < 1:
+        raise ConfigError(
+            f"{where}: spectrogram.n_fft: {job.spectrogram.n_fft} samples do not fit into a clip of "
+            f"{job.clips.n_samples} samples ({job.clips.length_s:g} s at {job.clips.sample_rate_hz} Hz)"
+        )
+    nyquist_hz = job.clips.sample_rate_hz / 2
+    if (job.spectrogram.f_max_hz or nyquist_hz) > nyquist_hz:
+        raise ConfigError(f"{where}: spectrogram.f_max_hz: {job.spectrogram.f_max_hz} lies above {nyquist_hz:g} Hz, half the sample rate")
+
+
+def list_experiments(config_dir: Path) -> list[tuple[str, str]]:
+    """Return (task, name) of every experiment file, sorted."""
+    folder = config_dir / "experiments"
+    return sorted((path.parent.name, path.stem) for path in folder.glob("*/*.yaml"))

@@ -1,0 +1,75 @@
+"""How patients are divided into train, val and test."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from auscult.config.base import Label, Settings
+
+
+class Fractions(Settings):
+    """Shares of the patients; they add up to one."""
+
+    train: float = Field(default=0.7, gt=0, lt=1)
+    val: float = Field(default=0.15, gt=0, lt=1)
+    test: float = Field(default=0.15, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check_sum(self) -> Self:
+        total = self.train + self.val + self.test
+        if not math.isclose(total, 1.0, abs_tol=1e-6):
+            raise ValueError(f"train, val and test add up to {total:g}, not to 1")
+        return self
+
+
+class PatientSplit(Settings):
+    """Patients drawn at random, stratified by dataset and by the task's targets."""
+
+    kind: Literal["patients"]
+    fractions: Fractions = Fractions()
+    seed: int = Field(default=0, ge=0)
+
+
+class OfficialSplit(Settings):
+    """The dataset's own list (ICBHI 2017); the validation part is drawn from its train patients."""
+
+    kind: Literal["official"]
+    val_fraction: float = Field(default=0.15, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    patients_on_both_sides: Literal["train", "test", "drop", "keep"] = Field(
+        default="drop",
+        description="what to do with patients that the list puts on both sides; `keep` needs allow_patient_overlap",
+    )
+    allow_patient_overlap: bool = Field(default=False, description="declared in the report when true")
+
+
+class ColumnSplit(Settings):
+    """Sides by the value of a recording attribute; `val_fraction` of the train patients when `val` is empty."""
+
+    kind: Literal["column"]
+    column: str
+    test: tuple[Label, ...]
+    val: tuple[Label, ...] = ()
+    train: tuple[Label, ...] | Literal["others"] = "others"
+    val_fraction: float = Field(default=0.15, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    allow_patient_overlap: bool = Field(default=False, description="declared in the report when true")
+
+    @model_validator(mode="after")
+    def _check_disjoint(self) -> Self:
+        sides = {"test": set(self.test), "val": set(self.val)}
+        if self.train != "others":
+            sides["train"] = set(self.train)
+        names = list(sides)
+        for index, first in enumerate(names):
+            for second in names[index + 1 :]:
+                both = sorted(sides[first] & sides[second])
+                if both:
+                    raise ValueError(f"{both} stand in both {first} and {second}")
+        return self
+
+
+SplitSettings = Annotated[PatientSplit | OfficialSplit | ColumnSplit, Field(discriminator="kind")]

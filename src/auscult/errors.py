@@ -1,0 +1,47 @@
+"""Errors that a user can mend: each says what was found, what was expected and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AuscultError(Exception):
+    """Base of all errors that are the input's fault; the command line prints them without a traceback."""
+
+
+class ConfigError(AuscultError):
+    """A setting is unknown, misspelt or impossible."""
+
+
+class DataError(AuscultError):
+    """A file, table or store is missing, damaged or not what its settings say."""
+
+
+class InfeasibleError(AuscultError):
+    """The data cannot support what was asked (no positive patient in a split, say)."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed name that is most like `name`, or None when nothing comes close.
+
+    >>> nearest("mixnet", ["mixednet", "cnn14"])
+    'mixednet'
+    >>> nearest("banana", ["mixednet", "cnn14"]) is None
+    True
+    """
+    matches = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> str:
+    """Say that `name` is no known `kind`, what is allowed, and the nearest match.
+
+    >>> unknown_name("model", "mixnet", ["mixednet", "cnn14"])
+    "unknown model 'mixnet'; did you mean 'mixednet'? allowed: cnn14, mixednet"
+    """
+    names = sorted(allowed)
+    close = nearest(name, names)
+    hint = f"; did you mean {close!r}?" if close else ";"
+    shown = ", ".join(names[:30]) + (f", ... ({len(names)} in all)" if len(names) > 30 else "")
+    return f"unknown {kind} {name!r}{hint} allowed: {shown}"

@@ -1,0 +1,198 @@
+"""The tables that the stages hand to each other: their columns, their checks, their reading and writing.
+
+Ids are unique across datasets: `recording_id` is `<dataset>/<name>`, `patient_id` is `<dataset>/<native id>`, `clip_id` is
+`<recording_id>:<index>`. A missing value is null, never a special number or text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+
+from auscult.errors import DataError
+from auscult.io import atomic_path
+
+LABEL_PREFIX = "label_"
+ATTRIBUTE_PREFIX = "attr_"
+SIDES = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One audio file of one patient, as its layout describes it; `None` where the layout does not say.
+
+    Attributes:
+        recording_id: `<dataset>/<name>`, unique.
+        patient_id: `<dataset>/<native patient id>`.
+        path: Relative to the dataset's root, with `/`.
+        age_years: Age at the recording.
+        sex: `female`, `male` or None.
+        labels: Native label columns (`diagnosis`, `sounds`, `pep1`, ...); parts of a compound joined by `+`, lower case.
+        attributes: Other facts that a split may go by (`official_split`, `filter`, `index`, ...).
+    """
+
+    recording_id: str
+    patient_id: str
+    path: str
+    site: str | None = None
+    device: str | None = None
+    age_years: float | None = None
+    sex: str | None = None
+    labels: dict[str, str | None] = field(default_factory=dict)
+    attributes: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Event:
+    """An interval of a recording: its kind (`cycle`, `crackle`, `wheeze`, ...) and who or what marked it."""
+
+    recording_id: str
+    start_s: float
+    end_s: float
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """What a reader could not place: the file (relative to the root), the line (from 1; None for the file) and why."""
+
+    file: str
+    line: int | None
+    reason: str
+
+
+
+def _text(*, nullable: bool = False, unique: bool = False, **checks: Any) -> pa.Column:
+    return pa.Column(str, nullable=nullable, unique=unique, coerce=False, **checks)
+
+
+RECORDINGS = pa.DataFrameSchema(
+    {
+        "recording_id": _text(unique=True),
+        "dataset": _text(),
+        "patient_id": _text(),
+        "path": _text(),
+        "site": _text(nullable=True),
+        "device": _text(nullable=True),
+        "age_years": pa.Column(float, pa.Check.in_range(0, 130), nullable=True),
+        "sex": _text(nullable=True, checks=pa.Check.isin(["female", "male"])),
+        "sample_rate_hz": pa.Column("int64", pa.Check.gt(0)),
+        "n_channels": pa.Column("int64", pa.Check.gt(0)),
+        "n_samples": pa.Column("int64", pa.Check.gt(0)),
+        "duration_s": pa.Column(float, pa.Check.gt(0)),
+        "encoding": _text(),
+        "sha256": _text(),
+        f"{LABEL_PREFIX}.+": pa.Column(str, nullable=True, regex=True, required=False),
+        f"{ATTRIBUTE_PREFIX}.+": pa.Column(str, nullable=True, regex=True, required=False),
+    },
+    strict=True,
+)
+"""One row a recording. `n_samples` counts per channel; `sha256` is of the file's bytes."""
+
+EVENTS = pa.DataFrameSchema(
+    {
+        "recording_id": _text(),
+        "start_s": pa.Column(float, pa.Check.ge(0)),
+        "end_s": pa.Column(float),
+        "kind": _text(),
+        "source": _text(),
+    },
+    checks=pa.Check(lambda table: table["end_s"] > table["start_s"], error="end_s must lie after start_s"),
+    strict=True,
+)
+"""One row an event, in seconds from the recording's start."""
+
+CLIPS = pa.DataFrameSchema(
+    {
+        "clip_id": _text(unique=True),
+        "recording_id": _text(),
+        "patient_id": _text(),
+        "dataset": _text(),
+        "start_s": pa.Column(float, pa.Check.ge(0)),
+        "end_s": pa.Column(float, pa.Check.gt(0)),
+        "n_valid": pa.Column("int64", pa.Check.gt(0)),
+    },
+    strict=True,
+)
+"""One row a clip: where it lies in its recording (`end_s` is the end of the true sound), and its unpadded samples."""
+
+SPLIT = pa.DataFrameSchema(
+    {
+        "recording_id": _text(unique=True),
+        "patient_id": _text(),
+        "dataset": _text(),
+        "split": _text(checks=pa.Check.isin(SIDES)),
+    },
+    strict=True,
+)
+"""One row a recording that takes part; a recording without a row takes no part."""
+
+REJECTED_COLUMNS = ("file", "line", "reason")
+
+
+def validate(table: pd.DataFrame, schema: pa.DataFrameSchema, name: str) -> pd.DataFrame:
+    """Return `table` when it fits `schema`.
+
+    Raises:
+        DataError: Naming the table, the columns and some failing values.
+    """
+    try:
+        return schema.validate(table, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        rows = [
+            f"  {row.column}: {row.check} failed for {row.failure_case!r} (row {row.index})"
+            for row in cases.head(5).itertuples()
+        ]
+        raise DataError(f"{name}: {len(cases)} values do not fit the table's schema:\n" + "\n".join(rows)) from error
+
+
+def read_recordings(path: Path) -> pd.DataFrame:
+    """Read and check a recordings table."""
+    return validate(_read_parquet(path), RECORDINGS, str(path))
+
+
+def read_events(path: Path) -> pd.DataFrame:
+    """Read and check an events table."""
+    return validate(_read_parquet(path), EVENTS, str(path))
+
+
+def read_split(path: Path) -> pd.DataFrame:
+    """Read and check a split table (CSV)."""
+    return validate(pd.read_csv(path, dtype=str, keep_default_na=False), SPLIT, str(path))
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        # memory_map off and one thread: many short stages run side by side.
+        return parquet.ParquetFile(path).read(use_threads=False).to_pandas()
+    except (OSError, arrow.ArrowInvalid) as error:
+        raise DataError(f"{path}: not a readable Parquet table ({error}); delete it and run again") from error
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as UTF-8 CSV, atomically."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as Parquet, atomically."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def events_frame(events: Iterable[Event]) -> pd.DataFrame:
+    """Return events as a checked table, empty ones too."""
+    table = pd.DataFrame([asdict(event) for event in events], columns=list(EVENTS.columns))
+    table = table.astype({"recording_id": "str", "kind": "str", "source": "str", "start_s": np.float64, "end_s": np.float64})
+    return validate(table, EVENTS, "events")
