@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ KEY_LENGTH = 12
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Generator[Path]:
     """Yield a temporary path beside `path`; on a clean exit fsync it and rename it into place.
 
     The temporary file carries the final suffix (writers that go by it work), and is removed when the block raises.

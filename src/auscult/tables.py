@@ -1,7 +1,7 @@
 """The tables that the stages hand to each other: their columns, their checks, their reading and writing.
 
-Ids are unique across datasets: `recording_id` is `<dataset>/<name>`, `patient_id` is `<dataset>/<native id>`, `clip_id` is
-`<recording_id>:<index>`. A missing value is null, never a special number or text.
+Ids are unique across datasets: `recording_id` is `<dataset>/<name>`, `patient_id` is `<dataset>/<native id>`,
+`clip_id` is `<recording_id>:<index>`. A missing value is null, never a special number or text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow as arrow
-import pyarrow.parquet as parquet
+from pyarrow import parquet
 
 from auscult.errors import DataError
 from auscult.io import atomic_path
@@ -35,7 +35,7 @@ class Recording:
         path: Relative to the dataset's root, with `/`.
         age_years: Age at the recording.
         sex: `female`, `male` or None.
-        labels: Native label columns (`diagnosis`, `sounds`, `pep1`, ...); parts of a compound joined by `+`, lower case.
+        labels: Native label columns (`diagnosis`, `sounds`, `pep1`, ...); parts joined by `+`, lower case.
         attributes: Other facts that a split may go by (`official_split`, `filter`, `index`, ...).
     """
 
@@ -68,7 +68,6 @@ class Rejection:
     file: str
     line: int | None
     reason: str
-
 
 
 def _text(*, nullable: bool = False, unique: bool = False, **checks: Any) -> pa.Column:
@@ -194,5 +193,7 @@ def write_parquet(path: Path, table: pd.DataFrame) -> None:
 def events_frame(events: Iterable[Event]) -> pd.DataFrame:
     """Return events as a checked table, empty ones too."""
     table = pd.DataFrame([asdict(event) for event in events], columns=list(EVENTS.columns))
-    table = table.astype({"recording_id": "str", "kind": "str", "source": "str", "start_s": np.float64, "end_s": np.float64})
+    table = table.astype(
+        {"recording_id": "str", "kind": "str", "source": "str", "start_s": np.float64, "end_s": np.float64}
+    )
     return validate(table, EVENTS, "events")

@@ -1,4 +1,4 @@
-"""Settings: what an experiment, a dataset and a task may say. Imports neither torch nor pandas: a dry run needs only this."""
+"""What an experiment, a dataset and a task may say. Imports neither torch nor pandas: a dry run needs only this."""
 
 from auscult.config.clips import BandPass, ClipSettings
 from auscult.config.dataset import DatasetSettings, ManifestDataset, NativeDataset

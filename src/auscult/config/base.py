@@ -38,7 +38,9 @@ class Settings(BaseModel):
 def _scalar_to_text(value: Any) -> Any:
     """YAML reads 1 and 007 as numbers; a label in a table is text."""
     if isinstance(value, bool):
-        raise PydanticCustomError("ambiguous_label", "quote this label: YAML reads it as {value}", {"value": str(value)})
+        raise PydanticCustomError(
+            "ambiguous_label", "quote this label: YAML reads it as {value}", {"value": str(value)}
+        )
     return str(value) if isinstance(value, int | float) else value
 
 

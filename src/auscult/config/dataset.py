@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
@@ -81,14 +81,20 @@ class ManifestDataset(_Dataset):
 LAYOUTS: tuple[str, ...] = (*NativeDataset.model_fields["layout"].annotation.__args__, "manifest")  # type: ignore[union-attr]
 
 
-def _tag(value: Any) -> str:
+def _check_layout(value: Any) -> Any:
     layout = value.get("layout") if isinstance(value, dict) else getattr(value, "layout", None)
     if layout not in LAYOUTS:
-        message = unknown_name("layout", str(layout), LAYOUTS)
-        raise PydanticCustomError("unknown_layout", "{message}", {"message": message})
+        raise PydanticCustomError("named", "{message}", {"message": unknown_name("layout", str(layout), LAYOUTS)})
+    return value
+
+
+def _tag(value: Any) -> str:
+    layout = value["layout"] if isinstance(value, dict) else value.layout
     return "manifest" if layout == "manifest" else "native"
 
 
 DatasetSettings = Annotated[
-    Annotated[NativeDataset, Tag("native")] | Annotated[ManifestDataset, Tag("manifest")], Discriminator(_tag)
+    Annotated[NativeDataset, Tag("native")] | Annotated[ManifestDataset, Tag("manifest")],
+    Discriminator(_tag),
+    BeforeValidator(_check_layout),
 ]

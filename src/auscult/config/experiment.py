@@ -59,8 +59,8 @@ class ExperimentFile(Settings):
     spectrogram: dict[str, Any]
     split: dict[str, Any]
     model: dict[str, Any]
-    train: dict[str, Any] = {}
-    evaluate: dict[str, Any] = {}
-    allow_doubtful: list[str] = []
+    train: dict[str, Any] = Field(default={})
+    evaluate: dict[str, Any] = Field(default={})
+    allow_doubtful: list[str] = Field(default=[])
     note: str = ""
     jobs: list[dict[str, Any]] = Field(default=[{}], min_length=1)

@@ -47,7 +47,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             if not isinstance(key, str | int | float | bool | None):
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not text", key_node.start_mark)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands here twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} stands here twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -72,12 +74,17 @@ def _describe(where: str, fault: Mapping[str, Any]) -> str:
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "missing":
         return f"{where}: {key}: missing; add this key"
-    if fault["type"] in {"unknown_key", "unknown_model", "unknown_layout"}:
+    if fault["type"] in {"unknown_key", "named", "ambiguous_label"}:
         return f"{where}: {key}: {message}" if key else f"{where}: {message}"
-    expected = (fault.get("ctx") or {}).get("expected") or (fault.get("ctx") or {}).get("expected_tags")
+    context = fault.get("ctx") or {}
+    expected = context.get("expected") or context.get("expected_tags")
+    if fault["type"] == "union_tag_not_found":
+        return f"{where}: {key}.{str(context['discriminator']).strip(chr(39))}: missing; add this key"
+    if fault["type"] == "union_tag_invalid":
+        key, found = f"{key}.{str(context['discriminator']).strip(chr(39))}", context["tag"]
     if isinstance(expected, str) and isinstance(found, str):
         close = nearest(found, re.findall(r"'([^']*)'", expected))
-        hint = f", did you mean {close!r}?" if close else ""
+        hint = f", did you mean {close!r}?" if close else ";"
         return f"{where}: {key}: found {found!r}{hint} allowed: {expected}"
     shown = repr(found)
     shown = shown if len(shown) <= 120 else shown[:117] + "..."

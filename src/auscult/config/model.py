@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
-from auscult.errors import unknown_name
+from auscult.errors import nearest
 
 TIMM_PREFIX = "timm/"
 
@@ -31,17 +31,10 @@ class TestCnnSettings(Settings):
     name: Literal["test_cnn"]
 
 
-def _check_timm_name(name: Any) -> Any:
-    if isinstance(name, str) and name.removeprefix(TIMM_PREFIX) not in timm_names():
-        known = [TIMM_PREFIX + known_name for known_name in timm_names()]
-        raise PydanticCustomError("unknown_model", "{message}", {"message": unknown_name("model", name, known)})
-    return name
-
-
 class TimmSettings(Settings):
     """Any architecture of timm, fed with one channel."""
 
-    name: Annotated[str, BeforeValidator(_check_timm_name)]
+    name: str = Field(pattern=rf"^{TIMM_PREFIX}")
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -59,20 +52,26 @@ def timm_names() -> frozenset[str]:
     return frozenset(text.split())
 
 
-def _tag(value: Any) -> str:
+def _check_name(value: Any) -> Any:
     name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
     if not isinstance(name, str):
-        raise PydanticCustomError("model_without_name", "a model needs a name; allowed: {allowed}", {"allowed": _allowed()})
-    if name.startswith(TIMM_PREFIX):
-        return "timm"
-    if name not in MODELS:
-        message = unknown_name("model", name, [*MODELS, *(TIMM_PREFIX + known for known in timm_names())])
-        raise PydanticCustomError("unknown_model", "{message}", {"message": message})
-    return name
+        allowed = ", ".join([*MODELS, f"{TIMM_PREFIX}<architecture>"])
+        raise PydanticCustomError("named", "a model needs a `name`; allowed: {allowed}", {"allowed": allowed})
+    if name not in MODELS and name.removeprefix(TIMM_PREFIX) not in timm_names():
+        # The nearest match is sought among all; the list shown is short: timm alone has over a thousand.
+        close = nearest(name, [*MODELS, *(TIMM_PREFIX + known for known in timm_names())])
+        hint = f", did you mean {close!r}?" if close else ";"
+        message = (
+            f"unknown model {name!r}{hint} allowed: {', '.join(MODELS)}, "
+            f"{TIMM_PREFIX}<architecture> ({len(timm_names())} architectures, in src/auscult/config/timm_models.txt)"
+        )
+        raise PydanticCustomError("named", "{message}", {"message": message})
+    return value
 
 
-def _allowed() -> str:
-    return ", ".join([*MODELS, "timm/<architecture>"])
+def _tag(value: Any) -> str:
+    name = value["name"] if isinstance(value, dict) else value.name
+    return "timm" if name.startswith(TIMM_PREFIX) else name
 
 
 ModelSettings = Annotated[
@@ -80,4 +79,5 @@ ModelSettings = Annotated[
     | Annotated[TestCnnSettings, Tag("test_cnn")]
     | Annotated[TimmSettings, Tag("timm")],
     Discriminator(_tag),
+    BeforeValidator(_check_name),
 ]

@@ -12,7 +12,6 @@ from auscult.config.clips import ClipSettings
 from auscult.config.dataset import DatasetSettings
 from auscult.config.experiment import JobSettings
 from auscult.config.files import check_name, named_file, parse, read_yaml
-from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.split import ColumnSplit, PatientSplit, SplitSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError, unknown_name

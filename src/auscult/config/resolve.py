@@ -57,7 +57,9 @@ def load_experiment(config_dir: Path, task: str, name: str) -> Experiment:
     ]
     for number, job in enumerate(jobs, start=1):
         _check_job(config_dir, job, task_settings, f"{where}: job {number}")
-    return Experiment(name=check_name(name, "experiment", where), task=task, description=written.description, jobs=tuple(jobs))
+    return Experiment(
+        name=check_name(name, "experiment", where), task=task, description=written.description, jobs=tuple(jobs)
+    )
 
 
 def _resolve_job(config_dir: Path, shared: dict[str, Any], difference: dict[str, Any], where: str) -> JobSettings:
@@ -97,7 +99,9 @@ def merge(base: Any, difference: Any) -> Any:
 def _expand_preset(config_dir: Path, section: str, value: dict[str, Any], where: str) -> dict[str, Any]:
     if "preset" not in value:
         return value
-    path = named_file(config_dir / "presets" / section, str(value["preset"]), f"{section} preset", f"{where}: {section}")
+    path = named_file(
+        config_dir / "presets" / section, str(value["preset"]), f"{section} preset", f"{where}: {section}"
+    )
     overrides = {key: setting for key, setting in value.items() if key != "preset"}
     return merge(read_yaml(path), overrides)
 
@@ -120,16 +124,21 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
     for dataset in job.allow_doubtful:
         if dataset not in task.doubtful:
             raise ConfigError(
-                f"{where}: allow_doubtful: {dataset!r} is not doubtful for task {job.task!r}; doubtful: {list(task.doubtful)}"
+                f"{where}: allow_doubtful: {dataset!r} is not doubtful for task {job.task!r}; "
+                f"doubtful: {list(task.doubtful)}"
             )
     monitors = monitors_for(task)
     if job.train.monitor not in monitors:
         raise ConfigError(f"{where}: train.monitor: {unknown_name('metric', job.train.monitor, monitors)}")
     if job.evaluate.threshold == "icbhi_score" and task.four_class is None:
-        raise ConfigError(f"{where}: evaluate.threshold: icbhi_score needs a task with `four_class`; {job.task!r} has none")
+        raise ConfigError(
+            f"{where}: evaluate.threshold: icbhi_score needs a task with `four_class`; {job.task!r} has none"
+        )
     if (task.type == "multi_class") != (job.train.loss.name == "cross_entropy") and job.train.loss.name != "auto":
         fitting = "cross_entropy" if task.type == "multi_class" else "bce"
-        raise ConfigError(f"{where}: train.loss.name: {job.train.loss.name!r} does not fit a {task.type} task; use {fitting}")
+        raise ConfigError(
+            f"{where}: train.loss.name: {job.train.loss.name!r} does not fit a {task.type} task; use {fitting}"
+        )
     if job.spectrogram.n_frames(job.clips.n_samples) < 1:
         raise ConfigError(
             f"{where}: spectrogram.n_fft: {job.spectrogram.n_fft} samples do not fit into a clip of "
@@ -137,7 +146,10 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
         )
     nyquist_hz = job.clips.sample_rate_hz / 2
     if (job.spectrogram.f_max_hz or nyquist_hz) > nyquist_hz:
-        raise ConfigError(f"{where}: spectrogram.f_max_hz: {job.spectrogram.f_max_hz} lies above {nyquist_hz:g} Hz, half the sample rate")
+        raise ConfigError(
+            f"{where}: spectrogram.f_max_hz: {job.spectrogram.f_max_hz} lies above {nyquist_hz:g} Hz, "
+            "half the sample rate"
+        )
 
 
 def list_experiments(config_dir: Path) -> list[tuple[str, str]]:

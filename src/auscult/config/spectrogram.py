@@ -22,7 +22,9 @@ class SpectrogramSettings(Settings):
     mel_norm: Literal["slaney", "none"] = "slaney"
     power: float = Field(default=2.0, gt=0, le=2)
     floor_db: float = Field(default=-100.0, ge=-200, le=0, description="quieter bands are raised to this level")
-    centred: bool = Field(default=False, description="pad by n_fft / 2 on both sides (reflected), as librosa's `center`")
+    centred: bool = Field(
+        default=False, description="pad by n_fft / 2 on both sides (reflected), as librosa's `center`"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

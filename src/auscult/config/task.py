@@ -12,8 +12,9 @@ from auscult.config.base import Label, Settings
 class ColumnRule(Settings):
     """A target read from a label column of the recordings.
 
-    A value may hold parts joined by `+` (`heart failure+copd`). One part in `positive` makes the target 1; else, all parts
-    in `negative` (or, with `others`, none in `unknown`) make it 0; anything else is unknown. Case does not matter.
+    A value may hold parts joined by `+` (`heart failure+copd`). One part in `positive` makes the target 1; else, all
+    parts in `negative` (or, with `others`, none in `unknown`) make it 0; anything else is unknown. Case does not
+    matter.
     """
 
     column: str
@@ -25,8 +26,8 @@ class ColumnRule(Settings):
 class EventRule(Settings):
     """A target read from events: 1 where one of `events` overlaps the clip enough, 0 where the annotators looked.
 
-    `annotated_by` names the event kinds whose intervals were listened to; outside them the target is unknown. The special
-    kind `recording` stands for the whole recording.
+    `annotated_by` names the event kinds whose intervals were listened to; outside them the target is unknown. The
+    special kind `recording` stands for the whole recording.
     """
 
     events: tuple[str, ...] = Field(min_length=1)
@@ -45,11 +46,13 @@ def _rule_tag(value: Any) -> str:
     return "events" if "events" in keys else "column"
 
 
-TargetRule = Annotated[Annotated[ColumnRule, Tag("column")] | Annotated[EventRule, Tag("events")], Discriminator(_rule_tag)]
+TargetRule = Annotated[
+    Annotated[ColumnRule, Tag("column")] | Annotated[EventRule, Tag("events")], Discriminator(_rule_tag)
+]
 
 
 class OverlapRule(Settings):
-    """When an event counts for a clip: it covers `min_fraction` of itself, of the clip, or of either, inside the clip."""
+    """When an event counts for a clip: what they share is at least `min_fraction` of the event, the clip or either."""
 
     min_fraction: float = Field(default=0.5, gt=0, le=1)
     of: Literal["event", "clip", "either"] = "either"
@@ -96,7 +99,9 @@ class TaskSettings(Settings):
             missing = [target for target in self.targets if target not in rules]
             surplus = [target for target in rules if target not in self.targets]
             if missing or surplus:
-                raise ValueError(f"datasets.{dataset}: targets without a rule {missing}, rules without a target {surplus}")
+                raise ValueError(
+                    f"datasets.{dataset}: targets without a rule {missing}, rules without a target {surplus}"
+                )
         for dataset, rule in self.classes_from.items():
             strange = sorted(set((rule.classes or {}).values()) - set(self.targets))
             if strange:
