@@ -1,0 +1,23 @@
+"""The command `auscult`. Each command imports what it needs when it runs: `--help` stays quick."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from auscult.cli import experiment, simulate
+from auscult.errors import AuscultError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(experiment.app, name="experiment", help="The experiments of this project.")
+app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the layouts of real datasets.")
+
+
+def main() -> None:
+    """Run a command; a fault of the input ends with its message alone and status 1."""
+    try:
+        app()
+    except AuscultError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,22 @@
+rule cut_clips:
+    input:
+        recordings="work/tables/{dataset}/recordings.parquet",
+        events="work/tables/{dataset}/events.parquet",
+    output:
+        "work/clips/{dataset}/{file}.h5",
+    log:
+        "logs/cut_clips/{dataset}/{file}.log",
+    benchmark:
+        "benchmarks/cut_clips/{dataset}/{file}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+    params:
+        dataset=lambda wildcards: dataset_of(wildcards.dataset).model_dump(mode="json"),
+        shape=shape("work/clips/{dataset}/{file}.h5"),
+    message:
+        "Cutting {wildcards.dataset} into clips ({wildcards.file})"
+    script:
+        "../workflow_scripts/cut_clips.py"

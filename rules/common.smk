@@ -1,0 +1,226 @@
+# The functions of all rules. They import auscult.config alone: a dry run needs neither torch nor pandas.
+
+from functools import cache
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from auscult.config import (
+    list_experiments,
+    load_dataset,
+    load_experiment,
+    load_project,
+    load_task,
+    paths,
+)
+from auscult.errors import AuscultError
+
+CONFIG_DIR = Path("config")
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+
+
+def clear_errors(function):
+    """Show a user's mistake as one message, without the traceback of the workflow engine."""
+
+    def checked(*arguments, **keywords):
+        try:
+            return function(*arguments, **keywords)
+        except AuscultError as error:
+            raise WorkflowError(str(error)) from None
+
+    return checked
+
+
+PROJECT = clear_errors(load_project)(config)
+
+
+wildcard_constraints:
+    task=NAME,
+    experiment=NAME,
+    dataset=NAME,
+    job=r"[1-9][0-9]*",
+    file=NAME,
+
+
+@cache
+@clear_errors
+def experiment_of(task, name):
+    return load_experiment(CONFIG_DIR, task, name)
+
+
+@cache
+@clear_errors
+def task_of(name):
+    return load_task(CONFIG_DIR, name)
+
+
+@cache
+@clear_errors
+def dataset_of(name):
+    return load_dataset(CONFIG_DIR, name, PROJECT.roots)
+
+
+@clear_errors
+def job_of(wildcards):
+    experiment = experiment_of(wildcards.task, wildcards.experiment)
+    number = int(wildcards.job)
+    if number > len(experiment.jobs):
+        raise WorkflowError(
+            f"{wildcards.task}/{wildcards.experiment} has {len(experiment.jobs)} jobs; job {number} was asked for"
+        )
+    return experiment.job(number)
+
+
+# --- what shapes a file: its key cannot be turned back, so each path remembers the settings that made it ---------------
+
+SHAPED_BY = {}
+
+
+def remember(job):
+    """Note for every keyed file of `job` what it is made with, and return the files a training reads."""
+    task = task_of(job.task)
+    split = paths.split_path(job, task)
+    SHAPED_BY[split] = {
+        "datasets": job.datasets,
+        "settings": job.split.model_dump(mode="json"),
+        "task": task_params(task),
+    }
+    features = {}
+    for name in job.datasets:
+        dataset = dataset_of(name)
+        clips = paths.clips_path(name, dataset, job.clips)
+        features[name] = paths.features_path(name, dataset, job)
+        SHAPED_BY[clips] = {
+            "settings": job.clips.model_dump(mode="json"),
+            "all": paths.clips_settings(dataset, job.clips),
+        }
+        SHAPED_BY[features[name]] = {
+            "clips": clips,
+            "settings": job.spectrogram.model_dump(mode="json"),
+            "all": paths.features_settings(dataset, job),
+        }
+    return {"features": features, "split": split}
+
+
+def shaped_by(path):
+    """Return what `path` is made with; a cluster job starts here, without the experiment that asked for the file."""
+    if path not in SHAPED_BY:
+        for task, name in list_experiments(CONFIG_DIR):
+            try:
+                jobs = load_experiment(CONFIG_DIR, task, name).jobs
+            except AuscultError as error:
+                logger.warning(
+                    f"passed over while looking for the settings of {path}: {error}"
+                )
+                continue
+            for job in jobs:
+                remember(job)
+    if path not in SHAPED_BY:
+        raise WorkflowError(
+            f"no experiment in {CONFIG_DIR / 'experiments'} makes {path}; ask for a result, such as "
+            "results/pneumonia/train2356, and its clips, spectrograms and splits are made as needed"
+        )
+    return SHAPED_BY[path]
+
+
+def shape(pattern):
+    """Return a function of wildcards that gives what the file of `pattern` is made with."""
+    return lambda wildcards: shaped_by(pattern.format(**wildcards))
+
+
+# --- inputs ------------------------------------------------------------------------------------------------------------
+
+
+def tables_of(datasets):
+    """The tables of datasets that a split, a training and an evaluation read."""
+    return [
+        f"{paths.tables_dir(name)}/{table}.parquet"
+        for name in datasets
+        for table in ("recordings", "events")
+    ]
+
+
+def raw_data(wildcards):
+    """What says that the raw data changed: the .dvc file, not thousands of audio files."""
+    tracked_by = dataset_of(wildcards.dataset).tracked_by
+    return [tracked_by] if tracked_by else []
+
+
+def raw_inventory(wildcards):
+    """For a root that DVC does not track: a digest of names, sizes and times of its files."""
+    dataset = dataset_of(wildcards.dataset)
+    return "" if dataset.tracked_by else paths.inventory(Path(dataset.root))
+
+
+def training_inputs(wildcards):
+    job = job_of(wildcards)
+    files = remember(job)
+    return {
+        "features": list(files["features"].values()),
+        "tables": tables_of(job.datasets),
+        "split": files["split"],
+    }
+
+
+def jobs_files(pattern):
+    """Return a function that gives the file `pattern` of every job of an experiment."""
+
+    def files(wildcards):
+        experiment = experiment_of(wildcards.task, wildcards.experiment)
+        return [
+            pattern.format(
+                task=wildcards.task, experiment=wildcards.experiment, job=number
+            )
+            for number in range(1, len(experiment.jobs) + 1)
+        ]
+
+    return files
+
+
+def audits_of(wildcards):
+    experiment = experiment_of(wildcards.task, wildcards.experiment)
+    return [paths.audit_path(remember(job)["split"]) for job in experiment.jobs]
+
+
+def summaries_of(wildcards):
+    experiment = experiment_of(wildcards.task, wildcards.experiment)
+    names = dict.fromkeys(name for job in experiment.jobs for name in job.datasets)
+    return [f"{paths.tables_dir(name)}/summary.json" for name in names]
+
+
+def results_of_tracked_data():
+    """The results of every experiment whose datasets DVC brings."""
+    return [
+        paths.result_dir(task, name)
+        for task, name in list_experiments(CONFIG_DIR)
+        if all(
+            dataset_of(dataset).tracked_by
+            for job in experiment_of(task, name).jobs
+            for dataset in job.datasets
+        )
+    ]
+
+
+# --- params: each rule is handed the slice of settings that it uses, so that only a change of that slice reruns it ------
+
+
+def task_params(task):
+    return {**task.model_dump(mode="json"), "description": ""}
+
+
+def train_params(wildcards):
+    """What a training depends on: of the evaluation's settings, only the rule for the operating point."""
+    settings = job_of(wildcards).model_dump(mode="json")
+    return {
+        **settings,
+        "note": "",
+        "evaluate": {"threshold": settings["evaluate"]["threshold"]},
+    }
+
+
+def job_params(wildcards):
+    return {**job_of(wildcards).model_dump(mode="json"), "note": ""}
+
+
+def experiment_params(wildcards):
+    return experiment_of(wildcards.task, wildcards.experiment).model_dump(mode="json")

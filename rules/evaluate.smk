@@ -1,0 +1,25 @@
+rule evaluate:
+    input:
+        unpack(training_inputs),
+        weights="work/runs/{task}/{experiment}/{job}/model.safetensors",
+        description="work/runs/{task}/{experiment}/{job}/model.json",
+    output:
+        predictions="work/runs/{task}/{experiment}/{job}/predictions.parquet",
+        metrics="work/runs/{task}/{experiment}/{job}/metrics.json",
+        report="work/runs/{task}/{experiment}/{job}/report.txt",
+    log:
+        "logs/evaluate/{task}/{experiment}/{job}.log",
+    benchmark:
+        "benchmarks/evaluate/{task}/{experiment}/{job}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+    params:
+        job=job_params,
+        task=lambda wildcards: task_params(task_of(wildcards.task)),
+    message:
+        "Evaluating {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"
+    script:
+        "../workflow_scripts/evaluate.py"

@@ -1,0 +1,55 @@
+rule track:
+    input:
+        weights=jobs_files("work/runs/{task}/{experiment}/{job}/model.safetensors"),
+        metrics=jobs_files("work/runs/{task}/{experiment}/{job}/metrics.json"),
+        summaries=summaries_of,
+    output:
+        "work/runs/{task}/{experiment}/tracked.json",
+    log:
+        "logs/track/{task}/{experiment}.log",
+    benchmark:
+        "benchmarks/track/{task}/{experiment}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        experiment=experiment_params,
+        task=lambda wildcards: task_of(wildcards.task).model_dump(mode="json"),
+        tracking=PROJECT.tracking.model_dump(mode="json"),
+    message:
+        "Logging {wildcards.task}/{wildcards.experiment} with MLflow"
+    script:
+        "../workflow_scripts/track.py"
+
+
+rule publish:
+    input:
+        metrics=jobs_files("work/runs/{task}/{experiment}/{job}/metrics.json"),
+        audits=audits_of,
+        summaries=summaries_of,
+        tracked="work/runs/{task}/{experiment}/tracked.json",
+    output:
+        directory("results/{task}/{experiment}"),
+    log:
+        "logs/publish/{task}/{experiment}.log",
+    benchmark:
+        "benchmarks/publish/{task}/{experiment}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        experiment=experiment_params,
+        task=lambda wildcards: task_of(wildcards.task).model_dump(mode="json"),
+    message:
+        "Publishing results/{wildcards.task}/{wildcards.experiment}"
+    script:
+        "../workflow_scripts/publish.py"
+
+
+localrules:
+    track,
+    publish,

@@ -1,0 +1,23 @@
+rule make_split:
+    input:
+        tables=lambda wildcards: tables_of(
+            shaped_by("work/splits/{task}/{file}.csv".format(**wildcards))["datasets"]
+        ),
+    output:
+        split="work/splits/{task}/{file}.csv",
+        audit="work/splits/{task}/{file}.audit.json",
+    log:
+        "logs/make_split/{task}/{file}.log",
+    benchmark:
+        "benchmarks/make_split/{task}/{file}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        shape=shape("work/splits/{task}/{file}.csv"),
+    message:
+        "Dividing the patients of {wildcards.task} into train, val and test ({wildcards.file})"
+    script:
+        "../workflow_scripts/make_split.py"

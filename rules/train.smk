@@ -1,0 +1,23 @@
+rule train:
+    input:
+        unpack(training_inputs),
+    output:
+        weights="work/runs/{task}/{experiment}/{job}/model.safetensors",
+        description="work/runs/{task}/{experiment}/{job}/model.json",
+        history="work/runs/{task}/{experiment}/{job}/history.csv",
+    log:
+        "logs/train/{task}/{experiment}/{job}.log",
+    benchmark:
+        "benchmarks/train/{task}/{experiment}/{job}.tsv"
+    conda:
+        "../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+    params:
+        job=train_params,
+        task=lambda wildcards: task_params(task_of(wildcards.task)),
+    message:
+        "Training {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"
+    script:
+        "../workflow_scripts/train.py"

@@ -1,0 +1,99 @@
+"""Where each file of the workflow lies, and the settings that its name is a hash of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from auscult.config.clips import ClipSettings
+from auscult.config.dataset import DatasetSettings
+from auscult.config.experiment import JobSettings
+from auscult.config.split import ColumnSplit, PatientSplit, SplitSettings
+from auscult.config.task import TaskSettings
+from auscult.io import settings_key
+
+STAGE_VERSIONS = {"clips": 1, "features": 1, "split": 1}
+"""Raised when a stage's code gives other content for equal settings: older files are then never read again."""
+
+
+def tables_dir(dataset: str) -> str:
+    """Folder of a dataset's tables."""
+    return f"work/tables/{dataset}"
+
+
+def clips_settings(dataset: DatasetSettings, clips: ClipSettings) -> dict[str, Any]:
+    """Everything that shapes a clips file, and nothing else."""
+    return {
+        "stage_version": STAGE_VERSIONS["clips"],
+        "channel": dataset.channel,
+        "clips": clips.model_dump(mode="json"),
+    }
+
+
+def features_settings(dataset: DatasetSettings, job: JobSettings) -> dict[str, Any]:
+    """Everything that shapes a features file, and nothing else."""
+    return {
+        "stage_version": STAGE_VERSIONS["features"],
+        **{key: value for key, value in clips_settings(dataset, job.clips).items() if key != "stage_version"},
+        "clips_stage_version": STAGE_VERSIONS["clips"],
+        "spectrogram": job.spectrogram.model_dump(mode="json"),
+    }
+
+
+def split_settings(job: JobSettings, task: TaskSettings) -> dict[str, Any]:
+    """Everything that shapes a split, and nothing else."""
+    return {
+        "stage_version": STAGE_VERSIONS["split"],
+        "datasets": sorted(job.datasets),
+        "split": job.split.model_dump(mode="json"),
+        "task": task.model_dump(mode="json", include={"type", "targets", "datasets", "classes_from"}),
+    }
+
+
+def clips_path(name: str, dataset: DatasetSettings, clips: ClipSettings) -> str:
+    """The clips file of one dataset."""
+    return f"work/clips/{name}/{clips.slug}-{settings_key(clips_settings(dataset, clips))}.h5"
+
+
+def features_path(name: str, dataset: DatasetSettings, job: JobSettings) -> str:
+    """The spectrogram store of one dataset."""
+    key = settings_key(features_settings(dataset, job))
+    return f"work/features/{name}/{job.spectrogram.slug}_{job.clips.slug}-{key}.h5"
+
+
+def split_path(job: JobSettings, task: TaskSettings) -> str:
+    """The split of one job; jobs and experiments with equal settings share it."""
+    return f"work/splits/{job.task}/{_split_slug(job.split)}-{settings_key(split_settings(job, task))}.csv"
+
+
+def audit_path(split: str) -> str:
+    """The leakage audit beside a split."""
+    return split.removesuffix(".csv") + ".audit.json"
+
+
+def _split_slug(split: SplitSettings) -> str:
+    if isinstance(split, PatientSplit):
+        shares = split.fractions
+        return f"patients_{shares.train * 100:.0f}_{shares.val * 100:.0f}_{shares.test * 100:.0f}"
+    return f"column_{split.column}" if isinstance(split, ColumnSplit) else split.kind
+
+
+def run_dir(task: str, experiment: str, job: int) -> str:
+    """Where one job trains and is evaluated."""
+    return f"work/runs/{task}/{experiment}/{job}"
+
+
+def result_dir(task: str, experiment: str) -> str:
+    """Where an experiment is published."""
+    return f"results/{task}/{experiment}"
+
+
+def inventory(root: Path) -> str:
+    """Return a digest of the names, sizes and modification times of all files below `root`; empty when it is missing.
+
+    It says that raw data changed which DVC does not track, without reading them.
+    """
+    if not root.is_dir():
+        return ""
+    files = ((path.relative_to(root).as_posix(), path.stat()) for path in root.rglob("*") if path.is_file())
+    return settings_key(sorted([name, stat.st_size, stat.st_mtime_ns] for name, stat in files))

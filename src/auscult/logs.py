@@ -1,0 +1,49 @@
+"""Logging of one workflow stage: progress to its log file, faults to the terminal too."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from auscult.errors import AuscultError
+
+
+@contextmanager
+def stage_log(path: str | Path) -> Generator[logging.Logger]:
+    """Log to `path` while a stage runs; a fault of the input ends it with its message, anything else with a traceback.
+
+    Warnings and errors stand on the terminal as well.
+
+    Args:
+        path: The log file; its folder is made when absent.
+
+    Raises:
+        SystemExit: With status 1, after an `AuscultError` was logged.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setLevel(logging.WARNING)
+    to_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    root.handlers[:] = [to_file, to_terminal]
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(capture=True)
+    try:
+        yield logging.getLogger("auscult")
+    except AuscultError as error:
+        root.error("%s", error)
+        sys.exit(1)
+    except Exception:
+        root.exception("this stage failed in a way that is not the input's fault")
+        raise
+    finally:
+        logging.captureWarnings(capture=False)
+        root.handlers[:], root.level = before
+        to_file.close()

@@ -1,0 +1,20 @@
+"""Cut the recordings of one dataset into resampled clips of a fixed length."""
+
+from pathlib import Path
+
+from auscult.audio import clips
+from auscult.config import ClipSettings
+from auscult.logs import stage_log
+
+with stage_log(snakemake.log[0]):
+    shape = snakemake.params.shape
+    clips.run(
+        root=Path(snakemake.params.dataset["root"]),
+        dataset=snakemake.wildcards.dataset,
+        tables_dir=Path(snakemake.input.recordings).parent,
+        settings=ClipSettings.model_validate(shape["settings"]),
+        channel=snakemake.params.dataset["channel"],
+        output=Path(snakemake.output[0]),
+        full_settings=shape["all"],
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,22 @@
+"""Judge one trained job on the test part, at the operating point that validation gave."""
+
+from pathlib import Path
+
+from auscult.config import JobSettings, TaskSettings
+from auscult.config.paths import tables_dir
+from auscult.evaluation import run as evaluation
+from auscult.logs import stage_log
+
+with stage_log(snakemake.log[0]):
+    job = JobSettings.model_validate(snakemake.params.job)
+    run_dir = Path(snakemake.output.metrics).parent
+    evaluation.run(
+        model_dir=run_dir,
+        features={name: Path(path) for name, path in zip(job.datasets, snakemake.input.features, strict=True)},
+        tables={name: Path(tables_dir(name)) for name in job.datasets},
+        split=Path(snakemake.input.split),
+        job=job,
+        task=TaskSettings.model_validate(snakemake.params.task),
+        output_dir=run_dir,
+        device=snakemake.config["device"],
+    )

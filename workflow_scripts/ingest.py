@@ -1,0 +1,21 @@
+"""Read the raw layout of one dataset into tables.
+
+Out come the recordings and events that could be placed, `rejected.csv` with what could not and why, and a summary.
+"""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from auscult.config import DatasetSettings
+from auscult.corpora import ingest
+from auscult.logs import stage_log
+
+with stage_log(snakemake.log[0]):
+    dataset = TypeAdapter(DatasetSettings).validate_python(snakemake.params.dataset)
+    ingest.run(
+        root=Path(dataset.root),
+        dataset=snakemake.wildcards.dataset,
+        settings=dataset,
+        output_dir=Path(snakemake.output.summary).parent,
+    )

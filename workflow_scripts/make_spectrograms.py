@@ -1,0 +1,17 @@
+"""Turn the clips of one dataset into log-mel spectrograms."""
+
+from pathlib import Path
+
+from auscult.config import SpectrogramSettings
+from auscult.features import run as features
+from auscult.logs import stage_log
+
+with stage_log(snakemake.log[0]):
+    shape = snakemake.params.shape
+    features.run(
+        clips=Path(snakemake.input.clips),
+        settings=SpectrogramSettings.model_validate(shape["settings"]),
+        output=Path(snakemake.output[0]),
+        full_settings=shape["all"],
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,20 @@
+"""Divide the patients of a task's datasets into train, val and test, and audit the result for leakage."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from auscult import splits
+from auscult.config import SplitSettings, TaskSettings
+from auscult.config.paths import tables_dir
+from auscult.logs import stage_log
+
+with stage_log(snakemake.log[0]):
+    shape = snakemake.params.shape
+    splits.run(
+        tables={name: Path(tables_dir(name)) for name in shape["datasets"]},
+        settings=TypeAdapter(SplitSettings).validate_python(shape["settings"]),
+        task=TaskSettings.model_validate(shape["task"]),
+        output=Path(snakemake.output.split),
+        audit=Path(snakemake.output.audit),
+    )

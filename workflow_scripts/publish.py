@@ -1,0 +1,27 @@
+"""Gather all jobs of an experiment into its result folder, with a report that stands alone."""
+
+from pathlib import Path
+
+from auscult import provenance
+from auscult.config import Experiment, TaskSettings
+from auscult.config.paths import result_dir
+from auscult.io import read_json
+from auscult.logs import stage_log
+from auscult.reporting import publish
+
+with stage_log(snakemake.log[0]):
+    experiment = Experiment.model_validate(snakemake.params.experiment)
+    result = result_dir(experiment.task, experiment.name)
+    summaries = {Path(path).parent.name: Path(path) for path in snakemake.input.summaries}
+    publish.run(
+        experiment=experiment,
+        task=TaskSettings.model_validate(snakemake.params.task),
+        job_dirs=[Path(path).parent for path in snakemake.input.metrics],
+        audits=[Path(path) for path in snakemake.input.audits],
+        summaries=summaries,
+        output_dir=Path(snakemake.output[0]),
+        provenance={
+            **provenance.collect(command=f"snakemake --cores all {result}", inputs=summaries),
+            "tracking": read_json(Path(snakemake.input.tracked)),
+        },
+    )

@@ -1,0 +1,23 @@
+"""Log an experiment with MLflow: one parent run, one child run a job."""
+
+from pathlib import Path
+
+from auscult import provenance, tracking
+from auscult.config import Experiment, TaskSettings, TrackingSettings
+from auscult.config.paths import result_dir
+from auscult.logs import stage_log
+
+with stage_log(snakemake.log[0]):
+    experiment = Experiment.model_validate(snakemake.params.experiment)
+    result = result_dir(experiment.task, experiment.name)
+    tracking.run(
+        experiment=experiment,
+        task=TaskSettings.model_validate(snakemake.params.task),
+        job_dirs=[Path(path).parent for path in snakemake.input.metrics],
+        tracking=TrackingSettings.model_validate(snakemake.params.tracking),
+        output=Path(snakemake.output[0]),
+        provenance=provenance.collect(
+            command=f"snakemake --cores all {result}",
+            inputs={Path(path).parent.name: Path(path) for path in snakemake.input.summaries},
+        ),
+    )

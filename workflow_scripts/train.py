@@ -1,0 +1,21 @@
+"""Train one job: the best epoch and the operating point are chosen on validation, the test part stays unread."""
+
+from pathlib import Path
+
+from auscult.config import JobSettings, TaskSettings
+from auscult.config.paths import tables_dir
+from auscult.logs import stage_log
+from auscult.training import run as training
+
+with stage_log(snakemake.log[0]):
+    job = JobSettings.model_validate(snakemake.params.job)
+    training.run(
+        features={name: Path(path) for name, path in zip(job.datasets, snakemake.input.features, strict=True)},
+        tables={name: Path(tables_dir(name)) for name in job.datasets},
+        split=Path(snakemake.input.split),
+        job=job,
+        task=TaskSettings.model_validate(snakemake.params.task),
+        output_dir=Path(snakemake.output.weights).parent,
+        device=snakemake.config["device"],
+        threads=snakemake.threads,
+    )
