@@ -1,0 +1,1 @@
+"""From clips to spectrograms, and the feature store."""
