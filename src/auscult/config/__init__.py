@@ -3,7 +3,7 @@
 from auscult.config.clips import BandPass, ClipSettings
 from auscult.config.dataset import DatasetSettings, ManifestDataset, NativeDataset
 from auscult.config.experiment import Experiment, JobSettings
-from auscult.config.model import MixedNetSettings, ModelSettings, TestCnnSettings, TimmSettings
+from auscult.config.model import HeadSettings, MixedNetSettings, ModelSettings, TestCnnSettings, TimmSettings
 from auscult.config.project import ProjectSettings, TrackingSettings, load_dataset, load_project
 from auscult.config.resolve import list_experiments, load_experiment, load_task
 from auscult.config.spectrogram import SpectrogramSettings
@@ -22,6 +22,7 @@ __all__ = [
     "EventRule",
     "Experiment",
     "Fractions",
+    "HeadSettings",
     "JobSettings",
     "LossSettings",
     "ManifestDataset",

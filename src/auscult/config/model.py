@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
@@ -15,13 +15,41 @@ from auscult.errors import nearest
 TIMM_PREFIX = "timm/"
 
 
+class HeadSettings(Settings):
+    """What turns pooled features into logits: by default one linear layer, with `hidden_size` two."""
+
+    hidden_size: int | None = Field(default=None, ge=1, description="width of a dense layer before the last one")
+    activation: Literal["relu", "gelu", "silu", "elu", "tanh"] = Field(default="relu", description="hidden_size only")
+    layer_norm: bool = Field(default=False, description="hidden_size only: normalise before the activation")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="hidden_size only: before the last layer")
+
+    @model_validator(mode="after")
+    def _check_hidden(self) -> Self:
+        if self.hidden_size is None and (self.layer_norm or self.dropout or self.activation != "relu"):
+            raise ValueError("activation, layer_norm and dropout of the head need its hidden_size")
+        return self
+
+
 class MixedNetSettings(Settings):
     """MixedNet: five stages of mixed depth-wise convolutions (MixConv, Tan & Le 2019)."""
 
     name: Literal["mixednet"]
     channels: tuple[int, ...] = Field(default=(8, 16, 32, 64, 128), min_length=1)
     kernel_sizes: tuple[int, ...] = Field(default=(3, 5, 7), min_length=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="on the pooled features")
+    head: HeadSettings = HeadSettings()
+
+    @model_validator(mode="after")
+    def _check_groups(self) -> Self:
+        even = [size for size in self.kernel_sizes if size < 1 or size % 2 == 0]
+        if even:
+            raise ValueError(f"kernel_sizes {even} are not odd: a kernel needs a middle")
+        if min(self.channels) < len(self.kernel_sizes):
+            raise ValueError(
+                f"channels {min(self.channels)} are fewer than the {len(self.kernel_sizes)} kernel sizes: "
+                "each size takes a group of channels"
+            )
+        return self
 
 
 class TestCnnSettings(Settings):
@@ -29,13 +57,16 @@ class TestCnnSettings(Settings):
 
     __test__ = False
     name: Literal["test_cnn"]
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
+    head: HeadSettings = HeadSettings()
 
 
 class TimmSettings(Settings):
     """Any architecture of timm, fed with one channel."""
 
     name: str = Field(pattern=rf"^{TIMM_PREFIX}")
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
+    head: HeadSettings = HeadSettings()
 
 
 MODELS: dict[str, type[Settings]] = {
