@@ -1,0 +1,209 @@
+"""Where a result comes from: code, data, packages, machine, and the command that makes it again.
+
+What is collected is published with every result, so it names no user, no host, no absolute path and no secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from auscult.errors import DataError
+from auscult.io import sha256_file
+
+UNKNOWN = "unknown"
+DATA_POINTER = "data.dvc"
+PACKAGES = (
+    "auscult",
+    "dvc",
+    "h5py",
+    "librosa",
+    "lightning-fabric",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "scikit-learn",
+    "scipy",
+    "snakemake",
+    "soundfile",
+    "soxr",
+    "timm",
+    "torch",
+    "torchaudio",
+    "torchmetrics",
+)
+"""Distributions whose version can change a result."""
+
+_COMMAND_TIMEOUT_S = 20
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_SECRET = re.compile(
+    r"""(?i)(\b\w*(?:password|passwd|secret|token|api_?key|credentials?)\w*['"]?\s*[=:]\s*['"]?)[^\s,'"}]+"""
+)
+# A path starts at the beginning or behind something that cannot be part of one; `//` (of a URI) is not its start.
+_ABSOLUTE_PATH = re.compile(r"""(?<![\w.~:/>-])/(?!/)[^\s:;,'"<>|()\[\]{}]*""")
+_SQLITE_PATH = re.compile(r"(?<=sqlite:///)/[^\s?'\"]*")
+
+
+def collect(command: str, inputs: Mapping[str, Path], root: Path = Path()) -> dict[str, Any]:
+    """Describe everything that a result depends on, as JSON-like values.
+
+    Args:
+        command: The exact command that makes the result again; see `redact` for what is hidden in it.
+        inputs: Name -> file or folder whose content is to be pinned by its SHA-256.
+        root: The project's folder: of its git repository and of `data.dvc`.
+
+    Returns:
+        `command`, `created_utc`, `git` (commit, branch, dirty: the text "unknown" with a `reason` where git cannot say;
+        `dirty` counts untracked files that git does not ignore), `data` (what `data.dvc` pins), `inputs`, `packages`,
+        `python`, `platform`, `cpu_count` and `gpus` (names, empty without nvidia-smi).
+
+    Raises:
+        DataError: An input is missing, or `data.dvc` cannot be read.
+    """
+    return {
+        "command": redact(command, root),
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git": git_state(root),
+        "data": data_version(root),
+        "inputs": {name: _digest(name, path) for name, path in sorted(inputs.items())},
+        "packages": package_versions(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu_count": os.cpu_count() or UNKNOWN,
+        "gpus": _gpus(),
+    }
+
+
+def redact(text: str, root: Path = Path()) -> str:
+    """Hide credentials, and turn absolute paths into ones that name neither user nor machine.
+
+    Paths below `root` become relative to it, paths below the home folder start with `~`, of others the last part stays.
+
+    >>> redact("mlflow ui --backend-store-uri postgresql://bob:pw@db/runs")
+    'mlflow ui --backend-store-uri postgresql://***@db/runs'
+    >>> redact("snakemake --config roots='{fsdd: /mnt/disk7/fsdd}' token=abc")
+    "snakemake --config roots='{fsdd: .../fsdd}' token=***"
+    """
+    text = _CREDENTIALS.sub("***@", text)
+    text = _SECRET.sub(r"\1***", text)
+    text = _SQLITE_PATH.sub(lambda match: _relative(match[0], root), text)
+    return _ABSOLUTE_PATH.sub(lambda match: _relative(match[0], root), text)
+
+
+def _relative(text: str, root: Path) -> str:
+    path = Path(text)
+    for base, prefix in ((root.resolve(), ""), (Path.home(), "~/")):
+        # Inside a home of `/` (a bare container) every path would look like a home path.
+        if base != Path("/") and path.is_relative_to(base):
+            return f"{prefix}{path.relative_to(base).as_posix()}"
+    return f".../{path.name}" if path.name else text
+
+
+def git_state(root: Path = Path()) -> dict[str, Any]:
+    """Return commit, branch and whether the working tree differs from the commit.
+
+    Each is the text "unknown" where it cannot be told: no git, no repository, no commit yet, or a folder that lies
+    inside a repository without being part of it.
+    """
+    unknown: dict[str, Any] = {"commit": UNKNOWN, "branch": UNKNOWN, "dirty": UNKNOWN}
+    try:
+        _git(root, "ls-files", "--error-unmatch", "--", ".")
+        commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
+        dirty = bool(_git(root, "status", "--porcelain", "--", ".").strip())
+    except FileNotFoundError:
+        return {**unknown, "reason": "git is not installed"}
+    except subprocess.TimeoutExpired:
+        return {**unknown, "reason": f"git did not answer within {_COMMAND_TIMEOUT_S} s"}
+    except subprocess.CalledProcessError as error:
+        lines = str(error.stderr).strip().splitlines() or [f"git ended with {error.returncode}"]
+        return {**unknown, "reason": redact(lines[0], root)}
+    branch = _git(root, "rev-parse", "--abbrev-ref", "HEAD").strip()
+    return {"commit": commit, "branch": "(detached)" if branch == "HEAD" else branch, "dirty": dirty}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    # No optional locks: reading the state must not get in the way of a commit at the same moment.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    return subprocess.run(  # noqa: S603 (fixed arguments)
+        ["git", *arguments],  # noqa: S607 (the user's git)
+        cwd=root,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_COMMAND_TIMEOUT_S,
+    ).stdout
+
+
+def data_version(root: Path = Path()) -> dict[str, Any]:
+    """Return what `data.dvc` pins: `md5` ("unknown" without the file), and size and number of files where it says so.
+
+    Raises:
+        DataError: The file is there and holds no single output with an md5.
+    """
+    pointer = root / DATA_POINTER
+    if not pointer.is_file():
+        return {"tracked_by": None, "md5": UNKNOWN}
+    try:
+        (out,) = yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"]
+        version = {"tracked_by": DATA_POINTER, "md5": str(out["md5"])}
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{DATA_POINTER}: found no single output with an md5 ({error!r}); make it again with `dvc add data`"
+        ) from error
+    return version | {key: out[key] for key in ("size", "nfiles") if key in out}
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of `PACKAGES`, read without importing them; "not installed" where absent."""
+    versions: dict[str, str] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def _digest(name: str, path: Path) -> str:
+    """SHA-256 of a file; of a folder, that of its sorted relative names and their files' digests."""
+    if path.is_file():
+        return sha256_file(path)
+    if not path.is_dir():
+        raise DataError(f"provenance input {name!r}: {path} is neither a file nor a folder; make it before its result")
+    total = hashlib.sha256()
+    for file in sorted(found for found in path.rglob("*") if found.is_file()):
+        total.update(f"{file.relative_to(path).as_posix()}\0{sha256_file(file)}\n".encode())
+    return total.hexdigest()
+
+
+def _gpus() -> list[str]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    try:
+        answer = subprocess.run(  # noqa: S603 (fixed arguments)
+            [program, "--query-gpu=name", "--format=csv,noheader"],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_TIMEOUT_S,
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        # A driver that does not answer is worth saying, and no reason to lose the result.
+        return [f"{UNKNOWN} (nvidia-smi: {type(error).__name__})"]
+    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
