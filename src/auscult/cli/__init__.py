@@ -6,12 +6,13 @@ import sys
 
 import typer
 
-from auscult.cli import experiment, simulate
+from auscult.cli import experiment, schema, simulate
 from auscult.errors import AuscultError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(experiment.app, name="experiment", help="The experiments of this project.")
 app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the layouts of real datasets.")
+app.command()(schema.schema)
 
 
 def main() -> None:

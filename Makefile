@@ -1,0 +1,66 @@
+# `make run` and `make test` are all that a newcomer needs: Python 3.11 and git, nothing else.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+RESULT ?= results/pneumonia/train2356
+TESTS ?=
+
+.PHONY: help
+help: ## what there is to make
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { echo "error: $(PYTHON) was not found; install Python 3.11, or say make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## the environment, in .venv, as pinned in requirements.lock
+
+.PHONY: data
+data: $(INSTALLED) ## the demo data, from the DVC remote inside the repository
+	dvc pull --quiet
+
+.PHONY: run
+run: data ## the main job: from the demo data to results/pneumonia/train2356/report.html
+	snakemake --cores all $(RESULT)
+	@echo "The report: $(RESULT)/report.html"
+
+.PHONY: test
+test: data ## the tests, at most 15 minutes on 2 cores
+	pytest --numprocesses 2 $(TESTS)
+
+.PHONY: verify
+verify: data ## the long proofs
+	pytest -m slow $(TESTS)
+
+.PHONY: check
+check: $(INSTALLED) ## format, lint, types, layers, workflow
+	ruff format --check .
+	ruff check .
+	snakefmt --check Snakefile rules
+	basedpyright
+	lint-imports --no-cache
+	snakemake --lint
+
+.PHONY: bench
+bench: $(INSTALLED) ## speed, as ratios within one run
+	python bench/throughput.py
+
+.PHONY: mlflow
+mlflow: $(INSTALLED) ## the runs in the browser, at http://127.0.0.1:5000
+	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
+
+.PHONY: clean
+clean: ## remove what can be made again (the data and the environment stay)
+	rm -rf work results logs benchmarks .snakemake

@@ -1,0 +1,80 @@
+"""JSON schemas of the YAML files, for editors that complete and check while one types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from auscult.config.dataset import DatasetSettings
+from auscult.config.experiment import JobSettings
+from auscult.config.project import ProjectSettings
+from auscult.config.resolve import PRESET_SECTIONS
+from auscult.config.task import TaskSettings
+from auscult.io import write_text
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def experiment_schema() -> dict[str, Any]:
+    """Return the schema of an experiment file: sections may start from a preset, jobs hold any part of the settings."""
+    job = JobSettings.model_json_schema()
+    definitions: dict[str, Any] = job.pop("$defs")
+    for definition in definitions.values():
+        # A preset or the shared settings may give what the file does not.
+        definition.pop("required", None)
+    properties: dict[str, Any] = job["properties"]
+    for section in PRESET_SECTIONS:
+        for name in _referenced(properties[section]):
+            definitions[name]["properties"]["preset"] = {
+                "type": "string",
+                "description": f"a file of config/presets/{section}, without .yaml",
+            }
+    task = properties.pop("task")
+    definitions["Job"] = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {
+        "$defs": definitions,
+        "title": "Experiment",
+        "type": "object",
+        "properties": {
+            "description": {"type": "string"},
+            "task": task,
+            **properties,
+            "jobs": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Job"}},
+        },
+        "required": ["description", "task", "datasets", "clips", "spectrogram", "split", "model"],
+        "additionalProperties": False,
+    }
+
+
+def _referenced(schema: dict[str, Any]) -> list[str]:
+    references = [schema, *schema.get("oneOf", []), *schema.get("anyOf", [])]
+    return [item["$ref"].rsplit("/", 1)[-1] for item in references if "$ref" in item]
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "config": ProjectSettings.model_json_schema,
+    "dataset": TypeAdapter[Any](DatasetSettings).json_schema,
+    "experiment": experiment_schema,
+    "task": TaskSettings.model_json_schema,
+}
+
+
+def schema_texts() -> dict[str, str]:
+    """Return file name -> text of every schema."""
+    return {
+        f"{name}.json": json.dumps({"$schema": _DRAFT, **make()}, indent=2, sort_keys=True) + "\n"
+        for name, make in SCHEMAS.items()
+    }
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """Write all schemas below `folder` and return their paths."""
+    paths: list[Path] = []
+    for name, text in schema_texts().items():
+        write_text(folder / name, text)
+        paths.append(folder / name)
+    return paths

@@ -1,0 +1,22 @@
+"""What all tests share: where the project and the real recordings lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def project_dir() -> Path:
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Real recordings, which are never part of the repository; tests that need them skip where they are absent."""
+    folder = Path(os.environ.get("AUSCULT_REAL_DATA", PROJECT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings at {folder}; set AUSCULT_REAL_DATA to their folder")
+    return folder
