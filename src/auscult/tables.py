@@ -52,22 +52,39 @@ class Recording:
 
 @dataclass(frozen=True)
 class Event:
-    """An interval of a recording: its kind (`cycle`, `crackle`, `wheeze`, ...) and who or what marked it."""
+    """An interval of a recording: its kind (`cycle`, `crackle`, `wheeze`, ...) and who or what marked it.
+
+    `file` and `line` say where it was read, for messages only: they are no columns of the table.
+    """
 
     recording_id: str
     start_s: float
     end_s: float
     kind: str
     source: str
+    file: str | None = field(default=None, compare=False)
+    line: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """What a reader could not place: the file (relative to the root), the line (from 1; None for the file) and why."""
+    """What a reader could not place: the file (relative to the root), the line (from 1; None for the file) and why.
+
+    A reason opens with its class and a colon (`duplicate id: ...`); summaries count by class.
+    """
 
     file: str
     line: int | None
     reason: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Worth reporting and nobody's fault (a recording on the official list that is not in the folder, say)."""
+
+    kind: str
+    subject: str
+    text: str
 
 
 def _text(*, nullable: bool = False, unique: bool = False, **checks: Any) -> pa.Column:
