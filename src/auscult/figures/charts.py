@@ -1,0 +1,324 @@
+"""Charts of one job or of several beside each other. Each returns a Figure; nothing global is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from auscult.figures.style import (
+    FAINT,
+    GRID,
+    INK,
+    MUTED,
+    PANEL_INCHES,
+    panel,
+    series_colour,
+    series_dashes,
+    styled,
+)
+
+MAX_NAMED_CURVES = 6
+"""With more curves all stand in grey, and only the weakest are named: a legend of ten lines is not read."""
+
+
+_LEGEND_LINE_INCHES = 0.18
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve: its corners, its name in the legend, its area and, if any, the operating point upon it."""
+
+    name: str
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.float64]
+    area: float
+    note: str = ""
+    point: tuple[float, float] | None = None
+
+
+def roc(curves: Sequence[Curve]) -> Figure:
+    """ROC curves with the chance line; a ring marks the operating point chosen on validation."""
+    with styled():
+        figure, axes = panel()
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, zorder=1)
+        _curves(axes, curves, steps=False)
+        axes.set(xlabel="1 − specificity", ylabel="sensitivity")
+        _unit_square(axes)
+        _legend_below(figure, axes)
+        return figure
+
+
+def precision_recall(curves: Sequence[Curve], prevalence: float | None) -> Figure:
+    """Precision-recall curves; the thin line is the precision of calling everything positive."""
+    with styled():
+        figure, axes = panel()
+        if prevalence is not None:
+            axes.axhline(prevalence, color=FAINT, linewidth=1, zorder=1)
+            axes.annotate(
+                f"prevalence {prevalence:.0%}",
+                (0.0, prevalence),
+                (3, 3),
+                textcoords="offset points",
+                color=MUTED,
+                fontsize=8,
+            )
+        _curves(axes, curves, steps=True)
+        axes.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)")
+        _unit_square(axes)
+        _legend_below(figure, axes)
+        return figure
+
+
+def _curves(axes: Axes, curves: Sequence[Curve], *, steps: bool) -> None:
+    style = "steps-post" if steps else "default"
+    many = len(curves) > MAX_NAMED_CURVES
+    weakest = sorted(range(len(curves)), key=lambda index: curves[index].area)[:3] if many else range(len(curves))
+    named = set(weakest)
+    for index, curve in enumerate(curves):
+        if index not in named:
+            axes.plot(curve.x, curve.y, color=FAINT, linewidth=1, drawstyle=style, zorder=2)
+    for rank, index in enumerate(weakest):
+        curve = curves[index]
+        colour = series_colour(rank)
+        label = f"{curve.name}: {curve.note}" if curve.note else curve.name
+        axes.plot(
+            curve.x,
+            curve.y,
+            color=colour,
+            linestyle=series_dashes(rank),
+            drawstyle=style,
+            label=label,
+            zorder=3,
+            clip_on=False,
+        )
+        if curve.point is not None:
+            axes.plot(*curve.point, "o", ms=7, mfc="white", mec=colour, mew=1.8, zorder=4, clip_on=False)
+    if many:
+        axes.plot([], [], color=FAINT, linewidth=1, label=f"the other {len(curves) - len(named)}, all higher")
+
+
+def _unit_square(axes: Axes) -> None:
+    axes.set(xlim=(0, 1), ylim=(0, 1.01), xticks=np.linspace(0, 1, 6), yticks=np.linspace(0, 1, 6))
+    axes.grid(visible=True)
+    axes.set_aspect("equal", adjustable="box")
+
+
+def _legend_below(figure: Figure, axes: Axes) -> None:
+    """Under the chart, one line a curve: inside, it would lie on somebody's data. The figure grows with it."""
+    n_lines = len(axes.get_legend_handles_labels()[0])
+    if n_lines:
+        figure.set_size_inches(PANEL_INCHES[0], PANEL_INCHES[1] + _LEGEND_LINE_INCHES * n_lines)
+        figure.legend(loc="outside lower center", borderaxespad=0.2)
+
+
+def calibration(bins: pd.DataFrame, prob: npt.NDArray[np.floating], summary: str) -> Figure:
+    """Observed share of positives over predicted probability, with Wilson intervals; below, where the answers lie.
+
+    Args:
+        bins: From `curves.calibration_bins`.
+        prob: All probabilities, for the strip below, shape [n].
+        summary: Brier score and calibration error in words, written into the chart.
+    """
+    with styled():
+        figure, main = panel()
+        axes, strip = figure.subplot_mosaic([["a"], ["b"]], height_ratios=[5, 1], sharex=True).values()
+        main.remove()
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, zorder=1)
+        spread = [bins["share"] - bins["low"], bins["high"] - bins["share"]]
+        axes.errorbar(
+            bins["prob"],
+            bins["share"],
+            yerr=spread,
+            fmt="o-",
+            ms=4,
+            lw=1.4,
+            color=series_colour(0),
+            elinewidth=1,
+            zorder=3,
+        )
+        axes.set(ylabel="observed share", xlim=(0, 1), ylim=(0, 1.01), yticks=np.linspace(0, 1, 6))
+        axes.text(0.03, 0.96, summary, transform=axes.transAxes, va="top", color=INK, fontsize=8.5)
+        axes.grid(visible=True)
+        strip.hist(prob, bins=list(np.linspace(0, 1, 21)), color=series_colour(0), alpha=0.55)
+        strip.set(xlabel="predicted probability", ylabel="count", xticks=np.linspace(0, 1, 6))
+        strip.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+        return figure
+
+
+def confusion(counts: npt.NDArray[np.integer], names: Sequence[str], unit: str) -> Figure:
+    """Confusion matrix: rows are the truth, colour is the share of the row, numbers are counts.
+
+    Args:
+        counts: Shape [class, class], truth by answer.
+        names: The classes.
+        unit: What is counted, such as `cycles`.
+    """
+    with styled():
+        n_classes = len(names)
+        few = n_classes <= 4
+        figure, axes = panel((PANEL_INCHES[0], PANEL_INCHES[1] if few else PANEL_INCHES[1] + 0.5))
+        totals = counts.sum(axis=1, keepdims=True)
+        share = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+        colours = _sequential()
+        image = axes.imshow(np.nan_to_num(share), cmap=colours, vmin=0, vmax=1, aspect="auto")
+        for row in range(n_classes):
+            for column in range(n_classes):
+                value = share[row, column]
+                text = _cell_text(int(counts[row, column]), float(value), with_share=few)
+                dark = bool(np.nan_to_num(value) > 0.55)
+                axes.text(
+                    column,
+                    row,
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=9.5 if few else 8,
+                    color="white" if dark else INK,
+                )
+        axes.set(xlabel="answer", ylabel="truth", xticks=range(n_classes), yticks=range(n_classes))
+        axes.set_xticklabels(names)
+        axes.set_yticklabels(
+            [f"{name}\nn = {int(total)}" if few else name for name, total in zip(names, totals[:, 0], strict=True)]
+        )
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xticks(np.arange(n_classes - 1) + 0.5, minor=True)
+        axes.set_yticks(np.arange(n_classes - 1) + 0.5, minor=True)
+        axes.grid(which="minor", color="white", linewidth=1.5)
+        axes.tick_params(which="minor", length=0)
+        bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02, format=PercentFormatter(1, decimals=0))
+        bar.set_label(f"share of the true {unit}")
+        bar.outline.set_visible(False)
+        return figure
+
+
+def _sequential() -> str:
+    return "Blues"
+
+
+def _cell_text(count: int, share: float, *, with_share: bool) -> str:
+    if not with_share:
+        return f"{count:d}" if count else "·"
+    return f"{count:d}" if np.isnan(share) else f"{count:d}\n{share:.0%}"
+
+
+def learning(history: pd.DataFrame, monitor: str, best_epoch: int | None) -> Figure:
+    """Losses above, the watched validation metric below; a thin line marks the epoch that was kept."""
+    with styled():
+        figure, main = panel()
+        main.remove()
+        losses = [name for name in ("train/loss", "val/loss") if name in history and bool(history[name].notna().any())]
+        watched = [monitor] if monitor in history and monitor not in losses else []
+        mosaic = "L\nW" if watched else "L"
+        parts = figure.subplot_mosaic(mosaic, sharex=True)
+        for index, name in enumerate(losses):
+            parts["L"].plot(
+                history["epoch"], history[name], color=series_colour(index), ls=series_dashes(index), label=name
+            )
+        parts["L"].set_ylabel("loss")
+        parts["L"].legend(loc="upper right", ncols=2)
+        if watched:
+            parts["W"].plot(history["epoch"], history[monitor], color=series_colour(2))
+            parts["W"].set_ylabel(monitor)
+        for axes in parts.values():
+            axes.grid(visible=True)
+            if best_epoch is not None:
+                axes.axvline(best_epoch, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
+        last = list(parts.values())[-1]
+        if best_epoch is not None:
+            is_late = best_epoch > np.mean(history["epoch"].to_numpy())
+            last.annotate(
+                f"kept: epoch {best_epoch}",
+                (best_epoch, 0.06),
+                (-4 if is_late else 4, 0),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="right" if is_late else "left",
+                color=MUTED,
+                fontsize=8.5,
+            )
+        last.set_xlabel("epoch")
+        last.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.align_ylabels()
+        return figure
+
+
+def scores_by_truth(groups: Sequence[tuple[str, npt.NDArray[np.floating]]], threshold: float | None) -> Figure:
+    """Every answer as a dot, one band a true class; the line is the threshold chosen on validation.
+
+    Dots are spread within their band by a fixed low-discrepancy sequence: no chance, and no overlap that hides counts.
+    """
+    with styled():
+        figure, axes = panel((PANEL_INCHES[0], 2.2))
+        for index, (_, prob) in enumerate(groups):
+            height = (np.arange(len(prob)) * 0.6180339887498949) % 1.0
+            size = 28.0 if len(prob) <= 60 else 12.0 if len(prob) <= 400 else 5.0
+            axes.scatter(
+                np.sort(prob),
+                index + 0.6 * (height - 0.5),
+                s=size,
+                color=series_colour(index),
+                alpha=0.7,
+                lw=0,
+                clip_on=False,
+            )
+        if threshold is not None:
+            axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+            right = threshold > 0.6
+            axes.annotate(
+                f"threshold {threshold:.2f}",
+                (threshold, 1.0),
+                (-4 if right else 4, 0),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="right" if right else "left",
+                va="top",
+                fontsize=8.5,
+                color=MUTED,
+            )
+        axes.set(
+            xlabel="predicted probability", xlim=(0, 1), ylim=(-0.5, len(groups) - 0.35), yticks=range(len(groups))
+        )
+        axes.set_yticklabels([f"{name}\nn = {len(prob)}" for name, prob in groups])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(visible=True, axis="x")
+        return figure
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95% interval; None where undefined."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def estimates(rows: Sequence[Estimate], label: str) -> Figure:
+    """Values with their 95% intervals, one line each, the first on top; the undefined are said to be so."""
+    with styled():
+        figure, axes = panel((PANEL_INCHES[0], min(6.0, 1.0 + 0.34 * len(rows))))
+        for index, row in enumerate(rows):
+            if row.value is None:
+                axes.text(0.02, index, "undefined", color=MUTED, va="center", fontsize=8.5)
+                continue
+            if row.low is not None and row.high is not None:
+                axes.plot(
+                    [row.low, row.high], [index, index], color=series_colour(0), linewidth=1.8, solid_capstyle="butt"
+                )
+            axes.plot(row.value, index, "o", ms=6, color=series_colour(0), clip_on=False, zorder=3)
+        axes.set(xlabel=label, xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)))
+        axes.set_yticklabels([row.name for row in rows])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(visible=True, axis="x", color=GRID)
+        return figure
