@@ -1,0 +1,71 @@
+"""A copy of the workflow, so that a test may change settings and run it without touching the project."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+WORKFLOW = ("Snakefile", "rules", "workflow_scripts", "config", "data.dvc", "environment.yml")
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def workflow_dir(project_dir: Path, tmp_path: Path) -> Path:
+    """The workflow's files, copied; the demo data, linked."""
+    if not (project_dir / "data").is_dir():
+        pytest.fail("the demo data are not there; run: dvc pull")
+    for name in WORKFLOW:
+        source = project_dir / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, tmp_path / name)
+    (tmp_path / "data").symlink_to(project_dir / "data")
+    return tmp_path
+
+
+@pytest.fixture
+def snakemake(workflow_dir: Path) -> Run:
+    """Run Snakemake in the copied workflow and return the finished process, its output as text."""
+
+    def run(
+        *arguments: str, cores: int = 2, python: tuple[str, ...] = (), **environment: str
+    ) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, *python, "-m", "snakemake", "--cores", str(cores), *arguments],
+            cwd=workflow_dir,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            env={**os.environ, **environment},
+        )
+
+    return run
+
+
+@pytest.fixture
+def tiny_experiment(workflow_dir: Path) -> str:
+    """An experiment that trains in a second an epoch; its target is returned."""
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
+    path.write_text(
+        """
+description: two tiny jobs
+task: pneumonia
+datasets: [icbhi, bd]
+clips: {unit: window, length_s: 4, sample_rate_hz: 4000}
+spectrogram: {n_fft: 256, hop_samples: 128, n_mels: 32}
+split: {preset: patients_70_15_15, seed: 1}
+model: {name: test_cnn}
+train: {epochs: 2}
+evaluate: {bootstrap_draws: 50}
+jobs:
+  - {}
+  - {train: {epochs: 3}}
+"""
+    )
+    return "results/pneumonia/tiny"

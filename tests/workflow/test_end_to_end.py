@@ -1,0 +1,49 @@
+"""A whole tiny run on the demo data: from raw recordings to a report, and what a second run does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+
+
+def messages(output: str) -> list[str]:
+    """Read the messages of the jobs that ran, in order."""
+    return re.findall(r"^Job \d+: (.+)$", output, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def published(snakemake, tiny_experiment: str) -> str:
+    finished = snakemake(tiny_experiment)
+    assert finished.returncode == 0, finished.stdout[-6000:]
+    return tiny_experiment
+
+
+def test_a_result_is_published_and_only_what_changed_is_done_again(
+    snakemake, published: str, workflow_dir: Path
+) -> None:
+    result = workflow_dir / published
+    assert {path.name for path in result.iterdir()} >= {
+        "report.html", "metrics.json", "summary.csv", "experiment.yaml", "provenance.json", "1", "2",
+    }  # fmt: skip
+    for job in ("1", "2"):
+        assert {path.name for path in (result / job).iterdir()} >= {
+            "report.txt", "metrics.json", "history.csv", "predictions.parquet", "model.safetensors", "model.json",
+            "train.log", "figures", "tps.txt", "tns.txt", "fps.txt", "fns.txt",
+        }  # fmt: skip
+    assert len((result / "2" / "history.csv").read_text().splitlines()) == 1 + 3
+
+    again = snakemake(published)
+    assert "Nothing to be done" in again.stdout
+
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
+    path.write_text(path.read_text().replace("{epochs: 3}", "{epochs: 1}"))
+    changed = snakemake(published)
+    assert changed.returncode == 0, changed.stdout[-6000:]
+    assert sorted(messages(changed.stdout)) == [
+        "Evaluating pneumonia/tiny, job 2",
+        "Logging pneumonia/tiny with MLflow",
+        "Publishing results/pneumonia/tiny",
+        "Training pneumonia/tiny, job 2",
+    ]
+    assert len((result / "2" / "history.csv").read_text().splitlines()) == 1 + 1
