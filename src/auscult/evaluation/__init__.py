@@ -1,0 +1,1 @@
+"""Judging a trained model: probabilities, metrics with intervals, outcomes, figures. Alone in reading the test part."""

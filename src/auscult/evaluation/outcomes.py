@@ -1,0 +1,115 @@
+"""Which clips were answered right and which wrong: true and false positives and negatives, by name and probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from auscult.config import TaskSettings
+from auscult.io import write_text
+
+OUTCOMES = ("tp", "tn", "fp", "fn")
+COLUMNS = ("clip_id", "recording_id", "patient_id", "dataset", "target", "truth", "probability", "outcome")
+
+
+def target_column(target: str) -> str:
+    """Column of `predictions.parquet` that holds the truth: 1, 0 or null."""
+    return f"target_{target}"
+
+
+def probability_column(target: str) -> str:
+    """Column of `predictions.parquet` that holds the probability."""
+    return f"prob_{target}"
+
+
+def judge(predictions: pd.DataFrame, task: TaskSettings, thresholds: Sequence[float]) -> pd.DataFrame:
+    """Return the outcome of every clip and target whose truth is known.
+
+    A target is called positive where its probability reaches its threshold. In a multi-class task the class of highest
+    probability is called positive and all others negative, so that each clip has one outcome a class.
+
+    Args:
+        predictions: Rows of `predictions.parquet`.
+        task: Its targets.
+        thresholds: One a target; not looked at for a multi-class task.
+
+    Returns:
+        Columns `COLUMNS`; `truth` is 0 or 1. Rows by target, then in the order of `predictions`.
+    """
+    prob = predictions[[probability_column(target) for target in task.targets]].to_numpy(dtype=np.float64)
+    truth = predictions[[target_column(target) for target in task.targets]].to_numpy(dtype=np.float64, na_value=np.nan)
+    if task.type == "multi_class":
+        said = np.arange(len(task.targets))[None, :] == prob.argmax(axis=1)[:, None]
+    else:
+        said = prob >= np.asarray(thresholds, dtype=np.float64)[None, :]
+    parts: list[pd.DataFrame] = []
+    for column, target in enumerate(task.targets):
+        part = predictions[["clip_id", "recording_id", "patient_id", "dataset"]].assign(target=target)
+        part["truth"] = truth[:, column]
+        part["probability"] = prob[:, column]
+        is_right = (truth[:, column] > 0.5) == said[:, column]
+        part["outcome"] = np.where(is_right, "t", "f") + np.where(said[:, column], "p", "n").astype(object)
+        part = part.loc[~np.isnan(truth[:, column])]
+        parts.append(part.astype({"truth": np.int64, "target": "str", "outcome": "str"}))
+    return pd.concat(parts, ignore_index=True).loc[:, list(COLUMNS)]
+
+
+def write_lists(outcomes: pd.DataFrame, folder: Path) -> None:
+    """Write `tps.txt`, `tns.txt`, `fps.txt` and `fns.txt`: clip, target and probability, tab separated.
+
+    The most telling stand first: the surest hits, and the errors that were furthest off.
+    """
+    for outcome in OUTCOMES:
+        part = outcomes.loc[outcomes["outcome"] == outcome]
+        part = part.sort_values(by=["probability", "clip_id"], ascending=[outcome in {"tn", "fn"}, True])
+        rows = zip(part["clip_id"], part["target"], part["probability"], strict=True)
+        lines = [f"{clip_id}\t{target}\t{probability:.6f}" for clip_id, target, probability in rows]
+        write_text(folder / f"{outcome}s.txt", "\n".join(["clip_id\ttarget\tprobability", *lines]) + "\n")
+
+
+def choose_examples(outcomes: pd.DataFrame, n_examples: int, *, multi_class: bool) -> list[str]:
+    """Choose clips that explain the model: its worst errors (up to half), then its surest hits.
+
+    Targets and kinds of outcome take turns, and a patient comes back only when no other is left. In a multi-class task
+    an error is a clip whose own class was missed; the many easy negatives teach nothing.
+
+    Returns:
+        Clip ids, errors first; fewer than `n_examples` where there are not so many clips.
+    """
+    wrong, right = (("fn",), ("tp",)) if multi_class else (("fn", "fp"), ("tp", "tn"))
+    errors, hits = (_by_turns(outcomes.loc[outcomes["outcome"].isin(kinds)]) for kinds in (wrong, right))
+    chosen = _prefer_new_patients(errors, n_examples // 2, [])
+    chosen = _prefer_new_patients(hits, n_examples, chosen)
+    chosen = _prefer_new_patients(errors, n_examples, chosen)
+    is_error = {clip_id for clip_id, _ in errors}
+    return sorted((clip_id for clip_id, _ in chosen), key=lambda clip_id: clip_id not in is_error)
+
+
+def _by_turns(part: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return (clip_id, patient_id), groups of (outcome, target) taking turns, each from its most extreme member on."""
+    margin = (part["probability"] - part["truth"]).abs()
+    is_error = part["outcome"].isin(["fp", "fn"])
+    ordered = part.assign(extremity=np.where(is_error, -margin, margin)).sort_values(
+        by=["outcome", "target", "extremity", "clip_id"]
+    )
+    turn = ordered.groupby(["outcome", "target"], sort=False).cumcount()
+    ordered = ordered.assign(turn=turn).sort_values(by="turn", kind="stable")
+    return list(zip(ordered["clip_id"], ordered["patient_id"], strict=True))
+
+
+def _prefer_new_patients(
+    candidates: list[tuple[str, str]], n_wanted: int, chosen: list[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    chosen = list(chosen)
+    for repeat_patients in (False, True):
+        for clip_id, patient_id in candidates:
+            if len(chosen) >= n_wanted:
+                return chosen
+            if any(clip_id == taken for taken, _ in chosen):
+                continue
+            if repeat_patients or all(patient_id != taken for _, taken in chosen):
+                chosen.append((clip_id, patient_id))
+    return chosen

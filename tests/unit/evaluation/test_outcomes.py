@@ -1,0 +1,116 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from auscult.config import TaskSettings
+from auscult.evaluation.outcomes import choose_examples, judge, write_lists
+
+BINARY = TaskSettings(description="?", type="binary", targets=("ill",), level="patient")
+DIGITS = TaskSettings(description="?", type="multi_class", targets=("0", "1", "2"), level="clip")
+
+
+def _predictions(**columns):
+    n = len(next(iter(columns.values())))
+    ids = {
+        "clip_id": [f"d/r{index}:0000" for index in range(n)],
+        "recording_id": [f"d/r{index}" for index in range(n)],
+        "patient_id": [f"d/p{index // 2}" for index in range(n)],
+        "dataset": ["d"] * n,
+    }
+    return pd.DataFrame(ids | columns)
+
+
+@pytest.fixture
+def binary():
+    truth = pd.array([1, 1, 0, 0, None, 1], dtype="Int8")
+    return _predictions(target_ill=truth, prob_ill=np.array([0.9, 0.5, 0.7, 0.2, 0.9, 0.1]))
+
+
+def test_a_probability_at_the_threshold_is_positive_and_the_unknown_is_left_out(binary):
+    outcomes = judge(binary, BINARY, [0.5])
+
+    assert outcomes["outcome"].tolist() == ["tp", "tp", "fp", "tn", "fn"]
+    assert "d/r4:0000" not in set(outcomes["clip_id"])
+
+
+def test_several_targets_have_their_own_thresholds():
+    task = TaskSettings(description="?", type="multi_label", targets=("a", "b"), level="clip")
+    table = _predictions(target_a=[1.0, 0.0], prob_a=[0.4, 0.4], target_b=[1.0, np.nan], prob_b=[0.4, 0.4])
+
+    outcomes = judge(table, task, [0.3, 0.6])
+
+    assert outcomes[["target", "outcome"]].to_numpy().tolist() == [["a", "tp"], ["a", "fp"], ["b", "fn"]]
+
+
+def test_classes_are_judged_one_against_the_rest():
+    table = _predictions(
+        target_0=[1.0, 0.0],
+        target_1=[0.0, 1.0],
+        target_2=[0.0, 0.0],
+        prob_0=[0.5, 0.6],
+        prob_1=[0.3, 0.3],
+        prob_2=[0.2, 0.1],
+    )
+
+    outcomes = judge(table, DIGITS, [])
+
+    first, second = (outcomes[outcomes["clip_id"] == clip_id] for clip_id in ("d/r0:0000", "d/r1:0000"))
+    assert first["outcome"].tolist() == ["tp", "tn", "tn"]
+    assert second["outcome"].tolist() == ["fp", "fn", "tn"]
+
+
+def test_lists_name_clips_with_their_probabilities_the_worst_errors_first(binary, tmp_path):
+    write_lists(
+        judge(pd.concat([binary, binary.assign(clip_id=binary["clip_id"] + "b", prob_ill=0.3)]), BINARY, [0.5]),
+        tmp_path,
+    )
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fns.txt", "fps.txt", "tns.txt", "tps.txt"]
+    assert (tmp_path / "tps.txt").read_text() == (
+        "clip_id\ttarget\tprobability\nd/r0:0000\till\t0.900000\nd/r1:0000\till\t0.500000\n"
+    )
+    assert (tmp_path / "fns.txt").read_text().splitlines()[1:] == [
+        "d/r5:0000\till\t0.100000",
+        "d/r0:0000b\till\t0.300000",
+        "d/r1:0000b\till\t0.300000",
+        "d/r5:0000b\till\t0.300000",
+    ]
+
+
+def test_nothing_to_list_leaves_the_heading(tmp_path):
+    write_lists(judge(_predictions(target_ill=[np.nan], prob_ill=[0.5]), BINARY, [0.5]), tmp_path)
+
+    assert (tmp_path / "fns.txt").read_text() == "clip_id\ttarget\tprobability\n"
+
+
+def test_examples_are_the_worst_errors_then_the_surest_hits_of_different_patients():
+    table = _predictions(
+        target_ill=[1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0], prob_ill=[0.1, 0.2, 0.9, 0.8, 0.99, 0.7, 0.02, 0.3]
+    )
+
+    chosen = choose_examples(judge(table, BINARY, [0.5]), 4, multi_class=False)
+
+    assert chosen == ["d/r0:0000", "d/r2:0000", "d/r6:0000", "d/r4:0000"]
+
+
+def test_a_patient_comes_back_when_no_other_is_left():
+    table = _predictions(target_ill=[1.0, 1.0], prob_ill=[0.9, 0.8])
+
+    assert choose_examples(judge(table, BINARY, [0.5]), 5, multi_class=False) == ["d/r0:0000", "d/r1:0000"]
+
+
+def test_no_examples_are_chosen_when_none_are_asked_for(binary):
+    assert choose_examples(judge(binary, BINARY, [0.5]), 0, multi_class=False) == []
+
+
+def test_an_error_of_a_multi_class_task_is_a_class_missed():
+    table = _predictions(
+        target_0=[1.0, 0.0],
+        target_1=[0.0, 1.0],
+        target_2=[0.0, 0.0],
+        prob_0=[0.5, 0.6],
+        prob_1=[0.3, 0.3],
+        prob_2=[0.2, 0.1],
+    )
+
+    assert choose_examples(judge(table, DIGITS, []), 2, multi_class=True) == ["d/r1:0000", "d/r0:0000"]
