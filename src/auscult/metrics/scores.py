@@ -1,0 +1,156 @@
+"""Scores of one target: `(y_true, y_score)` or `(y_true, y_pred)` -> a number, or None where it is undefined.
+
+`y_true` holds 1, 0 and NaN for unknown; unknown rows are left out before anything is counted. `y_score` is a
+probability, `y_pred` a decision (0 or 1). None is never replaced by 0: a sensitivity without a positive case does not
+exist.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from auscult.metrics.ranking import average_precisions, rank_groups, roc_areas
+from auscult.metrics.rates import rates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+N_CALIBRATION_BINS = 15
+
+
+def known_pairs(y_true: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return truth and answers of the rows whose truth is known.
+
+    Raises:
+        ValueError: Shapes differ, truth is not in {0, 1, NaN}, or an answer to a known row is not finite.
+    """
+    truth = np.asarray(y_true, dtype=np.float64)
+    answers = np.asarray(y, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != answers.shape:
+        raise ValueError(f"expected two vectors of one length, found shapes {truth.shape} and {answers.shape}")
+    known = ~np.isnan(truth)
+    truth, answers = truth[known], answers[known]
+    if not np.isin(truth, (0.0, 1.0)).all():
+        raise ValueError("y_true holds values other than 0, 1 and NaN")
+    if not np.isfinite(answers).all():
+        raise ValueError(f"{int((~np.isfinite(answers)).sum())} answers are not finite")
+    return truth == 1, answers
+
+
+def auroc(y_true: ArrayLike, y_score: ArrayLike) -> float | None:
+    """Return the area under the ROC curve, ties counted half; None unless both classes occur.
+
+    >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    0.75
+    """
+    truth, scores = known_pairs(y_true, y_score)
+    positives, negatives = rank_groups(truth, scores)
+    return _number(roc_areas(positives, negatives))
+
+
+def auprc(y_true: ArrayLike, y_score: ArrayLike) -> float | None:
+    """Return the average precision (the step-wise area under precision-recall); None unless both classes occur."""
+    truth, scores = known_pairs(y_true, y_score)
+    positives, negatives = rank_groups(truth, scores)
+    return _number(average_precisions(positives, negatives))
+
+
+def sensitivity(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
+    """Return TP / (TP + FN); None without a positive."""
+    return _rate("sensitivity", y_true, y_pred)
+
+
+def specificity(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
+    """Return TN / (TN + FP); None without a negative."""
+    return _rate("specificity", y_true, y_pred)
+
+
+def ppv(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
+    """Return TP / (TP + FP), the positive predictive value; None without a positive answer."""
+    return _rate("ppv", y_true, y_pred)
+
+
+def npv(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
+    """Return TN / (TN + FN), the negative predictive value; None without a negative answer."""
+    return _rate("npv", y_true, y_pred)
+
+
+def f1(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
+    """Return 2 TP / (2 TP + FP + FN); None where there is neither a positive nor a positive answer."""
+    return _rate("f1", y_true, y_pred)
+
+
+def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
+    """Return the mean of sensitivity and specificity; None unless both classes occur."""
+    return _rate("balanced_accuracy", y_true, y_pred)
+
+
+def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
+    """Return the share of right answers; None without a known row."""
+    return _rate("accuracy", y_true, y_pred)
+
+
+def mcc(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
+    """Return Matthews' correlation; None where truth or answers hold one class only."""
+    return _rate("mcc", y_true, y_pred)
+
+
+def brier(y_true: ArrayLike, y_score: ArrayLike) -> float | None:
+    """Return the mean squared difference of probability and truth; None without a known row."""
+    truth, scores = known_pairs(y_true, y_score)
+    return float(np.mean((scores - truth) ** 2)) if len(truth) else None
+
+
+def ece(y_true: ArrayLike, y_score: ArrayLike, n_bins: int = N_CALIBRATION_BINS) -> float | None:
+    """Return the expected calibration error of the positive probability; None without a known row.
+
+    Rows fall into `n_bins` equal bins of probability, closed on the right (Guo et al. 2017, On Calibration of Modern
+    Neural Networks, equation 3); the error is the mean over rows of |mean probability - share of positives| of its bin.
+    """
+    truth, scores = known_pairs(y_true, y_score)
+    if not len(truth):
+        return None
+    gaps = np.bincount(calibration_bins(scores, n_bins), weights=scores - truth, minlength=n_bins)
+    return float(np.abs(gaps).sum() / len(truth))
+
+
+def calibration_bins(scores: NDArray[np.float64], n_bins: int = N_CALIBRATION_BINS) -> NDArray[np.int64]:
+    """Return the bin (0 .. n_bins - 1) of every probability; bins are closed on the right, the first on both sides.
+
+    >>> calibration_bins(np.array([0.0, 0.5, 0.51, 1.0]), 2).tolist()
+    [0, 0, 1, 1]
+    """
+    return np.clip(np.ceil(scores * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+
+
+def _rate(name: str, y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
+    truth, answers = known_pairs(y_true, y_pred)
+    if not np.isin(answers, (0.0, 1.0)).all():
+        raise ValueError(f"{name} judges decisions (0 or 1); found probabilities: apply a threshold first")
+    said = answers == 1
+    counts = [np.count_nonzero(cell) for cell in (truth & said, ~truth & ~said, ~truth & said, truth & ~said)]
+    tp, tn, fp, fn = (np.array([count], dtype=np.float64) for count in counts)
+    return _number(rates(tp, tn, fp, fn)[name])
+
+
+def _number(values: NDArray[np.float64]) -> float | None:
+    value = float(values[0])
+    return None if np.isnan(value) else value
+
+
+RANKING_SCORES: dict[str, Callable[[Any, Any], float | None]] = {"auroc": auroc, "auprc": auprc}
+PROBABILITY_SCORES: dict[str, Callable[[Any, Any], float | None]] = {**RANKING_SCORES, "brier": brier, "ece": ece}
+DECISION_SCORES: dict[str, Callable[[Any, Any], float | None]] = {
+    "sensitivity": sensitivity,
+    "specificity": specificity,
+    "ppv": ppv,
+    "npv": npv,
+    "f1": f1,
+    "balanced_accuracy": balanced_accuracy,
+    "accuracy": accuracy,
+    "mcc": mcc,
+}

@@ -1,0 +1,206 @@
+"""All scores of one side of a split, at the levels of clip, recording and patient, with intervals over patients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from auscult.metrics.aggregate import LEVELS, LevelRows, at_level
+from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score
+from auscult.metrics.intervals import draw_weights, estimate
+from auscult.metrics.scores import RANKING_SCORES, auroc, balanced_accuracy
+from auscult.metrics.thresholds import FALLBACK, four_class_columns
+from auscult.metrics.weighted import binary_values, four_class_values, multi_class_values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from auscult.config.task import TaskSettings
+
+    Weights = NDArray[np.float32]
+    Values = dict[str, NDArray[np.float64]]
+
+
+def summarise(  # noqa: PLR0917 (all seven are needed, in the order of the data flow)
+    targets: ArrayLike,
+    probabilities: ArrayLike,
+    ids: pd.DataFrame,
+    task: TaskSettings,
+    thresholds: Sequence[float],
+    rng: np.random.Generator,
+    draws: int,
+) -> dict[str, Any]:
+    """Return every score of one side as JSON-like nested mappings.
+
+    `{level: {target: {metric: {"value", "low", "high"}, "n", "confusion"}, "macro", "four_class"}}`, or for a
+    multi-class task `{level: {"multi_class": {...}}}`. None stands for undefined. `macro` is the mean over all targets
+    and undefined where it is so for one of them. `four_class` is in per cent, all else lies in [0, 1] (mcc in [-1, 1]).
+    Intervals are explained at `intervals.estimate`. The thresholds, chosen at the task's level, hold at every level.
+
+    Args:
+        targets: Shape [clip, target]: 1, 0 or NaN for unknown.
+        probabilities: Shape [clip, target].
+        ids: Columns `clip_id`, `recording_id` and `patient_id`, one row a clip.
+        task: Gives targets, type, aggregation and the four-class view.
+        thresholds: One a target; not read for a multi-class task.
+        rng: The only source of randomness.
+        draws: Draws of the bootstrap; 0: no intervals.
+
+    Raises:
+        ValueError: Shapes do not fit.
+    """
+    if task.type != "multi_class" and len(thresholds) != len(task.targets):
+        raise ValueError(f"expected {len(task.targets)} thresholds, found {len(thresholds)}")
+    all_patients = np.unique(ids["patient_id"].to_numpy(dtype=str))
+    weights = draw_weights(len(all_patients), draws, rng)
+    summary: dict[str, Any] = {}
+    for level in LEVELS:
+        rows = at_level(probabilities, targets, ids, task, level)
+        patients = np.searchsorted(all_patients, rows.patient_ids.astype(str))
+        if task.type == "multi_class":
+            summary[level] = {"multi_class": _multi_class(rows, task, patients, weights)}
+        else:
+            summary[level] = _targets(rows, task, np.asarray(thresholds, dtype=np.float64), patients, weights)
+    return summary
+
+
+def validation_metrics(
+    targets: ArrayLike, probabilities: ArrayLike, ids: pd.DataFrame, task: TaskSettings
+) -> dict[str, float | None]:
+    """Return the `val/<name>` values of an epoch, at the task's level: threshold-free, or at 0.5.
+
+    The names are those of `config.train.monitors_for`, without `val/loss`. Means over targets (classes) are None where
+    one of them is undefined.
+
+    Args:
+        targets: Shape [clip, target]: 1, 0 or NaN for unknown.
+        probabilities: Shape [clip, target].
+        ids: Columns `clip_id`, `recording_id` and `patient_id`, one row a clip.
+        task: Gives targets, type, level and aggregation.
+    """
+    rows = at_level(probabilities, targets, ids, task, task.level)
+    truth, scores = rows.targets.astype(np.float64), rows.probabilities
+    values = {
+        f"val/{name}": _mean([score(truth[:, k], scores[:, k]) for k in range(truth.shape[1])])
+        for name, score in RANKING_SCORES.items()
+    }
+    if task.type == "multi_class":
+        known = ~np.isnan(truth).any(axis=1)
+        true, said = truth[known].argmax(axis=1), scores[known].argmax(axis=1)
+        recalls = [_share(said[true == code] == code) for code in range(truth.shape[1])]
+        values["val/balanced_accuracy"] = _mean(recalls)
+        values["val/accuracy"] = _share(true == said)
+        return values
+    said = np.where(scores >= FALLBACK, 1.0, 0.0)
+    values["val/balanced_accuracy"] = _mean([balanced_accuracy(truth[:, k], said[:, k]) for k in range(truth.shape[1])])
+    columns = four_class_columns(task)
+    if columns is not None:
+        crackle, wheeze = columns
+        values["val/icbhi_score"] = icbhi_score(
+            four_classes(truth[:, crackle], truth[:, wheeze]), four_classes(said[:, crackle], said[:, wheeze])
+        )
+    return values
+
+
+def _targets(
+    rows: LevelRows, task: TaskSettings, thresholds: NDArray[np.float64], patients: NDArray[np.int64], weights: Weights
+) -> dict[str, Any]:
+    said = rows.probabilities >= thresholds
+    section: dict[str, Any] = {}
+    every: list[Values] = []
+    fewest_patients = len(np.unique(patients))
+    for column, target in enumerate(task.targets):
+        known = ~np.isnan(rows.targets[:, column])
+        truth, answers = rows.targets[known, column] == 1, said[known, column]
+        n_patients = len(np.unique(patients[known]))
+        fewest_patients = min(fewest_patients, n_patients)
+        values = binary_values(truth, rows.probabilities[known, column], answers, patients[known], weights)
+        every.append(values)
+        section[target] = {
+            **{name: estimate(value, n_patients) for name, value in values.items()},
+            "n": {
+                "positive": int(truth.sum()),
+                "negative": int((~truth).sum()),
+                "unknown": int((~known).sum()),
+                "patients": n_patients,
+            },
+            "confusion": {
+                "tp": int((truth & answers).sum()),
+                "tn": int((~truth & ~answers).sum()),
+                "fp": int((~truth & answers).sum()),
+                "fn": int((truth & ~answers).sum()),
+            },
+        }
+    section["macro"] = {
+        name: estimate(np.mean([values[name] for values in every], axis=0), fewest_patients) for name in every[0]
+    }
+    columns = four_class_columns(task)
+    if columns is not None:
+        section["four_class"] = _four_class(rows.targets, said, columns, patients, weights)
+    return section
+
+
+def _four_class(
+    targets: NDArray[np.float32],
+    said: NDArray[np.bool_],
+    columns: tuple[int, int],
+    patients: NDArray[np.int64],
+    weights: Weights,
+) -> dict[str, Any]:
+    crackle, wheeze = columns
+    true = four_classes(targets[:, crackle], targets[:, wheeze])
+    known = true != UNKNOWN
+    answers = four_classes(said[:, crackle], said[:, wheeze])
+    n_patients = len(np.unique(patients[known]))
+    values = four_class_values(true[known], answers[known], patients[known], weights)
+    return {
+        **{name: estimate(value, n_patients) for name, value in values.items()},
+        "unit": "percent",
+        "classes": list(CLASSES),
+        "confusion": confusion(true, answers).tolist(),
+        "n": {"known": int(known.sum()), "unknown": int((~known).sum()), "patients": n_patients},
+    }
+
+
+def _multi_class(rows: LevelRows, task: TaskSettings, patients: NDArray[np.int64], weights: Weights) -> dict[str, Any]:
+    known = ~np.isnan(rows.targets).any(axis=1)
+    true = rows.targets[known].argmax(axis=1).astype(np.int64)
+    scores = rows.probabilities[known]
+    said = scores.argmax(axis=1).astype(np.int64)
+    n_patients = len(np.unique(patients[known]))
+    values = multi_class_values(true, scores, patients[known], weights)
+    classes = {
+        name: {
+            "auroc": auroc(true == code, scores[:, code]),
+            "sensitivity": _share(said[true == code] == code),
+            "ppv": _share(true[said == code] == code),
+            "n": int((true == code).sum()),
+        }
+        for code, name in enumerate(task.targets)
+    }
+    return {
+        **{name: estimate(value, n_patients) for name, value in values.items()},
+        "classes": list(task.targets),
+        "by_class": classes,
+        "confusion": confusion(true, said, len(task.targets)).tolist(),
+        # A group whose clips are of several classes (a speaker of all digits) has no one right answer.
+        "n": {
+            "known": int(known.sum()),
+            "unknown": int((~known).sum()) - rows.n_mixed,
+            "several_classes": rows.n_mixed,
+            "patients": n_patients,
+        },
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
+
+
+def _share(right: NDArray[np.bool_]) -> float | None:
+    return float(right.mean()) if right.size else None

@@ -1,0 +1,263 @@
+"""Operating points, chosen on validation: a target is called positive where its probability reaches the threshold.
+
+Every rule looks at all cuts between neighbouring scores. Among cuts of equal merit the one in the widest gap is taken
+(the decision that a small change of score overturns last), then the lowest; the threshold is the middle of the gap.
+Nothing is drawn at random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from auscult.metrics.aggregate import at_level
+from auscult.metrics.icbhi import UNKNOWN, four_classes
+from auscult.metrics.rates import ratio
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+
+    from auscult.config.task import TaskSettings
+
+    Floats = NDArray[np.float64]
+
+Rule = Literal["youden", "f1", "icbhi_score"]
+RULES: tuple[Rule, ...] = ("youden", "f1", "icbhi_score")
+FALLBACK = 0.5
+N_GRID_CUTS = 256
+"""The joint search begins on at most this many cuts per target, at quantiles; it ends on all cuts, one at a time."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """One threshold a target, and what the user should know about them.
+
+    Attributes:
+        values: In the order of the targets; empty for a multi-class task, where the most probable class is the answer.
+        notes: Sentences such as "target 1: only negatives in validation, threshold 0.5 kept".
+    """
+
+    values: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+
+
+def choose_thresholds(
+    targets: ArrayLike,
+    probabilities: ArrayLike,
+    rule: Rule,
+    four_class_columns: tuple[int, int] | None = None,
+    names: tuple[str, ...] | None = None,
+) -> Thresholds:
+    """Choose one threshold a target.
+
+    `youden` maximises sensitivity + specificity - 1, `f1` the F1 score, each target by itself. `icbhi_score` maximises
+    the strict four-class score over both thresholds at once (other targets: `youden`): exactly while each target has at
+    most `N_GRID_CUTS` cuts, else from the best point of a quantile grid by exact steps in one threshold at a time.
+
+    Args:
+        targets: Shape [row, target]: 1, 0 or NaN for unknown.
+        probabilities: Shape [row, target].
+        rule: One of `RULES`.
+        four_class_columns: The columns of crackle and wheeze; needed for `icbhi_score`.
+        names: The targets' names, for the notes; default: their numbers.
+
+    Returns:
+        Where validation holds one class only, or no cut is better than chance, 0.5 and a note that says so.
+
+    Raises:
+        ValueError: Shapes do not fit, the rule is not known, or its columns are missing.
+    """
+    truth = np.asarray(targets, dtype=np.float64)
+    answers = np.asarray(probabilities, dtype=np.float64)
+    if truth.ndim != 2 or truth.shape != answers.shape:
+        raise ValueError(f"expected [row, target] twice, found {truth.shape} and {answers.shape}")
+    if rule not in RULES:
+        raise ValueError(f"unknown rule {rule!r}; allowed: {', '.join(RULES)}")
+    if rule == "icbhi_score" and four_class_columns is None:
+        raise ValueError("icbhi_score needs the columns of crackle and wheeze")
+    names = names or tuple(f"target {column}" for column in range(truth.shape[1]))
+    values = [FALLBACK] * truth.shape[1]
+    notes: list[str] = []
+    joint = four_class_columns if rule == "icbhi_score" and four_class_columns is not None else ()
+    for column, name in enumerate(names):
+        if column not in joint:
+            values[column], note = _single(truth[:, column], answers[:, column], "f1" if rule == "f1" else "youden")
+            notes += [f"{name}: {note}"] if note else []
+    if joint:
+        crackle, wheeze = joint
+        pair, note = _joint(truth[:, [crackle, wheeze]], answers[:, [crackle, wheeze]])
+        values[crackle], values[wheeze] = pair
+        notes += [f"{names[crackle]} and {names[wheeze]}: {note}"] if note else []
+    return Thresholds(tuple(values), tuple(notes))
+
+
+def thresholds_for_task(
+    targets: ArrayLike, probabilities: ArrayLike, ids: pd.DataFrame, task: TaskSettings, rule: Rule
+) -> Thresholds:
+    """Choose the thresholds of a task from clips, at the task's level; none for a multi-class task.
+
+    Args:
+        targets: Shape [clip, target]: 1, 0 or NaN.
+        probabilities: Shape [clip, target].
+        ids: Columns `clip_id`, `recording_id` and `patient_id`.
+        task: Gives level, aggregation and the four-class view.
+        rule: One of `RULES`.
+    """
+    if task.type == "multi_class":
+        return Thresholds(())
+    rows = at_level(probabilities, targets, ids, task, task.level)
+    columns = four_class_columns(task)
+    return choose_thresholds(rows.targets, rows.probabilities, rule, columns, task.targets)
+
+
+def four_class_columns(task: TaskSettings) -> tuple[int, int] | None:
+    """Return the columns of crackle and wheeze, or None for a task without the four-class view."""
+    if task.four_class is None:
+        return None
+    return task.targets.index(task.four_class.crackle), task.targets.index(task.four_class.wheeze)
+
+
+@dataclass(frozen=True)
+class _Cuts:
+    """The cuts of one target's scores: cut k calls rows of rank >= k positive.
+
+    Attributes:
+        ranks: Per row, how many distinct scores lie below its own.
+        thresholds: Per cut 0 .. number of distinct scores; the last calls nothing positive.
+        gaps: The width of the gap that each threshold halves.
+    """
+
+    ranks: NDArray[np.int64]
+    thresholds: Floats
+    gaps: Floats
+
+
+def _cuts(scores: Floats) -> _Cuts:
+    distinct, ranks = np.unique(scores, return_inverse=True)
+    below = np.concatenate([[min(0.0, distinct[0])], distinct])
+    above = np.concatenate([distinct, [max(1.0, distinct[-1])]])
+    middle = below / 2 + above / 2
+    # Between neighbouring floats there is no middle: the upper one still parts them, because >= is asked.
+    middle = np.where((middle > below) | (above == below), middle, above)
+    if distinct[-1] >= 1:
+        middle[-1] = np.nextafter(distinct[-1], np.inf)
+    return _Cuts(ranks.astype(np.int64), middle, above - below)
+
+
+def _best(merit: Floats | NDArray[np.int64], gaps: Floats) -> int:
+    """Return the first cut with the widest gap among those of the highest merit."""
+    ties = np.flatnonzero(merit == merit.max())
+    return int(ties[np.argmax(gaps[ties])])
+
+
+def _single(truth: Floats, scores: Floats, rule: Literal["youden", "f1"]) -> tuple[float, str]:
+    known = ~np.isnan(truth)
+    positive, scores = truth[known] == 1, scores[known]
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not n_positive or not n_negative:
+        return FALLBACK, f"validation holds {n_positive} positives and {n_negative} negatives; threshold 0.5 kept"
+    cuts = _cuts(scores)
+    n_cuts = len(cuts.thresholds)
+    # tp[k], fp[k]: positives and negatives of rank >= k; the last entry is 0.
+    tp = _at_least(cuts.ranks[positive], n_cuts)
+    fp = _at_least(cuts.ranks[~positive], n_cuts)
+    if rule == "youden":
+        # n_positive * n_negative * (Se + Sp - 1), in whole numbers so that ties are ties.
+        merit = tp * n_negative - fp * n_positive
+        if merit.max() <= 0:
+            return FALLBACK, "no threshold is better than chance on validation; 0.5 kept"
+        best = _best(merit, cuts.gaps)
+    else:
+        best = _best(ratio((2 * tp).astype(np.float64), (tp + fp + n_positive).astype(np.float64)), cuts.gaps)
+    return float(cuts.thresholds[best]), ""
+
+
+def _at_least(ranks: NDArray[np.int64], n_cuts: int) -> NDArray[np.int64]:
+    return np.cumsum(np.bincount(ranks, minlength=n_cuts)[::-1])[::-1].astype(np.int64)
+
+
+def _joint(truth: Floats, scores: Floats) -> tuple[tuple[float, float], str]:
+    classes = four_classes(truth[:, 0], truth[:, 1])
+    known = classes != UNKNOWN
+    classes, scores = classes[known], scores[known]
+    n_normal, n_abnormal = int((classes == 0).sum()), int((classes != 0).sum())
+    if not n_normal or not n_abnormal:
+        note = f"validation holds {n_normal} normal and {n_abnormal} abnormal rows; thresholds 0.5 kept"
+        return (FALLBACK, FALLBACK), note
+    # A right answer to a normal row is worth n_abnormal, to an abnormal one n_normal: 2 x both x the score, as a whole
+    # number.
+    worth = np.where(classes == 0, n_abnormal, n_normal).astype(np.int64)
+    pair = (_cuts(scores[:, 0]), _cuts(scores[:, 1]))
+    chosen, merit = _best_on_grid(classes, worth, pair)
+    improved = True
+    while improved:
+        improved = False
+        for axis in (0, 1):
+            merits = _merits_along(axis, chosen, classes, worth, pair)
+            best = _best(merits, pair[axis].gaps)
+            if merits[best] > merit:
+                chosen = (best, chosen[1]) if axis == 0 else (chosen[0], best)
+                merit, improved = int(merits[best]), True
+    if merit <= n_normal * n_abnormal:
+        return (FALLBACK, FALLBACK), "no thresholds are better than one answer for all rows (50.0); 0.5 kept"
+    return (float(pair[0].thresholds[chosen[0]]), float(pair[1].thresholds[chosen[1]])), ""
+
+
+def _best_on_grid(
+    classes: NDArray[np.int64], worth: NDArray[np.int64], pair: tuple[_Cuts, _Cuts]
+) -> tuple[tuple[int, int], int]:
+    """Return the best pair of cuts on a grid of quantiles, and its merit."""
+    grids = [_grid(len(cuts.thresholds)) for cuts in pair]
+    # Cell (a, b): rows whose ranks reach a and b cuts of the grids; cut k of a grid calls those beyond k positive.
+    cells = [np.searchsorted(grid, cuts.ranks, side="right") for grid, cuts in zip(grids, pair, strict=True)]
+    shape = (len(grids[0]) + 1, len(grids[1]) + 1)
+    merits = np.zeros((len(grids[0]), len(grids[1])), dtype=np.int64)
+    for code in range(4):
+        here = classes == code
+        flat = cells[0][here] * shape[1] + cells[1][here]
+        # Whole numbers below 2^53, so that sums in float64 are exact.
+        table = np.bincount(flat, weights=worth[here], minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
+        crackle_said, wheeze_said = bool(code & 1), bool(code & 2)
+        table = _sum_side(_sum_side(table, 0, said=crackle_said), 1, said=wheeze_said)
+        merits += np.rint(table).astype(np.int64)
+    width = pair[0].gaps[grids[0]][:, None] + pair[1].gaps[grids[1]][None, :]
+    best = _best(merits.ravel(), width.ravel())
+    at = divmod(best, len(grids[1]))
+    return (int(grids[0][at[0]]), int(grids[1][at[1]])), int(merits.flat[best])
+
+
+def _grid(n_cuts: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, n_cuts - 1, min(n_cuts, N_GRID_CUTS)).round().astype(np.int64))
+
+
+def _sum_side(table: Floats, axis: int, *, said: bool) -> Floats:
+    """Return, per grid cut, the sum over the cells that are called positive (`said`) or not along `axis`."""
+    table = np.moveaxis(table, axis, 0)
+    # Cells 1 .. m hold rows at or above grid cut 0 .. m - 1.
+    summed = np.cumsum(table[::-1], axis=0)[::-1][1:] if said else np.cumsum(table, axis=0)[:-1]
+    return np.moveaxis(summed, 0, axis)
+
+
+def _merits_along(
+    axis: int,
+    chosen: tuple[int, int],
+    classes: NDArray[np.int64],
+    worth: NDArray[np.int64],
+    pair: tuple[_Cuts, _Cuts],
+) -> NDArray[np.int64]:
+    """Return the merit of every cut of one target while the other's cut stays."""
+    other = 1 - axis
+    right_other = (pair[other].ranks >= chosen[other]) == ((classes >> other) & 1 == 1)
+    wanted = (classes >> axis) & 1 == 1
+    n_cuts = len(pair[axis].thresholds)
+    ranks = pair[axis].ranks
+    gained = np.zeros(n_cuts + 1, dtype=np.int64)
+    # A row that should be called positive is right at cuts up to its rank, another at the cuts above it.
+    up, down = right_other & wanted, right_other & ~wanted
+    np.add.at(gained, 0, worth[up].sum())
+    np.add.at(gained, ranks[up] + 1, -worth[up])
+    np.add.at(gained, ranks[down] + 1, worth[down])
+    return np.cumsum(gained)[:n_cuts]
