@@ -1,0 +1,189 @@
+"""What is logged of one evaluated job, read from its folder; knows nothing of the server it goes to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from auscult.config import Experiment, TaskSettings
+from auscult.errors import DataError
+from auscult.io import read_json, settings_key, sha256_file
+from auscult.tracking.flatten import finite, flatten_settings, flatten_summary, metric_name, run_names
+from auscult.tracking.uploads import Upload, choose_uploads
+
+_WORDING = frozenset({"description", "note"})
+"""Keys that say something to people and change no number."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric."""
+
+    key: str
+    value: float
+    step: int
+    timestamp_ms: int
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job as one run shows it.
+
+    Attributes:
+        number: From 1.
+        name: The run's name.
+        params: Flat settings.
+        points: Metrics by epoch, then the final ones at the best epoch.
+        uploads: Files for the run's artifacts.
+        withheld: Names of those that hold a patient's or a recording's id.
+        settings: Everything the job was made with, for the artifact `settings.json`.
+        content: Digest of settings, metrics and uploads: equal digests are one run.
+        start_ms: Unix time of the first epoch's start.
+        end_ms: Unix time of the evaluation's end.
+    """
+
+    number: int
+    name: str
+    params: dict[str, str]
+    points: list[Point]
+    uploads: list[Upload]
+    withheld: list[str]
+    settings: dict[str, Any]
+    content: str
+    start_ms: int
+    end_ms: int
+
+
+def experiment_settings(experiment: Experiment, task: TaskSettings) -> str:
+    """Return the digest that tells one state of an experiment's settings from another; wording plays no part."""
+    jobs = [job.model_dump(mode="json", exclude=set(_WORDING)) for job in experiment.jobs]
+    return settings_key({"jobs": jobs, "task": task.model_dump(mode="json", exclude=set(_WORDING))})
+
+
+def job_params(experiment: Experiment, task: TaskSettings) -> list[dict[str, str]]:
+    """Return every job's resolved settings, flat, with what the task says beside its labels' rules.
+
+    The rules themselves stand in the run's `settings.json`: equal for all jobs, they would only hide what differs.
+    """
+    of_task = task.model_dump(mode="json", include={"type", "targets", "level", "overlap", "aggregate", "four_class"})
+    return [
+        flatten_settings(job.model_dump(mode="json", exclude=set(_WORDING))) | flatten_settings({"task": of_task})
+        for job in experiment.jobs
+    ]
+
+
+def read_jobs(experiment: Experiment, task: TaskSettings, job_dirs: list[Path]) -> list[JobRecord]:
+    """Read every job's folder, in the order of the experiment's jobs.
+
+    Raises:
+        DataError: Another number of folders than jobs, or a folder without a whole outcome.
+    """
+    if len(job_dirs) != len(experiment.jobs):
+        raise DataError(
+            f"{experiment.task}/{experiment.name}: {len(job_dirs)} job folders for {len(experiment.jobs)} jobs; "
+            "hand in one folder a job, in their order"
+        )
+    params = job_params(experiment, task)
+    names = run_names(experiment.name, params)
+    return [
+        _read_job(folder, experiment, task, number=number, name=names[number - 1], params=params[number - 1])
+        for number, folder in enumerate(job_dirs, start=1)
+    ]
+
+
+def _read_job(
+    folder: Path, experiment: Experiment, task: TaskSettings, *, number: int, name: str, params: dict[str, str]
+) -> JobRecord:
+    history, outcome = folder / "metrics.jsonl", folder / "metrics.json"
+    for path in (history, outcome):
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; train and evaluate the job before it is tracked")
+    uploads, withheld = choose_uploads(folder)
+    settings = {
+        "job": experiment.job(number).model_dump(mode="json"),
+        "task": task.model_dump(mode="json"),
+    }
+    without_wording = {
+        part: {key: value for key, value in section.items() if key not in _WORDING}
+        for part, section in settings.items()
+    }
+    files = {upload.name: sha256_file(upload.path) for upload in uploads}
+    content = settings_key(
+        {"number": number, "settings": without_wording, "files": files}
+        | {path.name: sha256_file(path) for path in (history, outcome)}
+    )
+    points = read_history(history)
+    end_ms = max(_modified_ms(outcome), _modified_ms(history))
+    points += final_points(read_json(outcome), task, end_ms)
+    return JobRecord(
+        number=number,
+        name=name,
+        params=params,
+        points=points,
+        uploads=uploads,
+        withheld=withheld,
+        settings=settings,
+        content=content,
+        start_ms=min([end_ms, *(point.timestamp_ms for point in points)]),
+        end_ms=end_ms,
+    )
+
+
+def _modified_ms(path: Path) -> int:
+    return path.stat().st_mtime_ns // 1_000_000
+
+
+def read_history(path: Path) -> list[Point]:
+    """Read `metrics.jsonl`: every number of every epoch; nulls are left out, a repeated epoch counts as last written.
+
+    The file's own time is that of the last epoch; earlier ones are counted back by `epoch_s` where the lines hold it.
+
+    Raises:
+        DataError: A line is no JSON object with a whole `epoch`.
+    """
+    epochs: dict[int, Mapping[str, Any]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            epoch = record["epoch"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise DataError(f"{path}:{number}: found {line[:80]!r}, expected a JSON object with `epoch`") from error
+        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
+            raise DataError(f"{path}:{number}: found epoch {epoch!r}, expected a whole number from 0")
+        epochs[epoch] = record
+    points: list[Point] = []
+    time_ms = float(_modified_ms(path))
+    for epoch in sorted(epochs, reverse=True):
+        numbers = {metric_name(key): finite(value) for key, value in epochs[epoch].items() if key != "epoch"}
+        points += [Point(key, value, epoch, int(time_ms)) for key, value in numbers.items() if value is not None]
+        time_ms -= 1000 * (numbers.get("epoch_s") or 0.0)
+    return sorted(points, key=lambda point: (point.step, point.key))
+
+
+def final_points(outcome: Mapping[str, Any], task: TaskSettings, timestamp_ms: int) -> list[Point]:
+    """Return the test part's metrics, the thresholds and the best epoch, all at the best epoch's step.
+
+    Raises:
+        DataError: `metrics.json` lacks the test part or the best epoch.
+    """
+    test, best_epoch = outcome.get("test"), outcome.get("best_epoch")
+    if not isinstance(test, Mapping) or not isinstance(best_epoch, int):
+        raise DataError(f"metrics.json: found the keys {sorted(outcome)}, expected `test` and a whole `best_epoch`")
+    flat = flatten_summary(test, "test", task.type, task.level)
+    thresholds = outcome.get("thresholds")
+    if isinstance(thresholds, Mapping):
+        named = dict(thresholds)
+    else:
+        # A multi-class task picks the likeliest class and has none.
+        named = dict(zip(task.targets, thresholds or [], strict=False))
+    for target, value in named.items():
+        number = finite(value)
+        if number is not None:
+            flat[metric_name(f"threshold/{target}")] = number
+    flat["best_epoch"] = float(best_epoch)
+    return [Point(key, value, best_epoch, timestamp_ms) for key, value in flat.items()]

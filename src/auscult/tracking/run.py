@@ -1,0 +1,231 @@
+"""Log an experiment with MLflow after its jobs are evaluated: one parent run, one child run a job.
+
+What is logged is a function of the jobs' folders, so logging again changes nothing: a run is found by its tags, not by
+memory. A run that was left half written is completed by what it lacks; one whose job has changed since is marked
+`auscult.superseded`. Nothing that names a patient, a recording or an absolute path is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from auscult.config import Experiment, TaskSettings, TrackingSettings
+from auscult.config.paths import result_dir
+from auscult.io import write_json
+from auscult.provenance import UNKNOWN, redact
+from auscult.tracking.record import JobRecord, experiment_settings, job_params, read_jobs
+from auscult.tracking.store import TrackingUnavailableError, connect
+from auscult.tracking.writer import RunWriter
+
+TAG_EXPERIMENT = "auscult.experiment"
+TAG_KIND = "auscult.kind"
+TAG_JOB = "auscult.job"
+TAG_SETTINGS = "auscult.settings"
+TAG_CONTENT = "auscult.content"
+TAG_COMPLETE = "auscult.complete"
+TAG_SUPERSEDED = "auscult.superseded"
+TAG_PARENT = "mlflow.parentRunId"
+TAG_NOTE = "mlflow.note.content"
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    experiment_id: str
+    parent: str
+    children: dict[str, str]
+
+
+def run(
+    experiment: Experiment,
+    task: TaskSettings,
+    job_dirs: list[Path],
+    *,
+    tracking: TrackingSettings,
+    output: Path,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Log `experiment` and write to `output` where it was logged, or why it was not.
+
+    Args:
+        experiment: Resolved.
+        task: Its task.
+        job_dirs: One folder a job, in their order, each trained and evaluated.
+        tracking: Where to log. When it is off MLflow is not even imported.
+        output: JSON with `enabled`, `reached`, `complete`, `reason`, `uri`, `experiment` (name and id), `parent` and
+            `children` (run ids), `withheld` (files of each job that are not uploaded because they hold an id).
+        provenance: As `auscult.provenance.collect` gives it.
+
+    Raises:
+        DataError: A job's folder is not whole. A store that cannot be reached raises nothing: it is a warning, and
+            `output` says so.
+    """
+    report: dict[str, Any] = {
+        "enabled": tracking.enabled,
+        "reached": False,
+        "complete": False,
+        "reason": None,
+        "uri": redact(tracking.uri),
+        "experiment": None,
+        "parent": None,
+        "children": {},
+        "withheld": {},
+    }
+    if not tracking.enabled:
+        write_json(output, {**report, "reason": "tracking is off (tracking.enabled in config/config.yaml)"})
+        return
+    jobs = read_jobs(experiment, task, job_dirs)
+    for job in jobs:
+        if job.withheld:
+            report["withheld"][str(job.number)] = job.withheld
+            _logger.warning(
+                "job %d: not uploaded, for they hold a patient's or recording's id: %s", job.number, job.withheld
+            )
+    try:
+        writer = RunWriter(connect(tracking.uri), tracking.uri)
+        report["reached"] = True
+        outcome = _log(writer, experiment, task, jobs, provenance)
+    except TrackingUnavailableError as error:
+        report["reason"] = str(error)
+    except _tracking_faults() as error:
+        report["reason"] = redact(f"{type(error).__name__}: {error}")
+    else:
+        report |= {
+            "complete": True,
+            "experiment": {"name": experiment.task, "id": outcome.experiment_id},
+            "parent": outcome.parent,
+            "children": outcome.children,
+        }
+    if report["reason"] is not None:
+        _logger.warning("not logged with MLflow, run the workflow again to complete it: %s", report["reason"])
+    write_json(output, report)
+
+
+def _tracking_faults() -> tuple[type[Exception], ...]:
+    """What a server, its network or its disk can throw at a client; MLflow is imported by the time one was thrown."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    return MlflowException, SQLAlchemyError, OSError  # the errors of `requests` are OSErrors
+
+
+def _log(
+    writer: RunWriter, experiment: Experiment, task: TaskSettings, jobs: list[JobRecord], provenance: Mapping[str, Any]
+) -> _Outcome:
+    name = f"{experiment.task}/{experiment.name}"
+    experiment_id = writer.experiment(experiment.task)
+    common = {
+        TAG_EXPERIMENT: name,
+        "auscult.task": experiment.task,
+        "auscult.result": result_dir(experiment.task, experiment.name),
+        **_provenance_tags(provenance),
+    }
+    parent, is_new = _parent(writer, experiment_id, experiment, task, jobs=jobs, common=common)
+    existing = writer.find(experiment_id, {TAG_EXPERIMENT: name, TAG_KIND: "job"})
+    children: dict[str, str] = {}
+    for job in jobs:
+        of_job = [run for run in existing if run.data.tags.get(TAG_JOB) == str(job.number)]
+        same = [run for run in of_job if run.data.tags.get(TAG_CONTENT) == job.content]
+        tags = {
+            **common,
+            TAG_KIND: "job",
+            TAG_JOB: str(job.number),
+            TAG_CONTENT: job.content,
+            TAG_PARENT: parent,
+            TAG_NOTE: experiment.job(job.number).note,
+        }
+        if same:
+            child = same[0].info.run_id
+            # A child moves to the parent of the present settings; who made it and from what stays as it was.
+            writer.refresh(
+                same[0], {TAG_PARENT: parent, TAG_NOTE: tags[TAG_NOTE]}, name=job.name, drop=(TAG_SUPERSEDED,)
+            )
+        else:
+            child = writer.start(experiment_id, job.name, tags, job.start_ms)
+        if not same or same[0].data.tags.get(TAG_COMPLETE) != "true":
+            _log_job(writer, child, job, experiment.job(job.number).datasets, provenance, is_new=not same)
+        for run in of_job:
+            if run.info.run_id != child:
+                writer.supersede(run, {TAG_SUPERSEDED: child})
+        children[str(job.number)] = child
+    # A job that was taken out of the experiment has nothing that takes its place.
+    for run in existing:
+        if int(run.data.tags.get(TAG_JOB, "0")) > len(jobs):
+            writer.supersede(run, {TAG_SUPERSEDED: parent})
+    if is_new:
+        writer.complete(parent, {TAG_COMPLETE: "true"}, max(job.end_ms for job in jobs))
+    return _Outcome(experiment_id, parent, children)
+
+
+def _parent(
+    writer: RunWriter,
+    experiment_id: str,
+    experiment: Experiment,
+    task: TaskSettings,
+    *,
+    jobs: list[JobRecord],
+    common: dict[str, str],
+) -> tuple[str, bool]:
+    """Return the parent of these settings, and whether it has still to be completed; other parents are superseded."""
+    settings = experiment_settings(experiment, task)
+    note = "\n".join([experiment.description, "", *(f"- {job.name}" for job in jobs)])
+    parents = writer.find(experiment_id, {TAG_EXPERIMENT: common[TAG_EXPERIMENT], TAG_KIND: "experiment"})
+    same = [run for run in parents if run.data.tags.get(TAG_SETTINGS) == settings]
+    if same:
+        parent = same[0].info.run_id
+        writer.refresh(same[0], {TAG_NOTE: note}, name=experiment.name, drop=(TAG_SUPERSEDED,))
+        is_open = same[0].data.tags.get(TAG_COMPLETE) != "true"
+    else:
+        tags = {**common, TAG_KIND: "experiment", TAG_SETTINGS: settings, TAG_NOTE: note}
+        parent = writer.start(experiment_id, experiment.name, tags, min(job.start_ms for job in jobs))
+        is_open = True
+    if is_open:
+        params = job_params(experiment, task)
+        writer.params(
+            parent, {key: value for key, value in params[0].items() if all(p.get(key) == value for p in params)}
+        )
+        writer.json_artifact(parent, "settings.json", experiment.model_dump(mode="json"))
+    for run in parents:
+        if run.info.run_id != parent:
+            writer.supersede(run, {TAG_SUPERSEDED: parent})
+    return parent, is_open
+
+
+def _log_job(
+    writer: RunWriter,
+    run_id: str,
+    job: JobRecord,
+    datasets: tuple[str, ...],
+    provenance: Mapping[str, Any],
+    *,
+    is_new: bool,
+) -> None:
+    writer.params(run_id, job.params)
+    writer.points(run_id, job.points if is_new else writer.missing(run_id, job.points))
+    for upload in job.uploads:
+        writer.artifact(run_id, upload.path, upload.folder)
+    writer.json_artifact(run_id, "settings.json", job.settings)
+    writer.json_artifact(run_id, "provenance.json", provenance)
+    inputs, data = provenance["inputs"], str(provenance["data"]["md5"])
+    writer.datasets(run_id, {name: str(inputs.get(name, data)) for name in datasets}, data)
+    # Last of all: a run without this tag is one that was cut off.
+    writer.complete(run_id, {TAG_COMPLETE: "true"}, job.end_ms)
+
+
+def _provenance_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
+    git = provenance["git"]
+    tags = {
+        "auscult.data": str(provenance["data"]["md5"]),
+        "auscult.git_branch": str(git["branch"]),
+        "auscult.git_dirty": str(git["dirty"]).lower(),
+        # The two that MLflow's own pages show as source and version.
+        "mlflow.source.name": str(provenance["command"]),
+        "mlflow.source.type": "PROJECT",
+    }
+    if git["commit"] != UNKNOWN:
+        tags["mlflow.source.git.commit"] = str(git["commit"])
+    return {**tags, "auscult.git_commit": str(git["commit"])}

@@ -1,0 +1,169 @@
+"""Writing to MLflow: batches within its limits, artifacts to where the store keeps them, nothing twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from auscult.io import atomic_path, write_json
+from auscult.tracking.record import Point
+from auscult.tracking.store import ARTIFACTS_SCHEME, artifacts_root
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+MAX_METRICS_PER_BATCH = 1000
+MAX_PARAMS_PER_BATCH = 100
+MAX_DIGEST_CHARACTERS = 36
+RUN_NAME_TAG = "mlflow.runName"
+
+
+class RunWriter:
+    """The few things that tracking does to a store; every call may raise what MLflow raises.
+
+    Args:
+        client: Connected.
+        uri: Its tracking URI, which says where a database store keeps its artifacts.
+    """
+
+    def __init__(self, client: MlflowClient, uri: str) -> None:
+        self._client = client
+        self._artifacts_root = artifacts_root(uri)
+
+    def experiment(self, name: str) -> str:
+        """Return the id of MLflow's experiment `name`, made when absent and restored when deleted."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            location = f"{ARTIFACTS_SCHEME}/{name}" if self._artifacts_root else None
+            try:
+                return self._client.create_experiment(name, artifact_location=location)
+            except MlflowException as error:
+                # Another process was first.
+                found = self._client.get_experiment_by_name(name)
+                if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+
+    def find(self, experiment_id: str, tags: Mapping[str, str]) -> list[Run]:
+        """Return all runs that carry `tags`, the newest first; deleted runs are not among them."""
+        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        runs: list[Run] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_runs([experiment_id], wanted, max_results=500, page_token=token)
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+    def start(self, experiment_id: str, name: str, tags: Mapping[str, str], start_ms: int) -> str:
+        """Make a run and return its id; tags without a value are left out."""
+        given = {key: value for key, value in tags.items() if value}
+        return self._client.create_run(experiment_id, start_time=start_ms, tags=given, run_name=name).info.run_id
+
+    def refresh(self, run: Run, tags: Mapping[str, str], *, name: str, drop: Sequence[str]) -> None:
+        """Set the tags and the name that differ, and take the tags `drop` away where they stand."""
+        for key, value in {**tags, RUN_NAME_TAG: name}.items():
+            if run.data.tags.get(key, "") != value:
+                self._client.set_tag(run.info.run_id, key, value)
+        for key in drop:
+            if key in run.data.tags:
+                self._client.delete_tag(run.info.run_id, key)
+
+    def supersede(self, run: Run, tags: Mapping[str, str]) -> None:
+        """Mark a run that something newer replaces, and close it when it was left open."""
+        for key, value in tags.items():
+            if run.data.tags.get(key) != value:
+                self._client.set_tag(run.info.run_id, key, value)
+        if run.info.status == "RUNNING":
+            self._client.set_terminated(run.info.run_id, "KILLED")
+
+    def complete(self, run_id: str, tags: Mapping[str, str], end_ms: int) -> None:
+        """Set the tags that say a run is whole, and end it."""
+        for key, value in tags.items():
+            self._client.set_tag(run_id, key, value)
+        self._client.set_terminated(run_id, "FINISHED", end_time=end_ms)
+
+    def params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Log parameters; equal ones that stand there already are no fault."""
+        from mlflow.entities import Param  # noqa: PLC0415
+
+        entries = [Param(key, value) for key, value in params.items()]
+        for start in range(0, len(entries), MAX_PARAMS_PER_BATCH):
+            self._client.log_batch(run_id, params=entries[start : start + MAX_PARAMS_PER_BATCH])
+
+    def points(self, run_id: str, points: Sequence[Point]) -> None:
+        """Log points of metrics."""
+        from mlflow.entities import Metric  # noqa: PLC0415
+
+        entries = [Metric(point.key, point.value, point.timestamp_ms, point.step) for point in points]
+        for start in range(0, len(entries), MAX_METRICS_PER_BATCH):
+            self._client.log_batch(run_id, metrics=entries[start : start + MAX_METRICS_PER_BATCH])
+
+    def missing(self, run_id: str, points: Sequence[Point]) -> list[Point]:
+        """Return those of `points` whose metric has no value at their step yet."""
+        logged = {
+            (key, metric.step)
+            for key in {point.key for point in points}
+            for metric in self._client.get_metric_history(run_id, key)
+        }
+        return [point for point in points if (point.key, point.step) not in logged]
+
+    def datasets(self, run_id: str, digests: Mapping[str, str], data_version: str) -> None:
+        """Log the datasets that a run was fed with, unless they stand there already.
+
+        Args:
+            run_id: The run.
+            digests: Dataset -> digest of its content, cut to what MLflow stores.
+            data_version: What `data.dvc` pins, kept in the source's description.
+        """
+        from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
+
+        inputs = self._client.get_run(run_id).inputs
+        logged = {entry.dataset.name for entry in inputs.dataset_inputs} if inputs else set[str]()
+        entries = [
+            DatasetInput(
+                Dataset(
+                    name=name,
+                    digest=digest[:MAX_DIGEST_CHARACTERS],
+                    source_type="dvc",
+                    source=json.dumps({"data.dvc": data_version, "digest": digest}),
+                ),
+                tags=[InputTag("mlflow.data.context", "training and evaluation")],
+            )
+            for name, digest in digests.items()
+            if name not in logged
+        ]
+        if entries:
+            self._client.log_inputs(run_id, entries)
+
+    def artifact(self, run_id: str, path: Path, folder: str) -> None:
+        """Store a file among the run's artifacts; one of the same name is replaced.
+
+        A database store names its artifacts the way a server does, which a client without a server cannot write to; the
+        file is then put where `mlflow ui` serves it from.
+        """
+        uri = self._client.get_run(run_id).info.artifact_uri or ""
+        if self._artifacts_root is None or not uri.startswith(ARTIFACTS_SCHEME):
+            self._client.log_artifact(run_id, str(path), folder or None)
+            return
+        target = self._artifacts_root / urlsplit(uri).path.lstrip("/") / folder / path.name
+        with atomic_path(target) as temporary:
+            shutil.copyfile(path, temporary)
+
+    def json_artifact(self, run_id: str, name: str, value: Any) -> None:
+        """Store a JSON document among the run's artifacts, at their root."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            write_json(path, value)
+            self.artifact(run_id, path, "")
