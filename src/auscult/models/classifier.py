@@ -1,0 +1,99 @@
+"""What all models share: a backbone that pools a spectrogram into features, and a head that turns them into logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from auscult.config.model import HeadSettings
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "tanh": nn.Tanh,
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What the builder of a model returns.
+
+    Attributes:
+        module: Maps spectrograms [batch, mel, frame] to pooled features [batch, n_features].
+        n_features: Width of the pooled features.
+        input_note: How the input is padded or resized; empty when it is taken as it is.
+    """
+
+    module: nn.Module
+    n_features: int
+    input_note: str = ""
+
+
+class Head(nn.Module):
+    """Dropout and a linear layer; with `hidden_size`, a dense layer before them.
+
+    Args:
+        n_features: Width of the pooled features.
+        n_targets: Number of logits.
+        settings: The dense layer.
+        dropout: On the pooled features.
+    """
+
+    def __init__(self, n_features: int, n_targets: int, settings: HeadSettings, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.hidden: nn.Module = nn.Identity()
+        self.after_hidden: nn.Module = nn.Identity()
+        width = n_features
+        if settings.hidden_size is not None:
+            width = settings.hidden_size
+            self.hidden = nn.Linear(n_features, width)
+            norm = [nn.LayerNorm(width)] if settings.layer_norm else []
+            activation = _ACTIVATIONS[settings.activation]()
+            self.after_hidden = nn.Sequential(*norm, activation, nn.Dropout(settings.dropout))
+        self.linear = nn.Linear(width, n_targets)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn features [batch, feature] into logits [batch, target]."""
+        return self.linear(self.after_hidden(self.hidden(self.dropout(features))))
+
+
+class Classifier(nn.Module):
+    """A backbone and a head; the one kind of model that the project trains, stores and explains.
+
+    Args:
+        backbone: Maps spectrograms [batch, mel, frame] to pooled features [batch, feature].
+        head: Maps pooled features to logits [batch, target].
+        input_note: How the input is fitted to the architecture (padded, resized); empty when it is taken as it is.
+    """
+
+    def __init__(self, backbone: nn.Module, head: Head, input_note: str = "") -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.input_note = input_note
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """Turn normalised spectrograms [batch, mel, frame] into logits [batch, target]."""
+        return self.head(self.backbone(spectrograms))
+
+    def embed(self, spectrograms: Tensor, layer: Literal["backbone", "head"] = "backbone") -> Tensor:
+        """Return features instead of logits.
+
+        Args:
+            spectrograms: Normalised, shape [batch, mel, frame].
+            layer: `backbone` for the pooled features, `head` for the first dense layer of the head before its
+                activation (the logits themselves when the head has no hidden layer).
+
+        Returns:
+            Shape [batch, feature].
+        """
+        features = self.backbone(spectrograms)
+        if layer == "backbone":
+            return features
+        features = self.head.dropout(features)
+        return self.head.linear(features) if isinstance(self.head.hidden, nn.Identity) else self.head.hidden(features)

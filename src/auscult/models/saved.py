@@ -1,0 +1,199 @@
+"""A trained model on disk: `model.safetensors` and `model.json`. Nothing in it is executed when it is loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import ArrayLike, NDArray
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from auscult.config.experiment import JobSettings
+from auscult.config.model import ModelSettings
+from auscult.config.task import TaskSettings
+from auscult.errors import ConfigError, DataError
+from auscult.io import atomic_path, sha256_file, write_json
+from auscult.models.classifier import Classifier
+from auscult.models.normalisation import Normalisation
+from auscult.models.registry import build_model, count_parameters
+
+FORMAT = "auscult-model"
+FORMAT_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
+META_FILE = "model.json"
+
+_SETTINGS: TypeAdapter[Any] = TypeAdapter(ModelSettings)
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model ready for use.
+
+    Attributes:
+        module: In eval mode; maps normalised spectrograms to logits.
+        normalisation: Of each mel band, from the training clips.
+        meta: The content of `model.json`.
+    """
+
+    module: Classifier
+    normalisation: Normalisation
+    meta: dict[str, Any]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the targets (multi-class: of the classes), in the order of the probabilities."""
+        return tuple(self.meta["targets"])
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Mel bands and frames of one spectrogram."""
+        n_mels, n_frames = self.meta["input_shape"]
+        return int(n_mels), int(n_frames)
+
+    @torch.inference_mode()
+    def predict_proba(self, spectrograms_db: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float64]:
+        """Return the probability of each target, by sigmoid, or by softmax for a multi-class task.
+
+        Args:
+            spectrograms_db: As the feature store holds them, in dB, shape [clip, mel, frame].
+            batch_size: Clips at a time.
+
+        Returns:
+            Shape [clip, target]; in float64, so that sure answers do not all round to 1.
+
+        Raises:
+            DataError: The spectrograms have another shape than the model's.
+        """
+        spectrograms = spectrograms_db if isinstance(spectrograms_db, Tensor) else torch.as_tensor(spectrograms_db)
+        if spectrograms.ndim != 3 or tuple(spectrograms.shape[1:]) != self.input_shape:
+            raise DataError(
+                f"found spectrograms of shape {list(spectrograms.shape)}, expected [clip, {self.input_shape[0]} mel, "
+                f"{self.input_shape[1]} frames]: make them with the model's own clip and spectrogram settings"
+            )
+        device = self.normalisation.mean_db.device
+        logits = [torch.empty((0, len(self.targets)), dtype=torch.float64)]
+        for batch in spectrograms.split(batch_size):
+            logits.append(self.module(self.normalisation.apply(batch.to(device))).double().cpu())
+        together = torch.cat(logits)
+        is_exclusive = self.meta["task"]["type"] == "multi_class"
+        return (together.softmax(dim=1) if is_exclusive else together.sigmoid()).numpy()
+
+
+def describe_model(
+    module: Classifier,
+    *,
+    normalisation: Normalisation,
+    job: JobSettings,
+    task: TaskSettings,
+    input_shape: tuple[int, int],
+    training: dict[str, Any],
+) -> dict[str, Any]:
+    """Return what `model.json` says apart from the thresholds and the digest of the weights.
+
+    Args:
+        module: The network.
+        normalisation: Of the training clips.
+        job: Gives the architecture, the clip and the spectrogram settings.
+        task: What is predicted.
+        input_shape: Mel bands and frames.
+        training: What is worth knowing of the training; must hold `best_epoch`.
+    """
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "architecture": job.model.model_dump(mode="json"),
+        "n_parameters": count_parameters(module),
+        "input_shape": list(input_shape),
+        "input_note": module.input_note,
+        "clips": job.clips.model_dump(mode="json"),
+        "spectrogram": job.spectrogram.model_dump(mode="json"),
+        "normalisation": normalisation.to_json(),
+        "task_name": job.task,
+        "task": task.model_dump(mode="json"),
+        "targets": list(task.targets),
+        "datasets": list(job.datasets),
+        "best_epoch": training["best_epoch"],
+        "training": training,
+    }
+
+
+def save_model(folder: Path, model: SavedModel) -> None:
+    """Write `model.safetensors` and `model.json` into `folder`, each atomically.
+
+    The description carries the digest of the weights, so that one file of this model beside one of another is noticed.
+
+    Raises:
+        ValueError: The description holds a number that JSON cannot say (NaN or infinity).
+    """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.module.state_dict().items()}
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        safetensors.torch.save_file(weights, temporary)
+        digest = sha256_file(temporary)
+    write_json(folder / META_FILE, {**model.meta, "weights_sha256": digest})
+
+
+def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
+    """Load a model that `save_model` wrote.
+
+    Args:
+        folder: Holds `model.safetensors` and `model.json`.
+        device: Where it will answer.
+
+    Raises:
+        DataError: A file is missing, damaged, of another model, or of a newer version of the format.
+    """
+    folder = Path(folder)
+    meta = _read_meta(folder / META_FILE)
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; it belongs beside {META_FILE}")
+    digest = sha256_file(path)
+    if digest != meta["weights_sha256"]:
+        raise DataError(
+            f"{path}: its SHA-256 is {digest[:12]}…, {META_FILE} expects {str(meta['weights_sha256'])[:12]}…: "
+            "damaged, or the two files belong to different models; copy both again from one place"
+        )
+    try:
+        settings = _SETTINGS.validate_python(meta["architecture"])
+        module = build_model(settings, len(meta["targets"]), (meta["input_shape"][0], meta["input_shape"][1]))
+        module.load_state_dict(safetensors.torch.load_file(path))
+        mean_db, std_db = (np.asarray(meta["normalisation"][key], dtype=np.float32) for key in ("mean_db", "std_db"))
+    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError, ValidationError) as error:
+        raise DataError(f"{folder}: the description and the weights do not make a model: {error}") from error
+    except safetensors.SafetensorError as error:
+        raise DataError(f"{path}: not a readable safetensors file ({error})") from error
+    device = torch.device(device)
+    module = module.to(device=device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+    normalisation = Normalisation.from_bands(mean_db, std_db).to(device)
+    return SavedModel(module=module, normalisation=normalisation, meta=meta)
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; a model is {META_FILE} and {WEIGHTS_FILE} in one folder") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: not readable as JSON ({error}); damaged, take it again from its source") from error
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise DataError(f"{path}: not the description of a model (expected the key 'format' to be {FORMAT!r})")
+    version = meta.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise DataError(
+            f"{path}: format version {version!r}, this installation reads up to {FORMAT_VERSION}; update auscult"
+        )
+    missing = [
+        key
+        for key in ("weights_sha256", "architecture", "input_shape", "normalisation", "task", "targets")
+        if key not in meta
+    ]
+    if missing:
+        raise DataError(f"{path}: the keys {missing} are missing; damaged, take it again from its source")
+    return meta

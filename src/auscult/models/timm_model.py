@@ -1,0 +1,128 @@
+"""Any architecture of timm as a backbone: one input channel, any spectrogram, its classifier replaced by our head.
+
+Convolutional architectures take the spectrogram as it is. Those that are built for one image size (transformers,
+mostly) are built for this spectrogram's size where timm supports it, padded at the end of both axes with zeros (the
+training mean) up to the next size that the architecture can divide. Where no such size is found, the spectrogram is
+resized (bilinear) to the architecture's own size. `input_note` says which; it is logged and stored with the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from auscult.config.model import TIMM_PREFIX, TimmSettings
+from auscult.errors import ConfigError
+from auscult.models.classifier import Backbone
+
+_MULTIPLES = (32, 14, 64, 48)
+"""What architectures divide their input by: strides of hierarchical ones, patches of plain ones (14, 16, 32)."""
+
+_MISFITS = (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError, IndexError)
+"""What timm raises where a size or an argument does not fit an architecture."""
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One way to bring a spectrogram into an architecture."""
+
+    size: tuple[int, int]
+    is_resized: bool
+    tells_size: bool
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"img_size": self.size} if self.tells_size else {}
+
+    def note(self, input_shape: tuple[int, int]) -> str:
+        if self.size == input_shape:
+            return ""
+        way = "resized (bilinear)" if self.is_resized else "padded with zeros"
+        return f"{way} from [{input_shape[0]}, {input_shape[1]}] to [{self.size[0]}, {self.size[1]}]"
+
+
+class TimmBackbone(nn.Module):
+    """A timm architecture without its classifier.
+
+    Args:
+        model: Maps [batch, 1, height, width] to pooled features.
+        size: Height and width that the model takes.
+        is_resized: Bring the input to `size` by interpolation instead of padding.
+    """
+
+    def __init__(self, model: nn.Module, size: tuple[int, int], *, is_resized: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.size = size
+        self.is_resized = is_resized
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """Turn [batch, mel, frame] into [batch, feature]."""
+        maps = spectrograms.unsqueeze(1)
+        if maps.shape[2:] != self.size:
+            if self.is_resized:
+                maps = functional.interpolate(maps, self.size, mode="bilinear", align_corners=False)
+            else:
+                maps = functional.pad(maps, (0, self.size[1] - maps.shape[3], 0, self.size[0] - maps.shape[2]))
+        return self.model(maps.contiguous(memory_format=torch.channels_last))
+
+
+def build(settings: TimmSettings, input_shape: tuple[int, int]) -> Backbone:
+    """Build the backbone.
+
+    Raises:
+        ConfigError: No way was found to bring such spectrograms into the architecture.
+    """
+    name = settings.name.removeprefix(TIMM_PREFIX)
+    candidates = list(_candidates(name, input_shape))
+    # Tried without memory or arithmetic (meta device) first. A few architectures cannot be, a few err in earnest alone.
+    promising = [fit for fit in candidates if _try(name, fit, "meta") is not None]
+    for fit in promising or candidates:
+        tried = _try(name, fit, "cpu")
+        if tried is not None:
+            model, n_features = tried
+            return Backbone(TimmBackbone(model, fit.size, is_resized=fit.is_resized), n_features, fit.note(input_shape))
+    raise ConfigError(
+        f"model {settings.name!r} takes no single-channel input of [{input_shape[0]} mel, {input_shape[1]} frames], "
+        "neither as it is nor padded nor resized; choose another architecture"
+    )
+
+
+def _candidates(name: str, input_shape: tuple[int, int]) -> Iterator[_Fit]:
+    config = timm.get_pretrained_cfg(name)
+    is_fixed = config is not None and bool(config.fixed_input_size)
+    own_size = tuple(config.input_size[1:]) if config is not None else (224, 224)
+    as_is = _Fit(input_shape, is_resized=False, tells_size=False)
+    if not is_fixed:
+        yield as_is
+    height, width = input_shape
+    padded = [(-(-height // step) * step, -(-width // step) * step) for step in _MULTIPLES]
+    for size in padded:
+        yield _Fit(size, is_resized=False, tells_size=True)
+    if is_fixed:
+        yield as_is
+    yield from (_Fit(size, is_resized=False, tells_size=False) for size in padded)
+    yield _Fit((own_size[0], own_size[1]), is_resized=True, tells_size=False)
+
+
+def _try(name: str, fit: _Fit, device: str) -> tuple[nn.Module, int] | None:
+    """Return the model, in training mode, and its number of pooled features, or None where `fit` does not fit."""
+    try:
+        with torch.device(device), torch.no_grad():
+            model = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0, **fit.arguments)
+            features = model.eval()(torch.zeros(1, 1, *fit.size))
+    except _MISFITS:
+        return None
+    patch_embed: Any = getattr(model, "patch_embed", None)
+    patch = getattr(patch_embed, "patch_size", None)
+    if isinstance(patch, tuple) and (fit.size[0] % patch[0] or fit.size[1] % patch[1]):
+        return None  # the architecture would cut off the last frames in silence
+    if not isinstance(features, Tensor) or features.ndim != 2:
+        return None
+    return model.train(), int(features.shape[1])

@@ -1,0 +1,32 @@
+"""A tiny network for fast tests: it learns what is easy in a few steps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from auscult.config.model import TestCnnSettings
+from auscult.models.classifier import Backbone
+
+_CHANNELS = 8
+
+
+class TestCnn(nn.Module):
+    """A strided convolution, batch norm, ReLU, and the mean and maximum over frequency and time."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, _CHANNELS, kernel_size=5, stride=4, padding=2, bias=False)
+        self.norm = nn.BatchNorm2d(_CHANNELS)
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """Turn [batch, mel, frame] into [batch, 16]."""
+        maps = torch.relu(self.norm(self.convolution(spectrograms.unsqueeze(1))))
+        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+
+
+def build(settings: TestCnnSettings, input_shape: tuple[int, int]) -> Backbone:
+    """Build the backbone; any input will do."""
+    return Backbone(TestCnn(), 2 * _CHANNELS)
