@@ -1,0 +1,1 @@
+"""Simulated lung sounds with known events, written in the layouts of real datasets."""
