@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from auscult.config.augment import AugmentSettings
 from auscult.config.base import Settings
 from auscult.config.clips import ClipSettings
 from auscult.config.model import ModelSettings
@@ -23,6 +24,7 @@ class JobSettings(Settings):
     spectrogram: SpectrogramSettings
     split: SplitSettings
     model: ModelSettings
+    augment: AugmentSettings = AugmentSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     allow_doubtful: tuple[str, ...] = ()
@@ -59,6 +61,7 @@ class ExperimentFile(Settings):
     spectrogram: dict[str, Any]
     split: dict[str, Any]
     model: dict[str, Any]
+    augment: dict[str, Any] = Field(default={})
     train: dict[str, Any] = Field(default={})
     evaluate: dict[str, Any] = Field(default={})
     allow_doubtful: list[str] = Field(default=[])

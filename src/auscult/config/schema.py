@@ -21,7 +21,7 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 def experiment_schema() -> dict[str, Any]:
     """Return the schema of an experiment file: sections may start from a preset, jobs hold any part of the settings."""
-    job = JobSettings.model_json_schema()
+    job = _any_of(JobSettings.model_json_schema())
     definitions: dict[str, Any] = job.pop("$defs")
     for definition in definitions.values():
         # A preset or the shared settings may give what the file does not.
@@ -50,8 +50,18 @@ def experiment_schema() -> dict[str, Any]:
     }
 
 
+def _any_of(schema: Any) -> Any:
+    """Loosen `oneOf` to `anyOf`: a section that starts from a preset need not say which of its kinds it is."""
+    if isinstance(schema, list):
+        return [_any_of(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    names = {"oneOf": "anyOf"}
+    return {names.get(key, key): _any_of(value) for key, value in schema.items() if key != "discriminator"}
+
+
 def _referenced(schema: dict[str, Any]) -> list[str]:
-    references = [schema, *schema.get("oneOf", []), *schema.get("anyOf", [])]
+    references = [schema, *schema.get("anyOf", [])]
     return [item["$ref"].rsplit("/", 1)[-1] for item in references if "$ref" in item]
 
 
