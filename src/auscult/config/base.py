@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from auscult.errors import nearest
@@ -44,7 +44,7 @@ def _scalar_to_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-Label = Annotated[str, BeforeValidator(_scalar_to_text)]
+Label = Annotated[str, BeforeValidator(_scalar_to_text), WithJsonSchema({"type": ["string", "number"]})]
 """A value as it stands in a label column; numbers in YAML become their text."""
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
