@@ -25,6 +25,33 @@ class NativeDataset(_Dataset):
     """A published dataset in its own layout (FORMATS of the readers in `corpora/`)."""
 
     layout: Literal["icbhi", "jordan", "perch", "antwerp", "antwerp_sim", "bd"]
+    pattern: str | None = Field(
+        default=None,
+        description="antwerp, antwerp_sim: regular expression on the whole stem, where it is not named as ICBHI's; "
+        "named groups: patient, and any of location, mode, device",
+    )
+
+    @model_validator(mode="after")
+    def _check_pattern(self) -> Self:
+        if self.pattern is None:
+            return self
+        if self.layout not in ("antwerp", "antwerp_sim"):
+            raise ValueError(f"pattern belongs to the layouts antwerp and antwerp_sim; the layout is {self.layout!r}")
+        groups = named_groups(self.pattern)
+        strange = sorted(groups - {"patient", "location", "mode", "device"})
+        if "patient" not in groups or strange:
+            raise ValueError(
+                f"pattern must name the group patient, and may name location, mode, device; it has {sorted(groups)}"
+            )
+        return self
+
+
+def named_groups(pattern: str) -> set[str]:
+    """Return the named groups of a regular expression, or say why it is none."""
+    try:
+        return set(re.compile(pattern).groupindex)
+    except re.error as error:
+        raise ValueError(f"pattern is no regular expression: {error}") from error
 
 
 class ManifestColumns(Settings):
@@ -56,17 +83,15 @@ class ManifestDataset(_Dataset):
     layout: Literal["manifest"]
     manifest: str | None = Field(default=None, description="CSV, TSV or Parquet, relative to the root")
     files: str = Field(default="**/*.wav", description="glob below the root, when there is no manifest")
-    pattern: str | None = Field(default=None, description="regular expression on the file's stem; its named groups")
+    pattern: str | None = Field(
+        default=None, description="regular expression on the file's whole stem; its named groups"
+    )
     columns: ManifestColumns = ManifestColumns()
+    follow_links: bool = Field(default=False, description="take files that are links to files outside the root")
 
     @model_validator(mode="after")
     def _check_sources(self) -> Self:
-        groups: set[str] = set()
-        if self.pattern is not None:
-            try:
-                groups = set(re.compile(self.pattern).groupindex)
-            except re.error as error:
-                raise ValueError(f"pattern is no regular expression: {error}") from error
+        groups = set[str]() if self.pattern is None else named_groups(self.pattern)
         if self.manifest is None:
             columns = self.columns.model_dump(exclude={"labels", "attributes"}, exclude_none=True)
             named = {*columns.values(), *self.columns.labels.values(), *self.columns.attributes.values()}

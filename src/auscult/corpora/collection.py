@@ -1,0 +1,189 @@
+"""From one row (or one file name) of a general collection to its recording and event."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from auscult.config.dataset import ManifestColumns
+from auscult.corpora.folder import split_name
+from auscult.corpora.reading import Item, MalformedError, parse_age, parse_code, parse_number
+from auscult.tables import Event, Recording, Rejection
+
+SEXES = {"f": "female", "female": "female", "m": "male", "male": "male"}
+UNKNOWN = ("", "NA")
+"""What stands for an unknown age or sex."""
+
+
+@dataclass(frozen=True)
+class _First:
+    """The row that first described a recording; the hash stands for the description, to stay small."""
+
+    path: str
+    line: int | None
+    description: int
+
+
+class Collector:
+    """Places rows, one after the other; it remembers which recordings it has seen, and little of each.
+
+    Args:
+        root: The dataset's folder.
+        dataset: Its name.
+        columns: What holds what.
+        pattern: Regular expression that must match a file's whole stem; its named groups count as columns.
+        follow_links: Whether a file may be a link to one outside the root.
+    """
+
+    def __init__(
+        self, root: Path, dataset: str, columns: ManifestColumns, pattern: str | None, *, follow_links: bool
+    ) -> None:
+        self._root = root
+        self._real_root = os.path.realpath(root)
+        self._dataset = dataset
+        self._columns = columns
+        self._pattern = None if pattern is None else re.compile(pattern)
+        self._follow_links = follow_links
+        self._seen: dict[str, _First] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """All columns that the settings name."""
+        single = self._columns.model_dump(exclude={"labels", "attributes"}, exclude_none=True)
+        return [*single.values(), *self._columns.labels.values(), *self._columns.attributes.values()]
+
+    @property
+    def groups(self) -> list[str]:
+        """The pattern's named groups."""
+        return [] if self._pattern is None else list(self._pattern.groupindex)
+
+    def place(self, file: str, line: int | None, path: str, row: dict[str, str]) -> Iterator[Item]:
+        """Yield the recording and the event of one row, or why there is none.
+
+        Args:
+            file: Where the row stands, for messages.
+            line: Its line, None where the row is a file name.
+            path: The recording, relative to the root.
+            row: The row's cells by column.
+        """
+        try:
+            path = relative_path(self._real_root, path, follow_links=self._follow_links)
+            fields = {**row, **self._read_stem(path)}
+            recording = self._describe(path, fields)
+            event = self._read_event(recording.recording_id, fields, file, line)
+            is_new = self._remember(recording, line)
+        except MalformedError as error:
+            yield Rejection(file, line, str(error))
+            return
+        if is_new:
+            yield recording
+        if event is not None:
+            yield event
+
+    def _read_stem(self, path: str) -> dict[str, str]:
+        if self._pattern is None:
+            return {}
+        stem, _ = split_name(path)
+        match = self._pattern.fullmatch(stem)
+        if match is None:
+            raise MalformedError(f"name: {stem!r} does not match the pattern {self._pattern.pattern!r}")
+        return {name: value or "" for name, value in match.groupdict().items()}
+
+    def _describe(self, path: str, fields: dict[str, str]) -> Recording:
+        columns = self._columns
+        name = path.removesuffix(split_name(path)[1]) if "." not in path else path[: path.rindex(".")]
+        patient = name if columns.patient is None else fields[columns.patient].strip()
+        if not patient:
+            raise MalformedError(f"patient: {columns.patient} is empty; without it no split keeps patients apart")
+        age = "" if columns.age_years is None else fields[columns.age_years].strip()
+        sex = "" if columns.sex is None else fields[columns.sex].strip()
+        return Recording(
+            recording_id=f"{self._dataset}/{name}",
+            patient_id=f"{self._dataset}/{patient}",
+            path=path,
+            site=_text(fields, columns.site),
+            device=_text(fields, columns.device),
+            age_years=None if age in UNKNOWN else parse_age(age),
+            sex=None if sex in UNKNOWN else parse_code(sex.lower(), SEXES, "sex"),
+            labels={label: _text(fields, column) for label, column in columns.labels.items()},
+            attributes={attribute: _text(fields, column) for attribute, column in columns.attributes.items()},
+        )
+
+    def _read_event(self, recording_id: str, fields: dict[str, str], file: str, line: int | None) -> Event | None:
+        columns = self._columns
+        if columns.start_s is None or columns.end_s is None or columns.event is None:
+            return None
+        start, end, kind = (fields[column].strip() for column in (columns.start_s, columns.end_s, columns.event))
+        if not (start or end or kind):
+            return None
+        if not kind:
+            raise MalformedError(f"event: {columns.event} is empty, the times are not")
+        start_s, end_s = parse_number(start, columns.start_s), parse_number(end, columns.end_s)
+        check_interval(start_s, end_s)
+        return Event(recording_id, start_s, end_s, kind, self._dataset, file, line)
+
+    def _remember(self, recording: Recording, line: int | None) -> bool:
+        """Tell whether the recording is new; it must be, or be described as before and have events."""
+        description = hash(
+            (
+                recording.patient_id,
+                recording.site,
+                recording.device,
+                recording.age_years,
+                recording.sex,
+                tuple(recording.labels.items()),
+                tuple(recording.attributes.items()),
+            )
+        )
+        first = self._seen.get(recording.recording_id)
+        if first is None:
+            self._seen[recording.recording_id] = _First(recording.path, line, description)
+            return True
+        where = first.path if first.line is None else f"{first.path} on line {first.line}"
+        if first.path != recording.path or self._columns.event is None:
+            raise MalformedError(f"duplicate id: {recording.recording_id} is {where} already")
+        if first.description != description:
+            raise MalformedError(f"contradiction: another patient, label or attribute than {where}")
+        return False
+
+
+def relative_path(real_root: str, text: str, *, follow_links: bool) -> str:
+    """Return a path below the root in its plain form.
+
+    Raises:
+        MalformedError: It is empty, absolute, or leads out of the root.
+    """
+    if not text:
+        raise MalformedError("path: it is empty")
+    if text.startswith("/"):
+        raise MalformedError(f"path: {text!r} is absolute, expected one relative to the root")
+    path = os.path.normpath(text)
+    if path in ("..", ".") or path.startswith("../"):
+        raise MalformedError(f"path: {text!r} leads out of the root")
+    real = os.path.realpath(f"{real_root}/{path}")
+    if not follow_links and not real.startswith(f"{real_root.rstrip('/')}/"):
+        raise MalformedError(
+            f"path: {text!r} is a link that leads out of the root; `follow_links: true` in the dataset's YAML allows it"
+        )
+    return path
+
+
+def check_interval(start_s: float, end_s: float) -> None:
+    """Check that an interval can lie in a recording.
+
+    Raises:
+        MalformedError: It starts before 0, or does not end after its start.
+    """
+    if start_s < 0:
+        raise MalformedError(f"negative time: the event starts at {start_s:g} s")
+    if end_s < start_s:
+        raise MalformedError(f"reversed: the event ends at {end_s:g} s, before its start at {start_s:g} s")
+    if end_s == start_s:
+        raise MalformedError(f"zero length: the event starts and ends at {start_s:g} s")
+
+
+def _text(fields: dict[str, str], column: str | None) -> str | None:
+    return None if column is None else fields[column].strip() or None

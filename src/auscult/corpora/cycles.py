@@ -1,0 +1,151 @@
+r"""Cycle files: tab-separated start s, end s, crackle 0|1, wheeze 0|1, one breathing cycle a line, no header.
+
+Shared by ICBHI, PERCH, ANTWERP and ANTWERP SIM. Every line is one `cycle`, and a `crackle` and a `wheeze` of the same
+interval where flagged: the annotators mark which cycles hold the sound, not where in the cycle it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from auscult.corpora.folder import split_name
+from auscult.corpora.reading import Fault, Item, MalformedError, decoded_lines, parse_number, split_fields
+from auscult.tables import Event, Notice, Recording, Rejection
+
+OVERLAP_TOLERANCE_S = 0.05
+"""Neighbouring cycles may overlap by so much: times are rounded, and clicked by hand."""
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """One line of a cycle file."""
+
+    line: int
+    start_s: float
+    end_s: float
+    has_crackle: bool
+    has_wheeze: bool
+
+
+def parse_cycles(data: bytes) -> tuple[list[Cycle], list[Fault]]:
+    r"""Read a cycle file; every line that is not blank becomes a cycle or a fault.
+
+    >>> cycles, faults = parse_cycles(b"0.5\t2.0\t0\t1\n2.0\t1.0\t0\t0\n")
+    >>> [(cycle.start_s, cycle.end_s, cycle.has_wheeze) for cycle in cycles]
+    [(0.5, 2.0, True)]
+    >>> faults[0].reason
+    'reversed: the cycle ends at 1.0 s, before its start at 2.0 s'
+    """
+    cycles: list[Cycle] = []
+    faults: list[Fault] = []
+    for number, text in decoded_lines(data):
+        if isinstance(text, Fault):
+            faults.append(text)
+            continue
+        try:
+            cycles.append(_parse_line(number, text))
+        except MalformedError as error:
+            faults.append(Fault(number, str(error)))
+    return _without_overlaps(cycles, faults)
+
+
+def _parse_line(number: int, text: str) -> Cycle:
+    fields = split_fields(text)
+    if len(fields) != 4:
+        raise MalformedError(f"columns: found {len(fields)}, expected 4 (start, end, crackle, wheeze)")
+    start_s = parse_number(fields[0], "start")
+    end_s = parse_number(fields[1], "end")
+    if start_s < 0:
+        raise MalformedError(f"negative time: the cycle starts at {fields[0]} s")
+    if end_s < start_s:
+        raise MalformedError(f"reversed: the cycle ends at {fields[1]} s, before its start at {fields[0]} s")
+    if end_s == start_s:
+        raise MalformedError(f"zero length: the cycle starts and ends at {fields[0]} s")
+    for name, flag in zip(("crackle", "wheeze"), fields[2:], strict=True):
+        if flag not in ("0", "1"):
+            raise MalformedError(f"flag: {name} is {flag!r}, expected 0 or 1")
+    return Cycle(number, start_s, end_s, fields[2] == "1", fields[3] == "1")
+
+
+def _without_overlaps(cycles: list[Cycle], faults: list[Fault]) -> tuple[list[Cycle], list[Fault]]:
+    """Keep the cycles in the order of their starts; one that reaches back into a kept one by too much is a fault."""
+    kept: list[Cycle] = []
+    for cycle in sorted(cycles, key=lambda cycle: (cycle.start_s, cycle.line)):
+        if kept and kept[-1].end_s - cycle.start_s > OVERLAP_TOLERANCE_S:
+            before = kept[-1]
+            reason = (
+                f"overlap: starts at {cycle.start_s:g} s, the cycle of line {before.line} ends at {before.end_s:g} s"
+            )
+            faults.append(Fault(cycle.line, reason))
+        else:
+            kept.append(cycle)
+    return kept, sorted(faults, key=lambda fault: fault.line or 0)
+
+
+def read_pairs(
+    root: Path, dataset: str, files: list[str], describe: Callable[[str], Recording], source: str
+) -> Iterator[Item]:
+    """Yield the recordings of `files` with the events of the cycle files of the same stem.
+
+    Args:
+        root: The dataset's folder.
+        dataset: Its name, for messages.
+        files: Wav and text files, relative to `root`.
+        describe: Makes the recording of a wav file, or raises MalformedError with the reason why it cannot.
+        source: Who marked the cycles, for the events table.
+    """
+    by_stem: dict[str, str] = {}
+    sounds: list[str] = []
+    for file in files:
+        stem, suffix = split_name(file)
+        if suffix == ".wav":
+            sounds.append(file)
+        elif stem in by_stem:
+            yield Rejection(file, None, f"duplicate cycle file: {by_stem[stem]} has the same name and was read")
+        else:
+            by_stem[stem] = file
+    seen: dict[str, str] = {}
+    claimed: set[str] = set()
+    for file in sounds:
+        stem, _ = split_name(file)
+        claimed.add(stem)
+        try:
+            recording = describe(file)
+        except MalformedError as error:
+            yield Rejection(file, None, str(error))
+            continue
+        if recording.recording_id in seen:
+            yield Rejection(
+                file, None, f"duplicate id: {recording.recording_id} is {seen[recording.recording_id]} already"
+            )
+            continue
+        seen[recording.recording_id] = file
+        yield recording
+        if stem in by_stem:
+            yield from _read_cycle_file(root, by_stem[stem], recording.recording_id, source)
+        else:
+            yield Rejection(
+                file, None, f"missing cycle file: no {stem}.txt; the recording stays, what it holds is unknown"
+            )
+    for stem, file in by_stem.items():
+        if stem not in claimed:
+            yield Rejection(file, None, f"missing wav: no {stem}.wav in {dataset} for this cycle file")
+
+
+def _read_cycle_file(root: Path, file: str, recording_id: str, source: str) -> Iterator[Item]:
+    try:
+        data = (root / file).read_bytes()
+    except OSError as error:
+        yield Rejection(file, None, f"unreadable: {error.strerror or error}")
+        return
+    cycles, faults = parse_cycles(data)
+    for fault in faults:
+        yield Rejection(file, fault.line, fault.reason)
+    if not cycles and not faults:
+        yield Notice("empty_cycle_file", file, "the cycle file holds no line; what the recording holds is unknown")
+    for cycle in cycles:
+        kinds = ["cycle", *(["crackle"] if cycle.has_crackle else []), *(["wheeze"] if cycle.has_wheeze else [])]
+        for kind in kinds:
+            yield Event(recording_id, cycle.start_s, cycle.end_s, kind, source, file, cycle.line)

@@ -1,0 +1,85 @@
+"""Walk a dataset's folder in one fixed order, and know what belongs to no reader."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+_DOCUMENT_SUFFIXES = (".md", ".pdf", ".rst", ".html", ".dvc", ".zip", ".gz", ".docx")
+_DOCUMENT_STEMS = ("readme", "license", "licence", "copying", "citation", "changelog", "thumbs", "desktop")
+
+
+def walk_files(root: Path) -> Iterator[str]:
+    """Yield the files below `root` as relative paths with `/`, sorted within each folder, files before folders.
+
+    Hidden names, `__MACOSX` and Office's lock files (`~$...`) are passed over. Links are followed, a folder that
+    links back to one above it is not entered again.
+    """
+    yield from _walk(root, "", frozenset())
+
+
+def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+    status = folder.stat()
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        return
+    folders: list[str] = []
+    with os.scandir(folder) as entries:
+        names = sorted((entry.name, entry.is_dir()) for entry in entries if not _is_hidden(entry.name))
+    for name, is_folder in names:
+        if is_folder:
+            folders.append(name)
+        else:
+            yield prefix + name
+    for name in folders:
+        yield from _walk(folder / name, f"{prefix}{name}/", above | {identity})
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "~$")) or name == "__MACOSX"
+
+
+def is_document(file: str) -> bool:
+    """Tell whether a file is meant for people (a README, a licence, an archive) and belongs to no reader.
+
+    >>> is_document("docs/README.txt"), is_document("notes.txt")
+    (True, False)
+    """
+    name = file.rsplit("/", 1)[-1].lower()
+    return name.endswith(_DOCUMENT_SUFFIXES) or name.split(".")[0] in _DOCUMENT_STEMS
+
+
+def split_name(file: str) -> tuple[str, str]:
+    """Return a file's stem and its lower-case suffix.
+
+    >>> split_name("a/Z02666-08.wav_F.WAV")
+    ('Z02666-08.wav_F', '.wav')
+    """
+    name = file.rsplit("/", 1)[-1]
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, f".{suffix.lower()}") if dot else (name, "")
+
+
+def printable(file: str) -> str:
+    """Return a file name that any text file can hold: bytes that are no UTF-8 are escaped."""
+    return os.fsencode(file).decode("utf-8", "backslashreplace")
+
+
+def matches(file: str, pattern: str) -> bool:
+    """Tell whether a relative path matches a glob; `**/` stands for any folders, case does not matter.
+
+    >>> matches("a/b/c.WAV", "**/*.wav"), matches("c.wav", "**/*.wav"), matches("a/c.wav", "*.wav")
+    (True, True, False)
+    """
+    return _glob_expression(pattern).fullmatch(file) is not None
+
+
+@lru_cache(maxsize=16)
+def _glob_expression(pattern: str) -> re.Pattern[str]:
+    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+    return re.compile("".join(wildcards.get(part, re.escape(part)) for part in parts), re.IGNORECASE | re.DOTALL)

@@ -1,0 +1,150 @@
+"""What all readers share: the items that they yield, the reasons that they give, strict readers of text and numbers.
+
+A parser works on bytes or text alone. It places every line that is not blank: as a value, or as a fault. A reason
+opens with its class and a colon (`not a number: ...`), so that faults can be counted by class.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from auscult.config import DatasetSettings
+from auscult.tables import Event, Notice, Recording, Rejection
+
+Item = Recording | Event | Rejection | Notice
+Reader = Callable[[Path, str, DatasetSettings], Iterator[Item]]
+"""(root, dataset name, settings) -> items. A recording comes before its events; all recordings of one dataset carry the
+same label and attribute names, and no id comes twice. Paths are relative to the root, with `/`."""
+
+Value = TypeVar("Value")
+
+MAX_AGE_YEARS = 130.0
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+class MalformedError(ValueError):
+    """Text that a parser cannot place; the message is the reason of a rejection."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A line that could not be placed; `line` counts from 1, None means the file as a whole."""
+
+    line: int | None
+    reason: str
+
+
+def decoded_lines(data: bytes) -> Iterator[tuple[int, str | Fault]]:
+    r"""Yield (number from 1, text) for each line that is not blank; a Fault instead of text that is not UTF-8.
+
+    Any of the three line ends, a byte order mark and a last line without an end are taken.
+
+    >>> list(decoded_lines(b"\r\n101,URTI\r\n102,Healthy"))
+    [(2, '101,URTI'), (3, '102,Healthy')]
+    """
+    if data.startswith(_UTF16_BOMS):
+        yield 1, Fault(None, "not UTF-8: the file is UTF-16; save it as UTF-8")
+        return
+    for number, line in enumerate(data.removeprefix(_BOM).splitlines(), start=1):
+        try:
+            text = line.decode("utf-8").strip(" \t")
+        except UnicodeDecodeError as error:
+            yield number, Fault(number, f"not UTF-8: byte 0x{line[error.start]:02x} at position {error.start + 1}")
+            continue
+        if text:
+            yield number, text
+
+
+def split_fields(text: str) -> list[str]:
+    r"""Split a line at tabs, or else at commas, or else at blanks: the first of them that it holds.
+
+    >>> split_fields("0.036\t0.579\t0\t0"), split_fields("101, URTI"), split_fields("101 3 F")
+    (['0.036', '0.579', '0', '0'], ['101', 'URTI'], ['101', '3', 'F'])
+    """
+    for separator in ("\t", ","):
+        if separator in text:
+            return [field.strip(" ") for field in text.split(separator)]
+    return text.split()
+
+
+def parse_number(text: str, name: str) -> float:
+    """Read a plain decimal number; Python's `float` also takes `nan`, `1_0` and other scripts' digits.
+
+    Raises:
+        MalformedError: It is not one, or not finite.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise MalformedError(f"not a number: {name} is {text!r}")
+    value = float(text)
+    if not math.isfinite(value):
+        raise MalformedError(f"not a number: {name} {text!r} is too large")
+    return value
+
+
+def parse_age(text: str) -> float:
+    """Read an age in years.
+
+    Raises:
+        MalformedError: It is no number from 0 to 130.
+    """
+    age_years = parse_number(text, "age")
+    if not 0 <= age_years <= MAX_AGE_YEARS:
+        raise MalformedError(f"age: {text!r} does not lie between 0 and {MAX_AGE_YEARS:g} years")
+    return age_years
+
+
+def parse_code(text: str, codes: dict[str, str], name: str) -> str:
+    """Return what `text` stands for in `codes`.
+
+    Raises:
+        MalformedError: It is no known code.
+    """
+    if text not in codes:
+        raise MalformedError(f"unknown {name}: {text!r}; known: {', '.join(codes)}")
+    return codes[text]
+
+
+class KeyedValues(Generic[Value]):
+    """Facts by key (a patient, say) from one or more files; a contradiction leaves the fact unknown."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._values: dict[str, tuple[Value, str, int]] = {}
+        self._contradicted: set[str] = set()
+
+    def add(self, key: str, value: Value, file: str, line: int) -> Rejection | None:
+        """Keep `value` for `key`, or return why not: the key stands in this file already, or another file differs."""
+        if key not in self._values:
+            self._values[key] = (value, file, line)
+            return None
+        first, first_file, first_line = self._values[key]
+        if first == value and first_file != file:
+            return None
+        where = f"line {first_line}" if first_file == file else f"{first_file}, line {first_line}"
+        if first == value:
+            return Rejection(file, line, f"duplicate {self.noun}: {key} stands on {where} already")
+        self._contradicted.add(key)
+        reason = f"duplicate {self.noun}: {key} stands on {where} already with another value; both are left out"
+        return Rejection(file, line, reason)
+
+    def get(self, key: str) -> Value | None:
+        """Return the value of `key`; None when it is absent or contradicted."""
+        if key in self._contradicted or key not in self._values:
+            return None
+        return self._values[key][0]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)

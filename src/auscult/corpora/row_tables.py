@@ -1,0 +1,133 @@
+"""Rows of a CSV, TSV or Parquet file as text by column, one at a time; a broken row is a fault, not the end."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as arrow
+from pyarrow import parquet
+
+from auscult.corpora.reading import Fault
+from auscult.corpora.sheets import cell_text
+from auscult.errors import DataError, unknown_name
+
+Row = dict[str, str]
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+def read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, Row | Fault]]]:
+    """Return the columns of a table, and its rows by number.
+
+    A row's number is its line in a CSV or TSV, its place from 1 in a Parquet file.
+
+    Raises:
+        DataError: The file is missing, of another kind, or without a usable header.
+    """
+    suffix = path.suffix.lower()
+    if suffix != ".parquet" and suffix not in DELIMITERS:
+        raise DataError(f"{path}: found suffix {suffix!r}, expected .csv (commas), .tsv (tabs) or .parquet")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; `manifest` in the dataset's YAML must name a table below its root")
+    rows = _read_parquet(path) if suffix == ".parquet" else parse_delimited(_lines(path), DELIMITERS[suffix], str(path))
+    _, columns = next(rows)
+    if isinstance(columns, Fault):
+        raise DataError(f"{path}: {columns.reason}")
+    return list(columns), rows
+
+
+def check_columns(file: str, columns: list[str], wanted: Iterable[str], groups: list[str]) -> None:
+    """Check that each wanted name is a column, or a group of the pattern, and not both.
+
+    Raises:
+        DataError: Naming the first that is not, and the nearest match.
+    """
+    for name in wanted:
+        if name not in columns and name not in groups:
+            raise DataError(f"{file}: {unknown_name('column', name, [*columns, *groups])}")
+        if name in columns and name in groups:
+            raise DataError(f"{file}: {name!r} is a column and a group of the pattern; rename the group")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        yield from stream
+
+
+def parse_delimited(lines: Iterable[str], delimiter: str, where: str) -> Iterator[tuple[int, Row | Fault]]:
+    r"""Yield the header (a row whose keys are the columns), then each row that is not blank.
+
+    Args:
+        lines: Text decoded with `surrogateescape`: a byte that is no UTF-8 makes its row a fault.
+        delimiter: Between cells.
+        where: The file, for messages.
+
+    Raises:
+        DataError: There is no header, or it is empty in places, repeated or not UTF-8.
+
+    >>> rows = list(parse_delimited(["path,label\r\n", "a.wav,1\r\n", "b.wav"], ",", "manifest.csv"))
+    >>> rows[1], rows[2][1].reason
+    ((2, {'path': 'a.wav', 'label': '1'}), 'columns: found 1 cells, expected 2')
+    """
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    columns: list[str] | None = None
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            if columns is None:
+                raise DataError(f"{where}: the header cannot be read ({error})") from None
+            yield number, Fault(number, f"not a row: {error}")
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        if columns is None:
+            columns = _check_header(cells, where)
+            yield number, dict.fromkeys(columns, "")
+            continue
+        fault = _find_fault(number, cells, len(columns))
+        yield number, fault or dict(zip(columns, cells, strict=True))
+    if columns is None:
+        raise DataError(f"{where}: the table is empty; expected a header and rows")
+
+
+def _check_header(cells: list[str], where: str) -> list[str]:
+    columns = [cell.strip() for cell in cells]
+    if any(not column.isprintable() or not _is_utf8(column) for column in columns):
+        raise DataError(f"{where}: the header is not UTF-8 text; save the file as UTF-8")
+    if "" in columns or len(set(columns)) < len(columns):
+        raise DataError(f"{where}: the header names a column twice, or one has no name: {columns}")
+    return columns
+
+
+def _find_fault(number: int, cells: list[str], n_columns: int) -> Fault | None:
+    if not all(_is_utf8(cell) for cell in cells):
+        return Fault(number, "not UTF-8: the row holds bytes that are no UTF-8 text")
+    if len(cells) != n_columns:
+        return Fault(number, f"columns: found {len(cells)} cells, expected {n_columns}")
+    if any("\0" in cell for cell in cells):
+        return Fault(number, "not text: the row holds a null character")
+    return None
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[int, Row | Fault]]:
+    try:
+        with parquet.ParquetFile(path) as table:
+            names = list(table.schema_arrow.names)
+            yield 0, dict.fromkeys(_check_header(names, str(path)), "")
+            number = 0
+            for batch in table.iter_batches(batch_size=4096, use_threads=False):
+                for values in batch.to_pylist():
+                    number += 1
+                    cells = [cell_text(values[name]) for name in names]
+                    yield number, _find_fault(number, cells, len(names)) or dict(zip(names, cells, strict=True))
+    except (OSError, arrow.ArrowInvalid) as error:
+        raise DataError(f"{path}: not a readable Parquet table ({error})") from error
