@@ -89,7 +89,10 @@ def to_int16(waveform: NDArray[np.floating]) -> NDArray[np.int16]:
     >>> to_int16(np.array([-1.0, 0.0, 0.5, 1.0])).tolist()
     [-32768, 0, 16384, 32767]
     """
-    return np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    scaled = np.multiply(waveform, FULL_SCALE, dtype=np.float32)
+    np.rint(scaled, out=scaled)
+    np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1, out=scaled)
+    return scaled.astype(np.int16)
 
 
 def to_float32(waveform: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -98,4 +101,6 @@ def to_float32(waveform: NDArray[np.int16]) -> NDArray[np.float32]:
     >>> to_float32(np.array([-32768, 16384], np.int16)).tolist()
     [-1.0, 0.5]
     """
-    return waveform.astype(np.float32) / np.float32(FULL_SCALE)
+    samples = waveform.astype(np.float32)
+    samples *= np.float32(1 / FULL_SCALE)
+    return samples

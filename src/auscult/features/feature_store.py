@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -64,25 +64,49 @@ class FeatureStore(StoreReader):
         return total, total_sq, n_frames
 
 
+class SummedSpectrograms(NamedTuple):
+    """A block of spectrograms as it is stored; made by `sum_spectrograms`.
+
+    Attributes:
+        spectrogram: In dB, float16 [clip, mel, frame].
+        sum: Over the frames of true sound, float64 [clip, mel].
+        sum_sq: Of their squares, float64 [clip, mel].
+        n_frames_valid: Frames of true sound, counted from the first, int32 [clip].
+    """
+
+    spectrogram: NDArray[np.float16]
+    sum: NDArray[np.float64]
+    sum_sq: NDArray[np.float64]
+    n_frames_valid: NDArray[np.int32]
+
+
+def sum_spectrograms(spectrograms: NDArray[np.floating], n_frames_valid: NDArray[np.integer]) -> SummedSpectrograms:
+    """Round spectrograms in dB, shape [clip, mel, frame], to float16 and sum what is stored over `n_frames_valid`.
+
+    >>> block = sum_spectrograms(np.array([[[-10.0, -20.0, -100.0]]]), np.array([2]))
+    >>> block.sum.tolist(), block.sum_sq.tolist()
+    ([[-30.0]], [[500.0]])
+    """
+    stored = spectrograms.astype(np.float16, copy=False)
+    totals = np.empty(stored.shape[:2])
+    totals_sq = np.empty(stored.shape[:2])
+    # One at a time: a clip's values stay in the processor's cache. A float16 and its square are exact in float64.
+    for index, (spectrogram, n_frames) in enumerate(zip(stored, n_frames_valid, strict=True)):
+        values = spectrogram[:, :n_frames].astype(np.float64)
+        values.sum(axis=1, out=totals[index])
+        np.vecdot(values, values, out=totals_sq[index])
+    return SummedSpectrograms(stored, totals, totals_sq, n_frames_valid.astype(np.int32))
+
+
 class FeatureWriter:
-    """Appends spectrograms to a store and sums them; made by `create_features`."""
+    """Appends spectrograms to a store; made by `create_features`."""
 
     def __init__(self, writer: StoreWriter) -> None:
         self._writer = writer
 
-    def append(self, table: pd.DataFrame, spectrograms: NDArray[Any], n_frames_valid: NDArray[np.integer]) -> None:
-        """Append a block.
-
-        Args:
-            table: Rows of `tables.CLIPS`.
-            spectrograms: In dB, shape [clip, mel, frame]; stored as float16.
-            n_frames_valid: Frames of true sound, counted from the first, shape [clip].
-        """
-        stored = spectrograms.astype(np.float16, copy=False)
-        total, total_sq = _sum_valid(stored, n_frames_valid)
-        self._writer.append(
-            table, spectrogram=stored, sum=total, sum_sq=total_sq, n_frames_valid=n_frames_valid.astype(np.int32)
-        )
+    def append(self, table: pd.DataFrame, block: SummedSpectrograms) -> None:
+        """Append rows of `tables.CLIPS` and their spectrograms."""
+        self._writer.append(table, **block._asdict())
 
 
 @contextmanager
@@ -105,21 +129,11 @@ def create_features(path: Path, *, n_mels: int, n_frames: int, settings: dict[st
 def write_features(
     path: Path,
     table: pd.DataFrame,
-    spectrograms: NDArray[Any],
+    spectrograms: NDArray[np.floating],
     n_frames_valid: NDArray[np.integer],
     settings: dict[str, Any],
 ) -> None:
     """Write a whole store at once: rows of `tables.CLIPS`, dB [clip, mel, frame], frames of true sound [clip]."""
     _, n_mels, n_frames = spectrograms.shape
     with create_features(path, n_mels=n_mels, n_frames=n_frames, settings=settings) as writer:
-        writer.append(table, spectrograms, n_frames_valid)
-
-
-def _sum_valid(
-    spectrograms: NDArray[np.float16], n_frames_valid: NDArray[np.integer]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sum what is stored, not what was computed: the square of a float16 is exact in float32, its sum in float64."""
-    frames = np.arange(spectrograms.shape[2])
-    is_valid = (frames < n_frames_valid[:, None]).astype(np.float32)
-    values = spectrograms.astype(np.float32) * is_valid[:, None, :]
-    return values.sum(axis=2, dtype=np.float64), np.square(values).sum(axis=2, dtype=np.float64)
+        writer.append(table, sum_spectrograms(spectrograms, n_frames_valid))

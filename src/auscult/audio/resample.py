@@ -1,0 +1,46 @@
+"""Resampling by soxr's high-quality filter: linear phase, 20 bit precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+QUALITY = "HQ"
+
+
+def resample(blocks: Iterable[NDArray[np.float32]], source_hz: int, target_hz: int) -> NDArray[np.float32]:
+    """Return consecutive blocks of one channel as one waveform at another rate, shape [sample].
+
+    The result does not depend on how the sound was divided into blocks. Only the resampled sound is ever held whole.
+
+    >>> resample([np.zeros(441, np.float32), np.zeros(441, np.float32)], 44_100, 8_000).shape
+    (160,)
+    """
+    remaining = iter(blocks)
+    first = next(remaining, None)
+    if first is None:
+        return np.zeros(0, np.float32)
+    second = next(remaining, None)
+    if second is None:
+        # In one piece soxr is a fifth faster than as a stream, and gives the same samples.
+        return first if source_hz == target_hz else soxr.resample(first, source_hz, target_hz, quality=QUALITY)
+    pieces = _stream([first, second], remaining, source_hz, target_hz)
+    return np.concatenate(list(pieces))
+
+
+def _stream(
+    begun: list[NDArray[np.float32]], remaining: Iterator[NDArray[np.float32]], source_hz: int, target_hz: int
+) -> Iterator[NDArray[np.float32]]:
+    if source_hz == target_hz:
+        yield from begun
+        yield from remaining
+        return
+    stream = soxr.ResampleStream(source_hz, target_hz, 1, dtype="float32", quality=QUALITY)
+    for block in begun:
+        yield stream.resample_chunk(block)
+    for block in remaining:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
