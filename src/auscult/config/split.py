@@ -45,13 +45,24 @@ class OfficialSplit(Settings):
     )
     allow_patient_overlap: bool = Field(default=False, description="declared in the report when true")
 
+    @model_validator(mode="after")
+    def _check_overlap(self) -> Self:
+        if self.patients_on_both_sides == "keep" and not self.allow_patient_overlap:
+            raise ValueError(
+                "patients_on_both_sides: keep needs allow_patient_overlap: true, so that the report says so"
+            )
+        return self
+
 
 class ColumnSplit(Settings):
-    """Sides by the value of a recording attribute; `val_fraction` of the train patients when `val` is empty."""
+    """Sides by the value of a recording attribute; `val_fraction` of the train patients when `val` is empty.
+
+    A recording without a value, or with one that no side names, takes no part.
+    """
 
     kind: Literal["column"]
-    column: str
-    test: tuple[Label, ...]
+    column: str = Field(description="an attribute of the dataset, or one of dataset, site, device, sex")
+    test: tuple[Label, ...] = Field(min_length=1)
     val: tuple[Label, ...] = ()
     train: tuple[Label, ...] | Literal["others"] = "others"
     val_fraction: float = Field(default=0.15, gt=0, lt=1)
@@ -72,4 +83,48 @@ class ColumnSplit(Settings):
         return self
 
 
-SplitSettings = Annotated[PatientSplit | OfficialSplit | ColumnSplit, Field(discriminator="kind")]
+class FoldSplit(Settings):
+    """One fold of a k-fold: patients in `n_folds` equal parts, stratified; part `fold` is the test side.
+
+    Equal `seed` and `n_folds` give the same parts for every `fold`; validation is drawn from the other patients.
+    """
+
+    kind: Literal["folds"]
+    n_folds: int = Field(default=5, ge=2, le=100)
+    fold: int = Field(ge=1, description="the part that is tested, from 1")
+    val_fraction: float = Field(default=0.15, gt=0, lt=1, description="of the patients outside the fold")
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _check_fold(self) -> Self:
+        if self.fold > self.n_folds:
+            raise ValueError(f"fold {self.fold} lies beyond n_folds {self.n_folds}")
+        return self
+
+
+class LeaveDatasetOutSplit(Settings):
+    """One dataset is tested, all others train; the validation part is drawn from the others' patients."""
+
+    kind: Literal["leave_dataset_out"]
+    dataset: str = Field(description="the dataset that is tested")
+    val_fraction: float = Field(default=0.15, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class LeaveSiteOutSplit(Settings):
+    """One site is tested, all others train; the validation part is drawn from the others' patients.
+
+    What the site's patients recorded elsewhere takes no part, nor do recordings whose site is not known.
+    """
+
+    kind: Literal["leave_site_out"]
+    site: Label = Field(description="the site that is tested")
+    dataset: str | None = Field(default=None, description="whose site it is; default: of every dataset")
+    val_fraction: float = Field(default=0.15, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+
+
+SplitSettings = Annotated[
+    PatientSplit | OfficialSplit | ColumnSplit | FoldSplit | LeaveDatasetOutSplit | LeaveSiteOutSplit,
+    Field(discriminator="kind"),
+]

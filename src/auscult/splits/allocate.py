@@ -1,0 +1,197 @@
+"""Divide patients among sides: shares as asked, every label on every side, equal strata treated alike.
+
+The division is found for counts first (how many patients of each stratum go to each side), then patients of a stratum
+are dealt at random:
+
+1. every label gets a patient on every side, the rarest label first, by patients that serve several labels where they
+   can;
+2. each stratum's whole shares are filled;
+3. the patients left over by rounding go, stratum by stratum, where they are missed most, so that what rounding takes
+   from one stratum it gives in another;
+4. moves and swaps go on while they bring the counts closer to their shares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from auscult.splits.evidence import Evidence
+
+    Counts = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+MAX_STRATA_TO_SWAP = 300
+"""Swaps are tried among all pairs of strata up to so many; beyond, single moves only."""
+MAX_STEPS = 1000
+_GAIN = 1e-9
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Strata and what is counted of them.
+
+    Attributes:
+        sizes: Patients per stratum, shape [stratum].
+        features: Shape [stratum, feature]: everything counted whose shares should hold.
+        labels: Shape [stratum, label]: the features of which every side needs a patient.
+        shares: Shape [side].
+    """
+
+    sizes: Counts
+    features: Floats
+    labels: NDArray[np.bool_]
+    shares: Floats
+
+    def surplus(self, counts: Counts) -> Floats:
+        """Return how many patients more than its share each side has of each feature, shape [feature, side]."""
+        totals = self.sizes @ self.features
+        return self.features.T @ counts - np.outer(totals, self.shares)
+
+
+def allocate(
+    evidence: Evidence, shares: Sequence[float], generator: np.random.Generator, *, by_class: bool = False
+) -> NDArray[np.int64]:
+    """Return the side (index into `shares`) of every patient, shape [patient].
+
+    The answer depends on the set of patients, the shares and the generator; not on the order of rows.
+
+    Args:
+        evidence: What each patient holds; its sorted ids give the order.
+        shares: They add up to one.
+        generator: The only source of randomness.
+        by_class: A multi-class task: holding a class is a label, not holding it is none.
+    """
+    parts = [evidence.positive] if by_class else [evidence.positive, evidence.negative]
+    labels = np.concatenate(parts, axis=1)
+    names, codes = np.unique(evidence.datasets.astype(str), return_inverse=True)
+    of_dataset = np.eye(len(names), dtype=bool)[codes]
+    pattern = np.concatenate([of_dataset, labels], axis=1)
+    strata_rows, strata = np.unique(pattern, axis=0, return_inverse=True)
+    # Strata are looked at in random order, for ties go to the first.
+    order = generator.permutation(len(strata_rows))
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    strata, strata_rows = position[strata.ravel()], strata_rows[order]
+    plan = _plan(strata, strata_rows, len(names), np.asarray(shares, dtype=np.float64))
+    counts = _reserve(plan)
+    counts += _whole_shares(plan, counts)
+    _place_rest(plan, counts)
+    _polish(plan, counts)
+    sides = np.empty(len(strata), dtype=np.int64)
+    members = np.split(np.argsort(strata, kind="stable"), np.cumsum(plan.sizes)[:-1])
+    for stratum, patients in enumerate(members):
+        sides[generator.permutation(patients)] = np.repeat(np.arange(len(shares)), counts[stratum])
+    return sides
+
+
+def _plan(strata: NDArray[np.int64], rows: NDArray[np.bool_], n_datasets: int, shares: Floats) -> _Plan:
+    of_dataset, labels = rows[:, :n_datasets], rows[:, n_datasets:]
+    both = (of_dataset[:, :, None] & labels[:, None, :]).reshape(len(rows), -1)
+    every = np.ones((len(rows), 1), dtype=bool)
+    parts = [every, labels] if n_datasets == 1 else [every, of_dataset, labels, both]
+    features = np.concatenate(parts, axis=1).astype(np.float64)
+    return _Plan(np.bincount(strata, minlength=len(rows)), features, labels, shares)
+
+
+def _reserve(plan: _Plan) -> Counts:
+    """Give every side a patient of every label, as far as there are enough."""
+    counts = np.zeros((len(plan.sizes), len(plan.shares)), dtype=np.int64)
+    totals = plan.sizes @ plan.labels
+    sides = np.argsort(plan.shares, kind="stable")
+    for label in np.argsort(totals, kind="stable"):
+        for side in sides:
+            missing = (plan.labels * counts[:, [side]]).sum(axis=0) == 0
+            free = plan.sizes - counts.sum(axis=1)
+            candidates = np.flatnonzero(plan.labels[:, label] & (free > 0))
+            if missing[label] and len(candidates):
+                serves = (plan.labels[candidates] & missing).sum(axis=1)
+                best = np.lexsort((-free[candidates], -serves))[0]
+                counts[candidates[best], side] += 1
+    return counts
+
+
+def _whole_shares(plan: _Plan, reserved: Counts) -> Counts:
+    """Return the whole patients that each stratum's shares still ask for."""
+    asked = plan.sizes[:, None] * plan.shares
+    wanted = np.maximum(np.floor(asked + _GAIN).astype(np.int64) - reserved, 0)
+    for stratum in np.flatnonzero(wanted.sum(axis=1) > plan.sizes - reserved.sum(axis=1)):
+        while wanted[stratum].sum() > plan.sizes[stratum] - reserved[stratum].sum():
+            over = np.where(wanted[stratum] > 0, reserved[stratum] + wanted[stratum] - asked[stratum], -np.inf)
+            wanted[stratum, np.argmax(over)] -= 1
+    return wanted
+
+
+def _place_rest(plan: _Plan, counts: Counts) -> None:
+    """Place what rounding left over, one patient at a time, where the counts then fit their shares best."""
+    surplus = plan.surplus(counts)
+    rest = plan.sizes - counts.sum(axis=1)
+    for stratum in np.repeat(np.arange(len(rest)), rest):
+        side = int(np.argmin(plan.features[stratum] @ surplus))
+        counts[stratum, side] += 1
+        surplus[:, side] += plan.features[stratum]
+
+
+def _polish(plan: _Plan, counts: Counts) -> None:
+    """Move or swap patients while the sum of squared surpluses falls and no label leaves a side."""
+    sides = range(len(plan.shares))
+    likeness = plan.features @ plan.features.T if len(plan.sizes) <= MAX_STRATA_TO_SWAP else None
+    for _ in range(MAX_STEPS):
+        surplus = plan.surplus(counts)
+        steps = [
+            step
+            for one in sides
+            for other in sides
+            if one != other
+            for step in _steps(plan, counts, surplus, (one, other), likeness)
+        ]
+        steps.sort(key=lambda step: step[0])
+        for _gain, moved in steps:
+            after = counts + moved
+            if _covered(plan, after) >= _covered(plan, counts):
+                counts[:] = after
+                break
+        else:
+            return
+
+
+def _steps(
+    plan: _Plan, counts: Counts, surplus: Floats, sides: tuple[int, int], likeness: Floats | None
+) -> list[tuple[float, Counts]]:
+    """Return the best move from one side to another, and the best swap, with half their change where that is a gain."""
+    one, other = sides
+    pull = plan.features @ (surplus[:, other] - surplus[:, one])
+    norms = (plan.features**2).sum(axis=1)
+    movable = counts[:, one] > 0
+    found: list[tuple[float, Counts]] = []
+    change = np.where(movable, norms + pull, np.inf)
+    stratum = int(np.argmin(change))
+    if change[stratum] < -_GAIN:
+        found.append((float(change[stratum]), _shift(counts, stratum, one, other)))
+    if likeness is not None:
+        change = norms[:, None] + norms[None, :] - 2 * likeness + pull[:, None] - pull[None, :]
+        change[~movable] = np.inf
+        change[:, counts[:, other] == 0] = np.inf
+        stratum, back = divmod(int(np.argmin(change)), len(pull))
+        if change[stratum, back] < -_GAIN:
+            moved = _shift(counts, stratum, one, other) + _shift(counts, back, other, one)
+            found.append((float(change[stratum, back]), moved))
+    return found
+
+
+def _shift(counts: Counts, stratum: int, one: int, other: int) -> Counts:
+    moved = np.zeros_like(counts)
+    moved[stratum, one], moved[stratum, other] = -1, 1
+    return moved
+
+
+def _covered(plan: _Plan, counts: Counts) -> int:
+    """Count the pairs (label, side) that hold a patient."""
+    return int(np.count_nonzero(plan.labels.T.astype(np.int64) @ counts))

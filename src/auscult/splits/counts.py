@@ -1,0 +1,137 @@
+"""How many patients and recordings each side holds, by target and dataset; and whether that suffices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from auscult.errors import InfeasibleError
+from auscult.labels import patient_targets, recording_targets
+from auscult.splits.evidence import patient_evidence
+from auscult.tables import SIDES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from auscult.config.split import SplitSettings
+    from auscult.config.task import TaskSettings
+
+Counts = dict[str, Any]
+
+
+def count_sides(
+    recordings: pd.DataFrame, events: pd.DataFrame, sides: NDArray[np.object_], task: TaskSettings
+) -> dict[str, Counts]:
+    """Count every side.
+
+    Args:
+        recordings: Those that take part.
+        events: Their events.
+        sides: The side of each recording.
+        task: Its targets and level.
+
+    Returns:
+        side -> {"patients", "recordings", "hours", "targets": target -> counts}, where counts are of "patients" and
+        "recordings", each {"positive", "negative", "unknown"}, and at the task's level of patients that hold a positive
+        ("patients_with_positive") and a negative ("patients_with_negative").
+    """
+    counts: dict[str, Counts] = {}
+    for side in SIDES:
+        here = pd.DataFrame(recordings[sides == side])
+        of_recordings = recording_targets(here, events, task) if len(here) else _nothing(task)
+        of_patients = patient_targets(here, events, task).to_numpy() if len(here) else _nothing(task)
+        evidence = patient_evidence(here, events, task)
+        counts[side] = {
+            "patients": len(of_patients),
+            "recordings": len(here),
+            "hours": round(float(here["duration_s"].to_numpy().sum()) / 3600, 4),
+            "targets": {
+                target: {
+                    "patients": _values(of_patients[:, column]),
+                    "recordings": _values(of_recordings[:, column]),
+                    "patients_with_positive": int(evidence.positive[:, column].sum()),
+                    "patients_with_negative": int(evidence.negative[:, column].sum()),
+                }
+                for column, target in enumerate(task.targets)
+            },
+        }
+    return counts
+
+
+def _nothing(task: TaskSettings) -> NDArray[np.float32]:
+    return np.zeros((0, len(task.targets)), dtype=np.float32)
+
+
+def _values(column: NDArray[np.float32]) -> dict[str, int]:
+    return {
+        "positive": int((column == 1).sum()),
+        "negative": int((column == 0).sum()),
+        "unknown": int(np.isnan(column).sum()),
+    }
+
+
+def refuse_infeasible(counts: dict[str, Counts], settings: SplitSettings, task: TaskSettings) -> None:
+    """Stop when a side cannot train, choose or judge some target.
+
+    Every side needs a patient with a positive and one with a negative of every target, at the task's level; for a
+    multi-class task, a patient of every class.
+
+    Raises:
+        InfeasibleError: With what is missing, the counts, and a proposal.
+    """
+    missing: list[str] = []
+    short: set[str] = set()
+    kinds = ("positive",) if task.type == "multi_class" else ("positive", "negative")
+    for target in task.targets:
+        for side in SIDES:
+            for kind in kinds:
+                if counts[side]["targets"][target][f"patients_with_{kind}"] == 0:
+                    missing.append(f"{side} holds no patient with a {kind} of {target!r}")
+                    short.add(target)
+    if missing:
+        shown = "; ".join(missing[:6]) + (f"; and {len(missing) - 6} more" if len(missing) > 6 else "")
+        raise InfeasibleError(
+            f"this split cannot support the task ({task.description}): {shown}.\n{counts_text(counts, sorted(short))}\n"
+            f"{_proposal(counts, settings, sorted(short), kinds)}"
+        )
+
+
+def counts_text(counts: dict[str, Counts], targets: Sequence[str]) -> str:
+    """Return the counts of some targets as lines of text."""
+    rows = [
+        {
+            "target": target,
+            "side": side,
+            "patients": counts[side]["patients"],
+            "recordings": counts[side]["recordings"],
+            **{f"patients {kind}": n for kind, n in counts[side]["targets"][target]["patients"].items()},
+        }
+        for target in targets
+        for side in SIDES
+    ]
+    return pd.DataFrame(rows).to_string(index=False)
+
+
+def _proposal(
+    counts: dict[str, Counts], settings: SplitSettings, targets: Sequence[str], kinds: tuple[str, ...]
+) -> str:
+    fewest, target, kind = min(
+        (sum(counts[side]["targets"][target][f"patients_with_{kind}"] for side in SIDES), target, kind)
+        for target in targets
+        for kind in kinds
+    )
+    if fewest < len(SIDES):
+        return (
+            f"Proposal: {fewest} patients in all hold a {kind} of {target!r}, and each of the three sides needs one: "
+            f"add a dataset whose labels hold it, or choose another task"
+        )
+    if settings.kind == "patients":
+        return "Proposal: raise the fractions of val and test, or take another seed"
+    return (
+        f"Proposal: `split: {{kind: patients}}` can divide them, for at least {fewest} patients hold what is missing; "
+        f"or judge a task that the present sides support"
+    )
