@@ -20,12 +20,14 @@ _RUN_NAME_CHARACTERS = 80
 
 
 def flatten_settings(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return settings as `section.key` -> text; lists become JSON text, `None` becomes `none`.
+    """Return settings as `section.key` -> text; the parts of a list of sections are numbered from 1.
 
     A value too long for MLflow is cut, and ends with a digest of the whole, so that two long values still differ.
 
-    >>> flatten_settings({"train": {"optimizer": {"lr": 0.001}, "epochs": 30}, "kernel_sizes": [3, 5], "hop_s": None})
-    {'train.optimizer.lr': '0.001', 'train.epochs': '30', 'kernel_sizes': '[3, 5]', 'hop_s': 'none'}
+    >>> flatten_settings({"train": {"optimizer": {"lr": 0.001}, "mixed": True}, "kernel_sizes": [3, 5], "hop_s": None})
+    {'train.optimizer.lr': '0.001', 'train.mixed': 'true', 'kernel_sizes': '3, 5', 'hop_s': 'none'}
+    >>> flatten_settings({"augment": [{"name": "mixup", "quantity": 0.2}, {"name": "augmix"}]})
+    {'augment.1.name': 'mixup', 'augment.1.quantity': '0.2', 'augment.2.name': 'augmix'}
     """
     flat: dict[str, str] = {}
     for parts, value in _leaves(settings):
@@ -35,18 +37,22 @@ def flatten_settings(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def _leaves(value: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for key, inner in value.items():
-        if isinstance(inner, Mapping) and inner:
-            yield from _leaves(inner, (*parents, str(key)))
+        section = inner
+        if isinstance(inner, list | tuple) and any(isinstance(entry, Mapping) for entry in inner):
+            section = {str(number): entry for number, entry in enumerate(inner, start=1)}
+        if isinstance(section, Mapping) and section:
+            yield from _leaves(section, (*parents, str(key)))
         else:
             yield (*parents, str(key)), inner
 
 
 def _as_text(value: Any) -> str:
-    if value is None:
+    """The page that compares runs prints a JSON list over many lines, so a plain list is joined instead."""
+    if isinstance(value, list | tuple) and not any(isinstance(entry, list | tuple) for entry in value):
+        return ", ".join(_as_text(entry) for entry in value) or "none"
+    if value is None or value == {}:
         return "none"
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _shortened(text: str) -> str:
@@ -67,7 +73,7 @@ def flatten_summary(summary: Mapping[str, Any], side: str, task_type: str, level
 
     A metric with an interval gives three numbers: `auroc`, `auroc_low`, `auroc_high`. Counts and confusion are given
     where the task is judged, at `level`. What stands at that level for all targets together (for a binary task: its
-    one target) comes once more as `<side>/<metric>`, the short name that runs are compared by.
+    one target) comes once more, without interval, as `<side>/<metric>`: the short name that runs are compared by.
 
     Args:
         summary: level -> target or group -> metric -> `{"value", "low", "high"}`, number, or mapping of numbers.
@@ -78,7 +84,6 @@ def flatten_summary(summary: Mapping[str, Any], side: str, task_type: str, level
     >>> pneumonia = {"auroc": {"value": 0.9, "low": 0.8, "high": None}, "confusion": {"tp": 3}}
     >>> flatten_summary({"patient": {"pneumonia": pneumonia}}, "test", "binary", "patient") == {
     ...     "test/auroc": 0.9,
-    ...     "test/auroc_low": 0.8,
     ...     "test/patient/pneumonia/auroc": 0.9,
     ...     "test/patient/pneumonia/auroc_low": 0.8,
     ...     "test/patient/pneumonia/confusion/tp": 3.0,
@@ -98,7 +103,7 @@ def flatten_summary(summary: Mapping[str, Any], side: str, task_type: str, level
                 if name != level and len(parts) > 1:
                     continue
                 flat["/".join([side, *(_safe(part) for part in (name, group, *parts))])] = number
-                if name == level and speaks_for_all and len(parts) == 1:
+                if name == level and speaks_for_all and len(parts) == 1 and not parts[0].endswith(("_low", "_high")):
                     flat.setdefault(f"{side}/{_safe(parts[0])}", number)
     return dict(sorted(flat.items()))
 
@@ -127,12 +132,14 @@ def finite(value: Any) -> float | None:
 
 
 def metric_name(name: str) -> str:
-    """Return a metric's name in MLflow's characters (`@` and the like become `_`).
+    """Return a metric's name in MLflow's characters (`@` and the like become `_`); a bare name belongs to training.
 
-    >>> metric_name("val/recall@0.9")
-    'val/recall_0.9'
+    >>> metric_name("val/recall@0.9"), metric_name("lr")
+    ('val/recall_0.9', 'train/lr')
     """
-    return "/".join(_safe(part) for part in name.split("/") if part)
+    parts = [_safe(part) for part in name.split("/") if part]
+    # Charts are grouped by what stands before the slash.
+    return "/".join(parts if len(parts) > 1 else ["train", *parts])
 
 
 def run_names(experiment: str, jobs: Sequence[Mapping[str, str]]) -> list[str]:

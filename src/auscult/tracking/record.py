@@ -36,7 +36,7 @@ class JobRecord:
         number: From 1.
         name: The run's name.
         params: Flat settings.
-        points: Metrics by epoch, then the final ones at the best epoch.
+        points: The final metrics, then those by epoch.
         uploads: Files for the run's artifacts.
         withheld: Names of those that hold a patient's or a recording's id.
         settings: Everything the job was made with, for the artifact `settings.json`.
@@ -115,9 +115,9 @@ def _read_job(
         {"number": number, "settings": without_wording, "files": files}
         | {path.name: sha256_file(path) for path in (history, outcome)}
     )
-    points = read_history(history)
     end_ms = max(_modified_ms(outcome), _modified_ms(history))
-    points += final_points(read_json(outcome), task, end_ms)
+    # The final ones first: MLflow's comparison begins with the metric that was logged first.
+    points = final_points(read_json(outcome), task, end_ms) + read_history(history)
     return JobRecord(
         number=number,
         name=name,
@@ -161,12 +161,14 @@ def read_history(path: Path) -> list[Point]:
     for epoch in sorted(epochs, reverse=True):
         numbers = {metric_name(key): finite(value) for key, value in epochs[epoch].items() if key != "epoch"}
         points += [Point(key, value, epoch, int(time_ms)) for key, value in numbers.items() if value is not None]
-        time_ms -= 1000 * (numbers.get("epoch_s") or 0.0)
+        time_ms -= 1000 * (numbers.get(metric_name("epoch_s")) or 0.0)
     return sorted(points, key=lambda point: (point.step, point.key))
 
 
 def final_points(outcome: Mapping[str, Any], task: TaskSettings, timestamp_ms: int) -> list[Point]:
-    """Return the test part's metrics, the thresholds and the best epoch, all at the best epoch's step.
+    """Return the test part's metrics, the thresholds and the best epoch.
+
+    They stand at step 0: only then does MLflow draw them as bars side by side, and not as single points of curves.
 
     Raises:
         DataError: `metrics.json` lacks the test part or the best epoch.
@@ -184,6 +186,6 @@ def final_points(outcome: Mapping[str, Any], task: TaskSettings, timestamp_ms: i
     for target, value in named.items():
         number = finite(value)
         if number is not None:
-            flat[metric_name(f"threshold/{target}")] = number
-    flat["best_epoch"] = float(best_epoch)
-    return [Point(key, value, best_epoch, timestamp_ms) for key, value in flat.items()]
+            flat[metric_name(f"val/threshold/{target}")] = number
+    flat["train/best_epoch"] = float(best_epoch)
+    return [Point(key, value, 0, timestamp_ms) for key, value in flat.items()]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_METRICS_PER_BATCH = 1000
 MAX_PARAMS_PER_BATCH = 100
 MAX_DIGEST_CHARACTERS = 36
+KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens the experiment among trained models; MLflow would otherwise guess, and show pages for language models."""
 RUN_NAME_TAG = "mlflow.runName"
 
 
@@ -44,7 +46,7 @@ class RunWriter:
         if found is None:
             location = f"{ARTIFACTS_SCHEME}/{name}" if self._artifacts_root else None
             try:
-                return self._client.create_experiment(name, artifact_location=location)
+                return self._client.create_experiment(name, artifact_location=location, tags=KIND_TAG)
             except MlflowException as error:
                 # Another process was first.
                 found = self._client.get_experiment_by_name(name)
