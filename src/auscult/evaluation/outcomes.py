@@ -10,19 +10,10 @@ import pandas as pd
 
 from auscult.config import TaskSettings
 from auscult.io import write_text
+from auscult.predictions import probabilities_of, truth_of
 
 OUTCOMES = ("tp", "tn", "fp", "fn")
 COLUMNS = ("clip_id", "recording_id", "patient_id", "dataset", "target", "truth", "probability", "outcome")
-
-
-def target_column(target: str) -> str:
-    """Column of `predictions.parquet` that holds the truth: 1, 0 or null."""
-    return f"target_{target}"
-
-
-def probability_column(target: str) -> str:
-    """Column of `predictions.parquet` that holds the probability."""
-    return f"prob_{target}"
 
 
 def judge(predictions: pd.DataFrame, task: TaskSettings, thresholds: Sequence[float]) -> pd.DataFrame:
@@ -39,8 +30,7 @@ def judge(predictions: pd.DataFrame, task: TaskSettings, thresholds: Sequence[fl
     Returns:
         Columns `COLUMNS`; `truth` is 0 or 1. Rows by target, then in the order of `predictions`.
     """
-    prob = predictions[[probability_column(target) for target in task.targets]].to_numpy(dtype=np.float64)
-    truth = predictions[[target_column(target) for target in task.targets]].to_numpy(dtype=np.float64, na_value=np.nan)
+    prob, truth = probabilities_of(predictions, task), truth_of(predictions, task)
     if task.type == "multi_class":
         said = np.arange(len(task.targets))[None, :] == prob.argmax(axis=1)[:, None]
     else:

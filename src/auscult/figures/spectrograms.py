@@ -2,48 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from auscult.figures.style import WIDE_INCHES, panel, styled
+from auscult.figures.style import INK, WIDE_INCHES, panel, series_colour, styled
 
 COLOURS = "magma"
 """Perceptually even, and even in grey."""
 _TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
-_MIN_TICK_BANDS = 0.06
+_MIN_TICK_SHARE = 0.06
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where the cells of a spectrogram lie.
+
+    Attributes:
+        mel_centres_hz: Centre of each band, rising, shape [mel].
+        first_s: Centre of the first frame.
+        hop_s: From one frame's centre to the next.
+    """
+
+    mel_centres_hz: npt.NDArray[np.float64]
+    first_s: float
+    hop_s: float
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An annotated interval of the clip, in seconds from its start."""
+
+    start_s: float
+    end_s: float
+    kind: str
 
 
 def level_range_db(spectrograms: npt.NDArray[np.floating]) -> tuple[float, float]:
-    """Return one colour range for pictures side by side: 2nd to 99.9th percentile, rounded to 5 dB.
+    """Return one colour range for pictures side by side: 2nd to 99.9th percentile, rounded to 5 dB, 10 dB at least.
 
     Args:
         spectrograms: Decibels, any shape.
     """
     low, high = np.percentile(np.asarray(spectrograms, dtype=np.float32), [2, 99.9])
-    return float(5 * np.floor(low / 5)), float(max(5 * np.ceil(high / 5), 5 * np.floor(low / 5) + 10))
+    floor = 5 * np.floor(low / 5)
+    return float(floor), float(max(5 * np.ceil(high / 5), floor + 10))
 
 
 def spectrogram(
     levels_db: npt.NDArray[np.floating],
-    mel_centres_hz: npt.NDArray[np.floating],
-    duration_s: float,
+    axis: Axis,
     valid_s: float,
     range_db: tuple[float, float],
+    marks: Sequence[Mark] = (),
 ) -> Figure:
     """Draw one clip; what was padded is hatched, since no sound stands behind it.
 
     Args:
         levels_db: Shape [mel, frame].
-        mel_centres_hz: Centre of each band, rising, shape [mel].
-        duration_s: Length of the whole clip.
-        valid_s: Length of the true sound within.
+        axis: Places of bands and frames.
+        valid_s: Length of the true sound from the clip's start on.
         range_db: Lowest and highest level of the colour bar.
+        marks: Annotated events, drawn as bars above the picture, one line a kind.
     """
     with styled():
-        figure, axes = panel(WIDE_INCHES)
-        n_mels = levels_db.shape[0]
+        kinds = sorted({mark.kind for mark in marks})
+        figure, axes = panel((WIDE_INCHES[0], WIDE_INCHES[1] + 0.16 * len(kinds)))
+        n_mels, n_frames = levels_db.shape
+        left = axis.first_s - axis.hop_s / 2
+        right = left + n_frames * axis.hop_s
         image = axes.imshow(
             np.asarray(levels_db, dtype=np.float32),
             origin="lower",
@@ -51,29 +83,60 @@ def spectrogram(
             cmap=COLOURS,
             vmin=range_db[0],
             vmax=range_db[1],
-            extent=(0.0, duration_s, -0.5, n_mels - 0.5),
+            extent=(left, right, -0.5, n_mels - 0.5),
         )
-        if valid_s < duration_s - 1e-6:
-            box = Rectangle(
-                (valid_s, -0.5),
-                duration_s - valid_s,
-                n_mels,
-                facecolor="#ffffff22",
-                edgecolor="#ffffff88",
-                hatch="///",
-                linewidth=0,
+        if valid_s < right - axis.hop_s:
+            axes.add_patch(
+                Rectangle(
+                    (valid_s, -0.5),
+                    right - valid_s,
+                    n_mels,
+                    facecolor="#ffffff22",
+                    edgecolor="#ffffff88",
+                    hatch="///",
+                    linewidth=0,
+                )
             )
-            axes.add_patch(box)
             axes.axvline(valid_s, color="white", linewidth=1)
-        ticks = _mel_ticks(np.asarray(mel_centres_hz, dtype=np.float64))
+        ticks = _mel_ticks(axis.mel_centres_hz)
         axes.set_yticks([position for position, _ in ticks])
         axes.set_yticklabels([label for _, label in ticks])
-        axes.set(xlabel="time (s)", ylabel="frequency (Hz)", xlim=(0, duration_s), ylim=(-0.5, n_mels - 0.5))
+        axes.set(xlabel="time (s)", ylabel="frequency (Hz)", xlim=(left, right), ylim=(-0.5, n_mels - 0.5))
         axes.spines[:].set_visible(False)
+        _draw_marks(axes, marks, kinds, (left, right))
         bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.05)
         bar.set_label("level (dB)")
         bar.outline.set_visible(False)
         return figure
+
+
+def _draw_marks(axes: Axes, marks: Sequence[Mark], kinds: list[str], limits_s: tuple[float, float]) -> None:
+    for line, kind in enumerate(kinds):
+        height = 1.035 + 0.075 * line
+        colour = series_colour(line)
+        for mark in marks:
+            start, end = max(mark.start_s, limits_s[0]), min(mark.end_s, limits_s[1])
+            if mark.kind == kind and end > start:
+                axes.plot(
+                    [start, end],
+                    [height, height],
+                    color=colour,
+                    linewidth=4,
+                    solid_capstyle="butt",
+                    transform=axes.get_xaxis_transform(),
+                    clip_on=False,
+                )
+        axes.annotate(
+            kind,
+            (0, height),
+            (-4, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            color=INK,
+            fontsize=8,
+        )
 
 
 def _mel_ticks(centres_hz: npt.NDArray[np.float64]) -> list[tuple[float, str]]:
@@ -83,6 +146,6 @@ def _mel_ticks(centres_hz: npt.NDArray[np.float64]) -> list[tuple[float, str]]:
         if not centres_hz[0] <= frequency <= centres_hz[-1] * 1.02:
             continue
         position = float(np.interp(frequency, centres_hz, np.arange(len(centres_hz))))
-        if not ticks or position - ticks[-1][0] >= _MIN_TICK_BANDS * len(centres_hz):
+        if not ticks or position - ticks[-1][0] >= _MIN_TICK_SHARE * len(centres_hz):
             ticks.append((position, f"{frequency:d}"))
     return ticks

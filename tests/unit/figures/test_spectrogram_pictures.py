@@ -1,12 +1,14 @@
 import numpy as np
+import pytest
 
-from auscult.figures.spectrograms import level_range_db, spectrogram
+from auscult.figures.spectrograms import Axis, Mark, level_range_db, spectrogram
 
 CENTRES_HZ = np.linspace(30, 3900, 64)
+AXIS = Axis(CENTRES_HZ, first_s=0.05, hop_s=0.1)
 
 
-def _axes(valid_s):
-    figure = spectrogram(np.zeros((64, 20), dtype=np.float16), CENTRES_HZ, 2.0, valid_s, (-80.0, 0.0))
+def _axes(valid_s, marks=()):
+    figure = spectrogram(np.zeros((64, 20), dtype=np.float16), AXIS, valid_s, (-80.0, 0.0), marks)
     figure.canvas.draw()
     return figure.axes
 
@@ -15,7 +17,7 @@ def test_axes_are_in_seconds_hertz_and_decibels():
     main, bar = _axes(2.0)
 
     assert (main.get_xlabel(), main.get_ylabel(), bar.get_ylabel()) == ("time (s)", "frequency (Hz)", "level (dB)")
-    assert main.get_xlim() == (0.0, 2.0)
+    assert main.get_xlim() == pytest.approx((0.0, 2.0))
     assert bar.get_ylim() == (-80.0, 0.0)
 
 
@@ -25,7 +27,7 @@ def test_round_frequencies_stand_where_their_bands_lie():
     ticks = dict(zip([label.get_text() for label in main.get_yticklabels()], main.get_yticks(), strict=True))
 
     step_hz = CENTRES_HZ[1] - CENTRES_HZ[0]
-    assert ticks["1000"] == (1000 - 30) / step_hz
+    assert ticks["1000"] == pytest.approx((1000 - 30) / step_hz)
     assert "8000" not in ticks
 
 
@@ -34,7 +36,15 @@ def test_padding_is_hatched():
 
     assert not whole.patches
     (box,) = padded.patches
-    assert (box.get_x(), box.get_width()) == (1.5, 0.5)
+    assert (box.get_x(), box.get_width()) == pytest.approx((1.5, 0.5))
+
+
+def test_events_are_marked_above_the_picture_and_cut_at_its_edges():
+    main, _ = _axes(2.0, [Mark(-1.0, 0.5, "wheeze"), Mark(1.0, 1.2, "crackle"), Mark(5.0, 6.0, "crackle")])
+
+    assert {text.get_text() for text in main.texts} == {"crackle", "wheeze"}
+    bars = sorted(tuple(line.get_xdata()) for line in main.lines)
+    assert bars == [pytest.approx((0.0, 0.5)), pytest.approx((1.0, 1.2))]
 
 
 def test_level_range_is_rounded_and_never_empty():

@@ -1,0 +1,110 @@
+"""`report.txt`: the numbers of one job as aligned text, for terminals, mails and diffs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from auscult.config import JobSettings, TaskSettings
+from auscult.presentation import LEVELS, METRIC_NAMES, Block, blocks, plural
+
+SIDES = {"test": "TEST PART", "val": "VALIDATION PART (epoch and thresholds were chosen on it: optimistic)"}
+
+
+def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -> str:
+    """Return the report of one job.
+
+    Args:
+        metrics: The content of `metrics.json`.
+        job: Its settings.
+        task: What was predicted.
+    """
+    facts = [
+        ("task", f"{job.task}: {task.description}"),
+        ("datasets", ", ".join(job.datasets)),
+        ("model", f"{job.model.name}, {metrics['n_parameters']:,} parameters"),
+        ("kept epoch", f"{metrics['best_epoch']}, by {job.train.monitor} on validation"),
+        ("headline level", task.level),
+        *_threshold_facts(metrics, job, task),
+        ("intervals", _interval_fact(metrics)),
+    ]
+    if job.note:
+        facts.insert(0, ("note", job.note))
+    parts = [_aligned(facts, separator="  ")]
+    for side, title in SIDES.items():
+        parts += ["", title, "=" * len(title)]
+        by_level = {level: blocks(metrics[side], task, level) for level in LEVELS}
+        for index, block in enumerate(by_level[task.level]):
+            parts += ["", *_block({level: found[index] for level, found in by_level.items()}, block, task.level)]
+    return "\n".join(parts) + "\n"
+
+
+def _threshold_facts(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -> list[tuple[str, str]]:
+    if task.type == "multi_class":
+        return [("answer", "the class of highest probability")]
+    values = [f"{target} {threshold:.3f}" for target, threshold in metrics["thresholds"].items()]
+    return [("thresholds", f"{', '.join(values)} ({job.evaluate.threshold}, chosen on validation)")]
+
+
+def _interval_fact(metrics: dict[str, Any]) -> str:
+    draws = metrics["bootstrap_draws"]
+    return f"95%, bootstrap over patients, {draws:,} draws" if draws else "none (bootstrap_draws is 0)"
+
+
+def _block(by_level: dict[str, Block], main: Block, level: str) -> list[str]:
+    lines = [main.name, "-" * len(main.name)]
+    lines += [f"  {name:<9}  {block.counts}" for name, block in by_level.items() if block.counts]
+    rows = [("", *by_level)]
+    reasons: dict[str, list[str]] = {}
+    for metric in main.numbers:
+        numbers = {name: block.numbers[metric] for name, block in by_level.items()}
+        cells = [f"{number.value_text:>9} {_bracketed(number.interval_text)}".rstrip() for number in numbers.values()]
+        rows.append((f"  {METRIC_NAMES[metric]}", *cells))
+        for name, number in numbers.items():
+            if number.value is None:
+                reasons.setdefault(f"{name} level: {number.reason}", []).append(METRIC_NAMES[metric])
+    lines += ["", *_table(rows).splitlines()]
+    lines += [f"  undefined, {reason} ({', '.join(metrics)})" for reason, metrics in reasons.items()]
+    if main.by_class:
+        lines += ["", f"by class, {level} level", *_classes(main).splitlines()]
+    if main.confusion:
+        lines += ["", f"confusion, {plural(sum(map(sum, main.confusion)), level)} (rows: truth, columns: answer)"]
+        lines += _confusion(main).splitlines()
+    return lines
+
+
+def _bracketed(text: str) -> str:
+    return f"({text})" if text else ""
+
+
+def _classes(block: Block) -> str:
+    first = next(iter(block.by_class.values()))
+    rows = [("", "n", *(METRIC_NAMES[metric] for metric in first))]
+    for name, numbers in block.by_class.items():
+        rows.append((f"  {name}", str(block.class_counts[name]), *(number.value_text for number in numbers.values())))
+    return _table(rows, right=True)
+
+
+def _confusion(block: Block) -> str:
+    rows = [("", *block.classes)]
+    for name, counts in zip(block.classes, block.confusion, strict=True):
+        rows.append((f"  {name}", *(f"{count:d}" for count in counts)))
+    return _table(rows, right=True)
+
+
+def _table(rows: Sequence[tuple[str, ...]], *, right: bool = False) -> str:
+    """Align columns; the first to the left, the others to the right where `right`."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines: list[str] = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [
+            cell.rjust(width) if right else cell.ljust(width) for cell, width in zip(row[1:], widths[1:], strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _aligned(facts: Sequence[tuple[str, str]], separator: str) -> str:
+    width = max(len(name) for name, _ in facts)
+    return "\n".join(f"{name:<{width}}{separator}{text}" for name, text in facts)

@@ -1,0 +1,137 @@
+"""Judge a trained model on the test part, at the operating point that validation gave."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from auscult.config import JobSettings, TaskSettings
+from auscult.errors import DataError
+from auscult.evaluation.drawings import draw_job
+from auscult.evaluation.example_pictures import draw_examples
+from auscult.evaluation.outcomes import judge, write_lists
+from auscult.evaluation.predict import predict
+from auscult.evaluation.report_text import report_text
+from auscult.examples import load_examples
+from auscult.io import write_json, write_text
+from auscult.metrics.summary import summarise
+from auscult.models import SavedModel, load_model
+from auscult.predictions import predictions_table, probabilities_of, truth_of
+from auscult.tables import write_csv, write_parquet
+
+logger = logging.getLogger(__name__)
+
+SIDES = ("test", "val")
+
+
+def run(
+    *,
+    model_dir: Path,
+    features: Mapping[str, Path],
+    tables: Mapping[str, Path],
+    split: Path,
+    job: JobSettings,
+    task: TaskSettings,
+    output_dir: Path,
+    device: str,
+) -> None:
+    """Write what one trained model is worth; the only stage that reads the test part.
+
+    Into `output_dir`: `predictions.parquet` (validation and test), `metrics.json`, `report.txt`, `outcomes.csv`,
+    `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt` (test), `figures/` and `spectrograms/`, the last two emptied first.
+
+    Args:
+        model_dir: Holds `model.safetensors`, `model.json` and `history.csv`.
+        features: Dataset -> feature store.
+        tables: Dataset -> folder of its tables.
+        split: The split table.
+        job: Its settings.
+        task: What is predicted.
+        output_dir: Made when absent.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        DataError: The model belongs to another task, or a file is missing or damaged.
+    """
+    model = load_model(model_dir, _device(device))
+    thresholds = _thresholds(model, task, model_dir)
+    examples = load_examples(features, tables, split, task, sides=SIDES)
+    logger.info("answering %d clips of the parts %s", len(examples), " and ".join(SIDES))
+    probabilities = predict(model, examples, job.train.batch_size)
+    predictions = predictions_table(examples.clips, examples.targets, probabilities, task)
+    write_parquet(output_dir / "predictions.parquet", predictions)
+
+    metrics: dict[str, Any] = {
+        "task": job.task,
+        "level": task.level,
+        "best_epoch": int(model.meta["best_epoch"]),
+        "n_parameters": int(model.meta["n_parameters"]),
+        "thresholds": thresholds,
+        "bootstrap_draws": job.evaluate.bootstrap_draws,
+    }
+    generators = np.random.default_rng(job.evaluate.seed).spawn(len(SIDES))
+    for side, generator in zip(SIDES, generators, strict=True):
+        part = predictions.loc[predictions["split"] == side]
+        metrics[side] = summarise(
+            truth_of(part, task),
+            probabilities_of(part, task),
+            part,
+            task,
+            list(thresholds.values()),
+            generator,
+            job.evaluate.bootstrap_draws,
+        )
+    write_json(output_dir / "metrics.json", metrics)
+    write_text(output_dir / "report.txt", report_text(metrics, job, task))
+
+    test = predictions.loc[predictions["split"] == "test"]
+    outcomes = judge(test, task, list(thresholds.values()))
+    write_csv(output_dir / "outcomes.csv", outcomes)
+    write_lists(outcomes, output_dir)
+    for folder in ("figures", "spectrograms"):
+        shutil.rmtree(output_dir / folder, ignore_errors=True)
+    history = pd.read_csv(model_dir / "history.csv")
+    draw_job(
+        test,
+        metrics["test"],
+        thresholds=thresholds,
+        history=history,
+        best_epoch=metrics["best_epoch"],
+        job=job,
+        task=task,
+        folder=output_dir / "figures",
+    )
+    draw_examples(
+        examples, predictions, outcomes, tables=tables, job=job, task=task, folder=output_dir / "spectrograms"
+    )
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _thresholds(model: SavedModel, task: TaskSettings, model_dir: Path) -> dict[str, float]:
+    """Return target -> threshold, as training froze them; empty for a multi-class task."""
+    if model.targets != task.targets:
+        raise DataError(
+            f"{model_dir}: the model answers {list(model.targets)}, the task asks for {list(task.targets)}; "
+            "train it again"
+        )
+    if task.type == "multi_class":
+        return {}
+    stored = model.meta.get("thresholds")
+    if not isinstance(stored, dict) or set(stored) != set(task.targets):
+        raise DataError(
+            f"{model_dir / 'model.json'}: found thresholds {stored!r}, expected one for each of {list(task.targets)}; "
+            "train the model again"
+        )
+    return {target: float(stored[target]) for target in task.targets}

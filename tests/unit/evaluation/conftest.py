@@ -1,0 +1,206 @@
+"""A small world on disk: tables, a feature store, a split and a saved model, for each kind of task."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from auscult.config import JobSettings, TaskSettings
+from auscult.evaluation.run import run
+from auscult.features.feature_store import write_features
+from auscult.models import Normalisation, SavedModel, build_model, describe_model, save_model
+from auscult.tables import Event, events_frame, write_csv, write_parquet
+
+N_MELS, N_FRAMES = 32, 40
+SAMPLE_RATE_HZ = 1000
+SPECTROGRAM = {"n_fft": 64, "hop_samples": 24, "n_mels": N_MELS}
+CLIP_S = 1.0
+
+TASKS = {
+    "binary": TaskSettings(
+        description="Is the patient ill?",
+        type="binary",
+        targets=("ill",),
+        level="patient",
+        datasets={
+            "toy": {"ill": {"column": "state", "positive": ["ill"], "negative": "others", "unknown": ["unclear"]}}
+        },
+    ),
+    "multi_label": TaskSettings(
+        description="Which sounds?",
+        type="multi_label",
+        targets=("crackle", "wheeze"),
+        level="clip",
+        four_class={"crackle": "crackle", "wheeze": "wheeze"},
+        datasets={
+            "toy": {name: {"events": [name], "annotated_by": ["recording"]} for name in ("crackle", "wheeze")},
+        },
+    ),
+    "multi_class": TaskSettings(
+        description="Which digit?",
+        type="multi_class",
+        targets=("0", "1", "2"),
+        level="recording",
+        classes_from={"toy": {"column": "digit"}},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """Arguments of `evaluation.run`, but for the output folder."""
+
+    kind: str
+    job: JobSettings
+    task: TaskSettings
+    model_dir: Path
+    features: dict[str, Path]
+    tables: dict[str, Path]
+    split: Path
+
+    def arguments(self, output_dir, **changes):
+        return {
+            "model_dir": self.model_dir,
+            "features": self.features,
+            "tables": self.tables,
+            "split": self.split,
+            "job": self.job,
+            "task": self.task,
+            "output_dir": output_dir,
+            "device": "cpu",
+        } | changes
+
+
+def _tables(folder, rng, n_patients):
+    rows, events, clips = [], [], []
+    for patient in range(n_patients):
+        for recording in range(2):
+            name = f"toy/p{patient:02d}_{recording}"
+            digit = str((patient + recording) % 3)
+            state = "unclear" if patient == 5 else ("ill" if patient % 2 else "well")
+            rows.append(_recording(name, f"toy/p{patient:02d}", state, digit))
+            for kind, chance in (("crackle", patient % 2), ("wheeze", patient % 3 == 0)):
+                if chance:
+                    events.append(Event(name, 0.2, 0.6, kind, "made up"))
+            for index in range(2):
+                n_valid = SAMPLE_RATE_HZ if index == 0 else int(rng.integers(500, 900))
+                start_s = CLIP_S * index
+                clips.append(
+                    (f"{name}:{index:04d}", name, f"toy/p{patient:02d}", start_s, start_s + n_valid / 1000, n_valid)
+                )
+    write_parquet(folder / "recordings.parquet", pd.DataFrame(rows))
+    write_parquet(folder / "events.parquet", events_frame(events))
+    columns = ["clip_id", "recording_id", "patient_id", "start_s", "end_s", "n_valid"]
+    table = pd.DataFrame(clips, columns=columns).assign(dataset="toy")
+    return pd.DataFrame(rows), table[
+        ["clip_id", "recording_id", "patient_id", "dataset", "start_s", "end_s", "n_valid"]
+    ]
+
+
+def _recording(name, patient, state, digit):
+    return {
+        "recording_id": name,
+        "dataset": "toy",
+        "patient_id": patient,
+        "path": f"{name}.wav",
+        "site": None,
+        "device": None,
+        "age_years": 40.0,
+        "sex": "female",
+        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "n_channels": 1,
+        "n_samples": 2 * SAMPLE_RATE_HZ,
+        "duration_s": 2.0,
+        "encoding": "PCM_16",
+        "sha256": "0" * 64,
+        "label_state": state,
+        "label_digit": digit,
+    }
+
+
+def make_world(folder: Path, kind: str, *, n_patients: int = 24, draws: int = 50, n_examples: int = 4) -> World:
+    rng = np.random.default_rng(7)
+    tables = folder / "tables"
+    tables.mkdir(parents=True)
+    recordings, clips = _tables(tables, rng, n_patients)
+    recordings[["site", "device"]] = recordings[["site", "device"]].astype("str")
+    write_parquet(tables / "recordings.parquet", recordings)
+    job = JobSettings(
+        task=kind,
+        datasets=("toy",),
+        clips={"length_s": CLIP_S, "sample_rate_hz": SAMPLE_RATE_HZ},
+        spectrogram=SPECTROGRAM,
+        split={"kind": "patients"},
+        model={"name": "test_cnn"},
+        train={"monitor": "val/auroc"},
+        evaluate={"bootstrap_draws": draws, "n_examples": n_examples},
+    )
+    task = TASKS[kind]
+    frames = (clips["n_valid"].to_numpy() - 64) // 24 + 1
+    levels_db = rng.normal(-60, 8, size=(len(clips), N_MELS, N_FRAMES))
+    write_features(
+        folder / "features.h5",
+        clips,
+        levels_db,
+        frames,
+        {"clips": job.clips.model_dump(mode="json"), "spectrogram": job.spectrogram.model_dump(mode="json")},
+    )
+    number = recordings["patient_id"].str.slice(5).astype(int)
+    sides = np.select([number < n_patients // 3, number < 2 * n_patients // 3], ["train", "val"], "test")
+    split = recordings[["recording_id", "patient_id", "dataset"]].assign(split=sides)
+    write_csv(folder / "split.csv", split)
+    _save_model(folder / "model", job, task)
+    return World(
+        kind, job, task, folder / "model", {"toy": folder / "features.h5"}, {"toy": tables}, folder / "split.csv"
+    )
+
+
+def _save_model(folder, job, task):
+    module = build_model(job.model, len(task.targets), (N_MELS, N_FRAMES), seed=3).eval()
+    normalisation = Normalisation.from_bands(np.full(N_MELS, -60.0), np.full(N_MELS, 8.0))
+    meta = describe_model(
+        module,
+        normalisation=normalisation,
+        job=job,
+        task=task,
+        input_shape=(N_MELS, N_FRAMES),
+        training={"best_epoch": 2},
+    )
+    thresholds = {} if task.type == "multi_class" else dict.fromkeys(task.targets, 0.5)
+    folder.mkdir()
+    save_model(folder, SavedModel(module, normalisation, {**meta, "thresholds": thresholds}))
+    history = {
+        "epoch": [1, 2, 3],
+        "train/loss": [0.7, 0.5, 0.4],
+        "val/loss": [0.7, 0.6, 0.65],
+        "val/auroc": [0.5, 0.8, 0.7],
+    }
+    write_csv(folder / "history.csv", pd.DataFrame(history))
+
+
+@pytest.fixture(scope="session")
+def judge_once(tmp_path_factory):
+    """World and output of one evaluation of a kind of task; each is judged once, and only read by the tests."""
+    judged = {}
+
+    def judge(kind: str) -> tuple[World, Path]:
+        if kind not in judged:
+            folder = tmp_path_factory.mktemp(kind)
+            world = make_world(folder / "world", kind)
+            run(**world.arguments(folder / "out"))
+            judged[kind] = (world, folder / "out")
+        return judged[kind]
+
+    return judge
+
+
+@pytest.fixture(params=list(TASKS))
+def judged(request, judge_once) -> tuple[World, Path]:
+    return judge_once(request.param)
+
+
+@pytest.fixture
+def judged_binary(judge_once) -> tuple[World, Path]:
+    return judge_once("binary")

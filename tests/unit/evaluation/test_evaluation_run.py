@@ -1,0 +1,171 @@
+import ast
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from auscult import evaluation
+from auscult.errors import DataError
+from auscult.evaluation.run import run
+from auscult.labels import clip_targets
+from auscult.metrics.aggregate import aggregate
+from auscult.metrics.scores import auroc, brier
+from auscult.predictions import probabilities_of, read_predictions, truth_of
+from auscult.tables import read_events, read_recordings, read_split
+
+
+def _files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_everything_is_written_and_a_rerun_gives_the_same_bytes(judge_once, tmp_path):
+    world, folder = judge_once("multi_label")
+    stale = tmp_path / "figures" / "confusion_old.svg"
+    stale.parent.mkdir()
+    stale.write_text("of an earlier run")
+
+    run(**world.arguments(tmp_path))
+
+    one, two = _files(folder), _files(tmp_path)
+    assert one == two
+    expected = {"predictions.parquet", "metrics.json", "report.txt", "outcomes.csv"}
+    expected |= {"tps.txt", "tns.txt", "fps.txt", "fns.txt", "figures/index.json", "spectrograms/index.json"}
+    assert expected <= set(one)
+
+
+def test_predictions_hold_each_clip_of_validation_and_test_once_and_no_other(judged):
+    world, folder = judged
+
+    table = read_predictions(folder / "predictions.parquet", world.task)
+
+    side = read_split(world.split).set_index("recording_id")["split"]
+    assert table["clip_id"].is_unique
+    assert set(table["split"]) == {"val", "test"}
+    assert (table["split"].to_numpy() == side.loc[table["recording_id"]].to_numpy()).all()
+    recordings = read_recordings(world.tables["toy"] / "recordings.parquet")
+    events = read_events(world.tables["toy"] / "events.parquet")
+    np.testing.assert_array_equal(truth_of(table, world.task), clip_targets(table, recordings, events, world.task))
+    assert ((probabilities_of(table, world.task) > 0) & (probabilities_of(table, world.task) < 1)).all()
+
+
+def test_metrics_follow_from_the_predictions(judged_binary):
+    world, folder = judged_binary
+
+    table = read_predictions(folder / "predictions.parquet", world.task)
+    metrics = json.loads((folder / "metrics.json").read_text())
+
+    for side in ("test", "val"):
+        part = table[table["split"] == side]
+        _, prob, truth = aggregate(
+            probabilities_of(part, world.task), truth_of(part, world.task), part["patient_id"], "mean"
+        )
+        found = metrics[side]["patient"]["ill"]
+        assert found["auroc"]["value"] == pytest.approx(auroc(truth[:, 0], prob[:, 0]))
+        assert found["brier"]["value"] == pytest.approx(brier(truth[:, 0], prob[:, 0]))
+        assert found["auroc"]["low"] <= found["auroc"]["value"] <= found["auroc"]["high"]
+    assert metrics["level"] == "patient"
+    assert metrics["best_epoch"] == 2
+    assert metrics["thresholds"] == {"ill": 0.5}
+
+
+def test_report_txt_says_the_numbers_of_metrics_json(judged_binary):
+    _, folder = judged_binary
+
+    text = (folder / "report.txt").read_text()
+    number = json.loads((folder / "metrics.json").read_text())["test"]["patient"]["ill"]["auroc"]
+
+    line = next(line for line in text.splitlines() if line.startswith("  AUROC"))
+    assert line.endswith(f"{number['value']:.3f} ({number['low']:.3f}–{number['high']:.3f})")
+    assert "undefined, patient level: no patient was answered positive (PPV)" in text
+    assert "nan" not in text.lower().replace("predominan", "")
+
+
+def test_outcome_lists_hold_each_known_clip_of_the_test_part_once(judged_binary):
+    world, folder = judged_binary
+
+    lines = [
+        line for kind in ("tps", "tns", "fps", "fns") for line in (folder / f"{kind}.txt").read_text().splitlines()
+    ]
+    listed = [line.split("\t")[0] for line in lines]
+    listed = [clip_id for clip_id in listed if clip_id != "clip_id"]
+    table = read_predictions(folder / "predictions.parquet", world.task)
+    assert sorted(listed) == sorted(table.loc[table["split"] == "test", "clip_id"])
+
+
+def test_every_figure_of_the_index_is_there_or_says_why_not(judged):
+    _, folder = judged
+
+    entries = json.loads((folder / "figures" / "index.json").read_text())
+
+    drawn = {entry["name"] for entry in entries if entry["undefined"] is None}
+    files = {path.name for path in (folder / "figures").iterdir()} - {"index.json"}
+    assert files == {f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")}
+    assert {"roc", "precision_recall", "confusion", "learning"} <= drawn
+    assert all(entry["title"] and entry["caption"].endswith(".") for entry in entries)
+
+
+def test_example_spectrograms_are_of_the_test_part(judged):
+    world, folder = judged
+
+    entries = json.loads((folder / "spectrograms" / "index.json").read_text())
+    table = read_predictions(folder / "predictions.parquet", world.task).set_index("clip_id")
+
+    assert len(entries) == 4
+    assert set(table.loc[[entry["clip_id"] for entry in entries], "split"]) == {"test"}
+    assert all((folder / "spectrograms" / entry["file"]).is_file() for entry in entries)
+
+
+def test_a_test_part_of_one_class_is_undefined_and_no_crash(judged_binary, tmp_path):
+    world, _ = judged_binary
+    split = pd.read_csv(world.split, dtype=str)
+    recordings = read_recordings(world.tables["toy"] / "recordings.parquet").set_index("recording_id")
+    is_ill = (recordings.loc[split["recording_id"], "label_state"] == "ill").to_numpy()
+    split = split[(split["split"] != "test") | ~is_ill]
+    split.to_csv(tmp_path / "split.csv", index=False)
+
+    run(**world.arguments(tmp_path / "out", split=tmp_path / "split.csv"))
+
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["test"]["patient"]["ill"]["auroc"] == {"value": None, "low": None, "high": None}
+    entries = {entry["name"]: entry for entry in json.loads((tmp_path / "out" / "figures" / "index.json").read_text())}
+    assert entries["roc"]["undefined"] == "ill: positives and negatives must both occur, patient level"
+    assert not (tmp_path / "out" / "figures" / "roc.svg").exists()
+    assert "no positive patient" in (tmp_path / "out" / "report.txt").read_text()
+
+
+def test_a_model_of_another_task_is_refused(judged_binary, tmp_path):
+    world, _ = judged_binary
+    other = world.task.model_copy(update={"targets": ("well",)})
+
+    with pytest.raises(DataError, match=r"answers \['ill'\], the task asks for \['well'\]"):
+        run(**world.arguments(tmp_path, task=other))
+
+
+def test_a_model_without_thresholds_is_refused(judged_binary, tmp_path):
+    world, _ = judged_binary
+    folder = tmp_path / "model"
+    shutil.copytree(world.model_dir, folder)
+    meta = json.loads((folder / "model.json").read_text())
+    meta["thresholds"] = {}
+    (folder / "model.json").write_text(json.dumps(meta))
+
+    with pytest.raises(DataError, match="expected one for each of"):
+        run(**world.arguments(tmp_path / "out", model_dir=folder))
+
+
+def test_evaluation_imports_neither_training_nor_reporting():
+    imported = set()
+    for path in Path(evaluation.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                imported.add(node.module)
+            elif isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+
+    assert "auscult.examples" in imported
+    assert not {name for name in imported if name.startswith(("auscult.training", "auscult.reporting"))}
+    assert "matplotlib.pyplot" not in sys.modules or "pyplot" not in " ".join(imported)
