@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,20 @@ class Examples:
             total, total_sq, n_frames = total + sums[0], total_sq + sums[1], n_frames + sums[2]
         mean = total / n_frames
         return mean, np.sqrt(np.maximum(total_sq / n_frames - mean**2, 0.0))
+
+    def digest(self) -> str:
+        """Return a SHA-256 that changes when a clip, a side, a target or the sound of a dataset changes.
+
+        Of the sound the stores' sums per mel band are hashed, not every value: microseconds, not minutes.
+        """
+        digest = hashlib.sha256()
+        digest.update(self.clips.to_csv(index=False, lineterminator="\n").encode("utf-8"))
+        digest.update(np.ascontiguousarray(self.targets, dtype="<f4").tobytes())
+        for part in self._parts:
+            with FeatureStore(part.path) as store:
+                total, total_sq, n_frames = store.sums(part.rows)
+            digest.update(np.concatenate([total, total_sq, [n_frames]]).astype("<f8").tobytes())
+        return digest.hexdigest()
 
     def _checked(self, indices: ArrayLike) -> NDArray[np.int64]:
         wanted = np.asarray(indices, dtype=np.int64)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from auscult.config.base import Settings
 from auscult.config.task import TaskSettings
@@ -41,6 +41,13 @@ class TrainSettings(Settings):
     mode: Literal["max", "min"] = "max"
     seed: int = Field(default=0, ge=0)
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+
+    @model_validator(mode="after")
+    def _check_mode(self) -> Self:
+        if (self.monitor == "val/loss") != (self.mode == "min"):
+            fitting = "min" if self.monitor == "val/loss" else "max"
+            raise ValueError(f"mode {self.mode!r} would keep the worst epoch by {self.monitor}; use mode: {fitting}")
+        return self
 
 
 class EvaluateSettings(Settings):

@@ -57,6 +57,11 @@ class SavedModel:
         n_mels, n_frames = self.meta["input_shape"]
         return int(n_mels), int(n_frames)
 
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """A target is called positive where its probability reaches its threshold; empty for a multi-class task."""
+        return tuple(self.meta["thresholds"].values())
+
     @torch.inference_mode()
     def predict_proba(self, spectrograms_db: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float64]:
         """Return the probability of each target, by sigmoid, or by softmax for a multi-class task.
@@ -66,7 +71,7 @@ class SavedModel:
             batch_size: Clips at a time.
 
         Returns:
-            Shape [clip, target]; in float64, so that sure answers do not all round to 1.
+            Shape [clip, target].
 
         Raises:
             DataError: The spectrograms have another shape than the model's.
@@ -78,12 +83,19 @@ class SavedModel:
                 f"{self.input_shape[1]} frames]: make them with the model's own clip and spectrogram settings"
             )
         device = self.normalisation.mean_db.device
-        logits = [torch.empty((0, len(self.targets)), dtype=torch.float64)]
-        for batch in spectrograms.split(batch_size):
-            logits.append(self.module(self.normalisation.apply(batch.to(device))).double().cpu())
-        together = torch.cat(logits)
-        is_exclusive = self.meta["task"]["type"] == "multi_class"
-        return (together.softmax(dim=1) if is_exclusive else together.sigmoid()).numpy()
+        logits = [torch.empty((0, len(self.targets)))]
+        for batch in spectrograms.split(batch_size) if len(spectrograms) else ():
+            logits.append(self.module(self.normalisation.apply(batch.to(device))).float().cpu())
+        return probabilities(torch.cat(logits), self.meta["task"]["type"])
+
+
+def probabilities(logits: Tensor, task_type: str) -> NDArray[np.float64]:
+    """Return the probabilities [clip, target] of logits: by softmax for `multi_class`, else by sigmoid.
+
+    In float64, so that sure answers do not all round to 1.
+    """
+    exact = logits.double().cpu()
+    return (exact.softmax(dim=1) if task_type == "multi_class" else exact.sigmoid()).numpy()
 
 
 def describe_model(
@@ -95,7 +107,7 @@ def describe_model(
     input_shape: tuple[int, int],
     training: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return what `model.json` says apart from the thresholds and the digest of the weights.
+    """Return what `model.json` says apart from the thresholds, which are chosen with it, and the digest of the weights.
 
     Args:
         module: The network.
@@ -119,6 +131,7 @@ def describe_model(
         "task": task.model_dump(mode="json"),
         "targets": list(task.targets),
         "datasets": list(job.datasets),
+        "thresholds": {},
         "best_epoch": training["best_epoch"],
         "training": training,
     }
@@ -191,7 +204,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
         )
     missing = [
         key
-        for key in ("weights_sha256", "architecture", "input_shape", "normalisation", "task", "targets")
+        for key in ("weights_sha256", "architecture", "input_shape", "normalisation", "task", "targets", "thresholds")
         if key not in meta
     ]
     if missing:

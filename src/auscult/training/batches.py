@@ -1,0 +1,107 @@
+"""Batches from memory: all spectrograms of a part lie on the device where they fit, else in host memory."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from auscult.models.normalisation import Normalisation
+
+_LOG = logging.getLogger(__name__)
+
+DEVICE_SHARE = 0.5
+"""Share of the free device memory that the spectrograms may take; the rest is the model's."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Normalised spectrograms, float32 [clip, mel, frame], and targets, float32 [clip, target], on the device."""
+
+    spectrograms: Tensor
+    targets: Tensor
+
+
+class ResidentBatches:
+    """A part of the examples held in memory as float16, cut into batches by index.
+
+    Args:
+        spectrograms_db: Float16, shape [clip, mel, frame], in dB. Taken over, not copied, on a CPU.
+        targets: Float32, shape [clip, target]: 1, 0 or NaN.
+        normalisation: Of the training part.
+        batch_size: The largest batch.
+        device: Where batches are needed.
+    """
+
+    def __init__(
+        self,
+        spectrograms_db: NDArray[np.float16],
+        targets: NDArray[np.float32],
+        normalisation: Normalisation,
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
+        self.batch_size = batch_size
+        self.device = device
+        self.normalisation = normalisation.to(device)
+        self.wait_s = 0.0
+        self._spectrograms = _place(torch.from_numpy(spectrograms_db), device)
+        self._targets = torch.from_numpy(targets).to(device)
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    @property
+    def spectrograms_db(self) -> Tensor:
+        """All of them, as they were given: float16 [clip, mel, frame] in dB."""
+        return self._spectrograms
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Mel bands and frames of one spectrogram."""
+        return int(self._spectrograms.shape[1]), int(self._spectrograms.shape[2])
+
+    @property
+    def place(self) -> str:
+        """Where the spectrograms lie: `cpu` or `cuda`."""
+        return self._spectrograms.device.type
+
+    def __call__(self, order: NDArray[np.int64]) -> Iterator[Batch]:
+        """Yield the examples in `order`, in as few batches as `batch_size` allows, their sizes equal or off by one.
+
+        A last batch of a single clip would leave batch norm without a deviation. The seconds that the caller waits for
+        batches are added to `wait_s`.
+        """
+        n_batches = -(-len(order) // self.batch_size)
+        for indices in np.array_split(order, n_batches):
+            start = time.perf_counter()
+            batch = self._batch(torch.from_numpy(indices))
+            self.wait_s += time.perf_counter() - start
+            yield batch
+
+    def _batch(self, indices: Tensor) -> Batch:
+        on_device = indices.to(self.device)
+        if self._spectrograms.device.type == self.device.type:
+            chosen = self._spectrograms.index_select(0, on_device)
+        else:
+            chosen = self._spectrograms.index_select(0, indices).pin_memory().to(self.device, non_blocking=True)
+        return Batch(self.normalisation.apply(chosen), self._targets.index_select(0, on_device))
+
+
+def _place(spectrograms: Tensor, device: torch.device) -> Tensor:
+    if device.type != "cuda":
+        return spectrograms
+    n_bytes = spectrograms.numel() * spectrograms.element_size()
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    if n_bytes <= DEVICE_SHARE * free_bytes:
+        return spectrograms.to(device)
+    _LOG.info(
+        "spectrograms of %.1f GB stay in host memory: %.1f GB of the device are free", n_bytes / 1e9, free_bytes / 1e9
+    )
+    return spectrograms

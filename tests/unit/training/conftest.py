@@ -1,0 +1,120 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from auscult.config import JobSettings, TaskSettings
+from auscult.features.feature_store import write_features
+from auscult.tables import EVENTS, read_events, read_recordings, read_split, write_csv, write_parquet
+
+N_MELS, N_FRAMES = 32, 40
+
+
+@dataclass(frozen=True)
+class Setup:
+    features: dict[str, Path]
+    tables: dict[str, Path]
+    split: Path
+    task: TaskSettings
+    job: JobSettings
+
+    @property
+    def inputs(self) -> dict[str, object]:
+        return {"features": self.features, "tables": self.tables, "split": self.split, "task": self.task}
+
+    def with_train(self, **values: object) -> JobSettings:
+        settings = self.job.model_dump(mode="json")
+        settings["train"] |= values
+        return JobSettings.model_validate(settings)
+
+
+def make_setup(folder: Path, *, n_patients: int = 24, clips_each: int = 2, seed: int = 0, label: str = "sick") -> Setup:
+    """A dataset in which sick patients carry a louder band; every sixth patient is unknown."""
+    rng = np.random.default_rng(seed)
+    patients = [f"toy/p{number:02d}" for number in range(n_patients)]
+    health = [None if number % 6 == 5 else (label if number % 2 else "well") for number in range(n_patients)]
+    recordings = pd.DataFrame(
+        {
+            "recording_id": [f"toy/r{number:02d}" for number in range(n_patients)],
+            "dataset": "toy",
+            "patient_id": patients,
+            "path": [f"r{number:02d}.wav" for number in range(n_patients)],
+            "site": pd.array([None] * n_patients, dtype="str"),
+            "device": pd.array([None] * n_patients, dtype="str"),
+            "age_years": np.nan,
+            "sex": pd.array([None] * n_patients, dtype="str"),
+            "sample_rate_hz": 4000,
+            "n_channels": 1,
+            "n_samples": 8000,
+            "duration_s": 2.0,
+            "encoding": "PCM_16",
+            "sha256": [f"{number:064x}" for number in range(n_patients)],
+            "label_health": pd.array(health, dtype="str"),
+        }
+    )
+    tables = folder / "tables"
+    write_parquet(tables / "recordings.parquet", recordings)
+    write_parquet(
+        tables / "events.parquet",
+        pd.DataFrame({name: pd.Series(dtype=column.dtype.type) for name, column in EVENTS.columns.items()}),
+    )
+    clips = pd.DataFrame(
+        [
+            {
+                "clip_id": f"{row.recording_id}:{index:04d}",
+                "recording_id": row.recording_id,
+                "patient_id": row.patient_id,
+                "dataset": "toy",
+                "start_s": float(index),
+                "end_s": float(index + 1),
+                "n_valid": 4000,
+            }
+            for row in recordings.itertuples()
+            for index in range(clips_each)
+        ]
+    )
+    spectrograms = rng.normal(-50, 8, (len(clips), N_MELS, N_FRAMES)).astype(np.float32)
+    is_sick = np.repeat([value == label for value in health], clips_each)
+    spectrograms[is_sick, 5:15] += 20
+    features = folder / "features.h5"
+    n_frames_valid = rng.integers(N_FRAMES // 2, N_FRAMES + 1, len(clips))
+    write_features(features, clips, spectrograms, n_frames_valid, {"clips": {}, "spectrogram": {}})
+    sides = ["train" if number % 12 < 6 else "val" if number % 12 < 9 else "test" for number in range(n_patients)]
+    known = [value is not None for value in health]
+    split = recordings.loc[known, ["recording_id", "patient_id", "dataset"]].assign(
+        split=[side for side, is_known in zip(sides, known, strict=True) if is_known]
+    )
+    write_csv(folder / "split.csv", split)
+    (
+        read_recordings(tables / "recordings.parquet"),
+        read_events(tables / "events.parquet"),
+        read_split(folder / "split.csv"),
+    )
+    task = TaskSettings.model_validate(
+        {
+            "description": "toy",
+            "type": "binary",
+            "targets": ["sick"],
+            "level": "patient",
+            "datasets": {"toy": {"sick": {"column": "health", "positive": ["sick"], "negative": "others"}}},
+        }
+    )
+    job = JobSettings.model_validate(
+        {
+            "task": "toy",
+            "datasets": ["toy"],
+            "clips": {"length_s": 1, "sample_rate_hz": 4000},
+            "spectrogram": {"n_fft": 256, "hop_samples": 96, "n_mels": N_MELS},
+            "split": {"kind": "patients"},
+            "model": {"name": "test_cnn", "dropout": 0.3},
+            "train": {"epochs": 4, "batch_size": 8, "optimizer": {"lr": 0.01}},
+        }
+    )
+    return Setup({"toy": features}, {"toy": tables}, folder / "split.csv", task, job)
+
+
+@pytest.fixture(scope="session")
+def setup(tmp_path_factory) -> Setup:
+    return make_setup(tmp_path_factory.mktemp("toy"))
