@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -171,11 +172,17 @@ def init_store(uri: str) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_name(f"{path.name}.lock")):
-            if not path.exists() or path.stat().st_size == 0:
-                _make(path)
-            else:
+        with _locked(path.with_name(f"{path.name}.lock")) as lock:
+            exists = path.exists() and path.stat().st_size > 0
+            # The lock file keeps which MLflow found which schema in order: a current store is told without the seconds
+            # that importing MLflow takes.
+            if exists and lock.read_text(encoding="utf-8") == _state(path):
+                return
+            if exists:
                 _upgrade(path)
+            else:
+                _make(path)
+            lock.write_text(_state(path), encoding="utf-8")
     except OSError as error:
         raise TrackingUnavailableError(f"{redact(uri)} cannot be opened or made ({error.strerror})") from error
     except sqlite3.Error as error:
@@ -185,10 +192,14 @@ def init_store(uri: str) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Generator[None]:
+def _locked(path: Path) -> Generator[Path]:
     with path.open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+        yield path
+
+
+def _state(path: Path) -> str:
+    return f"mlflow {metadata.version('mlflow')} schema {_schema(path)}\n"
 
 
 def _make(path: Path) -> None:
@@ -211,6 +222,9 @@ def _upgrade(path: Path) -> None:
     wanted = db._get_latest_schema_revision()  # pyright: ignore[reportPrivateUsage]
     if found == wanted:
         return
+    if found is None:
+        # A database of something else, or one that a first writer left half made: MLflow would only add to the mess.
+        raise sqlite3.DatabaseError("no MLflow schema in it")
     copy = path.with_name(f"{path.name}.before-{wanted}")
     _logger.warning("upgrading the tracking store %s from schema %s; a copy is kept as %s", path.name, found, copy.name)
     with (
