@@ -11,7 +11,7 @@ events.
 
 Known dirt: HOSP_ID is a number in the sheet, so leading zeros are lost: patients are joined, and named, by the
 number, and two spellings of one number are one patient. Patients without a row, rows without a folder and folders
-with fewer than six recordings occur; they are noticed, not rejected.
+with fewer than three recordings occur; they are noticed, not rejected.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from auscult.tables import Notice, Recording, Rejection
 LABEL_FILE = "Bangladesh_PCV_onlyStudyPatients.xlsx"
 HEADINGS = ("HOSP_ID", "PEP1")
 PEP1_VALUES = ("1", "0", "uninterpretable")
-USUAL_POSITIONS = 6
+FEW_RECORDINGS = 3
+"""Six positions a patient are usual; fewer than this many are noticed."""
 _FOLDER = re.compile(r"(?P<patient>[0-9]{1,12})[_-]SEGMENTED", re.IGNORECASE)
 _STEM = re.compile(
     r"(?P<patient>[0-9]{1,12})[_-](?P<date>[0-9]{6})[_-](?P<number>[0-9]{3})[_-](?P<position>[0-9]{1,2})[_-]F"
@@ -150,8 +151,8 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     for patient, count in sorted(counts.items()):
         if patient not in endpoints:
             yield Notice("patient_without_row", patient, f"has {count} recordings and no row in {LABEL_FILE}")
-        if count < USUAL_POSITIONS:
-            yield Notice("few_recordings", patient, f"has {count} recordings; {USUAL_POSITIONS} are usual")
+        if count < FEW_RECORDINGS:
+            yield Notice("few_recordings", patient, f"has {count} recordings; six are usual")
     for patient in endpoints:
         if patient not in counts:
             yield Notice("row_without_recording", patient, f"has a row in {LABEL_FILE} and no recording")

@@ -157,6 +157,8 @@ def parse_sheet(rows: Iterable[tuple[int, Cells]]) -> tuple[dict[str, Annotation
         if number <= header or not any((age, sex, location, sounds, diagnosis)):
             continue
         try:
+            if not (age and sex and diagnosis):
+                raise MalformedError("age, gender or diagnosis is empty")
             annotation = _parse_annotation(diagnosis, sounds, location, age, sex)
         except MalformedError as error:
             faults.append(Fault(number, f"not a patient row: {error}"))

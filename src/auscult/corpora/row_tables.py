@@ -115,7 +115,7 @@ def _find_fault(number: int, cells: list[str], n_columns: int) -> Fault | None:
 
 
 def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, Row | Fault]]:

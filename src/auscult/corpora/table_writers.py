@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -77,7 +76,7 @@ class RecordingWriter(BatchWriter):
             "device": recording.device,
             "age_years": recording.age_years,
             "sex": recording.sex,
-            **asdict(facts),
+            **vars(facts),
             **{f"{LABEL_PREFIX}{name}": value for name, value in recording.labels.items()},
             **{f"{ATTRIBUTE_PREFIX}{name}": value for name, value in recording.attributes.items()},
         }

@@ -1,0 +1,149 @@
+import hashlib
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from auscult.audio.probe import BLOCK_FRAMES, probe
+from auscult.errors import DataError
+
+RATE_HZ = 8000
+
+
+def write(path: Path, waveform: np.ndarray, subtype: str | None = "PCM_16", rate_hz: int = RATE_HZ) -> Path:
+    soundfile.write(path, waveform, rate_hz, subtype=subtype)
+    return path
+
+
+@pytest.fixture
+def waveform() -> np.ndarray:
+    return np.random.default_rng(7).uniform(-0.9, 0.9, 2 * RATE_HZ)
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "encoding"),
+    [
+        ("a.wav", "PCM_16", "PCM_16"),
+        ("a.wav", "PCM_24", "PCM_24"),
+        ("a.wav", "PCM_32", "PCM_32"),
+        ("a.wav", "FLOAT", "FLOAT"),
+        ("a.flac", "PCM_16", "FLAC/PCM_16"),
+        ("a.ogg", "VORBIS", "OGG/VORBIS"),
+    ],
+)
+def test_the_facts_of_a_whole_file(
+    tmp_path: Path, waveform: np.ndarray, name: str, subtype: str, encoding: str
+) -> None:
+    path = write(tmp_path / name, waveform, subtype)
+    facts = probe(path)
+    assert facts.n_samples == len(waveform)
+    assert facts.sample_rate_hz == RATE_HZ
+    assert facts.n_channels == 1
+    assert facts.duration_s == 2.0
+    assert facts.encoding == encoding
+    assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_samples_are_counted_per_channel_and_over_blocks(tmp_path: Path) -> None:
+    waveform = np.zeros((2 * BLOCK_FRAMES + 3, 2))
+    facts = probe(write(tmp_path / "stereo.wav", waveform))
+    assert (facts.n_samples, facts.n_channels) == (2 * BLOCK_FRAMES + 3, 2)
+
+
+def test_an_mp3_is_decoded(tmp_path: Path, waveform: np.ndarray) -> None:
+    facts = probe(write(tmp_path / "a.mp3", waveform, "MPEG_LAYER_III", 16_000))
+    assert facts.encoding == "MP3/MPEG_LAYER_III"
+    assert facts.n_samples >= len(waveform)
+
+
+@pytest.mark.parametrize("kept", [45, 1000, -1])
+def test_a_wav_cut_short_is_truncated(tmp_path: Path, waveform: np.ndarray, kept: int) -> None:
+    path = write(tmp_path / "a.wav", waveform)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:kept])
+    assert soundfile.info(path).frames < len(waveform), "libsndfile itself does not mind"
+    with pytest.raises(DataError, match=r"^truncated: the data chunk declares 32000 bytes, \d+ are there"):
+        probe(path)
+
+
+def test_a_wav_that_ends_in_its_header_is_truncated(tmp_path: Path, waveform: np.ndarray) -> None:
+    path = write(tmp_path / "a.wav", waveform)
+    path.write_bytes(path.read_bytes()[:38])
+    with pytest.raises(DataError, match=r"^truncated: the wav file ends before its data chunk"):
+        probe(path)
+
+
+def test_a_header_that_was_never_finished_is_truncated(tmp_path: Path, waveform: np.ndarray) -> None:
+    path = write(tmp_path / "a.wav", waveform)
+    content = bytearray(path.read_bytes())
+    content[40:44] = struct.pack("<I", 0)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"^truncated: the header was never finished"):
+        probe(path)
+
+
+def test_a_wav_written_to_a_pipe_is_taken(tmp_path: Path, waveform: np.ndarray) -> None:
+    path = write(tmp_path / "a.wav", waveform)
+    content = bytearray(path.read_bytes())
+    content[4:8] = content[40:44] = struct.pack("<I", 0xFFFFFFFF)
+    path.write_bytes(content)
+    assert probe(path).n_samples == len(waveform)
+
+
+def test_chunks_beside_the_sound_do_not_matter(tmp_path: Path, waveform: np.ndarray) -> None:
+    path = write(tmp_path / "a.wav", waveform)
+    content = path.read_bytes()
+    note = b"LIST" + struct.pack("<I", 5) + b"hello\0"
+    path.write_bytes(content[:36] + note + content[36:] + b"LIST" + struct.pack("<I", 400) + b"cut")
+    assert probe(path).n_samples == len(waveform)
+
+
+def test_a_64_bit_wav_is_checked_by_its_own_size(tmp_path: Path, waveform: np.ndarray) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, waveform, RATE_HZ, format="RF64", subtype="PCM_16")
+    assert probe(path).n_samples == len(waveform)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"^truncated"):
+        probe(path)
+
+
+def test_a_flac_cut_short_is_refused(tmp_path: Path) -> None:
+    waveform = np.random.default_rng(1).uniform(-0.9, 0.9, 10 * RATE_HZ)
+    path = write(tmp_path / "a.flac", waveform)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match=r"^(truncated|unreadable)"):
+        probe(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_sample_that_is_not_finite_is_found_wherever_it_is(tmp_path: Path, value: float) -> None:
+    waveform = np.zeros(BLOCK_FRAMES + 100, dtype=np.float32)
+    waveform[BLOCK_FRAMES + 17] = value
+    with pytest.raises(DataError, match=f"^not finite: sample {BLOCK_FRAMES + 17} "):
+        probe(write(tmp_path / "a.wav", waveform, "FLOAT"))
+
+
+def test_what_is_no_audio_is_named(tmp_path: Path) -> None:
+    empty, text, folder = tmp_path / "empty.wav", tmp_path / "text.wav", tmp_path / "folder.wav"
+    empty.touch()
+    text.write_text("this is not a wav\n" * 20, encoding="ascii")
+    folder.mkdir()
+    write(tmp_path / "none.wav", np.zeros(0))
+    for path, reason in {
+        empty: "^empty: the file has 0 bytes",
+        tmp_path / "none.wav": "^empty: the file holds no samples",
+        text: "^unreadable: .*wav, flac, ogg and mp3",
+        folder: "^unreadable: Is a directory",
+        tmp_path / "absent.wav": "^missing: no such file",
+    }.items():
+        with pytest.raises(DataError, match=reason):
+            probe(path)
+
+
+def test_real_recordings_of_every_bit_depth(real_data: Path) -> None:
+    facts = {path.name: probe(path) for path in sorted((real_data / "icbhi_sample").glob("*.wav"))}
+    assert {fact.encoding for fact in facts.values()} == {"PCM_16", "PCM_24", "PCM_32"}
+    assert {fact.sample_rate_hz for fact in facts.values()} == {4000, 44_100}
+    assert facts["104_1b1_Al_sc_Litt3200.wav"].duration_s == pytest.approx(15.856)

@@ -1,0 +1,232 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from auscult.errors import DataError
+
+COLUMNS: dict[str, Any] = {
+    "path": "file",
+    "patient": "who",
+    "site": "hospital",
+    "device": "device",
+    "age_years": "age",
+    "sex": "sex",
+    "labels": {"finding": "finding"},
+    "attributes": {"fold": "fold"},
+}
+HEADER = "file,who,hospital,device,age,sex,finding,fold"
+
+
+@pytest.fixture
+def sounds(write_wav: Callable) -> None:
+    for number, name in enumerate(("a", "b", "sub/c", "sub/d")):
+        write_wav(f"{name}.wav", seed=number)
+
+
+def test_rows_become_recordings_with_their_text_as_written(
+    sounds: None, write_text: Callable, run_ingest: Callable
+) -> None:
+    rows = [
+        HEADER,
+        "a.wav,P1,North,eko,40,F,Crackle + Wheeze,0",
+        './sub//c.wav,"P,2",,,NA,male,,1',
+    ]
+    write_text("list.csv", ("\ufeff\r\n" + "\r\n".join(rows)).encode())
+    result = run_ingest("manifest", manifest="list.csv", columns=COLUMNS)
+    assert result.rejected == []
+    first, second = result.row("set/a"), result.row("set/sub/c")
+    assert (first["site"], first["device"], first["age_years"], first["sex"]) == ("North", "eko", 40.0, "female")
+    assert (first["label_finding"], first["attr_fold"]) == ("Crackle + Wheeze", "0")
+    assert (second["patient_id"], second["path"], second["sex"]) == ("set/P,2", "sub/c.wav", "male")
+    assert second[["site", "device", "age_years", "label_finding"]].isna().all()
+
+
+def test_a_tsv_and_a_parquet_file_read_the_same_as_a_csv(
+    sounds: None, write_text: Callable, run_ingest: Callable, root: Path
+) -> None:
+    table = pd.DataFrame({"file": ["a.wav", "b.wav"], "who": [7, 8], "age": [1.5, None]})
+    columns = {"path": "file", "patient": "who", "age_years": "age"}
+    table.to_csv(root / "list.csv", index=False)
+    table.to_csv(root / "list.tsv", index=False, sep="\t")
+    table.to_parquet(root / "list.parquet", index=False)
+    results = [
+        run_ingest("manifest", manifest=f"list.{suffix}", columns=columns).recordings
+        for suffix in ("csv", "tsv", "parquet")
+    ]
+    assert list(results[0]["patient_id"]) == ["set/7", "set/8"]
+    assert results[0]["age_years"][0] == 1.5
+    pd.testing.assert_frame_equal(results[0], results[1])
+    pd.testing.assert_frame_equal(results[0], results[2])
+
+
+def test_rows_that_share_a_path_share_the_recording(sounds: None, write_text: Callable, run_ingest: Callable) -> None:
+    columns = {"path": "file", "patient": "who", "start_s": "from", "end_s": "to", "event": "what"}
+    rows = [
+        "file,who,from,to,what",
+        "a.wav,1,0.5,1.5,wheeze",
+        "b.wav,2,,,",
+        "a.wav,1,1,2,crackle",
+        "a.wav,2,1,2,crackle",
+        "a.wav,1,2,1,crackle",
+        "a.wav,1,2,2,crackle",
+        "a.wav,1,-1,2,crackle",
+        "a.wav,1,x,2,crackle",
+        "a.wav,1,1,2,",
+        "a.wav,1,3,9,rhonchus",
+    ]
+    write_text("list.csv", "\n".join(rows).encode())
+    result = run_ingest("manifest", manifest="list.csv", columns=columns)
+    assert result.kinds_of("set/a") == [(0.5, 1.5, "wheeze"), (1.0, 2.0, "crackle")]
+    assert result.kinds_of("set/b") == []
+    assert result.fault_classes == [
+        ("list.csv", 5, "contradiction"),
+        ("list.csv", 6, "reversed"),
+        ("list.csv", 7, "zero length"),
+        ("list.csv", 8, "negative time"),
+        ("list.csv", 9, "not a number"),
+        ("list.csv", 10, "event"),
+        ("list.csv", 11, "beyond the end"),
+    ]
+
+
+@pytest.mark.usefixtures("sounds")
+def test_every_planted_fault_is_named_and_nothing_else(
+    write_text: Callable, write_wav: Callable, run_ingest: Callable, root: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.wav"
+    outside.write_bytes((root / "a.wav").read_bytes())
+    (root / "link.wav").symlink_to(outside)
+    (root / "inner.wav").symlink_to(root / "sub/d.wav")
+    write_wav("a.flac", format="FLAC")
+    write_text("empty.wav", b"")
+    rows = [
+        HEADER.encode(),
+        b"a.wav,P1,,,40,F,,0",
+        b"../outside.wav,P1,,,40,F,,0",
+        b"sub/../../outside.wav,P1,,,40,F,,0",
+        str(outside).encode() + b",P1,,,40,F,,0",
+        b"link.wav,P1,,,40,F,,0",
+        b"inner.wav,P1,,,40,F,,0",
+        b"absent.wav,P1,,,40,F,,0",
+        b"empty.wav,P1,,,40,F,,0",
+        b",P1,,,40,F,,0",
+        b"b.wav,,,,40,F,,0",
+        b"b.wav,P1,,,140,F,,0",
+        b"b.wav,P1,,,forty,F,,0",
+        b"b.wav,P1,,,40,?,,0",
+        b"b.wav,P1,,,40,F",
+        b"b.wav,P1,,,40,F,,0,more",
+        b"b.wav,Andr\xe9,,,40,F,,0",
+        b'b.wav,"P1"x,,,40,F,,0',
+        b"b.wav,P\x001,,,40,F,,0",
+        b"a.wav,P1,,,40,F,,0",
+        b"sub/../a.wav,P2,,,40,F,,0",
+        b"a.flac,P1,,,40,F,,0",
+        b'b.wav,"P1,,,40,F,,0',
+        b"b.wav,P1,,,40,F,,0",
+    ]
+    write_text("list.csv", b"\n".join(rows))
+    result = run_ingest("manifest", manifest="list.csv", columns=COLUMNS)
+    assert result.fault_classes == [
+        ("absent.wav", None, "missing"),
+        ("empty.wav", None, "empty"),
+        ("list.csv", 3, "path"),
+        ("list.csv", 4, "path"),
+        ("list.csv", 5, "path"),
+        ("list.csv", 6, "path"),
+        ("list.csv", 10, "path"),
+        ("list.csv", 11, "patient"),
+        ("list.csv", 12, "age"),
+        ("list.csv", 13, "not a number"),
+        ("list.csv", 14, "unknown sex"),
+        ("list.csv", 15, "columns"),
+        ("list.csv", 16, "columns"),
+        ("list.csv", 17, "not UTF-8"),
+        ("list.csv", 18, "not a row"),
+        ("list.csv", 19, "not text"),
+        ("list.csv", 20, "duplicate id"),
+        ("list.csv", 21, "duplicate id"),
+        ("list.csv", 22, "duplicate id"),
+        ("list.csv", 23, "not a row"),
+    ]
+    assert list(result.recordings["recording_id"]) == ["set/a", "set/inner"]
+    reasons = {line: reason for _, line, reason in result.rejected if line}
+    assert "a.wav on line 2 already" in reasons[20]
+    assert "follow_links: true" in reasons[6]
+
+
+def test_links_out_of_the_root_are_followed_when_the_settings_say_so(
+    write_text: Callable, write_wav: Callable, run_ingest: Callable, root: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "cache.wav"
+    os.replace(write_wav("x.wav"), outside)
+    (root / "link.wav").symlink_to(outside)
+    write_text("list.csv", b"file\nlink.wav\n../cache.wav\n")
+    result = run_ingest("manifest", manifest="list.csv", columns={"path": "file"}, follow_links=True)
+    assert list(result.recordings["recording_id"]) == ["set/link"]
+    assert result.fault_classes == [("list.csv", 3, "path")]
+
+
+def test_without_a_manifest_names_say_it_all(write_wav: Callable, write_text: Callable, run_ingest: Callable) -> None:
+    for name in ("7_jackson_32.wav", "8_nicolas_0.WAV", "sub/9_yweweler_1.wav", "seven_jackson_1.wav", "7_j_1.flac"):
+        write_wav(name, **({"format": "FLAC"} if name.endswith("flac") else {"format": "WAV"}))
+    settings = {
+        "files": "**/*.wav",
+        "pattern": "(?P<digit>[0-9])_(?P<speaker>[a-z]+)_(?P<index>[0-9]+)",
+        "columns": {"patient": "speaker", "labels": {"digit": "digit"}, "attributes": {"index": "index"}},
+    }
+    result = run_ingest("manifest", **settings)
+    assert result.fault_classes == [("seven_jackson_1.wav", None, "name")]
+    assert list(result.recordings["recording_id"]) == ["set/7_jackson_32", "set/8_nicolas_0", "set/sub/9_yweweler_1"]
+    assert list(result.recordings["label_digit"]) == ["7", "8", "9"]
+    assert list(result.recordings["attr_index"]) == ["32", "0", "1"]
+
+
+def test_columns_and_groups_of_the_name_go_together(
+    write_wav: Callable, write_text: Callable, run_ingest: Callable
+) -> None:
+    write_wav("p3-left.wav")
+    write_text("list.csv", b"file,age\np3-left.wav,5\n")
+    columns = {"path": "file", "patient": "person", "age_years": "age"}
+    result = run_ingest("manifest", manifest="list.csv", pattern="(?P<person>p[0-9])-.*", columns=columns)
+    assert result.row("set/p3-left")["patient_id"] == "set/p3"
+    with pytest.raises(DataError, match="'age' is a column and a group"):
+        run_ingest("manifest", manifest="list.csv", pattern="(?P<age>p[0-9])-.*", columns=columns | {"patient": "age"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("list.csv", b"path,who\na.wav,1\n", "unknown column 'file'"),
+        ("list.csv", b"", "the table is empty"),
+        ("list.csv", b"\n\n \n", "the table is empty"),
+        ("list.csv", b"file,file\na.wav,1\n", "names a column twice"),
+        ("list.csv", b"file,\na.wav,1\n", "one has no name"),
+        ("list.csv", b"file,\xe9\na.wav,1\n", "the header is not UTF-8"),
+        ("list.csv", "file\na.wav\n".encode("utf-16"), "the header is not UTF-8"),
+        ("list.parquet", b"PAR1 is not enough", "not a readable Parquet table"),
+        ("list.txt", b"file\na.wav\n", "expected .csv"),
+        ("absent.csv", None, "no such file"),
+    ],
+)
+@pytest.mark.usefixtures("sounds")
+def test_a_manifest_that_cannot_be_read_as_a_whole_stops_with_a_message(
+    write_text: Callable, run_ingest: Callable, name: str, content: bytes | None, reason: str
+) -> None:
+    if content is not None:
+        write_text(name, content)
+    with pytest.raises(DataError, match=reason):
+        run_ingest("manifest", manifest=name, columns={"path": "file"})
+
+
+def test_stereo_flac_and_ogg_are_taken(write_wav: Callable, run_ingest: Callable) -> None:
+    write_wav("a.flac", channels=2, format="FLAC")
+    write_wav("b.ogg", format="OGG", subtype="VORBIS", sample_rate_hz=16_000)
+    result = run_ingest("manifest", files="*.*")
+    assert list(result.recordings["n_channels"]) == [2, 1]
+    assert list(result.recordings["encoding"]) == ["FLAC/PCM_16", "OGG/VORBIS"]
+    assert list(result.recordings["patient_id"]) == ["set/a", "set/b"]
