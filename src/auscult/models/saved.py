@@ -175,7 +175,8 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
         )
     try:
         settings = _SETTINGS.validate_python(meta["architecture"])
-        module = build_model(settings, len(meta["targets"]), (meta["input_shape"][0], meta["input_shape"][1]))
+        n_mels, n_frames = meta["input_shape"]
+        module = build_model(settings, len(meta["targets"]), (n_mels, n_frames))
         module.load_state_dict(safetensors.torch.load_file(path))
         mean_db, std_db = (np.asarray(meta["normalisation"][key], dtype=np.float32) for key in ("mean_db", "std_db"))
     except (KeyError, TypeError, ValueError, RuntimeError, ConfigError, ValidationError) as error:

@@ -119,8 +119,9 @@ class CheckpointStore:
         for path in manifests[:-KEPT]:
             path.unlink()
         kept = {name for path in manifests[-KEPT:] for name in read_json(path)["sha256"]}
-        for path in [*self.folder.glob("*.pt"), *self.folder.glob("*.safetensors"), *self.folder.glob(".*.tmp.*")]:
-            if path.name not in kept:
+        # Also what an interrupted write left beside, under a name that begins with a dot.
+        for path in self.folder.iterdir():
+            if path.name not in kept and (path.suffix in {".pt", ".safetensors"} or path.name.startswith(".")):
                 path.unlink()
 
     def _state_file(self, epoch: int) -> Path:

@@ -102,7 +102,7 @@ def kill_in_epoch(monkeypatch, epoch, where):
 
 @pytest.mark.parametrize("where", ["batch", "manifest", "after"])
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_an_interrupted_training_goes_on_bit_for_bit(setup, tmp_path, monkeypatch, epoch, where, caplog):
+def test_an_interrupted_training_goes_on_bit_for_bit(setup, tmp_path, *, monkeypatch, epoch, where, caplog):
     job = setup.with_train(optimizer={"name": "adamw", "lr": 0.01, "weight_decay": 0.1}, epochs=5)
     train(setup, tmp_path / "whole", job)
     with monkeypatch.context() as patch:

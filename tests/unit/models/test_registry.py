@@ -1,0 +1,102 @@
+import pytest
+import torch
+
+from auscult.config import MixedNetSettings, TestCnnSettings, TimmSettings
+from auscult.config.model import MODELS, HeadSettings
+from auscult.errors import ConfigError
+from auscult.models import build_model, count_parameters, model_names, registry
+from auscult.models.classifier import Backbone
+
+TINY = TestCnnSettings(name="test_cnn")
+
+
+def test_every_model_of_the_settings_has_a_builder_and_the_other_way_round():
+    assert set(MODELS) == set(registry._MODULES)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_own_model_builds_and_gives_logits(name):
+    model = build_model(MODELS[name](name=name), 3, (64, 101))
+    assert model(torch.zeros(2, 64, 101)).shape == (2, 3)
+    assert model.training
+    assert count_parameters(model) > 0
+
+
+def test_names_are_listed_by_pattern():
+    assert model_names("*_cnn") == ["test_cnn"]
+    assert "timm/efficientnet_b0" in model_names("timm/efficientnet*")
+    assert model_names()[: len(MODELS)] == sorted(MODELS)
+
+
+def test_weights_come_from_the_seed_and_no_generator_is_touched():
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    first, again, other = (build_model(TINY, 1, (32, 40), seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["backbone.convolution.weight"], other["backbone.convolution.weight"])
+
+
+def test_a_head_with_a_dense_layer_and_its_embeddings():
+    head = HeadSettings(hidden_size=10, activation="gelu", layer_norm=True, dropout=0.5)
+    model = build_model(TestCnnSettings(name="test_cnn", head=head), 2, (32, 40)).eval()
+    spectrograms = torch.randn(3, 32, 40)
+    pooled, dense = model.embed(spectrograms), model.embed(spectrograms, "head")
+    assert (pooled.shape, dense.shape) == ((3, 16), (3, 10))
+    torch.testing.assert_close(dense, model.head.hidden(pooled))
+    by_hand = model.head.linear(torch.nn.functional.gelu(torch.nn.functional.layer_norm(dense, (10,))))
+    torch.testing.assert_close(model(spectrograms), by_hand)
+
+
+def test_without_a_dense_layer_the_head_embeds_its_logits():
+    model = build_model(TINY, 2, (32, 40)).eval()
+    spectrograms = torch.randn(3, 32, 40)
+    torch.testing.assert_close(model.embed(spectrograms, "head"), model(spectrograms))
+
+
+def test_dropout_acts_on_the_pooled_features_in_training_only():
+    model = build_model(MixedNetSettings(name="mixednet", dropout=0.5), 1, (32, 32))
+    assert model.head.dropout.p == 0.5
+    model.eval()
+    spectrograms = torch.randn(2, 32, 32)
+    assert torch.equal(model(spectrograms), model(spectrograms))
+
+
+def test_a_backbone_whose_width_is_misstated_is_an_error(monkeypatch):
+    class Broken:
+        @staticmethod
+        def build(_settings, _shape):
+            return Backbone(torch.nn.Flatten(), 7)
+
+    monkeypatch.setattr(registry.importlib, "import_module", lambda _: Broken)
+    with pytest.raises(ConfigError, match=r"shape \(1, 12\).*expected \(1, 7\)"):
+        build_model(TINY, 1, (3, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("resnet10t", ""),
+        ("mobilenetv3_small_050", ""),
+        ("vit_tiny_patch16_224", "padded with zeros from [64, 101] to [64, 128]"),
+        ("nest_tiny", "resized (bilinear) from [64, 101] to [224, 224]"),
+    ],
+)
+def test_timm_models_take_one_channel_of_any_size(name, note):
+    model = build_model(TimmSettings(name=f"timm/{name}", dropout=0.2), 2, (64, 101), seed=5)
+    assert model.input_note == note
+    assert model.training
+    assert model.head.dropout.p == 0.2
+    logits = model(torch.randn(2, 64, 101))
+    logits.sum().backward()
+    assert logits.shape == (2, 2)
+    first = next(model.backbone.parameters())
+    assert first.grad is not None
+
+
+def test_the_last_frames_are_not_cut_off_in_silence():
+    model = build_model(TimmSettings(name="timm/vit_tiny_patch16_224"), 1, (64, 101)).eval()
+    spectrograms = torch.zeros(2, 64, 101)
+    spectrograms[1, :, 100] = 5.0
+    logits = model(spectrograms)
+    assert logits[0] != logits[1]

@@ -1,0 +1,141 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from auscult.config import JobSettings, TaskSettings
+from auscult.errors import DataError
+from auscult.models import Normalisation, SavedModel, build_model, describe_model, load_model, save_model
+
+SHAPE = (32, 40)
+RULE = {"column": "x", "positive": ["1"], "negative": "others"}
+
+
+def make(model="test_cnn", kind="multi_label"):
+    common = {"description": "toy", "type": kind, "targets": ["a", "b"], "level": "clip"}
+    rules = {} if kind == "multi_class" else {"datasets": {"toy": {"a": RULE, "b": RULE}}}
+    task = TaskSettings.model_validate({**common, **rules})
+    job = JobSettings.model_validate(
+        {
+            "task": "toy",
+            "datasets": ["toy"],
+            "clips": {},
+            "spectrogram": {},
+            "split": {"kind": "patients"},
+            "model": {"name": model},
+        }
+    )
+    module = build_model(job.model, 2, SHAPE, seed=4)
+    module(torch.randn(8, *SHAPE, generator=torch.Generator().manual_seed(0)))  # moves the running means
+    rng = np.random.default_rng(0)
+    normalisation = Normalisation.from_bands(rng.normal(-50, 5, SHAPE[0]), rng.uniform(5, 15, SHAPE[0]))
+    meta = describe_model(
+        module.eval(), normalisation=normalisation, job=job, task=task, input_shape=SHAPE, training={"best_epoch": 3}
+    )
+    return SavedModel(module, normalisation, {**meta, "thresholds": {"a": 0.25, "b": 0.5}})
+
+
+@pytest.fixture
+def spectrograms():
+    return np.random.default_rng(1).normal(-50, 10, (5, *SHAPE)).astype(np.float16)
+
+
+@pytest.mark.parametrize("name", ["test_cnn", "mixednet", "timm/resnet10t"])
+def test_a_round_trip_is_bit_equal(tmp_path, spectrograms, name):
+    model = make(name)
+    save_model(tmp_path, model)
+    loaded = load_model(tmp_path)
+    before, after = model.module.state_dict(), loaded.module.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert torch.equal(loaded.normalisation.mean_db, model.normalisation.mean_db)
+    assert torch.equal(loaded.normalisation.std_db, model.normalisation.std_db)
+    assert not loaded.module.training
+    assert (loaded.targets, loaded.thresholds, loaded.input_shape) == (("a", "b"), (0.25, 0.5), SHAPE)
+    again = load_model(shutil.copytree(tmp_path, tmp_path / "copy"))
+    assert (again.predict_proba(spectrograms) == loaded.predict_proba(spectrograms)).all()
+
+
+def test_probabilities_by_hand(spectrograms):
+    model = make()
+    normalised = (
+        spectrograms.astype(np.float32) - model.normalisation.mean_db.numpy()
+    ) / model.normalisation.std_db.numpy()
+    logits = model.module(torch.from_numpy(normalised)).detach().double().numpy()
+    np.testing.assert_allclose(model.predict_proba(spectrograms), 1 / (1 + np.exp(-logits)), rtol=1e-6)
+    classes = make(kind="multi_class").predict_proba(spectrograms)
+    np.testing.assert_allclose(classes, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), rtol=1e-6)
+
+
+def test_batches_arrays_and_tensors_give_the_same_answers(spectrograms):
+    model = make()
+    whole = model.predict_proba(spectrograms)
+    np.testing.assert_allclose(model.predict_proba(spectrograms, batch_size=2), whole, rtol=1e-5)
+    assert (model.predict_proba(torch.from_numpy(spectrograms)) == whole).all()
+    np.testing.assert_array_equal(model.predict_proba(spectrograms.astype(np.float32)), whole)
+    assert model.predict_proba(spectrograms[:0]).shape == (0, 2)
+
+
+def test_spectrograms_of_another_shape_are_refused(spectrograms):
+    with pytest.raises(DataError, match=r"shape \[5, 32, 39\], expected \[clip, 32 mel, 40 frames\]"):
+        make().predict_proba(spectrograms[:, :, 1:])
+
+
+def test_a_flat_band_is_not_blown_up():
+    normalisation = Normalisation.from_bands(np.array([-100.0]), np.array([0.0]))
+    assert normalisation.apply(torch.full((1, 1, 2), -99.0)).max() == pytest.approx(10.0, rel=1e-5)
+
+
+def change_meta(folder, **values):
+    path = folder / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def remove_key(folder):
+    path = folder / "model.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "targets"}))
+
+
+def flip(folder):
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def other_weights(folder):
+    weights = {"w": torch.zeros(3)}
+    safetensors.torch.save_file(weights, folder / "model.safetensors")
+
+
+def consistent_but_wrong(folder):
+    from auscult.io import sha256_file
+
+    other_weights(folder)
+    change_meta(folder, weights_sha256=sha256_file(folder / "model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda folder: (folder / "model.json").unlink(), "model.json: no such file"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors: no such file"),
+        (lambda folder: (folder / "model.json").write_text("{"), "not readable as JSON"),
+        (lambda folder: (folder / "model.json").write_text("{}"), "not the description of a model"),
+        (lambda folder: change_meta(folder, format_version=2), "format version 2, this installation reads up to 1"),
+        (remove_key, r"the keys \['targets'\] are missing"),
+        (flip, "damaged, or the two files belong to different models"),
+        (other_weights, "damaged, or the two files belong to different models"),
+        (consistent_but_wrong, "do not make a model"),
+        (lambda folder: change_meta(folder, architecture={"name": "mixnet"}), "do not make a model"),
+        (lambda folder: change_meta(folder, input_shape=[32]), "do not make a model"),
+    ],
+)
+def test_damage_is_named(tmp_path, harm, message):
+    save_model(tmp_path, make())
+    harm(tmp_path)
+    with pytest.raises(DataError, match=message):
+        load_model(tmp_path)
