@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +17,9 @@ from auscult.config.split import (
     SplitSettings,
 )
 from auscult.errors import ConfigError, InfeasibleError, unknown_name
-from auscult.splits.allocate import allocate
-from auscult.splits.evidence import patient_evidence
+from auscult.splits.assignment import Assignment
+from auscult.splits.draw import draw_fold, draw_sides, draw_validation
+from auscult.splits.evidence import recording_facts
 from auscult.tables import ATTRIBUTE_PREFIX, SIDES
 
 if TYPE_CHECKING:
@@ -33,46 +33,6 @@ TRAIN, VAL, TEST = SIDES
 FACTS = ("dataset", "site", "device", "sex")
 """Columns of the recordings table that a split may go by, beside the attributes."""
 OFFICIAL = "official_split"
-
-
-@dataclass
-class Assignment:
-    """Sides in the making.
-
-    Attributes:
-        recordings: Those that may take part, sorted by id.
-        sides: `train`, `val`, `test` or None, one a recording.
-        left_out: Reason -> ids of the recordings left out for it.
-        notes: (kind, text, ids) of what the reader of the audit should know.
-    """
-
-    recordings: pd.DataFrame
-    sides: NDArray[np.object_]
-    left_out: dict[str, list[str]] = field(default_factory=dict)
-    notes: list[tuple[str, str, list[str]]] = field(default_factory=list)
-
-    def leave_out(self, at: Mask, reason: str) -> None:
-        """Take recordings out, and remember why."""
-        if at.any():
-            self.sides[at] = None
-            self.left_out[reason] = self.recordings["recording_id"].to_numpy(dtype=object)[at].tolist()
-
-    @property
-    def patients(self) -> NDArray[np.object_]:
-        """The recordings' patients."""
-        return self.recordings["patient_id"].to_numpy(dtype=object)
-
-    def patients_on(self, side: str) -> set[str]:
-        """Return the patients with a recording on a side."""
-        return set(self.patients[self.sides == side])
-
-    def holds(self, patients: set[str]) -> Mask:
-        """Return which recordings are of `patients`."""
-        return np.isin(self.patients.astype(str), sorted(patients))
-
-    def move(self, patients: set[str], side: str) -> None:
-        """Put all recordings of `patients` on one side."""
-        self.sides[self.holds(patients)] = side
 
 
 def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettings, task: TaskSettings) -> Assignment:
@@ -89,13 +49,14 @@ def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettin
         InfeasibleError: Patients stand on several sides, or nobody is left to draw validation from.
     """
     recordings = recordings.sort_values("recording_id").reset_index(drop=True)
-    made = Assignment(recordings, np.full(len(recordings), None, dtype=object))
+    facts = recording_facts(recordings, events, task)
+    nowhere = np.full(len(recordings), None, dtype=object)
+    made = Assignment(recordings, facts, task.type == "multi_class", nowhere)
     if isinstance(settings, PatientSplit):
-        shares = (settings.fractions.train, settings.fractions.val, settings.fractions.test)
-        _draw(made, events, task, shares, np.random.default_rng(settings.seed))
+        draw_sides(made, settings.fractions, settings.seed)
         return made
     if isinstance(settings, FoldSplit):
-        _take_fold(made, events, task, settings)
+        draw_fold(made, settings)
     elif isinstance(settings, OfficialSplit):
         _follow_list(made, settings)
     elif isinstance(settings, ColumnSplit):
@@ -106,52 +67,8 @@ def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettin
         _leave_dataset_out(made, settings)
     else:
         _leave_site_out(made, settings)
-    # A second, independent stream: the parts of a k-fold are the same whatever becomes of validation.
-    generator = np.random.default_rng([settings.seed, 1])
-    _draw_validation(made, events, task, settings.val_fraction, generator)
+    draw_validation(made, settings.val_fraction, settings.seed)
     return made
-
-
-def _draw(
-    made: Assignment,
-    events: pd.DataFrame,
-    task: TaskSettings,
-    shares: tuple[float, ...],
-    generator: np.random.Generator,
-) -> None:
-    evidence = patient_evidence(made.recordings, events, task)
-    drawn = allocate(evidence, shares, generator, by_class=task.type == "multi_class")
-    at = pd.Index(evidence.patient_ids).get_indexer(pd.Index(made.patients))
-    made.sides = np.array(SIDES, dtype=object)[drawn[at]]
-
-
-def _draw_validation(
-    made: Assignment, events: pd.DataFrame, task: TaskSettings, fraction: float, generator: np.random.Generator
-) -> None:
-    """Move a stratified share of the train patients to validation; those who also stand in test stay."""
-    candidates = made.patients_on(TRAIN) - made.patients_on(TEST)
-    if len(candidates) < 2:
-        raise InfeasibleError(
-            f"validation is drawn from patients who stand in train and not in test; found {len(candidates)}, at least "
-            f"2 are needed. Name validation values (kind `column`: `val`), or use `split: {{kind: patients}}`"
-        )
-    chosen = (made.sides == TRAIN) & made.holds(candidates)
-    evidence = patient_evidence(pd.DataFrame(made.recordings[chosen]), events, task)
-    drawn = allocate(evidence, (1 - fraction, fraction), generator, by_class=task.type == "multi_class")
-    made.move(set(evidence.patient_ids[drawn == 1]), VAL)
-
-
-def _take_fold(made: Assignment, events: pd.DataFrame, task: TaskSettings, settings: FoldSplit) -> None:
-    evidence = patient_evidence(made.recordings, events, task)
-    if len(evidence.patient_ids) < settings.n_folds:
-        raise InfeasibleError(
-            f"{len(evidence.patient_ids)} patients cannot be divided into {settings.n_folds} folds; lower n_folds"
-        )
-    shares = [1 / settings.n_folds] * settings.n_folds
-    generator = np.random.default_rng([settings.seed, 0])
-    folds = allocate(evidence, shares, generator, by_class=task.type == "multi_class")
-    made.sides[:] = TRAIN
-    made.move(set(evidence.patient_ids[folds == settings.fold - 1]), TEST)
 
 
 def _follow_list(made: Assignment, settings: OfficialSplit) -> None:

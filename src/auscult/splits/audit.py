@@ -13,6 +13,7 @@ import pandas as pd
 
 from auscult.errors import DataError
 from auscult.splits.counts import count_sides
+from auscult.splits.evidence import recording_facts
 from auscult.tables import ATTRIBUTE_PREFIX
 
 if TYPE_CHECKING:
@@ -174,12 +175,13 @@ def build_audit(
     recordings, events = tables
     at = pd.Index(recordings["recording_id"]).get_indexer(pd.Index(split["recording_id"]))
     here, sides = pd.DataFrame(recordings.iloc[at]), _texts(split, "split")
-    datasets = _texts(here, "dataset")
+    facts = recording_facts(here, events, task)
+    hours = here["duration_s"].to_numpy(dtype=np.float64) / 3600
     patients = dict(zip(recordings["recording_id"], recordings["patient_id"], strict=True))
     by_dataset: dict[str, Any] = {}
-    for name in sorted(set(datasets)):
-        chosen = datasets == name
-        by_dataset[name] = count_sides(pd.DataFrame(here[chosen]), events, sides[chosen], task)
+    for name in sorted(set(facts.datasets)):
+        chosen = facts.datasets == name
+        by_dataset[name] = count_sides(facts.take(chosen), hours[chosen], sides[chosen], task.targets)
     return {
         "format": FORMAT,
         "task": {
@@ -188,7 +190,7 @@ def build_audit(
             "level": task.level,
             "targets": list(task.targets),
         },
-        "total": count_sides(here, events, sides, task),
+        "total": count_sides(facts, hours, sides, task.targets),
         "by_dataset": by_dataset,
         "left_out": [
             {

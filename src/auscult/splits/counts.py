@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 
 from auscult.errors import InfeasibleError
-from auscult.labels import patient_targets, recording_targets
-from auscult.splits.evidence import patient_evidence
 from auscult.tables import SIDES
 
 if TYPE_CHECKING:
@@ -19,20 +17,21 @@ if TYPE_CHECKING:
 
     from auscult.config.split import SplitSettings
     from auscult.config.task import TaskSettings
+    from auscult.splits.evidence import RecordingFacts
 
 Counts = dict[str, Any]
 
 
 def count_sides(
-    recordings: pd.DataFrame, events: pd.DataFrame, sides: NDArray[np.object_], task: TaskSettings
+    facts: RecordingFacts, hours: NDArray[np.float64], sides: NDArray[np.object_], targets: Sequence[str]
 ) -> dict[str, Counts]:
     """Count every side.
 
     Args:
-        recordings: Those that take part.
-        events: Their events.
+        facts: What is known of the recordings that take part.
+        hours: Their durations.
         sides: The side of each recording.
-        task: Its targets and level.
+        targets: The targets' names.
 
     Returns:
         side -> {"patients", "recordings", "hours", "targets": target -> counts}, where counts are of "patients" and
@@ -41,29 +40,24 @@ def count_sides(
     """
     counts: dict[str, Counts] = {}
     for side in SIDES:
-        here = pd.DataFrame(recordings[sides == side])
-        of_recordings = recording_targets(here, events, task) if len(here) else _nothing(task)
-        of_patients = patient_targets(here, events, task).to_numpy() if len(here) else _nothing(task)
-        evidence = patient_evidence(here, events, task)
+        here = facts.take(sides == side)
+        of_patients = here.patient_values()
+        evidence = here.by_patient()
         counts[side] = {
             "patients": len(of_patients),
-            "recordings": len(here),
-            "hours": round(float(here["duration_s"].to_numpy().sum()) / 3600, 4),
+            "recordings": len(here.targets),
+            "hours": round(float(hours[sides == side].sum()), 4),
             "targets": {
                 target: {
                     "patients": _values(of_patients[:, column]),
-                    "recordings": _values(of_recordings[:, column]),
+                    "recordings": _values(here.targets[:, column]),
                     "patients_with_positive": int(evidence.positive[:, column].sum()),
                     "patients_with_negative": int(evidence.negative[:, column].sum()),
                 }
-                for column, target in enumerate(task.targets)
+                for column, target in enumerate(targets)
             },
         }
     return counts
-
-
-def _nothing(task: TaskSettings) -> NDArray[np.float32]:
-    return np.zeros((0, len(task.targets)), dtype=np.float32)
 
 
 def _values(column: NDArray[np.float32]) -> dict[str, int]:

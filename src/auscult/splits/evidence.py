@@ -1,4 +1,8 @@
-"""What each patient can prove: whether it holds a positive, and a negative, of each target at the task's level."""
+"""What recordings and patients can prove: whether they hold a positive, and a negative, of each target.
+
+Counted at the task's level: for a task about patients one positive recording makes the patient positive; a task about
+clips looks at breathing cycles, or what else was annotated, so that one patient can hold both.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from auscult.config.task import EventRule
-from auscult.labels import clip_targets, patient_targets, recording_targets
+from auscult.labels import clip_targets, recording_targets
 from auscult.labels.targets import WHOLE_RECORDING
 
 if TYPE_CHECKING:
@@ -25,9 +29,6 @@ N_PARTS = 10
 class Evidence:
     """What the patients of some recordings hold, in sorted order of `patient_ids`.
 
-    A patient-level task counts patients (a patient is positive or negative, never both); a clip-level task counts
-    breathing cycles or what else was annotated, so that one patient can hold both.
-
     Attributes:
         patient_ids: Shape [patient].
         datasets: Shape [patient].
@@ -40,49 +41,93 @@ class Evidence:
     positive: NDArray[np.bool_]
     negative: NDArray[np.bool_]
 
-    def take(self, at: NDArray[np.bool_] | NDArray[np.integer]) -> Evidence:
-        """Return some of the patients."""
-        return Evidence(self.patient_ids[at], self.datasets[at], self.positive[at], self.negative[at])
+
+@dataclass(frozen=True)
+class RecordingFacts:
+    """What is known of each recording, computed once and summed up for any part of the recordings.
+
+    Attributes:
+        patient_ids: Shape [recording].
+        datasets: Shape [recording].
+        targets: Shape [recording, target]: 1, 0 or NaN.
+        positive: Shape [recording, target]: it holds a positive at the task's level.
+        negative: Shape [recording, target]: it holds a negative at the task's level.
+        level: The task's level. At `clip` a recording can hold both; at `patient` one positive recording makes the
+            patient positive and nothing else.
+    """
+
+    patient_ids: NDArray[np.object_]
+    datasets: NDArray[np.object_]
+    targets: NDArray[np.float32]
+    positive: NDArray[np.bool_]
+    negative: NDArray[np.bool_]
+    level: str
+
+    def take(self, at: NDArray[np.bool_]) -> RecordingFacts:
+        """Return the facts of some of the recordings."""
+        return RecordingFacts(
+            patient_ids=self.patient_ids[at],
+            datasets=self.datasets[at],
+            targets=self.targets[at],
+            positive=self.positive[at],
+            negative=self.negative[at],
+            level=self.level,
+        )
+
+    def by_patient(self) -> Evidence:
+        """Return what the patients of these recordings hold."""
+        patient_ids, first, rows = np.unique(self.patient_ids.astype(str), return_index=True, return_inverse=True)
+        positive = _any_by(rows, self.positive, len(patient_ids))
+        negative = _any_by(rows, self.negative, len(patient_ids))
+        if self.level == "patient":
+            negative &= ~positive
+        return Evidence(patient_ids.astype(object), self.datasets[first], positive, negative)
+
+    def patient_values(self) -> NDArray[np.float32]:
+        """Return the maximum of what is known of each patient, shape [patient, target], patients in sorted order."""
+        patient_ids, rows = np.unique(self.patient_ids.astype(str), return_inverse=True)
+        values = np.where(_any_by(rows, self.targets == 0, len(patient_ids)), np.float32(0), np.float32(np.nan))
+        values[_any_by(rows, self.targets == 1, len(patient_ids))] = 1
+        return values
 
 
-def patient_evidence(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -> Evidence:
-    """Return what the patients of `recordings` hold at the task's level.
+def _any_by(rows: NDArray[np.integer], held: NDArray[np.bool_], n_rows: int) -> NDArray[np.bool_]:
+    found = np.zeros((n_rows, held.shape[1]), dtype=bool)
+    at, column = np.nonzero(held)
+    found[rows[at], column] = True
+    return found
+
+
+def recording_facts(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -> RecordingFacts:
+    """Look up what is known of every recording.
 
     Args:
         recordings: Rows of `tables.RECORDINGS`.
         events: Rows of `tables.EVENTS`.
         task: Its level and rules.
     """
-    # A patient's dataset is that of its rows: patient ids carry the dataset's name.
-    firsts = recordings.drop_duplicates("patient_id").sort_values("patient_id")
-    patient_ids = firsts["patient_id"].to_numpy(dtype=object)
-    datasets = firsts["dataset"].to_numpy(dtype=object)
-    if task.level == "patient":
-        values = patient_targets(recordings, events, task).to_numpy(dtype=np.float32)
-        return Evidence(patient_ids, datasets, values == 1, values == 0)
-    if task.level == "recording":
-        owners, values = recordings["patient_id"], recording_targets(recordings, events, task)
-    else:
+    targets = recording_targets(recordings, events, task)
+    positive, negative = targets == 1, targets == 0
+    if task.level == "clip":
         parts = _parts(recordings, events, task)
-        owners, values = parts["patient_id"], clip_targets(parts, recordings, events, task)
-    rows = pd.Index(patient_ids).get_indexer(pd.Index(owners))
-    found = np.zeros((2, len(patient_ids), len(task.targets)), dtype=bool)
-    for side, wanted in enumerate((1, 0)):
-        at, column = np.nonzero(values == wanted)
-        found[side, rows[at], column] = True
-    return Evidence(patient_ids, datasets, found[0], found[1])
+        values = clip_targets(parts, recordings, events, task)
+        rows = pd.Index(recordings["recording_id"]).get_indexer(pd.Index(parts["recording_id"]))
+        positive, negative = (_any_by(rows, values == value, len(recordings)) for value in (1, 0))
+    patient_ids, datasets = (recordings[name].to_numpy(dtype=object) for name in ("patient_id", "dataset"))
+    return RecordingFacts(patient_ids, datasets, targets, positive, negative, task.level)
 
 
 def _parts(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -> pd.DataFrame:
     """Return stretches that clips of any setting would fall on: what was annotated, and the recordings themselves."""
     rules = [rule for by_target in task.datasets.values() for rule in by_target.values() if isinstance(rule, EventRule)]
     kinds = {kind for rule in rules for kind in rule.annotated_by}
-    owners = pd.DataFrame(recordings[["recording_id", "patient_id"]])
+    owners = pd.DataFrame(recordings[["recording_id"]])
     duration_s = recordings["duration_s"].to_numpy(dtype=np.float64)
     stretches = [owners.assign(start_s=0.0, end_s=duration_s)]
     if WHOLE_RECORDING in kinds:
         part_s = duration_s / N_PARTS
         stretches += [owners.assign(start_s=k * part_s, end_s=(k + 1) * part_s) for k in range(N_PARTS)]
-    annotated = events.loc[events["kind"].isin(list(kinds)), ["recording_id", "start_s", "end_s"]]
-    stretches.append(annotated.merge(owners, on="recording_id", how="inner"))
+    ours = pd.Index(owners["recording_id"]).get_indexer(pd.Index(events["recording_id"])) >= 0
+    chosen = events["kind"].isin(list(kinds)).to_numpy(dtype=bool) & ours
+    stretches.append(pd.DataFrame(events.loc[chosen, ["recording_id", "start_s", "end_s"]]))
     return pd.concat(stretches, ignore_index=True)
