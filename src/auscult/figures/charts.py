@@ -303,20 +303,20 @@ class Estimate:
     high: float | None
 
 
-def estimates(rows: Sequence[Estimate], label: str) -> Figure:
-    """Values with their 95% intervals, one line each, the first on top; the undefined are said to be so."""
+def estimates(rows: Sequence[Estimate], label: str, upper: float = 1.0) -> Figure:
+    """Values from 0 to `upper` with their 95% intervals, one line each, the first on top; the undefined are named."""
     with styled():
         figure, axes = panel((PANEL_INCHES[0], min(6.0, 1.0 + 0.34 * len(rows))))
         for index, row in enumerate(rows):
             if row.value is None:
-                axes.text(0.02, index, "undefined", color=MUTED, va="center", fontsize=8.5)
+                axes.text(0.02 * upper, index, "undefined", color=MUTED, va="center", fontsize=8.5)
                 continue
             if row.low is not None and row.high is not None:
                 axes.plot(
                     [row.low, row.high], [index, index], color=series_colour(0), linewidth=1.8, solid_capstyle="butt"
                 )
             axes.plot(row.value, index, "o", ms=6, color=series_colour(0), clip_on=False, zorder=3)
-        axes.set(xlabel=label, xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)))
+        axes.set(xlabel=label, xlim=(0, upper), ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)))
         axes.set_yticklabels([row.name for row in rows])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)

@@ -1,0 +1,172 @@
+"""The tables of the report's chapter on data: what was ingested, how it was split, what the audit found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from auscult.config import Experiment, TaskSettings
+from auscult.presentation import plural
+from auscult.reporting.settings import settings_text
+
+SIDES = ("train", "val", "test")
+MAX_VALUES_SHOWN = 8
+MAX_IDS_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """One dataset as it was read: facts as (name, text) pairs, what was rejected, what is worth knowing."""
+
+    name: str
+    facts: list[tuple[str, str]]
+    rejected: list[tuple[str, int]]
+    n_rejected: int
+    notices: list[tuple[str, int, str]]
+
+
+@dataclass(frozen=True)
+class SplitTable:
+    """A split that some jobs share.
+
+    Attributes:
+        jobs: Their numbers.
+        description: How it was made.
+        rows: Heading -> side -> cells; one row a dataset, then all together.
+        targets: Names of the column groups.
+        findings: (severity, text, ids) of the audit.
+        left_out: (reason, counts).
+    """
+
+    jobs: list[int]
+    description: str
+    rows: list[tuple[str, dict[str, list[str]]]]
+    targets: tuple[str, ...]
+    findings: list[tuple[str, str, str]]
+    left_out: list[tuple[str, str]]
+
+
+def ingested(name: str, summary: Mapping[str, Any]) -> Ingested:
+    """Return what `summary.json` of a dataset says, for readers."""
+    missing = summary["missing"]
+    facts = [
+        ("recordings", f"{summary['recordings']:,}"),
+        ("patients", f"{summary['patients']:,}"),
+        ("sound", _duration(summary["duration_h"])),
+        ("sample rates (Hz)", _counts(summary["sample_rates_hz"])),
+        ("encodings", _counts(summary["encodings"])),
+        ("devices", _counts(summary["devices"], missing["devices"])),
+        ("sites", _counts(summary["sites"], missing["sites"])),
+        ("sexes", _counts(summary["sexes"], missing["sexes"])),
+        *((f"label {label}", _counts(found["counts"], found["missing"])) for label, found in summary["labels"].items()),
+        ("events", _counts({kind: found["count"] for kind, found in summary["events"].items()})),
+    ]
+    notices = [
+        (kind.replace("_", " "), found["count"], _some(found["subjects"], found["count"]))
+        for kind, found in summary["notices"].items()
+    ]
+    rejected = summary["rejected"]
+    return Ingested(name, facts, list(rejected["by_class"].items()), rejected["total"], notices)
+
+
+def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Mapping[str, Any]]) -> list[SplitTable]:
+    """Return one table for each different split; jobs that share it stand together.
+
+    Args:
+        experiment: Its jobs.
+        task: Its targets and level.
+        audits: One a job, in order.
+    """
+    tables: list[SplitTable] = []
+    seen: list[Mapping[str, Any]] = []
+    for number, audit in enumerate(audits, start=1):
+        if audit in seen:
+            tables[seen.index(audit)].jobs.append(number)
+            continue
+        seen.append(audit)
+        parts = {**audit["by_dataset"], "all": audit["total"]}
+        rows = [(name, {side: _side_cells(counts[side], task) for side in SIDES}) for name, counts in parts.items()]
+        if len(audit["by_dataset"]) == 1:
+            rows = rows[:1]
+        tables.append(
+            SplitTable(
+                jobs=[number],
+                description=_how(experiment.job(number).split.model_dump(mode="json")),
+                rows=rows,
+                targets=() if task.type == "multi_class" else task.targets,
+                findings=[(found["severity"], found["text"], _some(found["ids"])) for found in audit["findings"]],
+                left_out=[
+                    (
+                        part["reason"],
+                        f"{plural(part['recordings'], 'recording')}, {plural(part['patients'], 'patient')}",
+                    )
+                    for part in audit["left_out"]
+                ],
+            )
+        )
+    return tables
+
+
+def declared_exceptions(experiment: Experiment, audits: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[int]]]:
+    """Return what the experiment allowed itself against good practice: (text, numbers of the jobs)."""
+    found: dict[str, list[int]] = {}
+    for number, (job, audit) in enumerate(zip(experiment.jobs, audits, strict=True), start=1):
+        texts = [str(text) for text in audit["declared"]]
+        if job.allow_doubtful:
+            doubtful = ", ".join(job.allow_doubtful)
+            texts.append(f"the labels of {doubtful} are in doubt for this task (allow_doubtful in the experiment)")
+        for text in texts:
+            found.setdefault(text, []).append(number)
+    return list(found.items())
+
+
+def _side_cells(counts: Mapping[str, Any], task: TaskSettings) -> list[str]:
+    """Patients, recordings, then positive / negative of each target, counted at the level where it is known."""
+    cells = [f"{counts['patients']:,}", f"{counts['recordings']:,}"]
+    if task.type == "multi_class":
+        return cells
+    unit = "patients" if task.level == "patient" else "recordings"
+    for target in task.targets:
+        values = counts["targets"][target][unit]
+        unknown = f", {values['unknown']:,} ?" if values["unknown"] else ""
+        cells.append(f"{values['positive']:,} / {values['negative']:,}{unknown}")
+    return cells
+
+
+def _how(split: Mapping[str, Any]) -> str:
+    words = {"patients": "patients drawn at random, stratified", "official": "the dataset's own list"}
+    kind = str(split["kind"])
+    rest = [f"{key} {_flat_text(value)}" for key, value in split.items() if key != "kind" and value not in ([], None)]
+    return f"{words.get(kind, f'by {kind}')} ({'; '.join(rest)})"
+
+
+def _flat_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {settings_text(item)}" for key, item in value.items())
+    return settings_text(value)
+
+
+def _counts(counts: Mapping[str, int], missing: int = 0) -> str:
+    """Return `value (count), ...`, the most frequent first; `not stated` counts the missing."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    parts = [f"{value} ({count:,})" for value, count in ordered[:MAX_VALUES_SHOWN]]
+    if len(ordered) > MAX_VALUES_SHOWN:
+        parts.append(f"{len(ordered) - MAX_VALUES_SHOWN} more")
+    if missing:
+        parts.append(f"not stated ({missing:,})" if parts else "not stated")
+    return ", ".join(parts) or "none"
+
+
+def _some(ids: Sequence[str], total: int | None = None) -> str:
+    total = len(ids) if total is None else total
+    return ", ".join(ids[:MAX_IDS_SHOWN]) + (f", and {total - MAX_IDS_SHOWN:,} more" if total > MAX_IDS_SHOWN else "")
+
+
+def _duration(hours: float) -> str:
+    """Return a length of sound.
+
+    >>> _duration(0.058), _duration(5.51)
+    ('3.5 min', '5.5 h')
+    """
+    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"

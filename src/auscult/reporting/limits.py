@@ -1,0 +1,59 @@
+"""Limits of use: what a reader may not conclude, stated from the numbers at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from auscult.config import TaskSettings
+from auscult.presentation import plural
+from auscult.reporting.job import JobResult
+
+FEW_PATIENTS = 50
+"""Test parts below this size get a warning of their own."""
+
+
+def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return sentences, the gravest first."""
+    found = ["A research result. It is no medical device, and no diagnosis may rest on it."]
+    fewest = min(_test_patients(job, task) for job in jobs)
+    if fewest < FEW_PATIENTS:
+        found.append(
+            f"The test part holds {plural(fewest, 'patient')}: intervals are wide, and differences between jobs that "
+            "lie within them mean nothing."
+        )
+    found += [
+        "Intervals are the 95% percentile bootstrap over patients. They hold the chance of which patients were drawn, "
+        "not that of training again with another seed or split.",
+        "Epoch and thresholds were chosen on validation; the test part was read once, after that. To compare many jobs "
+        "on one test part and keep the best would still be optimistic.",
+        _population(summaries),
+    ]
+    clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
+    found.append(
+        f"The models heard clips of {' or '.join(dict.fromkeys(clips))}, so nothing above half that rate. "
+        "Other devices, sites and noise were not tried."
+    )
+    if task.type != "multi_class":
+        found.append(
+            "The thresholds fit the share of positives in this validation part. Where the condition is rarer or more "
+            "frequent, predictive values differ and thresholds should be chosen anew."
+        )
+    return found
+
+
+def _test_patients(job: JobResult, task: TaskSettings) -> int:
+    section = job.metrics["test"][task.level]
+    views = section.values() if task.type == "multi_class" else (section[target] for target in task.targets)
+    return min(int(view["n"]["patients"]) for view in views)
+
+
+def _population(summaries: Mapping[str, Mapping[str, Any]]) -> str:
+    unstated = [
+        f"{name} ({word})"
+        for name, summary in summaries.items()
+        for key, word in (("sexes", "sex"), ("devices", "device"), ("sites", "site"))
+        if summary["missing"][key] == summary["recordings"]
+    ]
+    sentence = f"The patients are those of {', '.join(summaries)}; nothing is known of other populations."
+    return sentence + (f" Not stated in the data: {', '.join(unstated)}." if unstated else "")

@@ -1,0 +1,138 @@
+"""Gather all jobs of an experiment into its result folder, `report.html` last."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from auscult.config import Experiment, TaskSettings
+from auscult.errors import DataError
+from auscult.io import read_json, sha256_file, write_json, write_text
+from auscult.presentation import METRIC_NAMES, blocks, flat
+from auscult.reporting.comparison import draw_comparison
+from auscult.reporting.job import JobResult, read_jobs
+from auscult.reporting.page import PageFigure, experiment_yaml, read_figure, render
+from auscult.reporting.settings import differing_keys, job_settings, settings_text
+from auscult.tables import write_csv
+
+logger = logging.getLogger(__name__)
+
+REQUIRED_FILES = (
+    "report.txt",
+    "metrics.json",
+    "history.csv",
+    "predictions.parquet",
+    "outcomes.csv",
+    "tps.txt",
+    "tns.txt",
+    "fps.txt",
+    "fns.txt",
+    "model.safetensors",
+    "model.json",
+)
+OPTIONAL_FILES = ("metrics.jsonl", "train.log")
+FOLDERS = ("figures", "spectrograms")
+
+
+def run(
+    *,
+    experiment: Experiment,
+    task: TaskSettings,
+    job_dirs: Sequence[Path],
+    audits: Sequence[Path],
+    summaries: Mapping[str, Path],
+    output_dir: Path,
+    provenance: dict[str, Any],
+) -> None:
+    """Publish an experiment.
+
+    Into `output_dir`: a folder a job (1, 2, ...) with its files and `roc.csv`, `pr.csv`; `comparison/` with figures of
+    several jobs; `metrics.json` and `summary.csv` with one entry a job; `experiment.yaml`, the resolved settings;
+    `provenance.json`; `checksums.txt` (as `sha256sum --check` reads it); and last `report.html`.
+
+    Args:
+        experiment: Resolved.
+        task: What was predicted.
+        job_dirs: The jobs' folders below `work/runs`, in order.
+        audits: The audit of each job's split, in the same order.
+        summaries: Dataset -> `summary.json` of its ingest.
+        output_dir: The result folder; made when absent.
+        provenance: Facts to publish; see `auscult.provenance.collect`. `notices` are printed at the report's top.
+
+    Raises:
+        DataError: A file is missing or unreadable.
+    """
+    if len(audits) != len(experiment.jobs):
+        raise DataError(f"{experiment.name} has {len(experiment.jobs)} jobs, {len(audits)} audits were given")
+    jobs = read_jobs(experiment, task, list(job_dirs))
+    found_audits = [read_json(path) for path in audits]
+    found_summaries = {name: read_json(path) for name, path in summaries.items()}
+    for job in jobs:
+        _publish_job(job, output_dir / str(job.number))
+    comparison = [
+        PageFigure(title, caption, read_figure(output_dir / "comparison" / f"{name}.svg", f"all-{name}", caption))
+        for name, title, caption in draw_comparison(jobs, task, output_dir / "comparison")
+    ]
+    write_json(output_dir / "metrics.json", {"jobs": {str(job.number): _numbers(job, task) for job in jobs}})
+    write_csv(output_dir / "summary.csv", summary_table(jobs, task))
+    write_text(output_dir / "experiment.yaml", experiment_yaml(experiment))
+    write_json(output_dir / "provenance.json", provenance)
+    page = render(
+        experiment,
+        task,
+        jobs,
+        audits=found_audits,
+        summaries=found_summaries,
+        provenance=provenance,
+        comparison=comparison,
+    )
+    _write_checksums(output_dir)
+    write_text(output_dir / "report.html", page)
+    logger.info("published %s", output_dir / "report.html")
+
+
+def _publish_job(job: JobResult, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [name for name in REQUIRED_FILES if not (job.folder / name).is_file()]
+    if missing:
+        raise DataError(f"{job.folder}: {missing} are missing; train and evaluate this job again")
+    for name in (*REQUIRED_FILES, *OPTIONAL_FILES):
+        if (job.folder / name).is_file():
+            shutil.copyfile(job.folder / name, folder / name)
+    for name in FOLDERS:
+        shutil.copytree(job.folder / name, folder / name, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    write_csv(folder / "roc.csv", job.roc)
+    write_csv(folder / "pr.csv", job.pr)
+
+
+def _numbers(job: JobResult, task: TaskSettings) -> dict[str, float | int]:
+    """Return flat numbers, as `dvc metrics show` prints them; what is undefined is absent."""
+    return {**flat(job.metrics["test"], task), "best_epoch": job.metrics["best_epoch"]}
+
+
+def summary_table(jobs: Sequence[JobResult], task: TaskSettings) -> pd.DataFrame:
+    """Return one row a job: number, note, model, the settings that differ, the main view's metrics with both ends."""
+    keys = [key for key in differing_keys([job.settings for job in jobs]) if key != "model.name"]
+    rows: list[dict[str, Any]] = []
+    for job in jobs:
+        settings = job_settings(job.settings)
+        row: dict[str, Any] = {"job": job.number, "note": job.settings.note, "model": job.settings.model.name}
+        row |= {key: settings_text(settings[key]) if key in settings else None for key in keys}
+        row |= {"level": task.level, "best_epoch": job.metrics["best_epoch"]}
+        main = blocks(job.metrics["test"], task, task.level)[0]
+        for name in (name for name in METRIC_NAMES if name in main.numbers):
+            number = main.numbers[name]
+            row |= {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _write_checksums(folder: Path) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "checksums.txt")
+    lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    write_text(folder / "checksums.txt", "".join(lines))
