@@ -1,0 +1,187 @@
+"""The data commands of docs/data.md, run against a Google Cloud Storage emulator in a repository of their own."""
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+BUCKET = "lung-sounds"
+START_TIMEOUT_S = 60
+COMMAND_TIMEOUT_S = 180
+
+
+@pytest.fixture(scope="module")
+def bucket_url(tmp_path_factory):
+    """The address of an emulator that holds one empty bucket in memory."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    folder = tmp_path_factory.mktemp("emulator")
+    command = [str(BIN / "gcp-storage-emulator"), "start", "--in-memory", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "log").open("w") as log:
+        emulator = subprocess.Popen(
+            [*command, "--default-bucket", BUCKET], cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while not answers(f"{url}/storage/v1/b/{BUCKET}"):
+                assert emulator.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.2)
+            yield url
+        finally:
+            os.killpg(emulator.pid, signal.SIGKILL)
+            emulator.wait()
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+class Repository:
+    """A clone with the project's DVC settings, and commands that a person would type in it."""
+
+    def __init__(self, root, home):
+        self.root = root
+        self.environment = {
+            "PATH": f"{BIN}:/usr/bin:/bin",
+            "HOME": str(home),
+            "LC_ALL": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "t",
+            "GIT_AUTHOR_EMAIL": "t@example.org",
+            "GIT_COMMITTER_NAME": "t",
+            "GIT_COMMITTER_EMAIL": "t@example.org",
+            "DVC_NO_ANALYTICS": "1",
+            # The emulator knows no hierarchical namespaces; asked about them, push and pull would hang.
+            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        }
+
+    def __call__(self, command):
+        """Run one command line, without a shell, and return what it prints."""
+        done = subprocess.run(
+            command.split(" "),
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def use_bucket(self, url):
+        self(f"dvc remote modify --local gcs url gs://{BUCKET}/auscult")
+        self(f"dvc remote modify --local gcs endpointurl {url}")
+        self("dvc remote modify --local gcs allow_anonymous_login true")
+
+    def wipe(self):
+        shutil.rmtree(self.root / "data")
+        shutil.rmtree(self.root / ".dvc" / "cache")
+
+    def checksums(self):
+        files = sorted(path for path in (self.root / "data").rglob("*") if path.is_file())
+        return {path.relative_to(self.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def repository(tmp_path, bucket_url):
+    root = tmp_path / "project"
+    root.mkdir()
+    repository = Repository(root, tmp_path)
+    repository("git init -q -b main")
+    repository("dvc init -q")
+    shutil.copyfile(PROJECT / ".dvc" / "config", root / ".dvc" / "config")
+    repository.use_bucket(bucket_url)
+    (root / ".gitignore").write_text("/data\n")
+    rng = np.random.default_rng(5)
+    for name in ("icbhi/audio/101_1b1.wav", "icbhi/audio/102_1b1.wav", "jordan/Audio Files/BP1,E W,P.wav", "empty.txt"):
+        path = root / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"" if name == "empty.txt" else rng.bytes(30_000))
+    return repository
+
+
+def test_push_wipe_pull_pin_and_go_back(repository, tmp_path, bucket_url):
+    # Add and push.
+    repository("dvc add -q data")
+    repository("git add .")
+    repository("git commit -q -m first")
+    repository("git tag data-v1")
+    first = repository.checksums()
+    assert len(first) == 4
+    repository("dvc push -q -r gcs")
+    assert "in sync" in repository("dvc status -c -r gcs")
+
+    # Wiped, pulled, equal.
+    repository.wipe()
+    repository("dvc pull -q -r gcs")
+    assert repository.checksums() == first
+    assert repository("git status --porcelain") == ""
+
+    # A dataset is added: a second version.
+    added = repository.root / "data" / "perch" / "P0001.wav"
+    added.parent.mkdir()
+    added.write_bytes(b"RIFF" + bytes(1000))
+    (repository.root / "data" / "empty.txt").unlink()
+    repository("dvc add -q data")
+    repository("git commit -q -a -m second")
+    second = repository.checksums()
+    assert set(second) == {*first, "data/perch/P0001.wav"} - {"data/empty.txt"}
+    repository("dvc push -q -r gcs")
+
+    # Back to the first version, and forth again, from an empty cache.
+    repository("git checkout -q data-v1 -- data.dvc")
+    repository.wipe()
+    repository("dvc pull -q -r gcs")
+    assert repository.checksums() == first
+    repository("git checkout -q HEAD -- data.dvc")
+    repository("dvc pull -q -r gcs")
+    assert repository.checksums() == second
+    assert repository("git status --porcelain") == ""
+
+    # Somebody else's clone has the same bytes, and no setting of the first one's bucket came along.
+    other = Repository(tmp_path / "clone", tmp_path)
+    repository(f"git clone -q {repository.root} {other.root}")
+    assert "endpointurl" not in other("git grep -h url -- .dvc")
+    other.use_bucket(bucket_url)
+    other("dvc pull -q -r gcs")
+    assert other.checksums() == second
+
+
+def test_local_settings_are_never_committed(repository):
+    repository("dvc remote modify --local gcs credentialpath key.json")
+    repository("git add .")
+    tracked = repository("git ls-files").split()
+    assert ".dvc/config" in tracked
+    assert ".dvc/config.local" not in tracked
+
+
+def test_the_projects_remotes_are_declared():
+    listed = subprocess.run(
+        [BIN / "dvc", "remote", "list"], cwd=PROJECT, check=True, capture_output=True, text=True
+    ).stdout
+    remotes = dict(line.split()[:2] for line in listed.splitlines())
+    assert remotes["gcs"].startswith("gs://")
+    assert not remotes["demo"].startswith(("gs://", "http"))
+    text = (PROJECT / ".dvc" / "config").read_text()
+    assert "remote = demo" in text
+    assert "credentialpath" not in text
