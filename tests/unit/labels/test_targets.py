@@ -1,0 +1,289 @@
+"""Labels against a brute-force computation, event by event."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from auscult.config.task import ClassRule, ColumnRule, EventRule, OverlapRule, TaskSettings
+from auscult.errors import DataError
+from auscult.labels import clip_targets, patient_targets, recording_targets
+from auscult.labels.targets import EDGE_TOLERANCE_S, part_target
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+NAN = float("nan")
+
+
+def recordings_of(*rows: tuple[str, str, str | None], dataset: str = "icbhi") -> pd.DataFrame:
+    """Rows of (recording, patient, diagnosis)."""
+    table = pd.DataFrame(rows, columns=["recording_id", "patient_id", "label_diagnosis"], dtype="str")
+    return table.assign(dataset=dataset, duration_s=20.0).astype({"dataset": "str"})
+
+
+def events_of(*rows: tuple[str, float, float, str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["recording_id", "start_s", "end_s", "kind"])
+    return table.astype({"recording_id": "str", "kind": "str", "start_s": float, "end_s": float})
+
+
+def clips_of(*rows: tuple[str, float, float]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["recording_id", "start_s", "end_s"])
+    return table.astype({"recording_id": "str", "start_s": float, "end_s": float})
+
+
+def column_task(rule: ColumnRule, level: str = "patient") -> TaskSettings:
+    return TaskSettings(
+        description="t", type="binary", targets=("sick",), level=level, datasets={"icbhi": {"sick": rule}}
+    )
+
+
+def event_task(rule: EventRule, overlap: OverlapRule | None = None) -> TaskSettings:
+    return TaskSettings(
+        description="t",
+        type="binary",
+        targets=("crackle",),
+        level="clip",
+        datasets={"icbhi": {"crackle": rule}},
+        overlap=overlap or OverlapRule(),
+    )
+
+
+LISTED = ColumnRule(column="diagnosis", positive=("pneumonia",), negative=("healthy", "copd"))
+OTHERS = ColumnRule(column="diagnosis", positive=("pneumonia",), negative="others", unknown=("unclear",))
+
+
+@pytest.mark.parametrize(
+    ("value", "listed", "others"),
+    [
+        ("pneumonia", 1, 1),
+        ("Pneumonia", 1, 1),
+        (" pneumonia ", 1, 1),
+        ("copd+pneumonia", 1, 1),
+        ("pneumonia + unclear", 1, 1),
+        ("copd", 0, 0),
+        ("copd+healthy", 0, 0),
+        ("copd+asthma", NAN, 0),
+        ("asthma", NAN, 0),
+        ("unclear", NAN, NAN),
+        ("copd+unclear", NAN, NAN),
+        ("", NAN, NAN),
+        ("+", NAN, NAN),
+        ("pneumoniae", NAN, 0),
+    ],
+)
+def test_values_of_a_column(value, listed, others):
+    np.testing.assert_equal(part_target(value, LISTED), float(listed))
+    np.testing.assert_equal(part_target(value, OTHERS), float(others))
+
+
+def test_a_missing_value_is_unknown_even_with_others():
+    recordings = recordings_of(("icbhi/a", "icbhi/1", None), ("icbhi/b", "icbhi/2", "copd"))
+    values = recording_targets(recordings, events_of(), column_task(OTHERS))
+    np.testing.assert_array_equal(values, np.float32([[NAN], [0]]))
+    assert values.dtype == np.float32
+
+
+def test_clips_take_their_recordings_value_in_any_order():
+    recordings = recordings_of(("icbhi/a", "icbhi/1", "copd"), ("icbhi/b", "icbhi/2", "pneumonia"))
+    clips = clips_of(("icbhi/b", 0, 1), ("icbhi/a", 0, 1), ("icbhi/b", 1, 2))
+    values = clip_targets(clips, recordings, events_of(), column_task(OTHERS))
+    np.testing.assert_array_equal(values[:, 0], [1, 0, 1])
+
+
+def test_a_patient_is_the_maximum_over_what_is_known():
+    recordings = recordings_of(
+        ("icbhi/a", "icbhi/2", "copd"),
+        ("icbhi/b", "icbhi/2", "pneumonia"),
+        ("icbhi/c", "icbhi/1", None),
+        ("icbhi/d", "icbhi/1", "copd"),
+        ("icbhi/e", "icbhi/3", None),
+    )
+    values = patient_targets(recordings, events_of(), column_task(OTHERS))
+    assert list(values.index) == ["icbhi/1", "icbhi/2", "icbhi/3"]
+    assert values.index.name == "patient_id"
+    np.testing.assert_array_equal(values["sick"], np.float32([0, 1, NAN]))
+
+
+def test_classes_are_one_hot_and_unknown_as_a_whole():
+    task = TaskSettings(
+        description="t",
+        type="multi_class",
+        targets=("0", "1", "2"),
+        level="recording",
+        classes_from={"icbhi": ClassRule(column="diagnosis", classes={"zero": "0", "ONE": "1", "uno": "1"})},
+    )
+    recordings = recordings_of(
+        ("icbhi/a", "p/1", "Zero"), ("icbhi/b", "p/1", "uno"), ("icbhi/c", "p/1", "nine"), ("icbhi/d", "p/1", None)
+    )
+    values = recording_targets(recordings, events_of(), task)
+    np.testing.assert_array_equal(values, np.float32([[1, 0, 0], [0, 1, 0], [NAN] * 3, [NAN] * 3]))
+    clips = clips_of(("icbhi/b", 0, 1), ("icbhi/d", 0, 1))
+    np.testing.assert_array_equal(clip_targets(clips, recordings, events_of(), task), values[[1, 3]])
+    # A patient with several classes holds each of them.
+    np.testing.assert_array_equal(patient_targets(recordings, events_of(), task).to_numpy(), [[1, 1, 0]])
+
+
+def test_classes_default_to_equal_names():
+    task = TaskSettings(
+        description="t",
+        type="multi_class",
+        targets=("copd", "asthma"),
+        level="recording",
+        classes_from={"icbhi": ClassRule(column="diagnosis")},
+    )
+    recordings = recordings_of(("icbhi/a", "p/1", "asthma"), ("icbhi/b", "p/1", "bronchitis"))
+    np.testing.assert_array_equal(recording_targets(recordings, events_of(), task), np.float32([[0, 1], [NAN, NAN]]))
+
+
+def test_a_recording_without_annotation_is_unknown_and_annotated_without_event_is_negative():
+    recordings = recordings_of(*[(f"icbhi/{name}", "p/1", None) for name in "abcd"])
+    events = events_of(
+        ("icbhi/a", 0, 2, "cycle"),
+        ("icbhi/a", 0, 2, "crackle"),
+        ("icbhi/b", 0, 2, "cycle"),
+        ("icbhi/d", 0, 2, "crackle"),
+    )
+    by_cycle = recording_targets(recordings, events, event_task(EventRule(events=("crackle",))))
+    np.testing.assert_array_equal(by_cycle[:, 0], np.float32([1, 0, NAN, 1]))
+    whole = EventRule(events=("crackle",), annotated_by=("recording",))
+    np.testing.assert_array_equal(recording_targets(recordings, events, event_task(whole))[:, 0], [1, 0, 0, 1])
+
+
+def test_datasets_keep_their_own_rules():
+    task = TaskSettings(
+        description="t",
+        type="binary",
+        targets=("sick",),
+        level="recording",
+        datasets={"icbhi": {"sick": OTHERS}, "bd": {"sick": EventRule(events=("crackle",))}},
+    )
+    both = pd.concat(
+        [
+            recordings_of(("icbhi/a", "icbhi/1", "copd")),
+            recordings_of(("bd/a", "bd/1", "pneumonia"), dataset="bd").drop(columns="label_diagnosis"),
+        ]
+    )
+    events = events_of(("icbhi/a", 0, 1, "crackle"), ("icbhi/a", 0, 1, "cycle"), ("bd/a", 0, 1, "cycle"))
+    np.testing.assert_array_equal(recording_targets(both, events, task)[:, 0], [0, 0])
+
+
+def test_an_absent_column_is_an_error_that_names_what_is_there():
+    rule = ColumnRule(column="diagnose", positive=("x",), negative="others")
+    with pytest.raises(DataError, match=r"'diagnose'.*\['diagnosis'\]"):
+        recording_targets(recordings_of(("icbhi/a", "p", "x")), events_of(), column_task(rule))
+
+
+def test_a_dataset_without_a_rule_is_an_error():
+    with pytest.raises(DataError, match=r"\['perch'\].*supported: icbhi"):
+        recording_targets(recordings_of(("perch/a", "p", "x"), dataset="perch"), events_of(), column_task(OTHERS))
+
+
+def test_clips_of_unknown_recordings_are_an_error():
+    with pytest.raises(DataError, match="icbhi/z"):
+        clip_targets(
+            clips_of(("icbhi/z", 0, 1)), recordings_of(("icbhi/a", "p", "x")), events_of(), column_task(OTHERS)
+        )
+
+
+def test_tables_may_be_empty():
+    recordings = recordings_of()
+    task = event_task(EventRule(events=("crackle",)))
+    assert recording_targets(recordings, events_of(), task).shape == (0, 1)
+    assert clip_targets(clips_of(), recordings, events_of(), task).shape == (0, 1)
+    assert patient_targets(recordings, events_of(), task).shape == (0, 1)
+
+
+def one_clip(clip: tuple[float, float], events: list[tuple[float, float, str]], **overlap: object) -> float:
+    task = event_task(EventRule(events=("crackle",)), OverlapRule(**overlap))
+    table = events_of(*[("icbhi/a", *event) for event in events])
+    recordings = recordings_of(("icbhi/a", "p", None))
+    return float(clip_targets(clips_of(("icbhi/a", *clip)), recordings, table, task)[0, 0])
+
+
+def test_overlap_counts_of_event_of_clip_or_of_either():
+    long_event = [(0.0, 10.0, "crackle"), (0.0, 10.0, "cycle")]
+    assert one_clip((0, 2), long_event, of="event") == 0
+    assert one_clip((0, 2), long_event, of="clip") == 1
+    assert one_clip((0, 2), long_event, of="either") == 1
+    short_event = [(1.0, 1.1, "crackle"), (0.0, 10.0, "cycle")]
+    assert one_clip((0, 2), short_event, of="event") == 1
+    assert one_clip((0, 2), short_event, of="clip") == 0
+    assert one_clip((0, 2), short_event, of="either") == 1
+
+
+def test_events_count_one_by_one_not_together():
+    halves = [(0.0, 0.4, "crackle"), (0.6, 1.0, "crackle"), (0.0, 1.0, "cycle")]
+    assert one_clip((0, 1), halves, of="clip", min_fraction=0.5) == 0
+
+
+def test_annotation_counts_together():
+    cycles = [(0.0, 0.4, "cycle"), (0.4, 0.8, "cycle")]
+    assert one_clip((0, 1), cycles, min_fraction=0.8) == 0
+    assert math.isnan(one_clip((0, 1), cycles, min_fraction=0.9))
+    overlapping = [(0.0, 0.4, "cycle"), (0.0, 0.4, "cycle"), (0.2, 0.4, "cycle")]
+    assert math.isnan(one_clip((0, 1), overlapping, min_fraction=0.5)), "an interval marked twice is covered once"
+
+
+def test_edges_that_touch_share_nothing():
+    assert math.isnan(one_clip((1, 2), [(0.0, 1.0, "crackle"), (2.0, 3.0, "cycle")]))
+
+
+def test_a_positive_event_outside_the_annotation_still_counts():
+    assert one_clip((0, 1), [(0.0, 1.0, "crackle")]) == 1
+
+
+def test_a_cycle_cut_on_whole_samples_is_covered_in_full():
+    # 4 kHz: the clip begins and ends up to half a sample beside the cycle that it was cut by.
+    start_s, end_s = 0.0360001, 0.5790001
+    clip = (round(start_s * 4000) / 4000, round(end_s * 4000) / 4000)
+    events = [(start_s, end_s, "cycle")]
+    assert one_clip(clip, events, min_fraction=1.0) == 0
+    assert one_clip(clip, [*events, (start_s, end_s, "crackle")], min_fraction=1.0, of="clip") == 1
+
+
+tenths = st.integers(0, 60).map(lambda n: n / 10)
+spans = st.tuples(tenths, st.integers(1, 30).map(lambda n: n / 10)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+marks = st.tuples(st.sampled_from("abc"), spans, st.sampled_from(["crackle", "fine_crackle", "cycle", "other"]))
+cuts = st.tuples(st.sampled_from("abc"), spans)
+
+
+def brute_force(clip, events, rule: EventRule, overlap: OverlapRule) -> float:
+    name, (start_s, end_s) = clip
+    length_s = end_s - start_s
+    covered = set()
+    for owner, (from_s, to_s), kind in events:
+        if owner != name:
+            continue
+        shared_s = min(end_s, to_s) - max(start_s, from_s)
+        if kind in rule.annotated_by and shared_s > 0:
+            covered |= {n for n in range(round(max(start_s, from_s) * 10), round(min(end_s, to_s) * 10))}
+        if kind in rule.events and shared_s > 0:
+            of_event = shared_s + EDGE_TOLERANCE_S >= overlap.min_fraction * (to_s - from_s)
+            of_clip = shared_s + EDGE_TOLERANCE_S >= overlap.min_fraction * length_s
+            if {"event": of_event, "clip": of_clip, "either": of_event or of_clip}[overlap.of]:
+                return 1.0
+    if "recording" in rule.annotated_by:
+        return 0.0
+    covered_s = len(covered) / 10
+    return 0.0 if covered_s > 0 and covered_s + EDGE_TOLERANCE_S >= overlap.min_fraction * length_s else NAN
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    clips=st.lists(cuts, max_size=12),
+    events=st.lists(marks, max_size=25),
+    annotated_by=st.sampled_from([("cycle",), ("cycle", "other"), ("recording",), ("absent",)]),
+    kinds=st.sampled_from([("crackle",), ("crackle", "fine_crackle")]),
+    min_fraction=st.sampled_from([0.05, 0.25, 0.5, 0.75, 1.0]),
+    of=st.sampled_from(["event", "clip", "either"]),
+)
+def test_clips_agree_with_brute_force(clips, events, annotated_by, kinds, min_fraction, of):
+    rule, overlap = EventRule(events=kinds, annotated_by=annotated_by), OverlapRule(min_fraction=min_fraction, of=of)
+    recordings = recordings_of(*[(name, "p", None) for name in "cab"])
+    values = clip_targets(
+        clips_of(*[(name, *span) for name, span in clips]),
+        recordings,
+        events_of(*[(name, *span, kind) for name, span, kind in events]),
+        event_task(rule, overlap),
+    )
+    np.testing.assert_array_equal(values[:, 0], np.float32([brute_force(c, events, rule, overlap) for c in clips]))
