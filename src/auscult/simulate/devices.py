@@ -20,8 +20,8 @@ class Device:
     noise_db: float
 
 
-LITTMANN_BELL = Response(((20, 4), (60, 8), (200, 0), (400, -12), (700, -24), (1000, -36), (2000, -70)))
-LITTMANN_DIAPHRAGM = Response(((20, -16), (60, -8), (100, 0), (250, 5), (500, 2), (800, -12), (1200, -30), (2000, -64)))
+LITTMANN_BELL = Response(((20, 4), (60, 8), (200, 0), (400, -7), (700, -16), (1000, -28), (2000, -62)))
+LITTMANN_DIAPHRAGM = Response(((20, -16), (60, -8), (100, 0), (250, 4), (500, 2), (800, -10), (1200, -26), (2000, -60)))
 LITTMANN_EXTENDED = Response(((20, -6), (50, 0), (150, 3), (500, 2), (800, -10), (1200, -26), (2000, -60)))
 """The 3M Littmann 3200 emphasises 20 to 200 Hz as a bell, 100 to 500 Hz as a diaphragm and 50 to 500 Hz in its
 extended range (its manual; Fraiwan et al. 2021, Data in Brief 35:106913, whose KAUH recordings are stored through all

@@ -132,7 +132,7 @@ def draw_patient(patient_id: str, disease: str, ages_years: Range, rng: np.rando
         wheeze_pitch_hz=pitch_hz,
         wheeze_kind="rhonchus" if is_rhonchus else "wheeze",
         wheeze_level=uniform(wheezes.level, rng) if wheezes else 0.0,
-        room_db=rng.uniform(-34, -18),
+        room_db=rng.uniform(-36, -22),
         hum=float(rng.choice([0.0, 0.03, 0.15])),
         handling_per_min=rng.uniform(0, 8),
     )

@@ -28,7 +28,7 @@ MIN_WHEEZE_S = 0.12
 MIN_CYCLE_S = 0.4
 """Shorter rests of a breath at the recording's ends are not annotated, as in ICBHI."""
 
-_HEARD_AT_DISTANCE = {"site": 1.0, "side": 0.8, "other": 0.5}
+_HEARD_AT_DISTANCE = {"site": 1.0, "side": 0.9, "other": 0.7}
 _HEART_BY_SIDE = {"l": 1.0, "r": 0.45, "c": 0.3}
 
 
@@ -147,8 +147,8 @@ def listen(
 
 
 def draw_level(rng: np.random.Generator) -> float:
-    """Draw how loud a recording is, as a root mean square: some -32 to -16 dB below full scale."""
-    return from_db(rng.uniform(-32.0, -16.0))
+    """Draw how loud a recording is, as a root mean square: some -30 to -18 dB below full scale."""
+    return from_db(rng.uniform(-30.0, -18.0))
 
 
 def cycle_flags(sounds: tuple[Sound, ...]) -> list[tuple[float, float, bool, bool]]:

@@ -1,4 +1,4 @@
-"""Writing .xlsx files that are the same bytes whenever they are written."""
+"""Writing and changing .xlsx files that are the same bytes whenever they are written."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from openpyxl import Workbook
+from openpyxl import Workbook, load_workbook
 
 Cell = str | int | float | None
 
@@ -31,6 +32,41 @@ def write_xlsx(path: Path, rows: list[list[Cell]], extra: Mapping[str, Cell] | N
         sheet.append(row)
     for address, value in (extra or {}).items():
         sheet[address] = value
+    _save(book, path)
+
+
+class Sheet:
+    """The first sheet of a file, cells by row and heading, to be changed and saved.
+
+    Args:
+        path: An .xlsx with its headings in row 1.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._book = load_workbook(path)
+        self._sheet: Any = self._book.active
+        self._columns = {cell.value: cell.column for cell in self._sheet[1] if cell.value is not None}
+
+    @property
+    def n_rows(self) -> int:
+        """Number of the last row that holds anything."""
+        return self._sheet.max_row
+
+    def read(self, row: int, heading: str) -> Any:
+        """Return a cell."""
+        return self._sheet.cell(row, self._columns[heading]).value
+
+    def write(self, row: int, heading: str, value: Cell) -> None:
+        """Set a cell."""
+        self._sheet.cell(row, self._columns[heading]).value = value
+
+    def save(self) -> None:
+        """Write the file anew."""
+        _save(self._book, self._path)
+
+
+def _save(book: Workbook, path: Path) -> None:
     buffer = io.BytesIO()
     book.save(buffer)
     path.write_bytes(without_times(buffer.getvalue()))

@@ -19,6 +19,8 @@ from auscult.simulate.spreadsheets import Cell, write_xlsx
 
 SHEET_NAME = "Data annotation.xlsx"
 SAMPLE_RATE_HZ = 4000
+N_JUNK_ROWS = 4
+"""Rows at the end of the sheet that are no patients: one of blanks, one of remarks, one empty, one total."""
 SHARES = {
     "pneumonia": 7.0,
     "asthma": 3.0,

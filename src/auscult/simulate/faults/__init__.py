@@ -1,0 +1,47 @@
+"""Damages on request: what a reader must refuse and name, planted in a dataset that was written before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from auscult.errors import ConfigError, unknown_name
+from auscult.simulate.faults.audio import plant_audio_faults
+from auscult.simulate.faults.cycles import plant_cycle_faults
+from auscult.simulate.faults.sheets import plant_bd_faults, plant_jordan_faults
+from auscult.simulate.faults.tree import PlantedFault, Tree
+
+_PLANTERS: dict[str, Callable[[Tree], list[PlantedFault]]] = {
+    "icbhi": plant_cycle_faults,
+    "antwerp": plant_cycle_faults,
+    "antwerp_sim": plant_cycle_faults,
+    "perch": plant_cycle_faults,
+    "jordan": plant_jordan_faults,
+    "bd": plant_bd_faults,
+}
+
+
+def plant_faults(root: Path, layout: str, rng: np.random.Generator) -> list[PlantedFault]:
+    """Damage a written dataset in more than ten ways, each recording in one way at most.
+
+    Args:
+        root: A folder that `run.write_dataset` has filled, with at least 20 recordings.
+        layout: Its layout.
+        rng: The only source of randomness.
+
+    Returns:
+        What was done, with the file and line where a reader should say so.
+
+    Raises:
+        ConfigError: For an unknown layout.
+        DataError: When there are fewer recordings than faults.
+    """
+    if layout not in _PLANTERS:
+        raise ConfigError(unknown_name("layout", layout, _PLANTERS))
+    tree = Tree(root, rng)
+    return [*plant_audio_faults(tree), *_PLANTERS[layout](tree)]
+
+
+__all__ = ["PlantedFault", "plant_faults"]

@@ -1,0 +1,46 @@
+"""Faults of the sound files themselves, the same in all layouts."""
+
+from __future__ import annotations
+
+import numpy as np
+import soundfile
+
+from auscult.simulate.faults.tree import PlantedFault, Tree
+
+
+def plant_audio_faults(tree: Tree) -> list[PlantedFault]:
+    """Damage five WAVs: cut short, a text, empty, without samples, with samples that are no numbers."""
+    return [_truncate(tree), _write_text(tree), _empty(tree), _without_samples(tree), _not_finite(tree)]
+
+
+def _truncate(tree: Tree) -> PlantedFault:
+    path = tree.victim()
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * tree.rng.uniform(0.3, 0.9))])
+    return tree.fault(path, "truncated wav")
+
+
+def _write_text(tree: Tree) -> PlantedFault:
+    path = tree.victim()
+    path.write_text("The recording was moved to the other disk.\n" * 20, encoding="utf-8")
+    return tree.fault(path, "text named wav")
+
+
+def _empty(tree: Tree) -> PlantedFault:
+    path = tree.victim()
+    path.write_bytes(b"")
+    return tree.fault(path, "empty file")
+
+
+def _without_samples(tree: Tree) -> PlantedFault:
+    path = tree.victim()
+    soundfile.write(path, np.zeros(0), 4000, subtype="PCM_16")
+    return tree.fault(path, "wav without samples")
+
+
+def _not_finite(tree: Tree) -> PlantedFault:
+    path = tree.victim()
+    waveform, sample_rate_hz = soundfile.read(path)
+    waveform[len(waveform) // 2] = np.nan
+    soundfile.write(path, waveform, sample_rate_hz, subtype="FLOAT")
+    return tree.fault(path, "samples not finite")

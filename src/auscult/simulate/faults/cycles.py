@@ -1,0 +1,122 @@
+"""Faults of ICBHI, PERCH, ANTWERP and ANTWERP SIM: names, pairs of files, lines of cycle files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import soundfile
+
+from auscult.simulate.faults.tree import PlantedFault, Tree
+
+Fields = list[str]
+
+_DIAGNOSIS_FILES = ("patient_diagnosis.csv", "ICBHI_Challenge_diagnosis.txt")
+
+
+def plant_cycle_faults(tree: Tree) -> list[PlantedFault]:
+    """Damage pairs of files and lines of cycle files; of ICBHI also the diagnoses."""
+    faults = [_without_cycles(tree), _without_wav(tree), _unreadable_name(tree), _duplicate(tree), _foreign_file(tree)]
+    faults += [_damage_line(tree, kind, damage) for kind, damage in _LINE_DAMAGES.items()]
+    faults += [_beyond_end(tree), _not_utf8_cycle(tree)]
+    for name in _DIAGNOSIS_FILES:
+        if (tree.root / name).exists():
+            faults.append(_not_utf8_diagnosis(tree, tree.root / name))
+    return faults
+
+
+def _without_cycles(tree: Tree) -> PlantedFault:
+    path = tree.victim()
+    path.with_suffix(".txt").unlink()
+    return tree.fault(path, "missing cycle file")
+
+
+def _without_wav(tree: Tree) -> PlantedFault:
+    path = tree.victim()
+    path.unlink()
+    return tree.fault(path.with_suffix(".txt"), "cycle file without wav")
+
+
+def _unreadable_name(tree: Tree) -> PlantedFault:
+    path = tree.victim()
+    renamed = path.with_name("new recording (2).wav")
+    path.with_suffix(".txt").rename(renamed.with_suffix(".txt"))
+    path.rename(renamed)
+    return tree.fault(renamed, "name outside of the layout")
+
+
+def _duplicate(tree: Tree) -> PlantedFault:
+    return tree.fault(tree.copy_beside(tree.victim()), "duplicate id")
+
+
+def _foreign_file(tree: Tree) -> PlantedFault:
+    path = tree.root / "export.xyz"
+    path.write_bytes(b"\x00\x01\x02")
+    return tree.fault(path, "foreign file")
+
+
+def _swap_times(fields: Fields) -> Fields:
+    return [fields[1], fields[0], *fields[2:]]
+
+
+def _drop_column(fields: Fields) -> Fields:
+    return fields[:3]
+
+
+def _comma_number(fields: Fields) -> Fields:
+    return [fields[0], "3,14", *fields[2:]]
+
+
+def _flag_out_of_range(fields: Fields) -> Fields:
+    return [*fields[:3], "2"]
+
+
+def _negative_start(fields: Fields) -> Fields:
+    return ["-0.5", *fields[1:]]
+
+
+_LINE_DAMAGES: dict[str, Callable[[Fields], Fields]] = {
+    "cycle ends before it starts": _swap_times,
+    "cycle line without a column": _drop_column,
+    "cycle time not a number": _comma_number,
+    "cycle flag neither 0 nor 1": _flag_out_of_range,
+    "cycle starts before 0": _negative_start,
+}
+
+
+def _damage_line(tree: Tree, kind: str, damage: Callable[[Fields], Fields]) -> PlantedFault:
+    path = tree.victim().with_suffix(".txt")
+    lines = path.read_text(encoding="ascii").splitlines()
+    index = int(tree.rng.integers(len(lines)))
+    lines[index] = "\t".join(damage(lines[index].split("\t")))
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii", newline="\n")
+    return tree.fault(path, kind, index + 1)
+
+
+def _beyond_end(tree: Tree) -> PlantedFault:
+    path = tree.victim()
+    duration_s = soundfile.info(path).duration
+    cycles = path.with_suffix(".txt")
+    lines = cycles.read_text(encoding="ascii").splitlines()
+    fields = lines[-1].split("\t")
+    lines[-1] = "\t".join([fields[0], f"{duration_s + 1.5:.3f}", *fields[2:]])
+    cycles.write_text("".join(f"{line}\n" for line in lines), encoding="ascii", newline="\n")
+    return tree.fault(cycles, "cycle beyond the end", len(lines))
+
+
+def _not_utf8_cycle(tree: Tree) -> PlantedFault:
+    path = tree.victim().with_suffix(".txt")
+    lines = path.read_bytes().splitlines()
+    lines[0] += b"\tr\xe2le"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    return tree.fault(path, "cycle line not UTF-8", 1)
+
+
+def _not_utf8_diagnosis(tree: Tree, path: Path) -> PlantedFault:
+    content = path.read_bytes()
+    end = b"\r\n" if b"\r\n" in content else b"\n"
+    lines = content.split(end)
+    index = int(tree.rng.integers(len(lines)))
+    lines[index] += b" (s\xe9v\xe8re)"
+    path.write_bytes(end.join(lines))
+    return tree.fault(path, "diagnosis line not UTF-8", index + 1)
