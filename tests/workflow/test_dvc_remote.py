@@ -167,6 +167,34 @@ def test_push_wipe_pull_pin_and_go_back(repository, tmp_path, bucket_url):
     assert other.checksums() == second
 
 
+def test_with_the_bucket_as_default_nothing_lands_in_the_repository(repository):
+    repository("dvc remote default -q --local gcs")
+    repository("dvc add -q data")
+    repository("dvc push -q")
+    assert "in sync" in repository("dvc status -c -r gcs")
+    assert not (repository.root / ".dvc" / "demo").exists()
+    repository.wipe()
+    # One dataset alone, by its folder.
+    repository("dvc pull -q data/icbhi")
+    assert {name.split("/")[1] for name in repository.checksums()} == {"icbhi"}
+
+
+def test_a_missing_bucket_loses_nothing(repository):
+    repository("dvc add -q data")
+    before = repository.checksums()
+    repository("dvc remote modify --local gcs url gs://no-such-bucket/auscult")
+    start = time.monotonic()
+    with pytest.raises(AssertionError, match="no-such-bucket"):
+        repository("dvc push -r gcs")
+    assert time.monotonic() - start < 30
+    assert repository.checksums() == before
+    repository(f"dvc remote modify --local gcs url gs://{BUCKET}/auscult")
+    repository("dvc push -q -r gcs")
+    repository.wipe()
+    repository("dvc pull -q -r gcs")
+    assert repository.checksums() == before
+
+
 def test_local_settings_are_never_committed(repository):
     repository("dvc remote modify --local gcs credentialpath key.json")
     repository("git add .")
