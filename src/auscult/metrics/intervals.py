@@ -20,16 +20,16 @@ MIN_DEFINED_SHARE = 0.5
 
 
 def draw_weights(n_patients: int, draws: int, generator: np.random.Generator) -> NDArray[np.float32]:
-    """Return how often each patient occurs in each draw, shape [1 + draws, patient].
+    """Return how often each patient occurs in each draw, shape [patient, 1 + draws].
 
-    Row 0 holds ones: the sample itself, so that the estimate and its draws come out of one computation.
+    Column 0 holds ones: the sample itself, so that the estimate and its draws come out of one computation.
 
     Args:
         n_patients: How many patients there are; each draw has as many, with replacement.
-        draws: 0: no draws, row 0 alone.
+        draws: 0: no draws, column 0 alone.
         generator: The only source of randomness.
     """
-    weights = np.ones((1 + draws, n_patients), dtype=np.float32)
+    weights = np.ones((n_patients, 1 + draws), dtype=np.float32)
     # A bounded piece at a time: the chosen indices take eight bytes each.
     step = max(1, 4_000_000 // max(1, n_patients))
     for begin in range(0, draws, step) if n_patients else ():
@@ -37,7 +37,7 @@ def draw_weights(n_patients: int, draws: int, generator: np.random.Generator) ->
         chosen = generator.integers(0, n_patients, size=(n, n_patients))
         chosen += np.arange(n)[:, None] * n_patients
         counts = np.bincount(chosen.ravel(), minlength=n * n_patients)
-        weights[1 + begin : 1 + begin + n] = counts.reshape(n, n_patients)
+        weights[:, 1 + begin : 1 + begin + n] = counts.reshape(n, n_patients).T
     return weights
 
 

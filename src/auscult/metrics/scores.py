@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from auscult.metrics.ranking import average_precisions, rank_groups, roc_areas
+from auscult.metrics.ranking import ranking_areas
 from auscult.metrics.rates import rates
 
 if TYPE_CHECKING:
@@ -47,16 +47,12 @@ def auroc(y_true: ArrayLike, y_score: ArrayLike) -> float | None:
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    truth, scores = known_pairs(y_true, y_score)
-    positives, negatives = rank_groups(truth, scores)
-    return _number(roc_areas(positives, negatives))
+    return _areas(y_true, y_score)[0]
 
 
 def auprc(y_true: ArrayLike, y_score: ArrayLike) -> float | None:
     """Return the average precision (the step-wise area under precision-recall); None unless both classes occur."""
-    truth, scores = known_pairs(y_true, y_score)
-    positives, negatives = rank_groups(truth, scores)
-    return _number(average_precisions(positives, negatives))
+    return _areas(y_true, y_score)[1]
 
 
 def sensitivity(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
@@ -125,6 +121,13 @@ def calibration_bins(scores: NDArray[np.float64], n_bins: int = N_CALIBRATION_BI
     [0, 0, 1, 1]
     """
     return np.clip(np.ceil(scores * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+
+
+def _areas(y_true: ArrayLike, y_score: ArrayLike) -> tuple[float | None, float | None]:
+    truth, scores = known_pairs(y_true, y_score)
+    one_patient = np.zeros(len(truth), dtype=np.int64)
+    roc, precision = ranking_areas(truth, scores, one_patient, np.ones((1, 1), dtype=np.float32))
+    return _number(roc), _number(precision)
 
 
 def _rate(name: str, y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
