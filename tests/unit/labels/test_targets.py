@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from auscult.config.task import ClassRule, ColumnRule, EventRule, OverlapRule, TaskSettings
 from auscult.errors import DataError
 from auscult.labels import clip_targets, patient_targets, recording_targets
 from auscult.labels.targets import EDGE_TOLERANCE_S, part_target
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 NAN = float("nan")
 
@@ -256,7 +257,7 @@ def brute_force(clip, events, rule: EventRule, overlap: OverlapRule) -> float:
             continue
         shared_s = min(end_s, to_s) - max(start_s, from_s)
         if kind in rule.annotated_by and shared_s > 0:
-            covered |= {n for n in range(round(max(start_s, from_s) * 10), round(min(end_s, to_s) * 10))}
+            covered |= set(range(round(max(start_s, from_s) * 10), round(min(end_s, to_s) * 10)))
         if kind in rule.events and shared_s > 0:
             of_event = shared_s + EDGE_TOLERANCE_S >= overlap.min_fraction * (to_s - from_s)
             of_clip = shared_s + EDGE_TOLERANCE_S >= overlap.min_fraction * length_s
@@ -268,17 +269,21 @@ def brute_force(clip, events, rule: EventRule, overlap: OverlapRule) -> float:
     return 0.0 if covered_s > 0 and covered_s + EDGE_TOLERANCE_S >= overlap.min_fraction * length_s else NAN
 
 
-@settings(max_examples=400, deadline=None)
-@given(
-    clips=st.lists(cuts, max_size=12),
-    events=st.lists(marks, max_size=25),
+rules = st.builds(
+    EventRule,
+    events=st.sampled_from([("crackle",), ("crackle", "fine_crackle")]),
     annotated_by=st.sampled_from([("cycle",), ("cycle", "other"), ("recording",), ("absent",)]),
-    kinds=st.sampled_from([("crackle",), ("crackle", "fine_crackle")]),
+)
+overlap_rules = st.builds(
+    OverlapRule,
     min_fraction=st.sampled_from([0.05, 0.25, 0.5, 0.75, 1.0]),
     of=st.sampled_from(["event", "clip", "either"]),
 )
-def test_clips_agree_with_brute_force(clips, events, annotated_by, kinds, min_fraction, of):
-    rule, overlap = EventRule(events=kinds, annotated_by=annotated_by), OverlapRule(min_fraction=min_fraction, of=of)
+
+
+@settings(max_examples=400, deadline=None)
+@given(clips=st.lists(cuts, max_size=12), events=st.lists(marks, max_size=25), rule=rules, overlap=overlap_rules)
+def test_clips_agree_with_brute_force(clips, events, rule, overlap):
     recordings = recordings_of(*[(name, "p", None) for name in "cab"])
     values = clip_targets(
         clips_of(*[(name, *span) for name, span in clips]),

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from auscult.config.task import Aggregate, TaskSettings
 from auscult.metrics.aggregate import METHODS, aggregate, at_level
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from auscult.metrics.icbhi import UNKNOWN, confusion, four_classes, icbhi_score, scores_of
 
 # True class by class said: none, crackle, wheeze, both.

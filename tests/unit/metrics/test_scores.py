@@ -4,10 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from auscult.metrics import scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
+
+from auscult.metrics import scores
 
 REFERENCES = {
     "auroc": reference.roc_auc_score,

@@ -1,0 +1,191 @@
+"""Operating points against an exhaustive search."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auscult.config.task import FourClass, TaskSettings
+from auscult.metrics import scores, thresholds
+from auscult.metrics.icbhi import UNKNOWN, four_classes, icbhi_score
+from auscult.metrics.thresholds import FALLBACK, choose_thresholds, thresholds_for_task
+
+NAN = np.nan
+rows = st.lists(st.tuples(st.sampled_from([0.0, 1.0, NAN]), st.integers(0, 12)), min_size=1, max_size=40)
+pairs = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0, NAN]), st.sampled_from([0.0, 1.0]), st.integers(0, 6), st.integers(0, 6)),
+    min_size=1,
+    max_size=25,
+)
+
+
+def all_cuts(p: np.ndarray) -> list[float]:
+    return [*np.unique(p), np.inf]
+
+
+def youden(y: np.ndarray, said: np.ndarray) -> float:
+    return scores.sensitivity(y, said) + scores.specificity(y, said) - 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=rows, rule=st.sampled_from(["youden", "f1"]))
+def test_a_single_threshold_is_the_best_of_all(rows, rule):
+    y, p = np.array([row[0] for row in rows]), np.array([row[1] for row in rows]) / 12
+    chosen = choose_thresholds(y[:, None], p[:, None], rule)
+    known = ~np.isnan(y)
+    if not 0 < y[known].sum() < known.sum():
+        assert chosen.values == (FALLBACK,)
+        assert "threshold 0.5 kept" in chosen.notes[0]
+        return
+    merit = youden if rule == "youden" else scores.f1
+
+    def merit_at(threshold: float) -> float:
+        return merit(y[known], (p[known] >= threshold).astype(float))
+
+    best = max(merit_at(cut) for cut in all_cuts(p[known]))
+    if chosen.notes:
+        assert rule == "youden"
+        assert best <= 1e-12
+        assert chosen.values == (FALLBACK,)
+    else:
+        assert merit_at(chosen.values[0]) == pytest.approx(best, abs=1e-12)
+
+
+def brute_force_icbhi(true: np.ndarray, p: np.ndarray) -> float:
+    return max(
+        icbhi_score(true, four_classes(p[:, 0] >= crackle, p[:, 1] >= wheeze))
+        for crackle, wheeze in itertools.product(all_cuts(p[:, 0]), all_cuts(p[:, 1]))
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=pairs)
+def test_the_joint_choice_is_the_best_of_all(rows):
+    y = np.array([row[:2] for row in rows])
+    p = np.array([row[2:] for row in rows]) / 6
+    chosen = choose_thresholds(y, p, "icbhi_score", (0, 1))
+    true = four_classes(y[:, 0], y[:, 1])
+    known = true != UNKNOWN
+    abnormal = int((true[known] != 0).sum())
+    if not 0 < abnormal < known.sum():
+        assert chosen.values == (FALLBACK, FALLBACK)
+        assert "thresholds 0.5 kept" in chosen.notes[0]
+        return
+    best = brute_force_icbhi(true[known], p[known])
+    if chosen.notes:
+        assert best == pytest.approx(50)
+    else:
+        reached = icbhi_score(true, four_classes(*(p >= np.array(chosen.values)).T))
+        assert reached == pytest.approx(best)
+
+
+def test_the_joint_choice_on_a_coarse_grid_is_near_the_best_and_never_below_its_grid(monkeypatch):
+    generator = np.random.default_rng(5)
+    y = (generator.random((400, 2)) < 0.4).astype(float)
+    p = np.clip(0.35 * y + 0.65 * generator.random((400, 2)), 0, 1)
+    true = four_classes(y[:, 0], y[:, 1])
+
+    def reached(n_cuts: int) -> float:
+        monkeypatch.setattr(thresholds, "N_GRID_CUTS", n_cuts)
+        values = np.array(choose_thresholds(y, p, "icbhi_score", (0, 1)).values)
+        return icbhi_score(true, four_classes(*(p >= values).T))
+
+    exact = reached(500)
+    assert reached(40) >= exact - 1
+    assert reached(2) <= exact
+
+
+def test_the_threshold_lies_in_the_middle_of_the_gap():
+    assert choose_thresholds([[0], [0], [1], [1]], [[0.1], [0.2], [0.6], [0.9]], "youden").values == (0.4,)
+    assert choose_thresholds([[0], [1]], [[0.0], [1.0]], "f1").values == (0.5,)
+
+
+def test_among_equal_cuts_the_widest_gap_is_taken():
+    # Cutting at 0.25 and at 0.6 both give Se + Sp = 1.5; the gap around 0.6 is wider.
+    y = [[0], [1], [0], [1]]
+    assert choose_thresholds(y, [[0.2], [0.3], [0.4], [0.8]], "youden").values == (pytest.approx(0.6),)
+    # Equally wide gaps: the lower one.
+    assert choose_thresholds(y, [[0.125], [0.25], [0.375], [0.5]], "youden").values == (0.1875,)
+
+
+def test_neighbouring_floats_are_still_parted():
+    low = 0.3
+    high = float(np.nextafter(low, 1))
+    value = choose_thresholds([[0], [1]], [[low], [high]], "youden").values[0]
+    assert low < value <= high
+
+
+def test_scores_of_float32_keep_their_side():
+    p = np.float32([[0.1], [0.7]])
+    value = choose_thresholds([[0], [1]], p, "youden").values[0]
+    assert [bool(score >= value) for score in p[:, 0]] == [False, True]
+
+
+@pytest.mark.parametrize("p", [0.3, 0.5, 1.0, 0.0])
+def test_scores_that_separate_nothing_keep_one_half_and_say_so(p):
+    chosen = choose_thresholds([[0], [1], [0]], [[p]] * 3, "youden")
+    assert chosen.values == (FALLBACK,)
+    assert "better than chance" in chosen.notes[0]
+
+
+def test_f1_may_call_everything_positive():
+    chosen = choose_thresholds([[1], [0], [1], [1]], [[0.2], [0.9], [0.3], [0.4]], "f1")
+    assert chosen.values == (pytest.approx(0.1),)
+    assert chosen.notes == ()
+
+
+def test_order_of_rows_does_not_matter():
+    generator = np.random.default_rng(1)
+    y = (generator.random((300, 2)) < 0.3).astype(float)
+    p = generator.integers(0, 30, (300, 2)) / 30
+    order = generator.permutation(300)
+    for rule in ("youden", "f1", "icbhi_score"):
+        first = choose_thresholds(y, p, rule, (0, 1))
+        assert choose_thresholds(y[order], p[order], rule, (0, 1)) == first
+
+
+def test_other_targets_beside_the_pair_take_youden():
+    generator = np.random.default_rng(2)
+    y = (generator.random((100, 3)) < 0.4).astype(float)
+    p = np.clip(0.4 * y + 0.6 * generator.random((100, 3)), 0, 1)
+    joint = choose_thresholds(y, p, "icbhi_score", (2, 0))
+    assert joint.values[1] == choose_thresholds(y[:, [1]], p[:, [1]], "youden").values[0]
+    swapped = choose_thresholds(y[:, [2, 0]], p[:, [2, 0]], "icbhi_score", (0, 1))
+    assert (joint.values[2], joint.values[0]) == swapped.values
+
+
+def test_notes_name_the_target():
+    chosen = choose_thresholds([[0, 1]], [[0.2, 0.4]], "f1", names=("crackle", "wheeze"))
+    assert chosen.notes[0].startswith("crackle: validation holds 0 positives and 1 negatives")
+    assert chosen.notes[1].startswith("wheeze: validation holds 1 positives and 0 negatives")
+
+
+def test_faults_are_refused():
+    with pytest.raises(ValueError, match="allowed: youden, f1, icbhi_score"):
+        choose_thresholds([[0]], [[0.1]], "best")
+    with pytest.raises(ValueError, match="columns of crackle and wheeze"):
+        choose_thresholds([[0]], [[0.1]], "icbhi_score")
+    with pytest.raises(ValueError, match=r"\(1, 1\) and \(1, 2\)"):
+        choose_thresholds([[0]], [[0.1, 0.2]], "f1")
+
+
+def test_a_task_chooses_at_its_level():
+    ids = pd.DataFrame({"clip_id": list("abcd"), "recording_id": list("abcd"), "patient_id": ["p", "p", "q", "q"]})
+    y, p = np.array([[1.0], [1.0], [0.0], [0.0]]), np.array([[0.1], [0.9], [0.3], [0.3]])
+    by_patient = TaskSettings(description="t", type="binary", targets=("sick",), level="patient")
+    chosen = thresholds_for_task(y, p, ids, by_patient, "youden")
+    assert chosen.values == (pytest.approx(0.4),), "patients have 0.5 and 0.3"
+    four = TaskSettings(
+        description="t",
+        type="multi_label",
+        targets=("wheeze", "crackle"),
+        level="clip",
+        four_class=FourClass(crackle="crackle", wheeze="wheeze"),
+    )
+    both = thresholds_for_task(np.repeat(y, 2, axis=1), np.repeat(p, 2, axis=1), ids, four, "icbhi_score")
+    assert len(both.values) == 2
+    classes = TaskSettings(description="t", type="multi_class", targets=("a", "b"), level="clip")
+    assert thresholds_for_task(np.eye(2)[[0, 1, 0, 1]], np.full((4, 2), 0.5), ids, classes, "youden").values == ()
