@@ -28,7 +28,7 @@ def raised_edges(n: int, n_rise: int, n_fall: int) -> Signal:
     """Return a window of ones with raised-cosine edges, shape [n].
 
     >>> [round(float(x), 2) for x in raised_edges(6, 2, 2)]
-    [0.25, 0.75, 1.0, 1.0, 0.75, 0.25]
+    [0.15, 0.85, 1.0, 1.0, 0.85, 0.15]
     """
     window = np.ones(n)
     rise, fall = min(n_rise, n // 2), min(n_fall, n // 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import soundfile
+from scipy.io import wavfile
 
 from auscult.simulate.faults.tree import PlantedFault, Tree
 
@@ -42,5 +43,6 @@ def _not_finite(tree: Tree) -> PlantedFault:
     path = tree.victim()
     waveform, sample_rate_hz = soundfile.read(path)
     waveform[len(waveform) // 2] = np.nan
-    soundfile.write(path, waveform, sample_rate_hz, subtype="FLOAT")
+    # Not through libsndfile: beside floating-point samples it writes the time of day.
+    wavfile.write(path, sample_rate_hz, waveform.astype(np.float32))
     return tree.fault(path, "samples not finite")
