@@ -43,11 +43,11 @@ def formula_data(task: TaskSettings) -> tuple[np.ndarray, np.ndarray, pd.DataFra
     columns = np.arange(len(task.targets))
     if task.type == "multi_class":
         targets = np.eye(3)[(at // 3) * 7 % 3]
-        scores = 0.6 * targets + np.abs(np.sin(at[:, None] * 1.3 + columns))
+        scores = 0.25 * targets + np.abs(np.sin(at[:, None] * 1.3 + columns))
         return targets, scores / scores.sum(axis=1, keepdims=True), ids
     level = at // 12 if task.level == "patient" else at
     targets = (np.sin(level[:, None] * 2.1 + columns) > 0.3).astype(float)
-    scores = np.clip(0.25 * targets + 0.75 * np.abs(np.sin(at[:, None] * 0.7 + 2 * columns)), 0, 1).round(2)
+    scores = np.clip(0.1 * targets + 0.9 * np.abs(np.sin(at[:, None] * 0.7 + 2 * columns)), 0, 1).round(2)
     targets[(at % 11 == 0), 0] = np.nan
     return targets, scores, ids
 
