@@ -220,7 +220,7 @@ def _why(name: str, n: Section, cells: Section, level: str) -> str:
         (not n["positive"] and not n["negative"], f"no {level} with a known answer"),
         (name == "ppv", f"no {level} was answered positive"),
         (name == "npv", f"no {level} was answered negative"),
-        (name == "f1", f"no {level} is positive or was answered so"),
+        (name == "f1", "nothing positive, neither in truth nor in answers"),
         (name != "specificity" and not n["positive"], f"no positive {level}"),
         (name != "sensitivity" and not n["negative"], f"no negative {level}"),
         (not (cells["tp"] + cells["fp"]) * (cells["tn"] + cells["fn"]), f"every {level} got the same answer"),

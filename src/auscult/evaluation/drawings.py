@@ -19,6 +19,7 @@ from auscult.figures.curves import calibration_bins, known, pr_points, roc_point
 from auscult.figures.style import save
 from auscult.io import write_json
 from auscult.metrics.aggregate import LevelRows, at_level
+from auscult.metrics.scores import auprc
 from auscult.predictions import probabilities_of, truth_of
 from auscult.presentation import Block, Number, blocks, plural, plural_of
 
@@ -111,38 +112,37 @@ def _curves(rows: LevelRows, views: list[Block], task: TaskSettings) -> list[tup
     for column, target, _, block in _targets(task, views):
         truth, prob = rows.targets[:, column].astype(np.float64), rows.probabilities[:, column]
         corners, steps = roc_points(truth, prob), pr_points(truth, prob)
+        area, precision = _areas(block, views, target, auprc(truth, prob))
         if corners is None or steps is None:
-            reasons.append(f"{target}: positives and negatives must both occur, {task.level} level")
+            reasons.append(f"{target}, {area.reason}" if len(task.targets) > 1 else area.reason)
             continue
-        area, precision = _areas(block, views, target)
         point, pr_point = _operating_point(block)
         shares.append(float(np.nanmean(truth)))
         corner_x, corner_y = corners["fpr"].to_numpy(), corners["tpr"].to_numpy()
         roc.append(charts.Curve(target, corner_x, corner_y, area.value or 0.0, _note("AUROC", area), point))
         recall, ppv = steps["recall"].to_numpy(), steps["precision"].to_numpy()
         pr.append(charts.Curve(target, recall, ppv, precision.value or 0.0, _note("AUPRC", precision), pr_point))
-    what = _what(views, task)
-    ring = "" if task.type == "multi_class" else " The ring is the operating point that validation gave."
-    rest = " Each class against the rest." if task.type == "multi_class" else ""
-    missing = f" Undefined: {'; '.join(reasons)}." if reasons and roc else ""
     undefined = "; ".join(reasons) if not roc else None
+    caption = f"{_what(views, task)}."
+    if not undefined:
+        is_exclusive = task.type == "multi_class"
+        caption += " Each class against the rest." if is_exclusive else " The ring is where the threshold lies."
+        caption += f" Undefined: {'; '.join(reasons)}." if reasons else ""
     prevalence = shares[0] if len(task.targets) == 1 and shares else None
     return [
+        (Drawing("roc", "ROC", caption, undefined), None if undefined else charts.roc(roc)),
         (
-            Drawing("roc", "ROC", f"{what}.{rest}{ring}{missing}", undefined),
-            None if undefined else charts.roc(roc),
-        ),
-        (
-            Drawing("precision_recall", "Precision and recall", f"{what}.{rest}{ring}{missing}", undefined),
+            Drawing("precision_recall", "Precision and recall", caption, undefined),
             None if undefined else charts.precision_recall(pr, prevalence),
         ),
     ]
 
 
-def _areas(block: Block | None, views: list[Block], target: str) -> tuple[Number, Number]:
+def _areas(block: Block | None, views: list[Block], target: str, plain_auprc: float | None) -> tuple[Number, Number]:
+    """AUROC and AUPRC of a target with their intervals; of a class without."""
     if block is not None:
         return block.numbers["auroc"], block.numbers["auprc"]
-    return views[0].by_class[target]["auroc"], Number(None)
+    return views[0].by_class[target]["auroc"], Number(plain_auprc)
 
 
 def _note(name: str, number: Number) -> str:

@@ -223,7 +223,7 @@ def learning(history: pd.DataFrame, monitor: str, best_epoch: int | None) -> Fig
                 history["epoch"], history[name], color=series_colour(index), ls=series_dashes(index), label=name
             )
         parts["L"].set_ylabel("loss")
-        parts["L"].legend(loc="upper right", ncols=2)
+        parts["L"].legend(loc="upper right", ncols=2, frameon=True, facecolor="white", edgecolor="none", framealpha=0.9)
         if watched:
             parts["W"].plot(history["epoch"], history[monitor], color=series_colour(2))
             parts["W"].set_ylabel(monitor)
@@ -257,9 +257,10 @@ def scores_by_truth(groups: Sequence[tuple[str, npt.NDArray[np.floating]]], thre
     """
     with styled():
         figure, axes = panel((PANEL_INCHES[0], 2.2))
+        most = max(len(prob) for _, prob in groups)
+        size = 28.0 if most <= 60 else 12.0 if most <= 400 else 5.0
         for index, (_, prob) in enumerate(groups):
             height = (np.arange(len(prob)) * 0.6180339887498949) % 1.0
-            size = 28.0 if len(prob) <= 60 else 12.0 if len(prob) <= 400 else 5.0
             axes.scatter(
                 np.sort(prob),
                 index + 0.6 * (height - 0.5),

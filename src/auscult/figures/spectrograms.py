@@ -112,7 +112,7 @@ def spectrogram(
 
 def _draw_marks(axes: Axes, marks: Sequence[Mark], kinds: list[str], limits_s: tuple[float, float]) -> None:
     for line, kind in enumerate(kinds):
-        height = 1.035 + 0.075 * line
+        height = 1.06 + 0.085 * line
         colour = series_colour(line)
         for mark in marks:
             start, end = max(mark.start_s, limits_s[0]), min(mark.end_s, limits_s[1])

@@ -10,20 +10,20 @@ from auscult.config import Experiment, TaskSettings
 from auscult.presentation import plural
 from auscult.reporting.settings import settings_text
 
-SIDES = ("train", "val", "test")
+SIDES = {"train": "train", "val": "validation", "test": "test"}
 MAX_VALUES_SHOWN = 8
 MAX_IDS_SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """One dataset as it was read: facts as (name, text) pairs, what was rejected, what is worth knowing."""
+    """One dataset as it was read: facts as (name, text) pairs, then what was rejected and noticed, counted by kind."""
 
     name: str
     facts: list[tuple[str, str]]
-    rejected: list[tuple[str, int]]
     n_rejected: int
-    notices: list[tuple[str, int, str]]
+    rejected: str
+    notices: str
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class SplitTable:
     Attributes:
         jobs: Their numbers.
         description: How it was made.
-        rows: Heading -> side -> cells; one row a dataset, then all together.
-        targets: Names of the column groups.
+        rows: (dataset, (side, cells) of each side); all together first.
+        targets: Names of the columns after patients and recordings.
         findings: (severity, text, ids) of the audit.
         left_out: (reason, counts).
     """
 
     jobs: list[int]
     description: str
-    rows: list[tuple[str, dict[str, list[str]]]]
+    rows: list[tuple[str, list[tuple[str, list[str]]]]]
     targets: tuple[str, ...]
     findings: list[tuple[str, str, str]]
     left_out: list[tuple[str, str]]
@@ -49,25 +49,29 @@ class SplitTable:
 
 def ingested(name: str, summary: Mapping[str, Any]) -> Ingested:
     """Return what `summary.json` of a dataset says, for readers."""
-    missing = summary["missing"]
     facts = [
         ("recordings", f"{summary['recordings']:,}"),
         ("patients", f"{summary['patients']:,}"),
         ("sound", _duration(summary["duration_h"])),
         ("sample rates (Hz)", _counts(summary["sample_rates_hz"])),
         ("encodings", _counts(summary["encodings"])),
-        ("devices", _counts(summary["devices"], missing["devices"])),
-        ("sites", _counts(summary["sites"], missing["sites"])),
-        ("sexes", _counts(summary["sexes"], missing["sexes"])),
-        *((f"label {label}", _counts(found["counts"], found["missing"])) for label, found in summary["labels"].items()),
-        ("events", _counts({kind: found["count"] for kind, found in summary["events"].items()})),
     ]
-    notices = [
-        (kind.replace("_", " "), found["count"], _some(found["subjects"], found["count"]))
-        for kind, found in summary["notices"].items()
+    missing = summary["missing"]
+    facts += [(key, _counts(summary[key], missing[key])) for key in missing if summary[key]]
+    facts += [
+        (f"label {label}", _counts(found["counts"], found["missing"]))
+        for label, found in summary["labels"].items()
+        if found["counts"]
     ]
+    if summary["events"]:
+        facts.append(("events", _counts({kind: found["count"] for kind, found in summary["events"].items()})))
+    unstated = [key for key in missing if not summary[key]]
+    if unstated:
+        facts.append(("not stated", ", ".join(unstated)))
     rejected = summary["rejected"]
-    return Ingested(name, facts, list(rejected["by_class"].items()), rejected["total"], notices)
+    # Kinds and counts only: the names are those of files and patients, and a report travels further than its data.
+    notices = {kind.replace("_", " "): found["count"] for kind, found in summary["notices"].items()}
+    return Ingested(name, facts, rejected["total"], _counts(rejected["by_class"]), _counts(notices) if notices else "")
 
 
 def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Mapping[str, Any]]) -> list[SplitTable]:
@@ -85,10 +89,13 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
             tables[seen.index(audit)].jobs.append(number)
             continue
         seen.append(audit)
-        parts = {**audit["by_dataset"], "all": audit["total"]}
-        rows = [(name, {side: _side_cells(counts[side], task) for side in SIDES}) for name, counts in parts.items()]
-        if len(audit["by_dataset"]) == 1:
-            rows = rows[:1]
+        parts = audit["by_dataset"]
+        if len(parts) > 1:
+            parts = {"all": audit["total"], **parts}
+        rows = [
+            (name, [(word, _side_cells(counts[side], task)) for side, word in SIDES.items()])
+            for name, counts in parts.items()
+        ]
         tables.append(
             SplitTable(
                 jobs=[number],
@@ -158,9 +165,9 @@ def _counts(counts: Mapping[str, int], missing: int = 0) -> str:
     return ", ".join(parts) or "none"
 
 
-def _some(ids: Sequence[str], total: int | None = None) -> str:
-    total = len(ids) if total is None else total
-    return ", ".join(ids[:MAX_IDS_SHOWN]) + (f", and {total - MAX_IDS_SHOWN:,} more" if total > MAX_IDS_SHOWN else "")
+def _some(ids: Sequence[str]) -> str:
+    rest = len(ids) - MAX_IDS_SHOWN
+    return ", ".join(ids[:MAX_IDS_SHOWN]) + (f", and {rest:,} more" if rest > 0 else "")
 
 
 def _duration(hours: float) -> str:

@@ -25,6 +25,7 @@ def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str
     found += [
         "Intervals are the 95% percentile bootstrap over patients. They hold the chance of which patients were drawn, "
         "not that of training again with another seed or split.",
+        *_no_width(jobs),
         "Epoch and thresholds were chosen on validation; the test part was read once, after that. To compare many jobs "
         "on one test part and keep the best would still be optimistic.",
         _population(summaries),
@@ -40,6 +41,16 @@ def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str
             "frequent, predictive values differ and thresholds should be chosen anew."
         )
     return found
+
+
+def _no_width(jobs: Sequence[JobResult]) -> list[str]:
+    numbers = [number for job in jobs for number in job.headline.values()]
+    if not any(number.low is not None and number.low == number.high for number in numbers):
+        return []
+    return [
+        "An interval without width (1.000–1.000, say) is no certainty: without a single error in the sample the "
+        "bootstrap sees none. With n cases and no error the true rate may still be 3 / n (rule of three, 95%)."
+    ]
 
 
 def _test_patients(job: JobResult, task: TaskSettings) -> int:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import base64
 import io
 import re
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 from markupsafe import Markup, escape
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
 from PIL import Image
+
+from auscult.figures.spectrograms import COLOURS
+from auscult.figures.style import SERIES
 
 _IDS = re.compile(r'(\bid="|href="#|url\(#)')
 _FONT = re.compile(r"font:\s*([0-9.]+px)[^;\"]*|font-family:[^;\"]*")
 _OPENING = re.compile(r"<svg\b[^>]*>")
 _SIZE = re.compile(r'\b(width|height)="([0-9.]+)pt"')
 PT_TO_PX = 96 / 72
+_N_GREYS = 40
 
 
 def inline_svg(text: str, prefix: str, label: str) -> Markup:
@@ -28,13 +36,12 @@ def inline_svg(text: str, prefix: str, label: str) -> Markup:
         prefix: Unique on the page.
         label: Read out to those who do not see it.
     """
-    body = text[text.index("<svg") :]
-    opening = _OPENING.match(body)
+    opening = _OPENING.search(text)
     if opening is None:
         raise ValueError("no <svg> element found")
+    body = text[opening.end() :]
     width_px = {name: float(value) * PT_TO_PX for name, value in _SIZE.findall(opening[0])}["width"]
     view = re.search(r'viewBox="[^"]*"', opening[0])
-    body = body[opening.end() :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = _IDS.sub(rf"\g<1>{prefix}-", body)
     body = _FONT.sub(lambda match: f"font-size: {match[1]}" if match[1] else "", body)
@@ -46,9 +53,21 @@ def inline_svg(text: str, prefix: str, label: str) -> Markup:
 
 
 def png_data(path: Path) -> str:
-    """Return a PNG as a data URI, with 256 colours: a third of the bytes, and no difference to the eye."""
+    """Return a spectrogram's picture as a data URI, in 256 fixed colours: a third of the bytes, as good to the eye."""
     with Image.open(path) as image:
-        small = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        small = image.convert("RGB").quantize(palette=_palette(), dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     small.save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+@cache
+def _palette() -> Image.Image:
+    """The spectrograms' own colours, the greys of text and hatching, and the colours of series for the marks."""
+    magma = colormaps[COLOURS](np.linspace(0, 1, 256 - _N_GREYS - len(SERIES)))[:, :3]
+    greys = np.linspace(0, 1, _N_GREYS)[:, None].repeat(3, axis=1)
+    series = np.array([to_rgb(colour) for colour in SERIES])
+    colours = np.round(255 * np.concatenate([magma, greys, series])).astype(np.uint8)
+    holder = Image.new("P", (1, 1))
+    holder.putpalette(colours.tobytes())
+    return holder

@@ -132,7 +132,7 @@ def test_a_test_part_of_one_class_is_undefined_and_no_crash(judged_binary, tmp_p
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["test"]["patient"]["ill"]["auroc"] == {"value": None, "low": None, "high": None}
     entries = {entry["name"]: entry for entry in json.loads((tmp_path / "out" / "figures" / "index.json").read_text())}
-    assert entries["roc"]["undefined"] == "ill: positives and negatives must both occur, patient level"
+    assert entries["roc"]["undefined"] == "no positive patient"
     assert not (tmp_path / "out" / "figures" / "roc.svg").exists()
     assert "no positive patient" in (tmp_path / "out" / "report.txt").read_text()
 
