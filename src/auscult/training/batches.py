@@ -22,10 +22,17 @@ DEVICE_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Batch:
-    """Normalised spectrograms, float32 [clip, mel, frame], and targets, float32 [clip, target], on the device."""
+    """Some clips, on the device.
+
+    Attributes:
+        spectrograms: Normalised, float32 [clip, mel, frame].
+        targets: Float32 [clip, target].
+        clips: The clips' numbers in their part, int64 [clip].
+    """
 
     spectrograms: Tensor
     targets: Tensor
+    clips: Tensor
 
 
 class ResidentBatches:
@@ -91,7 +98,7 @@ class ResidentBatches:
             chosen = self._spectrograms.index_select(0, on_device)
         else:
             chosen = self._spectrograms.index_select(0, indices).pin_memory().to(self.device, non_blocking=True)
-        return Batch(self.normalisation.apply(chosen), self._targets.index_select(0, on_device))
+        return Batch(self.normalisation.apply(chosen), self._targets.index_select(0, on_device), on_device)
 
 
 def _place(spectrograms: Tensor, device: torch.device) -> Tensor:

@@ -44,17 +44,26 @@ class History:
         write_csv(self.folder / HISTORY_FILE, pd.DataFrame(self.rows))
 
 
-def is_better(value: float | None, best: float | None, mode: Literal["max", "min"]) -> bool:
-    """Return whether an epoch beats the best one so far; a tie does not, nor does an undefined value.
+def is_better(row: EpochRow, best: EpochRow | None, monitor: str, mode: Literal["max", "min"]) -> bool:
+    """Return whether an epoch beats the best one so far.
 
-    >>> is_better(0.8, None, "max"), is_better(0.8, 0.8, "max"), is_better(None, None, "min")
-    (True, False, False)
+    Of equal values the lower validation loss wins: with few patients a rank metric such as AUROC takes few values, and
+    its first maximum may come before the answers are worth anything. An undefined value never wins.
+
+    >>> early, late = {"val/auroc": 1.0, "val/loss": 0.7}, {"val/auroc": 1.0, "val/loss": 0.3}
+    >>> is_better(early, None, "val/auroc", "max"), is_better(late, early, "val/auroc", "max")
+    (True, True)
+    >>> is_better(early, late, "val/auroc", "max"), is_better({"val/auroc": None}, None, "val/auroc", "max")
+    (False, False)
     """
+    value = row[monitor]
     if value is None or not math.isfinite(value):
         return False
     if best is None:
         return True
-    return value > best if mode == "max" else value < best
+    if value == best[monitor]:
+        return bool(row["val/loss"] < best["val/loss"])
+    return bool(value > best[monitor]) if mode == "max" else bool(value < best[monitor])
 
 
 def _line(row: EpochRow) -> str:

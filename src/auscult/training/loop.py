@@ -15,6 +15,8 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
+from auscult.augment import Draws, augment_spectrograms
+from auscult.config.augment import AugmentSettings
 from auscult.config.task import TaskSettings
 from auscult.config.train import TrainSettings
 from auscult.errors import ConfigError
@@ -48,8 +50,7 @@ class Part:
 
 @dataclass
 class _Best:
-    epoch: int | None = None
-    value: float | None = None
+    row: EpochRow | None = None
     weights: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -64,6 +65,7 @@ class Trainer:
         validation: The validation part.
         task: Gives the metrics.
         settings: Of this training.
+        augment: What is done to training clips.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Trainer:
         validation: Part,
         task: TaskSettings,
         settings: TrainSettings,
+        augment: AugmentSettings,
     ) -> None:
         self.fabric = fabric
         self.module = module
@@ -84,6 +87,7 @@ class Trainer:
         self.validation = validation
         self.task = task
         self.settings = settings
+        self.augment = augment
         self._best = _Best()
         # Weights and maps with channels innermost: twice as fast on a CPU, and what tensor cores want.
         module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -147,7 +151,10 @@ class Trainer:
         n_known = torch.zeros((), dtype=torch.int64, device=self.fabric.device)
         for batch in self.train.batches(order):
             self._stepper.zero_grad()
-            batch_loss = self.loss(self._model(batch.spectrograms), batch.targets)
+            # A clip's number, with seed and epoch, is all that its augmentation depends on: not its batch.
+            draws = Draws(self.settings.seed, epoch, batch.clips)
+            spectrograms = augment_spectrograms(batch.spectrograms, self.augment.spectrogram, draws)
+            batch_loss = self.loss(self._model(spectrograms), batch.targets)
             self.fabric.backward(batch_loss.mean())
             self._stepper.step()
             total += batch_loss.total.detach()
@@ -173,20 +180,19 @@ class Trainer:
             )
 
     def _keep_if_best(self, row: EpochRow) -> None:
-        value = row[self.settings.monitor]
-        if is_better(value, self._best.value, self.settings.mode):
+        if is_better(row, self._best.row, self.settings.monitor, self.settings.mode):
             weights = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
-            self._best = _Best(row["epoch"], value, weights)
+            self._best = _Best(row, weights)
 
     def _save(self, store: CheckpointStore, rows: list[EpochRow]) -> Checkpoint:
         state = {
             "history": rows,
-            "best_value": self._best.value,
             "model": self.module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
         }
-        checkpoint = Checkpoint(rows[-1]["epoch"], state, self._best.epoch, self._best.weights)
+        best_epoch = None if self._best.row is None else self._best.row["epoch"]
+        checkpoint = Checkpoint(rows[-1]["epoch"], state, best_epoch, self._best.weights)
         store.save(checkpoint)
         return checkpoint
 
@@ -194,14 +200,16 @@ class Trainer:
         self.module.load_state_dict(checkpoint.state["model"])
         self._optimizer.load_state_dict(checkpoint.state["optimizer"])
         self.fabric.strategy.precision.load_state_dict(checkpoint.state["precision"])
-        self._best = _Best(checkpoint.best_epoch, checkpoint.state["best_value"], checkpoint.best_weights)
+        if checkpoint.best_epoch is not None:
+            self._best = _Best(checkpoint.state["history"][checkpoint.best_epoch - 1], checkpoint.best_weights)
 
     def _log(self, row: EpochRow) -> None:
         values = {key: value for key, value in row.items() if key.startswith(("train/", "val/"))}
         shown = ", ".join(f"{key} {'undefined' if value is None else f'{value:.4f}'}" for key, value in values.items())
-        best = "none yet" if self._best.epoch is None else f"epoch {self._best.epoch} ({self._best.value:.4f})"
+        best_row = self._best.row
+        best = "none yet" if best_row is None else f"{best_row['epoch']} ({best_row[self.settings.monitor]:.4f})"
         _LOG.info(
-            "epoch %d/%d: %s; best %s; %.1f s, %.0f samples/s, %.1f%% waiting for data",
+            "epoch %d/%d: %s; best epoch %s; %.1f s, %.0f samples/s, %.1f%% waiting for data",
             row["epoch"],
             self.settings.epochs,
             shown,

@@ -90,7 +90,14 @@ def run(
         )
         loss = build_loss(parts["train"].targets, task, job.train.loss, fabric.device)
         trainer = Trainer(
-            fabric, module, loss, train=parts["train"], validation=parts["val"], task=task, settings=job.train
+            fabric,
+            module,
+            loss,
+            train=parts["train"],
+            validation=parts["val"],
+            task=task,
+            settings=job.train,
+            augment=job.augment,
         )
         store = CheckpointStore(output_dir / STATE_FOLDER, _binding(job, task, examples))
         checkpoint = trainer.fit(store, output_dir)
@@ -145,7 +152,9 @@ def _describe(trainer: Trainer, normalisation: Normalisation, checkpoint: Checkp
 
 def _binding(job: JobSettings, task: TaskSettings, examples: Examples) -> dict[str, Any]:
     """Everything that shapes the weights, and nothing else: the threshold's rule and the note may change."""
-    shaping = job.model_dump(mode="json", include={"datasets", "clips", "spectrogram", "split", "model", "train"})
+    shaping = job.model_dump(
+        mode="json", include={"datasets", "clips", "spectrogram", "split", "model", "augment", "train"}
+    )
     return {
         "state_version": STATE_VERSION,
         **shaping,

@@ -59,21 +59,26 @@ def test_seeds_of_purposes_and_epochs_are_distinct_and_stay_as_they_are():
 
 
 @pytest.mark.parametrize(
-    ("values", "mode", "best"),
+    ("values", "losses", "mode", "best"),
     [
-        ([0.5, 0.9, 0.9, 0.7], "max", 1),
-        ([None, 0.2, None, 0.1], "max", 1),
-        ([0.5, 0.2, 0.2], "min", 1),
-        ([float("nan"), 0.1], "max", 1),
-        ([None, None], "max", None),
+        ([0.5, 0.9, 0.9, 0.7], [1, 1, 1, 1], "max", 1),
+        ([0.5, 0.9, 0.9, 0.7], [3, 3, 2, 1], "max", 2),
+        ([None, 0.2, None, 0.1], [4, 3, 2, 1], "max", 1),
+        ([0.5, 0.2, 0.2], [1, 1, 2], "min", 1),
+        ([float("nan"), 0.1], [1, 1], "max", 1),
+        ([None, None], [1, 1], "max", None),
     ],
 )
-def test_the_best_is_the_earliest_of_equals_and_undefined_never_counts(values, mode, best):
-    found, at = None, None
-    for number, value in enumerate(values):
-        if is_better(value, found, mode):
-            found, at = value, number
-    assert at == best
+def test_the_best_of_equals_has_the_lower_loss_and_undefined_never_counts(values, losses, mode, best):
+    rows = [
+        {"epoch": epoch, "val/f1": value, "val/loss": loss}
+        for epoch, (value, loss) in enumerate(zip(values, losses, strict=True))
+    ]
+    found = None
+    for row in rows:
+        if is_better(row, found, "val/f1", mode):
+            found = row
+    assert (None if found is None else found["epoch"]) == best
 
 
 def test_history_is_on_disk_at_once_and_put_right_at_the_start(tmp_path):

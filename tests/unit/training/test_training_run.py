@@ -7,10 +7,19 @@ import torch
 
 from auscult.errors import ConfigError, InfeasibleError
 from auscult.examples import load_examples
+from auscult.config.augment import AugmentSettings
 from auscult.models import load_model
 from auscult.training import checkpoint, loop, run
 
 OUTPUTS = ("model.safetensors", "model.json", "history.csv", "metrics.jsonl")
+AUGMENT = AugmentSettings.model_validate(
+    {
+        "spectrogram": [
+            {"name": "mask_time", "max_width_frames": 3},
+            {"name": "gaussian_noise", "max_deviation": 0.5},
+        ]
+    }
+)
 TIMING = ["epoch_s", "data_wait_share", "samples_per_s"]
 
 
@@ -46,6 +55,18 @@ def test_a_training_learns_and_writes_all_it_declares(setup, tmp_path):
     probabilities = model.predict_proba(test.spectrograms(np.arange(len(test))))[:, 0]
     truth = test.targets[:, 0]
     assert probabilities[truth == 1].min() > probabilities[truth == 0].max()
+
+
+def test_augmentation_changes_the_training_and_is_part_of_what_its_state_is_bound_to(setup, tmp_path):
+    augmented = setup.job.model_copy(update={"augment": AUGMENT})
+    train(setup, tmp_path / "plain")
+    train(setup, tmp_path / "augmented", augmented)
+    train(setup, tmp_path / "again", augmented)
+    assert results(tmp_path / "augmented") == results(tmp_path / "again")
+    assert results(tmp_path / "augmented")[0] != results(tmp_path / "plain")[0]
+    # The state of the plain training is in the way, and is not gone on with.
+    train(setup, tmp_path / "plain", augmented)
+    assert results(tmp_path / "plain") == results(tmp_path / "augmented")
 
 
 def test_equal_seeds_give_equal_bytes_and_another_seed_others(setup, tmp_path):
@@ -104,6 +125,7 @@ def kill_in_epoch(monkeypatch, epoch, where):
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_an_interrupted_training_goes_on_bit_for_bit(setup, tmp_path, *, monkeypatch, epoch, where, caplog):
     job = setup.with_train(optimizer={"name": "adamw", "lr": 0.01, "weight_decay": 0.1}, epochs=5)
+    job = job.model_copy(update={"augment": AUGMENT})
     train(setup, tmp_path / "whole", job)
     with monkeypatch.context() as patch:
         kill_in_epoch(patch, epoch, where)
