@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
+from auscult.config.augment import AugmentSettings
 from auscult.errors import ConfigError, InfeasibleError
 from auscult.examples import load_examples
-from auscult.config.augment import AugmentSettings
 from auscult.models import load_model
 from auscult.training import checkpoint, loop, run
 
