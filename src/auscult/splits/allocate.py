@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 MAX_STRATA_TO_SWAP = 300
 """Swaps are tried among all pairs of strata up to so many; beyond, single moves only."""
 MAX_STEPS = 1000
-_GAIN = 1e-9
+N_DECIMALS = 6
+_GAIN = 1e-5
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,11 @@ def _reserve(plan: _Plan) -> Counts:
 def _whole_shares(plan: _Plan, reserved: Counts) -> Counts:
     """Return the whole patients that each stratum's shares still ask for."""
     asked = plan.sizes[:, None] * plan.shares
-    wanted = np.maximum(np.floor(asked + _GAIN).astype(np.int64) - reserved, 0)
+    wanted = np.maximum(np.floor(asked + 1e-9).astype(np.int64) - reserved, 0)
     for stratum in np.flatnonzero(wanted.sum(axis=1) > plan.sizes - reserved.sum(axis=1)):
         while wanted[stratum].sum() > plan.sizes[stratum] - reserved[stratum].sum():
             over = np.where(wanted[stratum] > 0, reserved[stratum] + wanted[stratum] - asked[stratum], -np.inf)
-            wanted[stratum, np.argmax(over)] -= 1
+            wanted[stratum, np.argmax(_comparable(over))] -= 1
     return wanted
 
 
@@ -134,7 +135,7 @@ def _place_rest(plan: _Plan, counts: Counts) -> None:
     surplus = plan.surplus(counts)
     rest = plan.sizes - counts.sum(axis=1)
     for stratum in np.repeat(np.arange(len(rest)), rest):
-        side = int(np.argmin(plan.features[stratum] @ surplus))
+        side = int(np.argmin(_comparable(plan.features[stratum] @ surplus)))
         counts[stratum, side] += 1
         surplus[:, side] += plan.features[stratum]
 
@@ -152,7 +153,7 @@ def _polish(plan: _Plan, counts: Counts) -> None:
             if one != other
             for step in _steps(plan, counts, surplus, (one, other), likeness)
         ]
-        steps.sort(key=lambda step: step[0])
+        steps.sort(key=lambda step: round(step[0], N_DECIMALS))
         for _gain, moved in steps:
             after = counts + moved
             if _covered(plan, after) >= _covered(plan, counts):
@@ -167,7 +168,7 @@ def _steps(
 ) -> list[tuple[float, Counts]]:
     """Return the best move from one side to another, and the best swap, with half their change where that is a gain."""
     one, other = sides
-    pull = plan.features @ (surplus[:, other] - surplus[:, one])
+    pull = _comparable(plan.features @ (surplus[:, other] - surplus[:, one]))
     norms = (plan.features**2).sum(axis=1)
     movable = counts[:, one] > 0
     found: list[tuple[float, Counts]] = []
@@ -176,7 +177,7 @@ def _steps(
     if change[stratum] < -_GAIN:
         found.append((float(change[stratum]), _shift(counts, stratum, one, other)))
     if likeness is not None:
-        change = norms[:, None] + norms[None, :] - 2 * likeness + pull[:, None] - pull[None, :]
+        change = _comparable(norms[:, None] + norms[None, :] - 2 * likeness + pull[:, None] - pull[None, :])
         change[~movable] = np.inf
         change[:, counts[:, other] == 0] = np.inf
         stratum, back = divmod(int(np.argmin(change)), len(pull))
@@ -184,6 +185,11 @@ def _steps(
             moved = _shift(counts, stratum, one, other) + _shift(counts, back, other, one)
             found.append((float(change[stratum, back]), moved))
     return found
+
+
+def _comparable(values: Floats) -> Floats:
+    """Round to what no order of summation changes, so that ties are ties on every machine."""
+    return np.round(values, N_DECIMALS)
 
 
 def _shift(counts: Counts, stratum: int, one: int, other: int) -> Counts:

@@ -1,0 +1,119 @@
+"""Small tables of one or several datasets, and a stage run on them."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import TypeAdapter
+
+from auscult import splits
+from auscult.config import ClassRule, ColumnRule, EventRule, SplitSettings, TaskSettings
+from auscult.config.task import FourClass
+from auscult.tables import RECORDINGS, events_frame, validate, write_parquet
+
+DISEASE = ColumnRule(column="diagnosis", positive=("pneumonia",), negative="others")
+CYCLES = {name: EventRule(events=(name,)) for name in ("crackle", "wheeze")}
+
+
+def recordings_table(rows, dataset="icbhi", **columns):
+    """Rows of (recording, patient, diagnosis); further columns are constants or lists."""
+    n = len(rows)
+    table = pd.DataFrame(
+        {
+            "recording_id": [f"{dataset}/{row[0]}" for row in rows],
+            "dataset": [dataset] * n,
+            "patient_id": [f"{dataset}/{row[1]}" for row in rows],
+            "path": [f"{row[0]}.wav" for row in rows],
+            "site": [None] * n,
+            "device": [None] * n,
+            "age_years": np.full(n, 40.0),
+            "sex": [None] * n,
+            "sample_rate_hz": np.full(n, 4000),
+            "n_channels": np.full(n, 1),
+            "n_samples": np.full(n, 80_000),
+            "duration_s": np.full(n, 20.0),
+            "encoding": ["PCM_16"] * n,
+            "sha256": [f"{dataset}-{row[0]}" for row in rows],
+            "label_diagnosis": [row[2] for row in rows],
+            **columns,
+        }
+    )
+    texts = [column for column in table if table[column].dtype.kind not in "if"]
+    return validate(table.astype(dict.fromkeys(texts, "str")), RECORDINGS, "test table")
+
+
+def patients_table(n, per_patient=2, every=3, dataset="icbhi", **columns):
+    """`n` patients, each `every`-th with pneumonia."""
+    rows = [
+        (f"p{k:04d}_{take}", f"p{k:04d}", "pneumonia" if k % every == 0 else "copd")
+        for k in range(n)
+        for take in range(per_patient)
+    ]
+    return recordings_table(rows, dataset, **columns)
+
+
+@pytest.fixture
+def make_recordings():
+    return recordings_table
+
+
+@pytest.fixture
+def make_patients():
+    return patients_table
+
+
+@pytest.fixture
+def pneumonia():
+    return TaskSettings(
+        description="pneumonia?",
+        type="binary",
+        targets=("pneumonia",),
+        level="patient",
+        datasets={name: {"pneumonia": DISEASE} for name in ("icbhi", "jordan", "bd")},
+    )
+
+
+@pytest.fixture
+def crackles():
+    return TaskSettings(
+        description="crackles and wheezes?",
+        type="multi_label",
+        targets=("crackle", "wheeze"),
+        level="clip",
+        four_class=FourClass(crackle="crackle", wheeze="wheeze"),
+        datasets={"icbhi": CYCLES, "antwerp": CYCLES},
+    )
+
+
+@pytest.fixture
+def digits():
+    return TaskSettings(
+        description="which digit?",
+        type="multi_class",
+        targets=tuple("0123456789"),
+        level="recording",
+        classes_from={"fsdd": ClassRule(column="digit")},
+    )
+
+
+@pytest.fixture
+def run_split(tmp_path):
+    """Write tables, run the stage, and return the split (indexed by recording) and the audit."""
+
+    def run(recordings, settings, task, events=None):
+        tables = {}
+        recordings = recordings if isinstance(recordings, list) else [recordings]
+        for number, table in enumerate(recordings):
+            dataset = table["dataset"].iloc[0]
+            tables[dataset] = tmp_path / "tables" / dataset
+            write_parquet(tables[dataset] / "recordings.parquet", table)
+            of_dataset = events[number] if events is not None else events_frame([])
+            write_parquet(tables[dataset] / "events.parquet", of_dataset)
+        output, audit = tmp_path / "split.csv", tmp_path / "audit.json"
+        for path in (output, audit):
+            path.unlink(missing_ok=True)
+        splits.run(tables, TypeAdapter(SplitSettings).validate_python(settings), task, output, audit)
+        return pd.read_csv(output, dtype=str).set_index("recording_id"), json.loads(audit.read_text())
+
+    return run

@@ -1,0 +1,232 @@
+"""Official lists, columns, folds, a dataset or a site left out."""
+
+import pytest
+
+from auscult.errors import ConfigError, InfeasibleError
+
+
+def sides(split):
+    return split["split"].to_dict()
+
+
+def official(make_recordings, both=(), unlisted=0):
+    """20 patients of one recording, half train and half test; patients in `both` have one on each side."""
+    rows, listed = [], []
+    for k in range(20):
+        rows.append((f"r{k:02d}", f"p{k:02d}", ("pneumonia", "copd")[k % 2]))
+        listed.append("train" if k < 10 else "test")
+    for k in both:
+        rows.append((f"x{k:02d}", f"p{k:02d}", ("pneumonia", "copd")[k % 2]))
+        listed.append("test" if k < 10 else "train")
+    for k in range(unlisted):
+        rows.append((f"u{k:02d}", f"u{k:02d}", "copd"))
+        listed.append(None)
+    return make_recordings(rows, attr_official_split=listed)
+
+
+class TestOfficial:
+    def test_test_is_the_lists_and_validation_comes_from_train(self, make_recordings, pneumonia, run_split):
+        split, audit = run_split(
+            official(make_recordings, unlisted=2), {"kind": "official", "val_fraction": 0.2}, pneumonia
+        )
+        listed_test = {f"icbhi/r{k:02d}" for k in range(10, 20)}
+        assert set(split.index[split["split"] == "test"]) == listed_test
+        assert audit["total"]["val"]["patients"] == 2
+        assert audit["total"]["val"]["targets"]["pneumonia"]["patients"] == {
+            "positive": 1,
+            "negative": 1,
+            "unknown": 0,
+        }
+        assert [(entry["reason"], entry["recordings"]) for entry in audit["left_out"]] == [
+            ("not on the official list", 2)
+        ]
+
+    def test_patients_on_both_sides_are_dropped_and_named(self, make_recordings, pneumonia, run_split):
+        split, audit = run_split(official(make_recordings, both=(1, 12)), {"kind": "official"}, pneumonia)
+        assert {"icbhi/p01", "icbhi/p12"}.isdisjoint(split["patient_id"])
+        note = audit["findings"][0]
+        assert (note["kind"], note["severity"]) == ("official_list_overlap", "note")
+        assert note["ids"] == ["icbhi/p01", "icbhi/p12"]
+        assert "left out" in note["text"]
+        assert audit["left_out"][0]["recordings"] == 4
+
+    @pytest.mark.parametrize("side", ["train", "test"])
+    def test_patients_on_both_sides_can_move(self, make_recordings, pneumonia, run_split, side):
+        settings = {"kind": "official", "patients_on_both_sides": side}
+        split, audit = run_split(official(make_recordings, both=(1, 12)), settings, pneumonia)
+        moved = split[split["patient_id"].isin(["icbhi/p01", "icbhi/p12"])]
+        assert len(moved) == 4
+        assert set(moved["split"]) <= ({"test"} if side == "test" else {"train", "val"})
+        assert f"moved to {side}" in audit["findings"][0]["text"]
+
+    def test_patients_on_both_sides_can_stay_when_declared(self, make_recordings, pneumonia, run_split):
+        settings = {"kind": "official", "patients_on_both_sides": "keep", "allow_patient_overlap": True}
+        split, audit = run_split(official(make_recordings, both=(1, 12)), settings, pneumonia)
+        assert sides(split)["icbhi/r01"] == "train"
+        assert sides(split)["icbhi/x01"] == "test"
+        overlap = next(finding for finding in audit["findings"] if finding["kind"] == "patient_overlap")
+        assert (overlap["severity"], overlap["ids"]) == ("declared", ["icbhi/p01", "icbhi/p12"])
+        assert audit["declared"] == [overlap["text"]]
+        # Validation must not know test patients either.
+        validated = set(split.loc[split["split"] == "val", "patient_id"])
+        assert validated.isdisjoint({"icbhi/p01", "icbhi/p12"})
+
+    def test_pneumonia_on_the_icbhi_list_is_refused_with_reason_and_proposal(
+        self, make_recordings, pneumonia, run_split
+    ):
+        """All six pneumonia patients of ICBHI 2017 stand in train."""
+        rows = [(f"r{k}", f"p{k}", "pneumonia" if k < 6 else "copd") for k in range(40)]
+        table = make_recordings(rows, attr_official_split=["train" if k < 25 else "test" for k in range(40)])
+        with pytest.raises(InfeasibleError) as error:
+            run_split(table, {"kind": "official"}, pneumonia)
+        message = str(error.value)
+        assert "test holds no patient with a positive of 'pneumonia'" in message
+        assert "Proposal: `split: {kind: patients}` can divide them, for at least 6 patients" in message
+
+    def test_a_dataset_without_a_list_is_refused(self, make_recordings, make_patients, pneumonia, run_split):
+        tables = [official(make_recordings), make_patients(6, dataset="jordan")]
+        with pytest.raises(InfeasibleError, match="dataset 'jordan' has no official list"):
+            run_split(tables, {"kind": "official"}, pneumonia)
+
+    def test_no_list_anywhere_is_refused(self, make_patients, pneumonia, run_split):
+        with pytest.raises(ConfigError, match="unknown attribute 'official_split'"):
+            run_split(make_patients(6), {"kind": "official"}, pneumonia)
+
+
+def spoken(make_recordings, names="abc"):
+    rows = [(f"{d}_{name}_{i}", name, None) for d in range(10) for name in names for i in range(12)]
+    return make_recordings(
+        rows,
+        "fsdd",
+        label_digit=[row[0][0] for row in rows],
+        attr_index=[row[0].split("_")[2] for row in rows],
+    )
+
+
+BY_INDEX = {"kind": "column", "column": "index", "test": [0, 1, 2, 3, 4], "val": [5, 6, 7, 8, 9]}
+
+
+class TestColumn:
+    def test_the_usual_digits_split_is_declared(self, make_recordings, digits, run_split):
+        split, audit = run_split(spoken(make_recordings), {**BY_INDEX, "allow_patient_overlap": True}, digits)
+        assert split["split"].value_counts().to_dict() == {"test": 150, "val": 150, "train": 60}
+        assert sides(split)["fsdd/3_b_4"] == "test"
+        assert sides(split)["fsdd/3_b_10"] == "train"
+        assert len(audit["declared"]) == 1
+        assert "3 of 3 patients stand on several sides" in audit["declared"][0]
+
+    def test_patients_on_several_sides_are_refused_unless_declared(self, make_recordings, digits, run_split):
+        with pytest.raises(InfeasibleError, match=r"3 patients on several sides.*fsdd/a.*allow_patient_overlap: true"):
+            run_split(spoken(make_recordings), BY_INDEX, digits)
+
+    def test_validation_cannot_be_drawn_when_all_train_patients_are_tested(self, make_recordings, digits, run_split):
+        settings = {**BY_INDEX, "val": [], "allow_patient_overlap": True}
+        with pytest.raises(InfeasibleError, match="found 0, at least 2"):
+            run_split(spoken(make_recordings), settings, digits)
+
+    def test_validation_is_drawn_when_no_value_is_named(self, make_patients, pneumonia, run_split):
+        table = make_patients(30, per_patient=1, attr_ward=["north", "south", "east"] * 10)
+        # Every third patient is ill, which is the whole north; take another rhythm.
+        table["label_diagnosis"] = [("pneumonia", "copd")[k // 3 % 2] for k in range(30)]
+        split, audit = run_split(table, {"kind": "column", "column": "ward", "test": ["north"]}, pneumonia)
+        assert set(split.index[split["split"] == "test"]) == {f"icbhi/p{k:04d}_0" for k in range(0, 30, 3)}
+        assert audit["total"]["val"]["patients"] == 3
+        assert audit["declared"] == []
+
+    def test_facts_of_the_recordings_serve_as_columns(self, make_patients, pneumonia, run_split):
+        table = make_patients(20, per_patient=1, every=2, device=["Meditron"] * 10 + ["Litt3200"] * 10)
+        split, _ = run_split(table, {"kind": "column", "column": "device", "test": ["Litt3200"]}, pneumonia)
+        assert set(split.index[split["split"] == "test"]) == set(table["recording_id"][10:])
+
+    def test_values_that_no_side_names_and_missing_values_take_no_part(self, make_patients, pneumonia, run_split):
+        table = make_patients(24, per_patient=1, every=2, attr_fold=["1", "1", "2", "2", "3", "3", "4", None] * 3)
+        settings = {"kind": "column", "column": "fold", "test": [1], "val": [2], "train": [3]}
+        split, audit = run_split(table, settings, pneumonia)
+        assert len(split) == 18
+        assert {entry["reason"]: entry["recordings"] for entry in audit["left_out"]} == {
+            "no value of fold": 3,
+            "no side names its fold": 3,
+        }
+
+    def test_an_unknown_column_names_its_nearest(self, make_patients, pneumonia, run_split):
+        table = make_patients(10, attr_ward=["a"] * 20)
+        with pytest.raises(ConfigError, match="unknown attribute 'wards'; did you mean 'ward'"):
+            run_split(table, {"kind": "column", "column": "wards", "test": ["a"]}, pneumonia)
+
+    def test_a_test_value_that_nobody_has_is_refused_and_another_is_noted(self, make_patients, pneumonia, run_split):
+        table = make_patients(20, per_patient=1, every=2, attr_ward=["a"] * 10 + ["b"] * 10)
+        with pytest.raises(ConfigError, match=r"split\.test: no recording has ward z; found a, b"):
+            run_split(table, {"kind": "column", "column": "ward", "test": ["z"]}, pneumonia)
+        _, audit = run_split(table, {"kind": "column", "column": "ward", "test": ["b", "z"]}, pneumonia)
+        assert [(finding["kind"], finding["ids"]) for finding in audit["findings"]] == [("values_not_found", ["z"])]
+
+
+class TestFolds:
+    def test_every_patient_is_tested_once(self, make_patients, pneumonia, run_split):
+        table = make_patients(37, every=4)
+        tested = []
+        for fold in range(1, 6):
+            split, audit = run_split(table, {"kind": "folds", "fold": fold, "seed": 3}, pneumonia)
+            assert 7 <= audit["total"]["test"]["patients"] <= 8
+            assert audit["total"]["test"]["targets"]["pneumonia"]["patients"]["positive"] == 2
+            assert len(split) == len(table)
+            tested += split.index[split["split"] == "test"].tolist()
+        assert sorted(tested) == sorted(table["recording_id"])
+
+    def test_more_folds_than_patients_are_refused(self, make_patients, pneumonia, run_split):
+        with pytest.raises(InfeasibleError, match="4 patients cannot be divided into 5 folds"):
+            run_split(make_patients(4), {"kind": "folds", "fold": 1}, pneumonia)
+
+    def test_a_fold_without_a_positive_is_refused(self, make_patients, pneumonia, run_split):
+        refused = 0
+        for fold in range(1, 6):
+            try:
+                run_split(make_patients(30, every=10), {"kind": "folds", "fold": fold}, pneumonia)
+            except InfeasibleError:
+                refused += 1
+        assert refused == 2, "three positives serve three of five folds"
+
+
+class TestLeftOut:
+    def test_a_dataset_is_tested_and_the_others_train(self, make_patients, pneumonia, run_split):
+        tables = [make_patients(20), make_patients(10, dataset="jordan"), make_patients(9, dataset="bd")]
+        split, audit = run_split(tables, {"kind": "leave_dataset_out", "dataset": "bd"}, pneumonia)
+        assert set(split.loc[split["split"] == "test", "dataset"]) == {"bd"}
+        assert set(split.loc[split["split"] != "test", "dataset"]) == {"icbhi", "jordan"}
+        assert audit["total"]["test"]["patients"] == 9
+        assert audit["by_dataset"]["bd"]["train"]["patients"] == 0
+
+    def test_an_absent_dataset_names_its_nearest(self, make_patients, pneumonia, run_split):
+        with pytest.raises(ConfigError, match="unknown dataset 'icbi'; did you mean 'icbhi'"):
+            run_split(make_patients(10), {"kind": "leave_dataset_out", "dataset": "icbi"}, pneumonia)
+
+    def test_a_site_is_tested_without_its_patients_recordings_elsewhere(self, make_patients, pneumonia, run_split):
+        sites = [["Porto", "Aveiro"][k % 2] for k in range(20) for _ in range(2)]
+        sites[1] = "Aveiro"  # p0000 was recorded at both
+        sites[5] = None
+        table = make_patients(20, site=sites)
+        table["label_diagnosis"] = [("pneumonia", "copd")[k // 2 % 2] for k in range(20) for _ in range(2)]
+        split, audit = run_split(table, {"kind": "leave_site_out", "site": "Porto"}, pneumonia)
+        assert sides(split)["icbhi/p0000_0"] == "test"
+        assert "icbhi/p0000_1" not in split.index
+        assert "icbhi/p0002_1" not in split.index
+        assert {entry["reason"]: entry["recordings"] for entry in audit["left_out"]} == {
+            "the site is not known": 1,
+            "recorded elsewhere of a patient of the tested site": 1,
+        }
+        assert audit["findings"] == []
+
+    def test_a_site_of_one_dataset_leaves_the_others_in(self, make_patients, pneumonia, run_split):
+        bd = make_patients(20, dataset="bd", every=2, site=["A", "A", "B", "B"] * 10)
+        bd["label_diagnosis"] = [("pneumonia", "copd")[k // 4 % 2] for k in range(40)]
+        tables = [make_patients(20), bd]
+        settings = {"kind": "leave_site_out", "site": "A", "dataset": "bd"}
+        split, audit = run_split(tables, settings, pneumonia)
+        assert audit["left_out"] == []
+        assert audit["by_dataset"]["icbhi"]["test"]["patients"] == 0
+        assert (split["split"] == "test").sum() == 20
+
+    def test_an_absent_site_is_refused(self, make_patients, pneumonia, run_split):
+        table = make_patients(10, site=["Porto"] * 20)
+        with pytest.raises(ConfigError, match="unknown site 'Proto'; did you mean 'Porto'"):
+            run_split(table, {"kind": "leave_site_out", "site": "Proto"}, pneumonia)
