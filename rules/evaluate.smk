@@ -7,6 +7,16 @@ rule evaluate:
         predictions="work/runs/{task}/{experiment}/{job}/predictions.parquet",
         metrics="work/runs/{task}/{experiment}/{job}/metrics.json",
         report="work/runs/{task}/{experiment}/{job}/report.txt",
+        outcomes="work/runs/{task}/{experiment}/{job}/outcomes.csv",
+        lists=multiext(
+            "work/runs/{task}/{experiment}/{job}/",
+            "tps.txt",
+            "tns.txt",
+            "fps.txt",
+            "fns.txt",
+        ),
+        figures=directory("work/runs/{task}/{experiment}/{job}/figures"),
+        spectrograms=directory("work/runs/{task}/{experiment}/{job}/spectrograms"),
     log:
         "logs/evaluate/{task}/{experiment}/{job}.log",
     benchmark:

@@ -6,7 +6,7 @@ rule train:
         description="work/runs/{task}/{experiment}/{job}/model.json",
         history="work/runs/{task}/{experiment}/{job}/history.csv",
     log:
-        "logs/train/{task}/{experiment}/{job}.log",
+        "work/runs/{task}/{experiment}/{job}/train.log",
     benchmark:
         "benchmarks/train/{task}/{experiment}/{job}.tsv"
     conda:
