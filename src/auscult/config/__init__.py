@@ -1,7 +1,14 @@
 """What an experiment, a dataset and a task may say. Imports neither torch nor pandas: a dry run needs only this."""
 
 from auscult.config.clips import BandPass, ClipSettings
-from auscult.config.dataset import DatasetSettings, ManifestDataset, NativeDataset
+from auscult.config.dataset import (
+    DatasetSettings,
+    FilesCsvDataset,
+    LabelFoldersDataset,
+    ManifestDataset,
+    NativeDataset,
+    UidJsonDataset,
+)
 from auscult.config.experiment import Experiment, JobSettings
 from auscult.config.model import HeadSettings, MixedNetSettings, ModelSettings, TestCnnSettings, TimmSettings
 from auscult.config.project import ProjectSettings, TrackingSettings, load_dataset, load_project
@@ -21,9 +28,11 @@ __all__ = [
     "EvaluateSettings",
     "EventRule",
     "Experiment",
+    "FilesCsvDataset",
     "Fractions",
     "HeadSettings",
     "JobSettings",
+    "LabelFoldersDataset",
     "LossSettings",
     "ManifestDataset",
     "MixedNetSettings",
@@ -40,6 +49,7 @@ __all__ = [
     "TimmSettings",
     "TrackingSettings",
     "TrainSettings",
+    "UidJsonDataset",
     "list_experiments",
     "load_dataset",
     "load_experiment",

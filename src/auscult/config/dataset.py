@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from auscult.config.base import Settings
+from auscult.config.base import NAME_PATTERN, Label, Settings
 from auscult.errors import unknown_name
 
 
@@ -24,7 +24,7 @@ class _Dataset(Settings):
 class NativeDataset(_Dataset):
     """A published dataset in its own layout (FORMATS of the readers in `corpora/`)."""
 
-    layout: Literal["icbhi", "jordan", "perch", "antwerp", "antwerp_sim", "bd"]
+    layout: Literal["icbhi", "jordan", "perch", "antwerp", "antwerp_sim", "bd", "sprsound", "hf_lung"]
     pattern: str | None = Field(
         default=None,
         description="antwerp, antwerp_sim: regular expression on the whole stem, where it is not named as ICBHI's; "
@@ -76,6 +76,18 @@ class ManifestColumns(Settings):
             raise ValueError(f"an event needs start_s, end_s and event; only {given} given")
         return self
 
+    @property
+    def names(self) -> list[str]:
+        """All columns, or named groups, that are asked for."""
+        single = self.model_dump(exclude={"labels", "attributes"}, exclude_none=True)
+        return [*single.values(), *self.labels.values(), *self.attributes.values()]
+
+    def check_groups(self, groups: set[str]) -> None:
+        """Check that all names are groups of a pattern, where there is no table to have them as columns."""
+        unknown = sorted(set(self.names) - groups)
+        if unknown:
+            raise ValueError(f"columns {unknown} are no named groups of pattern; it has {sorted(groups)}")
+
 
 class ManifestDataset(_Dataset):
     """Any collection: a table with a path column, or files whose names say it all."""
@@ -93,17 +105,73 @@ class ManifestDataset(_Dataset):
     def _check_sources(self) -> Self:
         groups = set[str]() if self.pattern is None else named_groups(self.pattern)
         if self.manifest is None:
-            columns = self.columns.model_dump(exclude={"labels", "attributes"}, exclude_none=True)
-            named = {*columns.values(), *self.columns.labels.values(), *self.columns.attributes.values()}
-            unknown = sorted(named - groups)
-            if unknown:
-                raise ValueError(f"columns {unknown} are no named groups of pattern; it has {sorted(groups)}")
+            self.columns.check_groups(groups)
         elif self.columns.path is None:
             raise ValueError("columns.path must name the manifest's column of file paths")
         return self
 
 
-LAYOUTS: tuple[str, ...] = (*NativeDataset.model_fields["layout"].annotation.__args__, "manifest")  # type: ignore[union-attr]
+class FilesCsvDataset(_Dataset):
+    """A table with the columns `files` (a path each) and `type` (its label)."""
+
+    layout: Literal["files_csv"]
+    info: str = Field(default="info.csv", description="the table, relative to the root")
+    folder: str = Field(default="", description="what the paths are relative to, below the root")
+    pattern: str | None = Field(default=None, description="regular expression on the whole stem; its named groups")
+    columns: ManifestColumns = Field(
+        default=ManifestColumns(), description="further columns; `path` and the label `type` are given by the layout"
+    )
+    follow_links: bool = Field(default=False, description="take files that are links to files outside the root")
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        if self.pattern is not None:
+            named_groups(self.pattern)
+        if self.columns.path is not None or "type" in self.columns.labels:
+            raise ValueError(
+                "the layout files_csv gives columns.path (`files`) and columns.labels.type (`type`) itself"
+            )
+        return self
+
+
+class LabelFoldersDataset(_Dataset):
+    """A folder per label set: `crackle+wheeze/any-name.wav`."""
+
+    layout: Literal["label_folders"]
+    label: str = Field(default="label", pattern=NAME_PATTERN, description="name of the label that the folders give")
+    known_labels: tuple[Label, ...] = Field(
+        default=(), description="the only parts that a folder's name may have; without it, any"
+    )
+    pattern: str | None = Field(default=None, description="regular expression on the whole stem; its named groups")
+    columns: ManifestColumns = Field(default=ManifestColumns(), description="what the pattern's named groups hold")
+    follow_links: bool = Field(default=False, description="take files that are links to files outside the root")
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        groups = set[str]() if self.pattern is None else named_groups(self.pattern)
+        self.columns.check_groups(groups)
+        if self.label in self.columns.labels:
+            raise ValueError(f"the label {self.label!r} is given by the folders, and by columns.labels")
+        return self
+
+
+class UidJsonDataset(_Dataset):
+    """A folder per recording with `waveform.<ext>` and `metadata.json`; `train.csv` and `test.csv` beside them."""
+
+    layout: Literal["uid_json"]
+    uid: str = Field(default="uid", description="column of train.csv and test.csv that names the folder")
+    patient: str | None = Field(default=None, description="column of the patient; without it each recording is one")
+    targets: str = Field(default="targets.txt", description="text file that names the target columns, one a line")
+
+
+_KINDS: dict[str, str] = {
+    **dict.fromkeys(NativeDataset.model_fields["layout"].annotation.__args__, "native"),  # type: ignore[union-attr]
+    "manifest": "manifest",
+    "files_csv": "files_csv",
+    "label_folders": "label_folders",
+    "uid_json": "uid_json",
+}
+LAYOUTS: tuple[str, ...] = tuple(_KINDS)
 
 
 def _check_layout(value: Any) -> Any:
@@ -115,11 +183,15 @@ def _check_layout(value: Any) -> Any:
 
 def _tag(value: Any) -> str:
     layout = value["layout"] if isinstance(value, dict) else value.layout
-    return "manifest" if layout == "manifest" else "native"
+    return _KINDS[layout]
 
 
 DatasetSettings = Annotated[
-    Annotated[NativeDataset, Tag("native")] | Annotated[ManifestDataset, Tag("manifest")],
+    Annotated[NativeDataset, Tag("native")]
+    | Annotated[ManifestDataset, Tag("manifest")]
+    | Annotated[FilesCsvDataset, Tag("files_csv")]
+    | Annotated[LabelFoldersDataset, Tag("label_folders")]
+    | Annotated[UidJsonDataset, Tag("uid_json")],
     Discriminator(_tag),
     BeforeValidator(_check_layout),
 ]

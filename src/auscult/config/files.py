@@ -92,7 +92,20 @@ def _describe(where: str, fault: Mapping[str, Any]) -> str:
 
 
 def _written_location(fault: Mapping[str, Any]) -> list[Any]:
-    tags = {"patients", "official", "column", "events", "manifest", "native", "timm", "mixednet", "test_cnn"}
+    tags = {
+        "patients",
+        "official",
+        "column",
+        "events",
+        "manifest",
+        "native",
+        "files_csv",
+        "label_folders",
+        "uid_json",
+        "timm",
+        "mixednet",
+        "test_cnn",
+    }
     return [part for index, part in enumerate(fault["loc"]) if index == 0 or part not in tags]
 
 

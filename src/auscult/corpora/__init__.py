@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from auscult.corpora import antwerp, antwerp_sim, bd, icbhi, jordan, manifest, perch
+from auscult.corpora import (
+    antwerp,
+    antwerp_sim,
+    bd,
+    files_csv,
+    hf_lung,
+    icbhi,
+    jordan,
+    label_folders,
+    manifest,
+    perch,
+    sprsound,
+    uid_json,
+)
 from auscult.corpora.reading import Item, Reader
 
 READERS: dict[str, Reader] = {
@@ -12,7 +25,12 @@ READERS: dict[str, Reader] = {
     "antwerp": antwerp.read,
     "antwerp_sim": antwerp_sim.read,
     "bd": bd.read,
+    "sprsound": sprsound.read,
+    "hf_lung": hf_lung.read,
     "manifest": manifest.read,
+    "uid_json": uid_json.read,
+    "label_folders": label_folders.read,
+    "files_csv": files_csv.read,
 }
 """Layout -> reader; the layouts of `config.dataset`."""
 

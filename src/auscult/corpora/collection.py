@@ -10,6 +10,7 @@ from pathlib import Path
 
 from auscult.config.dataset import ManifestColumns
 from auscult.corpora.folder import split_name
+from auscult.corpora.intervals import check_interval
 from auscult.corpora.reading import Item, MalformedError, parse_age, parse_code, parse_number
 from auscult.tables import Event, Recording, Rejection
 
@@ -51,9 +52,8 @@ class Collector:
 
     @property
     def names(self) -> list[str]:
-        """All columns that the settings name."""
-        single = self._columns.model_dump(exclude={"labels", "attributes"}, exclude_none=True)
-        return [*single.values(), *self._columns.labels.values(), *self._columns.attributes.values()]
+        """All columns, or named groups, that the settings ask for."""
+        return self._columns.names
 
     @property
     def groups(self) -> list[str]:
@@ -169,20 +169,6 @@ def relative_path(real_root: str, text: str, *, follow_links: bool) -> str:
             f"path: {text!r} is a link that leads out of the root; `follow_links: true` in the dataset's YAML allows it"
         )
     return path
-
-
-def check_interval(start_s: float, end_s: float) -> None:
-    """Check that an interval can lie in a recording.
-
-    Raises:
-        MalformedError: It starts before 0, or does not end after its start.
-    """
-    if start_s < 0:
-        raise MalformedError(f"negative time: the event starts at {start_s:g} s")
-    if end_s < start_s:
-        raise MalformedError(f"reversed: the event ends at {end_s:g} s, before its start at {start_s:g} s")
-    if end_s == start_s:
-        raise MalformedError(f"zero length: the event starts and ends at {start_s:g} s")
 
 
 def _text(fields: dict[str, str], column: str | None) -> str | None:

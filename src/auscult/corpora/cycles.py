@@ -6,12 +6,12 @@ interval where flagged: the annotators mark which cycles hold the sound, not whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from auscult.corpora.folder import split_name
-from auscult.corpora.reading import Fault, Item, MalformedError, decoded_lines, parse_number, split_fields
+from auscult.corpora.pairs import Placed, read_pairs
+from auscult.corpora.reading import Fault, Item, MalformedError, decoded_lines, parse_number, read_file, split_fields
 from auscult.tables import Event, Notice, Recording, Rejection
 
 OVERLAP_TOLERANCE_S = 0.05
@@ -84,63 +84,33 @@ def _without_overlaps(cycles: list[Cycle], faults: list[Fault]) -> tuple[list[Cy
     return kept, sorted(faults, key=lambda fault: fault.line or 0)
 
 
-def read_pairs(
-    root: Path, dataset: str, files: list[str], describe: Callable[[str], Recording], source: str
+def read_cycle_folder(
+    root: Path, files: Iterable[str], describe: Callable[[str], Recording], source: str
 ) -> Iterator[Item]:
     """Yield the recordings of `files` with the events of the cycle files of the same stem.
 
     Args:
         root: The dataset's folder.
-        dataset: Its name, for messages.
-        files: Wav and text files, relative to `root`.
+        files: Relative to `root`.
         describe: Makes the recording of a wav file, or raises MalformedError with the reason why it cannot.
         source: Who marked the cycles, for the events table.
     """
-    by_stem: dict[str, str] = {}
-    sounds: list[str] = []
-    for file in files:
-        stem, suffix = split_name(file)
-        if suffix == ".wav":
-            sounds.append(file)
-        elif stem in by_stem:
-            yield Rejection(file, None, f"duplicate cycle file: {by_stem[stem]} has the same name and was read")
-        else:
-            by_stem[stem] = file
-    seen: dict[str, str] = {}
-    claimed: set[str] = set()
-    for file in sounds:
-        stem, _ = split_name(file)
-        claimed.add(stem)
-        try:
-            recording = describe(file)
-        except MalformedError as error:
-            yield Rejection(file, None, str(error))
-            continue
-        if recording.recording_id in seen:
-            yield Rejection(
-                file, None, f"duplicate id: {recording.recording_id} is {seen[recording.recording_id]} already"
-            )
-            continue
-        seen[recording.recording_id] = file
-        yield recording
-        if stem in by_stem:
-            yield from _read_cycle_file(root, by_stem[stem], recording.recording_id, source)
-        else:
-            yield Rejection(
-                file, None, f"missing cycle file: no {stem}.txt; the recording stays, what it holds is unknown"
-            )
-    for stem, file in by_stem.items():
-        if stem not in claimed:
-            yield Rejection(file, None, f"missing wav: no {stem}.wav in {dataset} for this cycle file")
+
+    def place(file: str, cycle_file: str | None) -> Placed:
+        recording = describe(file)
+        if cycle_file is None:
+            return Placed(recording, ())
+        return Placed(recording, _read_cycle_file(root, cycle_file, recording.recording_id, source))
+
+    yield from read_pairs(files, ".txt", "cycle file", place)
 
 
 def _read_cycle_file(root: Path, file: str, recording_id: str, source: str) -> Iterator[Item]:
     try:
-        data = (root / file).read_bytes()
-    except OSError as error:
-        yield Rejection(file, None, f"unreadable: {error.strerror or error}")
+        cycles, faults = parse_cycles(read_file(root / file))
+    except MalformedError as error:
+        yield Rejection(file, None, str(error))
         return
-    cycles, faults = parse_cycles(data)
     for fault in faults:
         yield Rejection(file, fault.line, fault.reason)
     if not cycles and not faults:

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from auscult.config import DatasetSettings
-from auscult.corpora.cycles import read_pairs
-from auscult.corpora.folder import is_document, split_name, walk_files
+from auscult.corpora.cycles import read_cycle_folder
+from auscult.corpora.folder import split_name, walk_files
 from auscult.corpora.icbhi_files import (
     Demographics,
     Diagnosis,
@@ -38,7 +38,7 @@ from auscult.corpora.icbhi_files import (
     parse_name,
     parse_official_list,
 )
-from auscult.corpora.reading import Fault, Item, KeyedValues, MalformedError
+from auscult.corpora.reading import Fault, Item, KeyedValues, MalformedError, read_file
 from auscult.tables import Notice, Recording, Rejection
 
 DIAGNOSIS_FILES = ("patient_diagnosis.csv", "icbhi_challenge_diagnosis.txt")
@@ -93,16 +93,8 @@ def read_layout(
             },
         )
 
-    pairs: list[str] = []
-    for file in files:
-        _, suffix = split_name(file)
-        if facts.owns(file) or is_document(file):
-            continue
-        if suffix in (".wav", ".txt"):
-            pairs.append(file)
-        else:
-            yield Rejection(file, None, f"not part of the layout: {suffix or 'no'} suffix; expected .wav and .txt")
-    yield from read_pairs(root, dataset, pairs, describe, source)
+    own = [file for file in files if not facts.owns(file)]
+    yield from read_cycle_folder(root, own, describe, source)
     yield from facts.compare({key: name for key, (name, _) in named.items()}, is_icbhi=is_icbhi)
 
 
@@ -168,9 +160,9 @@ class PatientFacts:
     ) -> Iterator[Rejection]:
         self._files.add(file)
         try:
-            rows, faults = parse((root / file).read_bytes())
-        except OSError as error:
-            yield Rejection(file, None, f"unreadable: {error.strerror or error}")
+            rows, faults = parse(read_file(root / file))
+        except MalformedError as error:
+            yield Rejection(file, None, str(error))
             return
         for fault in faults:
             yield Rejection(file, fault.line, fault.reason)

@@ -89,7 +89,7 @@ class _Ingest:
         self._probe = probe
         self._durations_s: dict[str, float | None] = {}
         self._paths: dict[str, str] = {}
-        self._last_refused: tuple[str | None, int | None] | None = None
+        self._last_refused: tuple[str, int | None, float, float] | None = None
         self._reported_at = time.monotonic()
         self.rejections: list[Rejection] = []
 
@@ -130,10 +130,11 @@ class _Ingest:
         file = event.file or self._paths[event.recording_id]
         if event.end_s > duration_s + END_TOLERANCE_S or event.start_s >= duration_s:
             # One line of a file may give several events: it is refused once.
-            if (file, event.line) != self._last_refused or event.line is None:
+            refused = (file, event.line, event.start_s, event.end_s)
+            if refused != self._last_refused:
                 reason = f"beyond the end: {event.kind} from {event.start_s:g} to {event.end_s:g} s"
                 self._reject(file, event.line, f"{reason}, the recording lasts {duration_s:.3f} s")
-            self._last_refused = (file, event.line)
+            self._last_refused = refused
             return
         if event.end_s > duration_s:
             where = file if event.line is None else f"{file}:{event.line}"

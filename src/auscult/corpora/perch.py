@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auscult.config import DatasetSettings
-from auscult.corpora.cycles import read_pairs
-from auscult.corpora.folder import is_document, split_name, walk_files
+from auscult.corpora.cycles import read_cycle_folder
+from auscult.corpora.folder import split_name, walk_files
 from auscult.corpora.reading import Item, MalformedError
-from auscult.tables import Recording, Rejection
+from auscult.tables import Recording
 
 _STEM = re.compile(r"(?P<patient>(?P<site>[A-Z])[0-9]{5})-(?P<position>[0-9]{2})\.wav_F")
 
@@ -55,13 +55,6 @@ def parse_name(stem: str) -> PerchName:
 
 def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     """Yield the recordings, events and rejections of PERCH."""
-    pairs: list[str] = []
-    for file in walk_files(root):
-        _, suffix = split_name(file)
-        if suffix in (".wav", ".txt"):
-            pairs.append(file)
-        elif not is_document(file):
-            yield Rejection(file, None, f"not part of the layout: {suffix or 'no'} suffix; expected .wav and .txt")
 
     def describe(file: str) -> Recording:
         stem, _ = split_name(file)
@@ -74,4 +67,4 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
             attributes={"position": name.position},
         )
 
-    yield from read_pairs(root, dataset, [file for file in pairs if not is_document(file)], describe, "perch")
+    yield from read_cycle_folder(root, walk_files(root), describe, "perch")

@@ -111,6 +111,18 @@ def parse_code(text: str, codes: dict[str, str], name: str) -> str:
     return codes[text]
 
 
+def read_file(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        MalformedError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MalformedError(f"unreadable: {error.strerror or error}") from None
+
+
 class KeyedValues(Generic[Value]):
     """Facts by key (a patient, say) from one or more files; a contradiction leaves the fact unknown."""
 
@@ -139,6 +151,11 @@ class KeyedValues(Generic[Value]):
         if key in self._contradicted or key not in self._values:
             return None
         return self._values[key][0]
+
+    def where(self, key: str) -> tuple[str, int]:
+        """Return the file and line that first spoke of `key`."""
+        _, file, line = self._values[key]
+        return file, line
 
     def __contains__(self, key: str) -> bool:
         return key in self._values

@@ -1,0 +1,278 @@
+"""uid_json, label_folders and files_csv; the layout manifest has its own file."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from auscult.config import DatasetSettings
+from auscult.corpora.label_folders import parse_label_set
+from auscult.corpora.reading import MalformedError
+from auscult.corpora.uid_json import parse_metadata, parse_target_names
+from auscult.errors import DataError
+
+
+@pytest.fixture
+def write_uid(write_wav: Callable, write_text: Callable) -> Callable:
+    def write(uid: str, metadata: Any = None, **options: Any) -> None:
+        suffix = options.pop("suffix", ".wav")
+        write_wav(f"{uid}/waveform{suffix}", **options)
+        given = {"encoding": suffix[1:].upper(), "sample_rate_hz": 4000} if metadata is None else metadata
+        write_text(f"{uid}/metadata.json", json.dumps(given).encode())
+
+    return write
+
+
+def test_uid_folders_take_their_labels_and_sides_from_the_tables(
+    write_uid: Callable, write_text: Callable, run_ingest: Callable
+) -> None:
+    write_uid("u1")
+    write_uid(
+        "u2", suffix=".flac", format="FLAC", seed=1, metadata={"encoding": "FLAC", "sample_rate_hz": 4e3, "x": [1]}
+    )
+    write_uid(
+        "u3",
+        suffix=".ogg",
+        format="OGG",
+        subtype="VORBIS",
+        sample_rate_hz=8000,
+        metadata={"encoding": "OGG", "sample_rate_hz": 8000},
+    )
+    write_text("targets.txt", b"crackle\r\nfine wheeze\r\n")
+    write_text("train.csv", b"uid,who,crackle,fine wheeze\nu1,P1,1,0\nu2,P1,,1\n")
+    write_text("test.csv", b"who,fine wheeze,crackle,uid\n")
+    result = run_ingest("uid_json", patient="who")
+    assert result.rejected == []
+    row = result.row("set/u2")
+    assert (row["patient_id"], row["path"], row["attr_official_split"]) == ("set/P1", "u2/waveform.flac", "train")
+    assert row["label_fine wheeze"] == "1"
+    assert row.isna()["label_crackle"]
+    lonely = result.row("set/u3")
+    assert lonely["patient_id"] == "set/u3"
+    assert lonely[["label_crackle", "label_fine wheeze", "attr_official_split"]].isna().all()
+    assert result.summary["notices"] == {"folder_without_row": {"count": 1, "subjects": ["u3"]}}
+
+
+def test_every_planted_fault_of_uid_json_is_named_and_nothing_else(
+    write_uid: Callable, write_wav: Callable, write_text: Callable, run_ingest: Callable
+) -> None:
+    write_uid("good")
+    write_wav("good/other.wav")
+    write_wav("no-metadata/waveform.wav")
+    write_text("no-waveform/metadata.json", b'{"encoding": "WAV", "sample_rate_hz": 4000}')
+    write_uid("bad-rate", {"encoding": "WAV", "sample_rate_hz": 8000})
+    write_uid("bad-encoding", {"encoding": "wav", "sample_rate_hz": 4000})
+    write_uid("not-whole", {"encoding": "WAV", "sample_rate_hz": "4000"})
+    write_uid("not-object", [])
+    write_uid("both")
+    write_text("text/metadata.json", b'{"encoding": "WAV", "sample_rate_hz": 4000}')
+    write_text("text/waveform.wav", b"text")
+    write_text("stray.txt", b"?")
+    write_text("targets.txt", b"crackle\ncrackle\n\xff\n")
+    write_text("train.csv", b"uid,crackle\ngood,1\nboth,1\nabsent,1\n,1\na/b,1\ngood,1\nshort\n\xe9,1\n")
+    write_text("test.csv", b"uid,crackle\nboth,1\n")
+    result = run_ingest("uid_json")
+    assert result.fault_classes == [
+        ("bad-encoding/metadata.json", None, "unknown encoding"),
+        ("bad-rate/metadata.json", None, "sample rate"),
+        ("good/other.wav", None, "not part of the layout"),
+        ("no-metadata/metadata.json", None, "missing metadata"),
+        ("no-waveform/metadata.json", None, "missing waveform"),
+        ("not-object/metadata.json", None, "not JSON"),
+        ("not-whole/metadata.json", None, "not a number"),
+        ("stray.txt", None, "not part of the layout"),
+        ("targets.txt", 2, "duplicate target"),
+        ("targets.txt", 3, "not UTF-8"),
+        ("test.csv", 2, "duplicate uid"),
+        ("text/waveform.wav", None, "unreadable"),
+        ("train.csv", 4, "missing folder"),
+        ("train.csv", 5, "uid"),
+        ("train.csv", 6, "uid"),
+        ("train.csv", 7, "duplicate uid"),
+        ("train.csv", 8, "columns"),
+        ("train.csv", 9, "not UTF-8"),
+    ]
+    assert sorted(result.recordings["recording_id"]) == ["set/both", "set/good"]
+    assert result.row("set/both").isna()[["label_crackle", "attr_official_split"]].all(), "on both sides: on neither"
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, r"targets.txt: unreadable: No such file.*one a line"),
+        ({"targets.txt": b"\n"}, "names no target column"),
+        ({"targets.txt": b"crackle\n", "train.csv": b"uid,crackles\nu1,1\n"}, "unknown column 'crackle'; did you mean"),
+        ({"targets.txt": b"crackle\n", "train.csv": b"id,crackle\nu1,1\n"}, "unknown column 'uid'"),
+    ],
+)
+def test_uid_json_without_targets_or_columns_stops_with_a_message(
+    write_uid: Callable, write_text: Callable, run_ingest: Callable, files: dict[str, bytes], reason: str
+) -> None:
+    write_uid("u1")
+    for name, content in files.items():
+        write_text(name, content)
+    with pytest.raises(DataError, match=reason):
+        run_ingest("uid_json")
+
+
+def test_a_missing_table_of_one_side_is_named(write_uid: Callable, write_text: Callable, run_ingest: Callable) -> None:
+    write_uid("u1")
+    write_text("targets.txt", b"crackle\n")
+    write_text("train.csv", b"uid,crackle\nu1,1\n")
+    assert run_ingest("uid_json").fault_classes == [("test.csv", None, "missing table")]
+
+
+@pytest.mark.parametrize("rate", ["true", "0", "-1", "4000.5", "null", "NaN", "1e99"])
+def test_metadata_needs_a_sample_rate(rate: str) -> None:
+    with pytest.raises(MalformedError):
+        parse_metadata(f'{{"encoding": "WAV", "sample_rate_hz": {rate}}}'.encode())
+
+
+def test_target_names_may_hold_blanks_and_nothing_that_does_not_print() -> None:
+    names, faults = parse_target_names(b"fine crackle\na\x07b\n")
+    assert names == ["fine crackle"]
+    assert [fault.line for fault in faults] == [2]
+
+
+def test_label_folders_give_their_labels_and_names_the_rest(write_wav: Callable, run_ingest: Callable) -> None:
+    write_wav("crackle/p1_left.wav")
+    write_wav("crackle + wheeze/p1_right.wav", seed=1)
+    write_wav("normal/p2_left.flac", seed=2, format="FLAC")
+    result = run_ingest(
+        "label_folders",
+        label="sounds",
+        pattern="(?P<patient>p[0-9]+)_(?P<place>[a-z]+)",
+        columns={"patient": "patient", "attributes": {"place": "place"}},
+    )
+    assert result.rejected == []
+    row = result.row("set/crackle + wheeze/p1_right")
+    assert (row["label_sounds"], row["patient_id"], row["attr_place"]) == ("crackle+wheeze", "set/p1", "right")
+    assert result.summary["labels"]["sounds"]["counts"] == {"crackle": 1, "crackle+wheeze": 1, "normal": 1}
+
+
+def test_every_planted_fault_of_label_folders_is_named_and_nothing_else(
+    write_wav: Callable, write_text: Callable, run_ingest: Callable, root: Path, tmp_path: Path
+) -> None:
+    write_wav("crackle/p1.wav")
+    write_wav("crackle/p2.wav", seed=1)
+    write_wav("crackle/p2.flac", format="FLAC")
+    write_wav("stray.wav")
+    write_wav("crackle/deep/p3.wav")
+    write_wav("crackle+/p1.wav")
+    write_wav("wheeze+wheeze/p1.wav")
+    write_wav("crackel/p1.wav")
+    write_wav("wheeze/unnamed.wav")
+    write_text("wheeze/p1.txt", b"?")
+    write_text("wheeze/p2.wav", b"")
+    write_text("wheeze/p3.wav", b"text")
+    write_text("README.md", b"a document is no fault")
+    (tmp_path / "p9.wav").write_bytes((root / "stray.wav").read_bytes())
+    (root / "wheeze" / "p9.wav").symlink_to(tmp_path / "p9.wav")
+    result = run_ingest(
+        "label_folders",
+        known_labels=["crackle", "wheeze", "normal"],
+        pattern="(?P<patient>p[0-9]+)",
+        columns={"patient": "patient"},
+    )
+    assert result.fault_classes == [
+        ("crackel/p1.wav", None, "unknown label"),
+        ("crackle+/p1.wav", None, "folder"),
+        ("crackle/deep/p3.wav", None, "folder"),
+        ("crackle/p2.wav", None, "duplicate id"),
+        ("stray.wav", None, "folder"),
+        ("wheeze+wheeze/p1.wav", None, "folder"),
+        ("wheeze/p1.txt", None, "not part of the layout"),
+        ("wheeze/p2.wav", None, "empty"),
+        ("wheeze/p3.wav", None, "unreadable"),
+        ("wheeze/p9.wav", None, "path"),
+        ("wheeze/unnamed.wav", None, "name"),
+    ]
+    assert len(result.recordings) == 2
+
+
+def test_a_misspelt_label_names_the_nearest_one() -> None:
+    with pytest.raises(MalformedError, match="did you mean 'crackle'"):
+        parse_label_set("crackel", ("crackle", "wheeze"))
+
+
+def test_files_csv_reads_paths_and_types(write_wav: Callable, write_text: Callable, run_ingest: Callable) -> None:
+    write_wav("audio/p1-a.wav")
+    write_wav("audio/p2-a.mp3", seed=1, format="MP3", subtype="MPEG_LAYER_III", sample_rate_hz=16_000)
+    write_text("info.csv", b"files,type,age\np1-a.wav,Wheeze,3\np2-a.mp3,,\n")
+    result = run_ingest(
+        "files_csv",
+        folder="audio",
+        pattern="(?P<who>p[0-9])-.*",
+        columns={"patient": "who", "age_years": "age"},
+    )
+    assert result.rejected == []
+    row = result.row("set/audio/p1-a")
+    assert (row["label_type"], row["patient_id"], row["age_years"]) == ("Wheeze", "set/p1", 3.0)
+    assert result.row("set/audio/p2-a").isna()["label_type"]
+
+
+def test_every_planted_fault_of_files_csv_is_named_and_nothing_else(
+    write_wav: Callable, write_text: Callable, run_ingest: Callable
+) -> None:
+    write_wav("p1-a.wav")
+    write_text("p1-e.wav", b"")
+    write_text("p1-t.wav", b"text")
+    rows = [
+        b"type,files,age",
+        b"x,p1-a.wav,3",
+        b"x,../p1-a.wav,3",
+        b"x,/p1-a.wav,3",
+        b"x,p1-a.wav,3",
+        b"x,absent.wav,3",
+    ]
+    rows += [
+        b"x,p1-b.wav,3",
+        b"x,,3",
+        b"x,p1-e.wav,3",
+        b"x,p1-t.wav,3",
+        b"x,p1-c.wav",
+        b"x\xe9,p1-d.wav,3",
+        b'x,"p1-d.wav"x,3',
+    ]
+    rows += [b"x,p1-f.wav,300"]
+    write_text("info.csv", b"\r\n".join(rows))
+    result = run_ingest("files_csv", pattern="(?P<who>p[0-9])-.*", columns={"patient": "who", "age_years": "age"})
+    assert result.fault_classes == [
+        ("info.csv", 3, "path"),
+        ("info.csv", 4, "path"),
+        ("info.csv", 5, "duplicate id"),
+        ("info.csv", 6, "name"),
+        ("info.csv", 8, "path"),
+        ("info.csv", 11, "columns"),
+        ("info.csv", 12, "not UTF-8"),
+        ("info.csv", 13, "not a row"),
+        ("info.csv", 14, "age"),
+        ("p1-b.wav", None, "missing"),
+        ("p1-e.wav", None, "empty"),
+        ("p1-t.wav", None, "unreadable"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layout", "options", "reason"),
+    [
+        ("files_csv", {"columns": {"path": "files"}}, "files_csv"),
+        ("files_csv", {"columns": {"labels": {"type": "kind"}}}, "files_csv"),
+        ("files_csv", {"pattern": "("}, "no regular expression"),
+        ("label_folders", {"columns": {"patient": "who"}}, r"\['who'\] are no named groups"),
+        (
+            "label_folders",
+            {"label": "x", "pattern": "(?P<a>.)", "columns": {"labels": {"x": "a"}}},
+            "given by the folders",
+        ),
+        ("uid_json", {"pattern": "x"}, "unknown key 'pattern'"),
+        ("uid_jsn", {}, "did you mean 'uid_json'"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(layout: str, options: dict[str, Any], reason: str) -> None:
+    raw = {"description": "a test", "root": "x", "layout": layout, **options}
+    with pytest.raises(ValidationError, match=reason):
+        TypeAdapter(DatasetSettings).validate_python(raw)
