@@ -71,6 +71,9 @@ class Aggregate(Settings):
     method: Literal["mean", "max", "noisy_or"] = "mean"
 
 
+RESERVED_TARGETS = frozenset({"macro", "four_class", "multi_class"})
+
+
 class TaskSettings(Settings):
     """A task: `config/tasks/<name>.yaml`."""
 
@@ -91,6 +94,13 @@ class TaskSettings(Settings):
             raise ValueError(f"a binary task has one target, not {list(self.targets)}")
         if self.type != "binary" and len(self.targets) < 2:
             raise ValueError(f"a {self.type} task has at least two targets, not {list(self.targets)}")
+        reserved = sorted(RESERVED_TARGETS.intersection(self.targets))
+        if reserved:
+            raise ValueError(f"targets cannot be called {reserved}: results use these names for their own sections")
+        if self.type == "multi_class" and self.aggregate.method != "mean":
+            raise ValueError(
+                f"aggregate.method {self.aggregate.method!r}: a multi_class task averages its clips' answers; use mean"
+            )
         if self.type == "multi_class" and self.datasets:
             raise ValueError("a multi_class task maps its datasets under `classes_from`, not `datasets`")
         if self.type != "multi_class" and self.classes_from:

@@ -1,0 +1,40 @@
+"""Settings of splits and tasks that cannot be meant."""
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from auscult.config import SplitSettings, TaskSettings
+
+SPLIT = TypeAdapter(SplitSettings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "official", "patients_on_both_sides": "keep"}, "keep needs allow_patient_overlap: true"),
+        ({"kind": "folds", "fold": 6}, "fold 6 lies beyond n_folds 5"),
+        ({"kind": "folds", "fold": 0}, "greater than or equal to 1"),
+        ({"kind": "column", "column": "ward", "test": []}, "at least 1 item"),
+        ({"kind": "column", "column": "ward", "test": ["a"], "val": ["a"]}, r"\['a'\] stand in both test and val"),
+        ({"kind": "leave_site_out", "seed": 1}, "site"),
+    ],
+)
+def test_impossible_splits_are_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        SPLIT.validate_python(settings)
+
+
+def test_numbers_of_sites_and_values_are_labels():
+    assert SPLIT.validate_python({"kind": "leave_site_out", "site": 3}).site == "3"
+    assert SPLIT.validate_python({"kind": "column", "column": "index", "test": [0, 1]}).test == ("0", "1")
+
+
+def test_a_multi_class_task_averages():
+    task = {"description": "t", "type": "multi_class", "targets": ["a", "b"], "level": "clip"}
+    with pytest.raises(ValidationError, match="averages its clips' answers"):
+        TaskSettings(**task, aggregate={"method": "max"})
+
+
+def test_targets_do_not_take_the_names_of_a_results_sections():
+    with pytest.raises(ValidationError, match=r"cannot be called \['macro'\]"):
+        TaskSettings(description="t", type="binary", targets=["macro"], level="clip")
