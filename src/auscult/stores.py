@@ -30,7 +30,9 @@ TEXT_COLUMNS = ("clip_id", "recording_id", "patient_id", "dataset")
 NUMBER_COLUMNS = {"start_s": np.float64, "end_s": np.float64, "n_valid": np.int64}
 # Reading one clip touches one chunk and no other clip, unless clips are so short that a chunk's own cost outweighs.
 _SMALLEST_CHUNK_BYTES = 32_768
-_TABLE_CHUNK_ROWS = 4096
+_TABLE_CHUNK_ROWS = 2048
+# Larger chunks bypass the cache: each is written and read once, and passing it through costs as much as its checksum.
+_CACHE_BYTES = _SMALLEST_CHUNK_BYTES
 _FILE_FORMAT = ("v110", "v110")
 
 
@@ -45,31 +47,41 @@ class StoreWriter:
         self._columns = {name: _column(table, name, h5py.string_dtype(), checksum=False) for name in TEXT_COLUMNS}
         self._columns |= {name: _column(table, name, dtype, checksum=True) for name, dtype in NUMBER_COLUMNS.items()}
         self.n_rows = 0
+        self.n_table_rows = 0
         self.table_crc32 = dict.fromkeys(TEXT_COLUMNS, 0)
 
-    def append(self, table: pd.DataFrame, **arrays: NDArray[Any]) -> None:
-        """Append one block: rows of `tables.CLIPS` and, by dataset name, an array of as many rows.
+    def append_rows(self, **arrays: NDArray[Any]) -> None:
+        """Append a block of rows: by dataset name, arrays of equal length.
 
         Raises:
-            ValueError: If the names or lengths do not fit the store.
+            ValueError: If the names or shapes do not fit the store.
+            DataError: If the disk is full.
         """
         if set(arrays) != set(self._datasets):
             raise ValueError(f"the store has {sorted(self._datasets)}, the block {sorted(arrays)}")
-        start, stop = self.n_rows, self.n_rows + len(table)
+        n_rows = len(next(iter(arrays.values())))
         for name, values in arrays.items():
-            expected = (len(table), *self._datasets[name].shape[1:])
+            expected = (n_rows, *self._datasets[name].shape[1:])
             if values.shape != expected:
                 raise ValueError(f"{name}: expected shape {expected}, found {values.shape}")
+        with _writing(self._path):
+            for name, values in arrays.items():
+                _extend(self._datasets[name], self.n_rows, values)
+        self.n_rows += n_rows
+
+    def append_table(self, table: pd.DataFrame) -> None:
+        """Append rows of `tables.CLIPS`; when the store is closed there must be as many as rows of the datasets.
+
+        Raises:
+            DataError: If the disk is full.
+        """
         columns = {name: table[name].to_numpy(dtype=NUMBER_COLUMNS.get(name, object)) for name in self._columns}
-        if len(table):
-            with _writing(self._path):
-                for name, values in arrays.items():
-                    _extend(self._datasets[name], start, stop, values)
-                for name, values in columns.items():
-                    _extend(self._columns[name], start, stop, values)
+        with _writing(self._path):
+            for name, values in columns.items():
+                _extend(self._columns[name], self.n_table_rows, values)
         for name in TEXT_COLUMNS:
             self.table_crc32[name] = _crc32(columns[name], self.table_crc32[name])
-        self.n_rows = stop
+        self.n_table_rows += len(table)
 
 
 @contextmanager
@@ -89,13 +101,15 @@ def create_store(
     """
     with atomic_path(path) as temporary:
         with _writing(path):
-            file = h5py.File(temporary, "w", libver=_FILE_FORMAT)
+            file = h5py.File(temporary, "w", libver=_FILE_FORMAT, rdcc_nbytes=_CACHE_BYTES)
         try:
             with _writing(path):
                 writer = StoreWriter(path, file, rows)
                 file.attrs["format"] = kind
                 file.attrs["settings"] = json.dumps(settings, sort_keys=True, allow_nan=False)
             yield writer
+            if writer.n_rows != writer.n_table_rows:
+                raise ValueError(f"{path}: {writer.n_rows} rows of data, {writer.n_table_rows} rows of the table")
             with _writing(path):
                 file.attrs["n_rows"] = writer.n_rows
                 file.attrs["table_crc32"] = json.dumps(writer.table_crc32)
@@ -210,8 +224,11 @@ class StoreReader:
             values = np.empty((unique.size, *dataset.shape[1:]), dataset.dtype)
             edges = np.flatnonzero(np.diff(unique) != 1) + 1
             for first, last in zip([0, *edges], [*edges, unique.size], strict=True):
-                if last > first:
-                    values[first:last] = dataset[unique[first] : unique[last - 1] + 1]
+                if last - first == 1:
+                    # Of a single row h5py's indexing is the quicker way, of a run reading in place.
+                    values[first] = dataset[unique[first]]
+                elif last > first:
+                    dataset.read_direct(values, np.s_[unique[first] : unique[last - 1] + 1], np.s_[first:last])
         in_order = unique.size == wanted.size and bool(np.all(inverse == np.arange(unique.size)))
         return values if in_order else values[inverse]
 
@@ -225,7 +242,7 @@ class StoreReader:
     def _file(self) -> h5py.File:
         if self._handle is None or self._pid != os.getpid():
             # A handle that came over a fork shares its file position with the parent: leave it, open another.
-            self._handle = h5py.File(self.path, "r", locking=False)
+            self._handle = h5py.File(self.path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES)
             self._pid = os.getpid()
         return self._handle
 
@@ -251,9 +268,10 @@ def _row_dataset(file: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[
     )
 
 
-def _extend(dataset: h5py.Dataset, start: int, stop: int, values: NDArray[Any]) -> None:
-    dataset.resize(stop, axis=0)
-    dataset[start:stop] = values
+def _extend(dataset: h5py.Dataset, start: int, values: NDArray[Any]) -> None:
+    if len(values):
+        dataset.resize(start + len(values), axis=0)
+        dataset[start : start + len(values)] = values
 
 
 def _column(table: h5py.Group, name: str, dtype: Any, *, checksum: bool) -> h5py.Dataset:

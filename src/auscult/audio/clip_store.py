@@ -63,7 +63,8 @@ class ClipWriter:
 
     def append(self, table: pd.DataFrame, waveforms: NDArray[np.int16]) -> None:
         """Append rows of `tables.CLIPS` and their waveforms, shape [clip, sample]."""
-        self._writer.append(table, waveform=waveforms)
+        self._writer.append_rows(waveform=waveforms)
+        self._writer.append_table(table)
 
 
 @contextmanager
@@ -89,7 +90,7 @@ def to_int16(waveform: NDArray[np.floating]) -> NDArray[np.int16]:
     >>> to_int16(np.array([-1.0, 0.0, 0.5, 1.0])).tolist()
     [-32768, 0, 16384, 32767]
     """
-    scaled = np.multiply(waveform, FULL_SCALE, dtype=np.float32)
+    scaled = waveform * np.float32(FULL_SCALE)
     np.rint(scaled, out=scaled)
     np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1, out=scaled)
     return scaled.astype(np.int16)

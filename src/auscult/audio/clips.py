@@ -26,6 +26,7 @@ from auscult.tables import CLIPS, read_events, read_recordings
 _log = logging.getLogger(__name__)
 
 _BLOCK_CLIPS = 64
+_BLOCK_SAMPLES = 1 << 24
 _TABLE_COLUMNS = tuple(CLIPS.columns)
 
 
@@ -79,21 +80,20 @@ def run(
         return source, waveform, _cut(source, len(waveform), settings)
 
     without: list[str] = []
+    block = np.empty((max(1, min(_BLOCK_CLIPS, _BLOCK_SAMPLES // settings.n_samples)), settings.n_samples), np.int16)
+    rows: list[tuple[Any, ...]] = []
     with create_clips(output, n_samples=settings.n_samples, settings=full_settings) as writer:
-        rows: list[tuple[Any, ...]] = []
-        waveforms: list[NDArray[np.int16]] = []
         for source, waveform, cuts in ordered_map(load, _sources(root, recordings, cycles), threads):
             if not cuts:
                 without.append(source.recording_id)
             for index, cut in enumerate(cuts):
-                rows.append(_row(dataset, source, index, cut))
                 true_sound = waveform[cut.start_sample : cut.start_sample + cut.n_valid]
-                waveforms.append(pad(true_sound, settings.n_samples, settings.pad))
-                if len(rows) == _BLOCK_CLIPS:
-                    writer.append(_frame(rows), np.stack(waveforms))
-                    rows, waveforms = [], []
-        if rows:
-            writer.append(_frame(rows), np.stack(waveforms))
+                block[len(rows)] = pad(true_sound, settings.n_samples, settings.pad)
+                rows.append(_row(dataset, source, index, cut))
+                if len(rows) == len(block):
+                    writer.append(_frame(rows), block)
+                    rows.clear()
+        writer.append(_frame(rows), block[: len(rows)])
         if writer.n_clips == 0:
             raise DataError(_nothing_to_cut(dataset, tables_dir, len(recordings), settings))
     if without:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 def pad(waveform: NDArray[Any], n_samples: int, how: Literal["zero", "reflect", "repeat"]) -> NDArray[Any]:
     """Return the waveform, shape [sample], followed by padding up to `n_samples`; the true part is unchanged.
 
+    A waveform that is long enough comes back itself, not as a copy.
+
     Args:
         waveform: At least one sample, at most `n_samples`.
         n_samples: Samples of the result.
@@ -29,7 +31,7 @@ def pad(waveform: NDArray[Any], n_samples: int, how: Literal["zero", "reflect", 
     if not 1 <= n_valid <= n_samples:
         raise ValueError(f"cannot pad {n_valid} samples to {n_samples}")
     if n_valid == n_samples:
-        return waveform.copy()
+        return waveform
     if how == "zero":
         padded = np.zeros(n_samples, waveform.dtype)
         padded[:n_valid] = waveform

@@ -104,17 +104,27 @@ class FeatureWriter:
     def __init__(self, writer: StoreWriter) -> None:
         self._writer = writer
 
-    def append(self, table: pd.DataFrame, block: SummedSpectrograms) -> None:
-        """Append rows of `tables.CLIPS` and their spectrograms."""
-        self._writer.append(table, **block._asdict())
+    def append(self, block: SummedSpectrograms) -> None:
+        """Append the spectrograms of the next rows of the table."""
+        self._writer.append_rows(**block._asdict())
 
 
 @contextmanager
-def create_features(path: Path, *, n_mels: int, n_frames: int, settings: dict[str, Any]) -> Generator[FeatureWriter]:
-    """Yield a writer of spectrograms of shape [n_mels, n_frames]; the store appears when the block ends well.
+def create_features(
+    path: Path, table: pd.DataFrame, *, n_mels: int, n_frames: int, settings: dict[str, Any]
+) -> Generator[FeatureWriter]:
+    """Yield a writer of spectrograms; the store appears under `path` when the block ends well.
+
+    Args:
+        path: The final name.
+        table: The clips (`tables.CLIPS`) whose spectrograms will be appended, in this order.
+        n_mels: Bands.
+        n_frames: Frames of each clip.
+        settings: All settings that shape the spectrograms.
 
     Raises:
         DataError: If the file cannot be written.
+        ValueError: If not as many spectrograms were appended as the table has rows.
     """
     rows: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
         "spectrogram": (np.dtype(np.float16), (n_mels, n_frames)),
@@ -123,6 +133,7 @@ def create_features(path: Path, *, n_mels: int, n_frames: int, settings: dict[st
         "n_frames_valid": (np.dtype(np.int32), ()),
     }
     with create_store(path, kind=_KIND, rows=rows, settings=settings) as writer:
+        writer.append_table(table)
         yield FeatureWriter(writer)
 
 
@@ -135,5 +146,5 @@ def write_features(
 ) -> None:
     """Write a whole store at once: rows of `tables.CLIPS`, dB [clip, mel, frame], frames of true sound [clip]."""
     _, n_mels, n_frames = spectrograms.shape
-    with create_features(path, n_mels=n_mels, n_frames=n_frames, settings=settings) as writer:
-        writer.append(table, sum_spectrograms(spectrograms, n_frames_valid))
+    with create_features(path, table, n_mels=n_mels, n_frames=n_frames, settings=settings) as writer:
+        writer.append(sum_spectrograms(spectrograms, n_frames_valid))

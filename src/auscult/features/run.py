@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from auscult.audio.clip_store import ClipStore, to_float32
+from auscult.audio.clip_store import ClipStore
 from auscult.config.clips import ClipSettings
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.features.feature_store import SummedSpectrograms, create_features, sum_spectrograms
@@ -18,7 +18,7 @@ from auscult.parallel import ordered_map
 
 _log = logging.getLogger(__name__)
 
-_BLOCK_CLIPS = 32
+_BLOCK_CLIPS = 16
 _BLOCK_SAMPLES = 1 << 22
 
 
@@ -49,21 +49,23 @@ def run(
                 "%d of %d mel bands hold no FFT bin and stay at %g dB: fewer n_mels or a larger n_fft avoids that",
                 log_mel.n_empty_bands, settings.n_mels, settings.floor_db,
             )  # fmt: skip
-        n_samples, table = store.n_samples, store.table
+        n_samples = store.n_samples
         # Padding by reflection or repetition is sound; only silence would distort a mean.
         n_sound = store.n_valid if clip_settings.pad == "zero" else np.full(len(store), n_samples)
         n_frames_valid = log_mel.n_frames_valid(n_sound, n_samples)
         block_clips = max(1, min(_BLOCK_CLIPS, _BLOCK_SAMPLES // n_samples))
 
-        def transform(block: slice) -> tuple[slice, SummedSpectrograms]:
-            waveforms = to_float32(store.read(np.arange(block.start, block.stop)))
-            return block, sum_spectrograms(log_mel(waveforms, n_sound[block]), n_frames_valid[block])
+        def transform(block: slice) -> SummedSpectrograms:
+            waveforms = store.read(np.arange(block.start, block.stop))
+            return sum_spectrograms(log_mel(waveforms, n_sound[block], np.float16), n_frames_valid[block])
 
         blocks = (slice(start, min(start + block_clips, len(store))) for start in range(0, len(store), block_clips))
         n_frames = settings.n_frames(n_samples)
-        with create_features(output, n_mels=settings.n_mels, n_frames=n_frames, settings=full_settings) as writer:
-            for block, spectrograms in ordered_map(transform, blocks, threads):
-                writer.append(table.iloc[block], spectrograms)
+        with create_features(
+            output, store.table, n_mels=settings.n_mels, n_frames=n_frames, settings=full_settings
+        ) as writer:
+            for spectrograms in ordered_map(transform, blocks, threads):
+                writer.append(spectrograms)
         elapsed_s = time.perf_counter() - begin
         sound_s = len(store) * n_samples / clip_settings.sample_rate_hz
         _log.info(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import fft, sparse
 
+from auscult.audio.clip_store import to_float32
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.errors import ConfigError
 from auscult.features.mel import mel_filterbank
+
+_BLOCK_FRAMES = 160
+"""Frames transformed at once: with an FFT of 1024 they and their spectrum fit the second-level cache."""
 
 
 class LogMel:
@@ -18,9 +23,9 @@ class LogMel:
     The same as `librosa.power_to_db(librosa.feature.melspectrogram(y, ..., pad_mode="reflect"), ref=1.0,
     amin=10 ** (floor_db / 10), top_db=None)`, up to float32 rounding.
 
-    SciPy's FFT and a sparse filterbank: per clip they are faster on one core than `torch.stft` and a dense product, and
-    importing them takes half a second, not three. They release the interpreter lock, and their result does not depend
-    on the number of threads.
+    SciPy's FFT and a sparse filterbank: on one core they are as fast as `torch.stft` with a dense product, and
+    importing them takes half a second, not three, which is thousands of clips. They release the interpreter lock, and
+    their result does not depend on the number of threads.
     """
 
     def __init__(self, settings: SpectrogramSettings, sample_rate_hz: int) -> None:
@@ -52,14 +57,18 @@ class LogMel:
         self._floor_db = np.log10(self._floor) * np.float32(10)
 
     def __call__(
-        self, waveforms: NDArray[np.float32], n_sound: NDArray[np.integer] | None = None
-    ) -> NDArray[np.float32]:
+        self,
+        waveforms: NDArray[np.float32 | np.int16],
+        n_sound: NDArray[np.integer] | None = None,
+        dtype: type[np.float32 | np.float16] = np.float32,
+    ) -> NDArray[np.float32 | np.float16]:
         """Return the spectrograms of waveforms, in dB of full-scale power, shape [batch, mel, frame].
 
         Args:
-            waveforms: Full scale 1, shape [batch, sample].
+            waveforms: Float32 of full scale 1, or int16 as clips are stored, shape [batch, sample].
             n_sound: Where each waveform's trailing zeros begin, shape [batch], if that is known: frames of nothing but
                 zeros are then set to the floor without a transform, which changes no value.
+            dtype: Of the result.
 
         Raises:
             ConfigError: If the waveforms are shorter than one frame.
@@ -71,24 +80,32 @@ class LogMel:
                 "lower n_fft or make clips longer"
             )
         n_sounding = self._n_frames_sounding(n_sound, waveforms.shape, n_frames)
-        spectrograms = np.empty((len(waveforms), self.settings.n_mels, n_frames), np.float32)
+        spectrograms = np.empty((len(waveforms), self.settings.n_mels, n_frames), dtype)
         # One at a time: a clip's spectrum stays in the processor's cache.
         for waveform, spectrogram, n in zip(waveforms, spectrograms, n_sounding, strict=True):
-            spectrogram[:, :n] = self._transform(waveform, n)
+            spectrogram[:, :n] = self._transform(waveform, int(n))
             spectrogram[:, n:] = self._floor_db
         return spectrograms
 
-    def _transform(self, waveform: NDArray[np.float32], n_frames: int) -> NDArray[np.float32]:
+    def _transform(self, waveform: NDArray[np.float32 | np.int16], n_frames: int) -> NDArray[np.float32]:
         settings = self.settings
+        waveform = _as_float32(waveform)
         if settings.centred:
             waveform = np.pad(waveform, settings.n_fft // 2, mode="reflect")
-        frames = sliding_window_view(waveform, settings.n_fft)[:: settings.hop_samples][:n_frames]
-        spectrum: NDArray[np.complex64] = np.asarray(fft.rfft(frames * self._window, axis=1))
-        magnitude = np.abs(spectrum)
+        # A view of overlapping frames; numpy's sliding_window_view is the same and costs as much as the filterbank.
+        strides = (settings.hop_samples * waveform.itemsize, waveform.itemsize)
+        frames = np.ndarray((n_frames, settings.n_fft), np.float32, waveform, strides=strides)
+        magnitude = np.empty((n_frames, settings.n_fft // 2 + 1), np.float32)
+        for start in range(0, n_frames, _BLOCK_FRAMES):
+            # Copied, then multiplied in place: numpy is a quarter faster so than by a product into another array.
+            block = frames[start : start + _BLOCK_FRAMES].copy()
+            block *= self._window
+            spectrum: NDArray[np.complex64] = np.asarray(fft.rfft(block, axis=1))
+            np.abs(spectrum, out=magnitude[start : start + _BLOCK_FRAMES])
         if settings.power == 2:
-            np.square(magnitude, out=magnitude)
+            magnitude *= magnitude
         elif settings.power != 1:
-            np.power(magnitude, settings.power, out=magnitude)
+            magnitude **= settings.power
         mel = self._filters @ magnitude.T
         np.maximum(mel, self._floor, out=mel)
         np.log10(mel, out=mel)
@@ -128,3 +145,7 @@ def _window(settings: SpectrogramSettings) -> NDArray[np.float32]:
     phase = 2 * np.pi * np.arange(settings.n_fft) / settings.n_fft
     constant = {"hann": 0.5, "hamming": 0.54}[settings.window]
     return (constant - (1 - constant) * np.cos(phase)).astype(np.float32)
+
+
+def _as_float32(waveform: NDArray[Any]) -> NDArray[np.float32]:
+    return to_float32(waveform) if waveform.dtype == np.int16 else np.ascontiguousarray(waveform, np.float32)
