@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 
-
 def messages(output: str) -> list[str]:
     """Read the messages of the jobs that ran, in order."""
     return re.findall(r"^Job \d+: (.+)$", output, flags=re.MULTILINE)

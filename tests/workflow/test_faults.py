@@ -1,0 +1,65 @@
+"""What a user sees whose data are not what they should be."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+TABLES = "work/tables/icbhi/summary.json"
+
+
+@pytest.fixture
+def icbhi(workflow_dir: Path, tmp_path: Path) -> Path:
+    """A copy of the demo's ICBHI recordings that a test may damage."""
+    return Path(shutil.copytree(workflow_dir / "data" / "icbhi", tmp_path / "raw" / "icbhi"))
+
+
+def test_damaged_files_are_rejected_with_their_reason_and_the_rest_goes_on(snakemake, workflow_dir, icbhi) -> None:
+    recordings = sorted(icbhi.glob("*.wav"))
+    truncated, empty, text, no_cycles, beyond = recordings[:5]
+    truncated.write_bytes(truncated.read_bytes()[:-4000])
+    empty.write_bytes(b"")
+    text.write_text("this is no sound")
+    no_cycles.with_suffix(".txt").unlink()
+    with beyond.with_suffix(".txt").open("a") as stream:
+        stream.write("\n100.0\t101.5\t1\t0\n")
+    finished = snakemake(TABLES, "--config", f"roots={{icbhi: {icbhi}}}")
+    assert finished.returncode == 0, finished.stdout
+    rejected = pd.read_csv(workflow_dir / "work" / "tables" / "icbhi" / "rejected.csv")
+    reasons = rejected.groupby("file")["reason"].agg(" ".join)
+    for path, word in [
+        (truncated, "truncated"),
+        (empty, "empty"),
+        (text, "unreadable"),
+        (no_cycles, "missing cycle file"),
+        (beyond.with_suffix(".txt"), "beyond the end"),
+    ]:
+        assert word in reasons[path.name]
+    table = pd.read_parquet(workflow_dir / "work" / "tables" / "icbhi" / "recordings.parquet")
+    assert len(table) == len(recordings) - 3
+
+
+def test_a_missing_root_says_how_to_get_the_data(snakemake, tmp_path: Path) -> None:
+    finished = snakemake(TABLES, "--config", f"roots={{icbhi: {tmp_path / 'absent'}}}")
+    assert finished.returncode != 0
+    assert "absent" in finished.stdout
+    assert "roots" in finished.stdout
+    assert "Traceback" not in finished.stdout
+
+
+def test_an_empty_dataset_stops_with_a_message(snakemake, workflow_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    finished = snakemake(TABLES, "--config", f"roots={{icbhi: {tmp_path / 'nothing'}}}")
+    assert finished.returncode != 0
+    assert "no usable recording" in finished.stdout
+    assert not (workflow_dir / TABLES).exists()
+
+
+def test_a_new_file_in_a_root_that_dvc_does_not_track_is_noticed(snakemake, icbhi: Path) -> None:
+    roots = ("--config", f"roots={{icbhi: {icbhi}}}")
+    assert snakemake(TABLES, *roots).returncode == 0
+    assert "Nothing to be done" in snakemake("--dry-run", TABLES, *roots).stdout
+    sorted(icbhi.glob("*.wav"))[0].unlink()
+    again = snakemake("--dry-run", TABLES, *roots)
+    assert "Params have changed" in again.stdout

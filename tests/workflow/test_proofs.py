@@ -1,0 +1,116 @@
+"""The long proofs: the shipped experiments on the demo and on real recordings, and DVC around them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from sklearn.metrics import roc_auc_score
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+def predictions(result: Path, job: int, side: str = "test") -> pd.DataFrame:
+    table = pd.read_parquet(result / str(job) / "predictions.parquet")
+    return table[table["split"] == side]
+
+
+def test_the_demo_experiment_learns_to_tell_pneumonia(snakemake, workflow_dir: Path) -> None:
+    target = "results/pneumonia/train2356"
+    finished = snakemake(target)
+    assert finished.returncode == 0, finished.stdout[-6000:]
+    result = workflow_dir / target
+    published = json.loads((result / "metrics.json").read_text())["jobs"]
+    assert published["1"]["auroc"] >= 0.9
+    # The published figure, computed again from the predictions, by other code.
+    patients = predictions(result, 1).groupby("patient_id")[["target_pneumonia", "prob_pneumonia"]].mean()
+    assert roc_auc_score(patients["target_pneumonia"], patients["prob_pneumonia"]) == pytest.approx(
+        published["1"]["auroc"], abs=1e-9
+    )
+    # No patient of the test part was trained on.
+    split = pd.read_csv(next((workflow_dir / "work" / "splits" / "pneumonia").glob("*.csv")))
+    sides = split.groupby("patient_id")["split"].nunique()
+    assert sides.max() == 1
+    assert set(patients.index) == set(split.loc[split["split"] == "test", "patient_id"])
+
+    again = snakemake(target)
+    assert "Nothing to be done" in again.stdout
+
+
+def test_real_icbhi_recordings_go_through_to_a_result(snakemake, workflow_dir: Path, real_data: Path) -> None:
+    sample = real_data / "icbhi_sample"
+    target = "results/crackles_wheezes/train2356"
+    finished = snakemake(target, "--config", f"roots={{icbhi: {sample}}}")
+    assert finished.returncode == 0, finished.stdout[-6000:]
+    tables = workflow_dir / "work" / "tables" / "icbhi"
+    recordings = pd.read_parquet(tables / "recordings.parquet")
+    assert len(recordings) == 10
+    assert set(recordings["sample_rate_hz"]) == {4000, 44100}
+    events = pd.read_parquet(tables / "events.parquet")
+    cycles = Counter(events.loc[events["kind"] == "cycle", "recording_id"])
+    for path in sample.glob("*_*_*_*_*.txt"):
+        assert cycles[f"icbhi/{path.stem}"] == len(path.read_text().split("\n")) - path.read_text().endswith("\n")
+    summary = json.loads((tables / "summary.json").read_text())
+    assert summary["notices"]["official_list_absent"]["count"] == 910
+    answered = pd.read_parquet(workflow_dir / target / "1" / "predictions.parquet")
+    assert answered["dataset"].isin(["icbhi", "antwerp"]).all()
+    assert (workflow_dir / target / "report.html").is_file()
+
+
+def test_spoken_digits_are_learned_by_the_usual_split_and_by_speaker(
+    snakemake, workflow_dir: Path, real_data: Path
+) -> None:
+    target = "results/digits/fsdd"
+    finished = snakemake(target, "--config", f"roots={{fsdd: {real_data / 'fsdd' / 'recordings'}}}")
+    assert finished.returncode == 0, finished.stdout[-6000:]
+    result = workflow_dir / target
+    accuracies = {}
+    for job in (1, 2):
+        table = predictions(result, job)
+        digits = [str(digit) for digit in range(10)]
+        said = table[[f"prob_{digit}" for digit in digits]].to_numpy().argmax(axis=1)
+        meant = table[[f"target_{digit}" for digit in digits]].to_numpy().argmax(axis=1)
+        accuracies[job] = (said == meant).mean()
+        published = json.loads((result / "metrics.json").read_text())["jobs"][str(job)]
+        assert accuracies[job] == pytest.approx(published["accuracy"], abs=1e-9)
+    assert len(predictions(result, 1)) == 300
+    assert accuracies[1] >= 0.97
+    # Speakers that were never heard are harder; the figure stands in the report.
+    assert accuracies[2] >= 0.5
+    text = (result / "report.html").read_text()
+    assert "patient" in text
+    assert "allow_patient_overlap" in text
+
+
+def test_dvc_repro_runs_the_experiment_and_leaves_a_clean_status(project_dir: Path, tmp_path: Path) -> None:
+    """In a clone, so that the project's own results stay as they are."""
+
+    def run(*command: str) -> str:
+        finished = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
+        assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-4000:]
+        return finished.stdout
+
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(project_dir), str(clone)], check=True)
+    dvc = (sys.executable, "-m", "dvc")
+    run(*dvc, "pull", "--quiet")
+    # The shipped experiments take minutes; a tiny one in their place shows the same.
+    path = clone / "config" / "experiments" / "pneumonia" / "train2356.yaml"
+    raw = yaml.safe_load(path.read_text())
+    raw |= {"model": {"name": "test_cnn"}, "jobs": [{}], "train": {"epochs": 2}, "evaluate": {"bootstrap_draws": 50}}
+    path.write_text(yaml.safe_dump(raw))
+    stage = "experiment@pneumonia_train2356"
+    run(*dvc, "repro", stage)
+    assert "Data and pipelines are up to date" in run(*dvc, "status", stage)
+    assert "auroc" in run(*dvc, "metrics", "show")
+    run(*dvc, "plots", "show", "--out", "plots")
+    page = (clone / "plots" / "index.html").read_text()
+    assert "val/auroc" in page
+    again = run(*dvc, "repro", stage)
+    assert "didn't change, skipping" in again
+    shutil.rmtree(clone)
