@@ -18,9 +18,8 @@ from auscult.figures import charts
 from auscult.figures.curves import calibration_bins, known, pr_points, roc_points
 from auscult.figures.style import save
 from auscult.io import write_json
-from auscult.metrics.aggregate import LevelRows, at_level
+from auscult.metrics.aggregate import LevelRows
 from auscult.metrics.scores import auprc
-from auscult.predictions import probabilities_of, truth_of
 from auscult.presentation import Block, Number, blocks, plural, plural_of
 
 MAX_TARGETS_DRAWN_APART = 6
@@ -47,7 +46,7 @@ class Drawing:
 
 
 def draw_job(
-    predictions: pd.DataFrame,
+    rows: LevelRows,
     side: dict[str, Any],
     *,
     thresholds: dict[str, float],
@@ -60,7 +59,7 @@ def draw_job(
     """Draw every figure of a job as SVG and PNG, at the task's level.
 
     Args:
-        predictions: The test part's rows of `predictions.parquet`.
+        rows: Answers and truth of the test part at the task's level.
         side: The test part's metrics, from `metrics.summary.summarise`.
         thresholds: Target -> threshold; empty for a multi-class task.
         history: `history.csv`.
@@ -69,8 +68,6 @@ def draw_job(
         task: What was predicted.
         folder: Where to write; made when absent.
     """
-    ids = predictions.loc[:, ["clip_id", "recording_id", "patient_id"]]
-    rows = at_level(probabilities_of(predictions, task), truth_of(predictions, task), ids, task, task.level)
     views = blocks(side, task, task.level)
     entries: list[Drawing] = []
     for drawing, figure in (

@@ -14,6 +14,7 @@ import torch
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
+from auscult.evaluation.curve_tables import write_curves
 from auscult.evaluation.drawings import draw_job
 from auscult.evaluation.example_pictures import draw_examples
 from auscult.evaluation.outcomes import judge, write_lists
@@ -21,6 +22,7 @@ from auscult.evaluation.predict import predict
 from auscult.evaluation.report_text import report_text
 from auscult.examples import load_examples
 from auscult.io import write_json, write_text
+from auscult.metrics.aggregate import at_level
 from auscult.metrics.summary import summarise
 from auscult.models import SavedModel, load_model
 from auscult.predictions import predictions_table, probabilities_of, truth_of
@@ -44,8 +46,9 @@ def run(
 ) -> None:
     """Write what one trained model is worth; the only stage that reads the test part.
 
-    Into `output_dir`: `predictions.parquet` (validation and test), `metrics.json`, `report.txt`, `outcomes.csv`,
-    `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt` (test), `figures/` and `spectrograms/`, the last two emptied first.
+    Into `output_dir`: `predictions.parquet` (validation and test), `metrics.json`, `report.txt`, and of the test
+    part `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `figures/` and
+    `spectrograms/`, the last two emptied first.
 
     Args:
         model_dir: Holds `model.safetensors`, `model.json` and `history.csv`.
@@ -98,8 +101,10 @@ def run(
     for folder in ("figures", "spectrograms"):
         shutil.rmtree(output_dir / folder, ignore_errors=True)
     history = pd.read_csv(model_dir / "history.csv")
+    rows = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
+    write_curves(rows, task, output_dir)
     draw_job(
-        test,
+        rows,
         metrics["test"],
         thresholds=thresholds,
         history=history,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_curve
+
+_Z95 = 1.959963984540054
 
 Values = npt.NDArray[np.floating]
 
@@ -64,8 +67,20 @@ def calibration_bins(y_true: Values, prob: Values, max_bins: int = 10, min_per_b
     for number in np.unique(group):
         members = group == number
         n, hits = int(members.sum()), int(truth[members].sum())
-        interval = binomtest(hits, n).proportion_ci(0.95, method="wilson")
-        rows.append((float(score[members].mean()), hits / n, float(interval.low), float(interval.high), n))
+        rows.append((float(score[members].mean()), hits / n, *wilson_interval(hits, n), n))
     if len(rows) < 2:
         return None
     return pd.DataFrame(rows, columns=["prob", "share", "low", "high", "n"])
+
+
+def wilson_interval(hits: int, n: int) -> tuple[float, float]:
+    """Return the 95% interval of a share (Wilson 1927, Probable inference, the law of succession).
+
+    >>> [round(end, 4) for end in wilson_interval(0, 10)]
+    [0.0, 0.2775]
+    """
+    share, z2 = hits / n, _Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    # At 0 and 1 an end is the share itself, which rounding may miss by a hair.
+    return min(max(0.0, centre - half), share), max(min(1.0, centre + half), share)

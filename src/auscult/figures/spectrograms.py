@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -101,9 +102,11 @@ def spectrogram(
         ticks = _mel_ticks(axis.mel_centres_hz)
         axes.set_yticks([position for position, _ in ticks])
         axes.set_yticklabels([label for _, label in ticks])
-        axes.set(xlabel="time (s)", ylabel="frequency (Hz)", xlim=(left, right), ylim=(-0.5, n_mels - 0.5))
+        axes.set(xlabel="time (s)", ylabel="frequency (Hz)", xlim=(min(0.0, left), right), ylim=(-0.5, n_mels - 0.5))
         axes.spines[:].set_visible(False)
-        _draw_marks(axes, marks, kinds, (left, right))
+        # No frame is centred in the first half window: the picture begins a little after 0.
+        axes.set_facecolor(colormaps[COLOURS](0.0))
+        _draw_marks(axes, marks, kinds, (min(0.0, left), right))
         bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.05)
         bar.set_label("level (dB)")
         bar.outline.set_visible(False)

@@ -40,7 +40,7 @@ def draw_comparison(jobs: Sequence[JobResult], task: TaskSettings, folder: Path)
     figure = charts.estimates(rows, f"{metric} (%)" if is_percent else metric, upper=100.0 if is_percent else 1.0)
     _save(figure, folder / "comparison")
     caption = f"{metric} of each job on its test part, {task.level} level, with 95% intervals over patients."
-    found.append(("comparison", metric, caption))
+    found.append(("comparison", f"{metric} of all jobs", caption))
     for target in task.targets if task.type != "multi_class" else ():
         curves = [_curve(job, target, task) for job in jobs[:MAX_JOBS_OVERLAID]]
         drawn = [curve for curve in curves if curve is not None]

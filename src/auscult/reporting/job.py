@@ -10,15 +10,9 @@ import pandas as pd
 
 from auscult.config import Experiment, JobSettings, TaskSettings
 from auscult.errors import DataError
-from auscult.figures.curves import pr_points, roc_points
 from auscult.io import read_json
-from auscult.metrics.aggregate import at_level
-from auscult.predictions import probabilities_of, read_predictions, truth_of
 from auscult.presentation import Number, headline
 from auscult.reporting.settings import job_labels
-
-ROC_COLUMNS = ("target", "fpr", "tpr", "threshold")
-PR_COLUMNS = ("target", "recall", "precision", "threshold")
 
 
 @dataclass(frozen=True)
@@ -33,8 +27,7 @@ class JobResult:
         metrics: `metrics.json`.
         model: `model.json`.
         headline: The few metrics that stand for it, on the test part.
-        roc: Columns `ROC_COLUMNS`, at the task's level, test part; targets with one class only are absent.
-        pr: Columns `PR_COLUMNS`, likewise.
+        roc: `roc.csv`: at the task's level, test part; targets with one class only are absent.
         figures: `figures/index.json`.
         examples: `spectrograms/index.json`.
     """
@@ -47,7 +40,6 @@ class JobResult:
     model: dict[str, Any]
     headline: dict[str, Number]
     roc: pd.DataFrame
-    pr: pd.DataFrame
     figures: list[dict[str, Any]]
     examples: list[dict[str, Any]]
 
@@ -79,8 +71,6 @@ def read_jobs(experiment: Experiment, task: TaskSettings, folders: list[Path]) -
 
 def _read_job(number: int, label: str, settings: JobSettings, folder: Path, task: TaskSettings) -> JobResult:
     metrics = _read(folder / "metrics.json")
-    predictions = read_predictions(folder / "predictions.parquet", task)
-    roc, pr = _curves(predictions.loc[predictions["split"] == "test"], task)
     return JobResult(
         number=number,
         label=label,
@@ -89,8 +79,7 @@ def _read_job(number: int, label: str, settings: JobSettings, folder: Path, task
         metrics=metrics,
         model=_read(folder / "model.json"),
         headline=headline(metrics["test"], task),
-        roc=roc,
-        pr=pr,
+        roc=_read_curves(folder / "roc.csv"),
         figures=_read(folder / "figures" / "index.json"),
         examples=_read(folder / "spectrograms" / "index.json"),
     )
@@ -103,19 +92,9 @@ def _read(path: Path) -> Any:
         raise DataError(f"{path}: not readable ({error}); run `evaluate` for this job again") from error
 
 
-def _curves(test: pd.DataFrame, task: TaskSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rows = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
-    roc: list[pd.DataFrame] = []
-    pr: list[pd.DataFrame] = []
-    for column, target in enumerate(task.targets):
-        truth, prob = rows.targets[:, column].astype(float), rows.probabilities[:, column]
-        corners, steps = roc_points(truth, prob), pr_points(truth, prob)
-        if corners is not None and steps is not None:
-            roc.append(corners.assign(target=target))
-            pr.append(steps.assign(target=target))
-    return _together(roc, ROC_COLUMNS), _together(pr, PR_COLUMNS)
-
-
-def _together(parts: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return table.reindex(columns=list(columns))
+def _read_curves(path: Path) -> pd.DataFrame:
+    try:
+        # A class may be called 0: without `str` it would come back as a number.
+        return pd.read_csv(path, dtype={"target": "str"})
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable ({error}); run `evaluate` for this job again") from error

@@ -32,6 +32,8 @@ REQUIRED_FILES = (
     "tns.txt",
     "fps.txt",
     "fns.txt",
+    "roc.csv",
+    "pr.csv",
     "model.safetensors",
     "model.json",
 )
@@ -51,7 +53,7 @@ def run(
 ) -> None:
     """Publish an experiment.
 
-    Into `output_dir`: a folder a job (1, 2, ...) with its files and `roc.csv`, `pr.csv`; `comparison/` with figures of
+    Into `output_dir`: a folder a job (1, 2, ...) with its files; `comparison/` with figures of
     several jobs; `metrics.json` and `summary.csv` with one entry a job; `experiment.yaml`, the resolved settings;
     `provenance.json`; `checksums.txt` (as `sha256sum --check` reads it); and last `report.html`.
 
@@ -106,8 +108,6 @@ def _publish_job(job: JobResult, folder: Path) -> None:
             shutil.copyfile(job.folder / name, folder / name)
     for name in FOLDERS:
         shutil.copytree(job.folder / name, folder / name, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    write_csv(folder / "roc.csv", job.roc)
-    write_csv(folder / "pr.csv", job.pr)
 
 
 def _numbers(job: JobResult, task: TaskSettings) -> dict[str, float | int]:

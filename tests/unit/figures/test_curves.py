@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
-from auscult.figures.curves import calibration_bins, pr_points, roc_points
+from auscult.figures.curves import calibration_bins, pr_points, roc_points, wilson_interval
 
 
 @pytest.fixture
@@ -62,3 +62,13 @@ def test_calibration_bins_hold_equal_counts_and_wilson_intervals():
 def test_calibration_is_undefined_when_two_bins_do_not_fill():
     assert calibration_bins(np.array([0.0, 1.0] * 5), np.linspace(0, 1, 10)) is None
     assert calibration_bins(np.array([0.0, 1.0] * 50), np.full(100, 0.5)) is None
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 7), (7, 7), (3, 10), (58, 58), (500, 1000)])
+def test_wilson_intervals_are_those_of_scipy_and_hold_the_share(hits, n):
+    expected = binomtest(hits, n).proportion_ci(method="wilson")
+
+    low, high = wilson_interval(hits, n)
+
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert 0 <= low <= hits / n <= high <= 1

@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 
 from auscult.config import Experiment, JobSettings, TaskSettings
+from auscult.evaluation.curve_tables import write_curves
 from auscult.evaluation.drawings import draw_job
 from auscult.evaluation.outcomes import judge, write_lists
 from auscult.evaluation.report_text import report_text
 from auscult.figures.spectrograms import Axis, Mark, spectrogram
 from auscult.figures.style import save
 from auscult.io import write_json, write_text
+from auscult.metrics.aggregate import at_level
 from auscult.metrics.summary import summarise
 from auscult.predictions import predictions_table, probabilities_of, truth_of
 from auscult.tables import write_csv, write_parquet
@@ -173,8 +175,10 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class):
         }
     )
     write_csv(folder / "history.csv", history)
+    rows = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
+    write_curves(rows, task, folder)
     draw_job(
-        test,
+        rows,
         metrics["test"],
         thresholds=thresholds,
         history=history,
