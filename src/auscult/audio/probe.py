@@ -12,7 +12,8 @@ import soundfile
 from auscult.errors import DataError
 from auscult.io import sha256_file
 
-BLOCK_FRAMES = 1 << 17
+BLOCK_SAMPLES = 1 << 17
+"""Decoded at once, over all channels: a damaged header may claim a thousand of them."""
 _UNKNOWN_SIZE = 0xFFFFFFFF  # what a writer to a pipe leaves: it could not go back to fill in the size
 _FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS"})
 _STATED_LENGTH_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "CAF"})
@@ -62,7 +63,8 @@ def probe(path: Path) -> AudioFacts:
 def _decode(path: Path) -> AudioFacts:
     with soundfile.SoundFile(path) as sound:
         holds_floats = sound.subtype in _FLOAT_SUBTYPES
-        block = np.empty((BLOCK_FRAMES, sound.channels), dtype=np.float32 if holds_floats else np.int32)
+        shape = (max(1, BLOCK_SAMPLES // sound.channels), sound.channels)
+        block = np.empty(shape, dtype=np.float32 if holds_floats else np.int32)
         n_samples = 0
         while True:
             filled = sound.read(out=block)

@@ -154,10 +154,12 @@ def relative_path(real_root: str, text: str, *, follow_links: bool) -> str:
     """Return a path below the root in its plain form.
 
     Raises:
-        MalformedError: It is empty, absolute, or leads out of the root.
+        MalformedError: It is empty, absolute, holds a null character, or leads out of the root.
     """
     if not text:
         raise MalformedError("path: it is empty")
+    if "\0" in text:
+        raise MalformedError(f"path: {text!r} holds a null character")
     if text.startswith("/"):
         raise MalformedError(f"path: {text!r} is absolute, expected one relative to the root")
     path = os.path.normpath(text)

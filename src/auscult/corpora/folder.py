@@ -64,9 +64,13 @@ def split_name(file: str) -> tuple[str, str]:
     return (stem, f".{suffix.lower()}") if dot else (name, "")
 
 
-def printable(file: str) -> str:
-    """Return a file name that any text file can hold: bytes that are no UTF-8 are escaped."""
-    return os.fsencode(file).decode("utf-8", "backslashreplace")
+def printable(text: str) -> str:
+    """Return a file name, or a text with one, that any text file can hold: bytes that are no UTF-8 are escaped."""
+    try:
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        # A surrogate that stands for no byte of a file name; it is named by its number.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def matches(file: str, pattern: str) -> bool:

@@ -46,8 +46,6 @@ DEMOGRAPHIC_FILES = ("demographic_info.txt", "icbhi_challenge_demographic_inform
 OFFICIAL_FILES = ("icbhi_challenge_train_test.txt",)
 _EXPLANATIONS = ("filename_format.txt", "filename_differences.txt")
 
-Describe = Callable[[str, "PatientFacts"], Recording]
-
 
 def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     """Yield the recordings, events, rejections and notices of ICBHI 2017."""

@@ -61,7 +61,12 @@ def run(
         recordings = stack.enter_context(RecordingWriter(recordings_path, dataset))
         events = stack.enter_context(EventWriter(events_path))
         ingest = _Ingest(root, summary, recordings, events, probe)
-        ingest.take(READERS[settings.layout](root, dataset, settings))
+        try:
+            ingest.take(READERS[settings.layout](root, dataset, settings))
+        except PermissionError as error:
+            raise DataError(
+                f"{dataset}: {error.filename}: permission denied; make it readable for this user"
+            ) from error
         if summary.n_recordings == 0:
             raise DataError(_say_empty(root, dataset, settings, ingest.rejections))
     _write_rejections(output_dir / "rejected.csv", ingest.rejections)

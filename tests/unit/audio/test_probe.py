@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from auscult.audio.probe import BLOCK_FRAMES, probe
+from auscult.audio.probe import BLOCK_SAMPLES, probe
 from auscult.errors import DataError
 
 RATE_HZ = 8000
@@ -47,9 +47,9 @@ def test_the_facts_of_a_whole_file(
 
 
 def test_samples_are_counted_per_channel_and_over_blocks(tmp_path: Path) -> None:
-    waveform = np.zeros((2 * BLOCK_FRAMES + 3, 2))
+    waveform = np.zeros((2 * BLOCK_SAMPLES + 3, 2))
     facts = probe(write(tmp_path / "stereo.wav", waveform))
-    assert (facts.n_samples, facts.n_channels) == (2 * BLOCK_FRAMES + 3, 2)
+    assert (facts.n_samples, facts.n_channels) == (2 * BLOCK_SAMPLES + 3, 2)
 
 
 def test_an_mp3_is_decoded(tmp_path: Path, waveform: np.ndarray) -> None:
@@ -119,9 +119,9 @@ def test_a_flac_cut_short_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_sample_that_is_not_finite_is_found_wherever_it_is(tmp_path: Path, value: float) -> None:
-    waveform = np.zeros(BLOCK_FRAMES + 100, dtype=np.float32)
-    waveform[BLOCK_FRAMES + 17] = value
-    with pytest.raises(DataError, match=f"^not finite: sample {BLOCK_FRAMES + 17} "):
+    waveform = np.zeros(BLOCK_SAMPLES + 100, dtype=np.float32)
+    waveform[BLOCK_SAMPLES + 17] = value
+    with pytest.raises(DataError, match=f"^not finite: sample {BLOCK_SAMPLES + 17} "):
         probe(write(tmp_path / "a.wav", waveform, "FLOAT"))
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from auscult.corpora.folder import matches, walk_files
+from auscult.corpora.folder import matches, printable, walk_files
 
 
 def test_files_come_in_one_order_without_what_systems_leave_behind(tmp_path: Path) -> None:
@@ -48,3 +48,9 @@ def test_links_are_followed_and_a_loop_ends(tmp_path: Path) -> None:
 )
 def test_globs(file: str, pattern: str, is_match: bool) -> None:
     assert matches(file, pattern) is is_match
+
+
+def test_any_name_can_be_printed() -> None:
+    assert printable("caf\udce9.wav") == "caf\\xe9.wav"
+    assert printable("\ud800") == "\\ud800"
+    assert printable("\u00e9") == "\u00e9"

@@ -168,3 +168,12 @@ def test_memory_hardly_grows_with_the_number_of_recordings(
     assert len(read_recordings(tmp_path / "out" / "recordings.parquet")) == n_recordings
     allowed_kib = BATCHES_KIB + n_recordings * BYTES_KEPT_PER_RECORDING / 1024
     assert grown_kib < allowed_kib, "an id, a path and a duration may be kept, a row may not"
+
+
+def test_a_folder_that_may_not_be_read_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> list:
+        raise PermissionError(13, "Permission denied", str(root / "locked"))
+
+    monkeypatch.setitem(READERS, "manifest", refuse)
+    with pytest.raises(DataError, match=r"set: .*locked: permission denied; make it readable"):
+        ingest.run(root, "set", settings(), root.parent / "out")
