@@ -81,7 +81,7 @@ def _follow_list(made: Assignment, settings: OfficialSplit) -> None:
             )
     for side in (TRAIN, TEST):
         made.sides[(values == side).to_numpy(dtype=bool)] = side
-    made.leave_out(_none(made), "not on the official list")
+    made.leave_out(made.nowhere, "not on the official list")
     crossing = made.patients_on(TRAIN) & made.patients_on(TEST)
     if not crossing:
         return
@@ -112,7 +112,7 @@ def _follow_column(made: Assignment, settings: ColumnSplit) -> None:
             raise ConfigError(f"split.test: {text}{', ...' if len(present) > 20 else ''}")
         made.notes.append(("values_not_found", text, absent))
     made.leave_out(values.isna().to_numpy(dtype=bool), f"no value of {settings.column}")
-    made.leave_out(_none(made) & values.notna().to_numpy(dtype=bool), f"no side names its {settings.column}")
+    made.leave_out(made.nowhere & values.notna().to_numpy(dtype=bool), f"no side names its {settings.column}")
     _refuse_overlap(made, allowed=settings.allow_patient_overlap)
 
 
@@ -157,7 +157,3 @@ def _column(recordings: pd.DataFrame, column: str) -> pd.Series:
         attributes = [c.removeprefix(ATTRIBUTE_PREFIX) for c in recordings.columns if c.startswith(ATTRIBUTE_PREFIX)]
         raise ConfigError(f"split.column: {unknown_name('attribute', column, [*attributes, *FACTS])}")
     return pd.Series(recordings[name])
-
-
-def _none(made: Assignment) -> Mask:
-    return np.array([side is None for side in made.sides], dtype=bool)

@@ -37,10 +37,13 @@ class Assignment:
     notes: list[tuple[str, str, list[str]]] = field(default_factory=list)
 
     def leave_out(self, at: Mask, reason: str) -> None:
-        """Take recordings out, and remember why."""
-        if at.any():
-            self.sides[at] = None
-            self.left_out[reason] = self.recordings["recording_id"].to_numpy(dtype=object)[at].tolist()
+        """Take recordings out, and remember why; those that are out already keep their first reason."""
+        names = self.recordings["recording_id"].to_numpy(dtype=object)
+        already = {name for left in self.left_out.values() for name in left}
+        self.sides[at] = None
+        left = [name for name in names[at].tolist() if name not in already]
+        if left:
+            self.left_out[reason] = left
 
     @property
     def patients(self) -> NDArray[np.object_]:
@@ -55,6 +58,11 @@ class Assignment:
         """Return which recordings are of `patients`."""
         return np.isin(self.patients.astype(str), sorted(patients))
 
+    @property
+    def nowhere(self) -> Mask:
+        """Which recordings stand on no side."""
+        return np.array([side is None for side in self.sides], dtype=bool)
+
     def move(self, patients: set[str], side: str) -> None:
-        """Put all recordings of `patients` on one side."""
-        self.sides[self.holds(patients)] = side
+        """Put the recordings of `patients` on one side; those that take no part stay out."""
+        self.sides[self.holds(patients) & ~self.nowhere] = side

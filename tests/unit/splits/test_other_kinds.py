@@ -230,3 +230,21 @@ class TestLeftOut:
         table = make_patients(10, site=["Porto"] * 20)
         with pytest.raises(ConfigError, match="unknown site 'Proto'; did you mean 'Porto'"):
             run_split(table, {"kind": "leave_site_out", "site": "Proto"}, pneumonia)
+
+
+def test_what_was_left_out_is_not_brought_back_by_validation(make_patients, pneumonia, run_split):
+    table = make_patients(30, site=["Porto", None] * 10 + ["Aveiro", None] * 20, every=2)
+    split, audit = run_split(table, {"kind": "leave_site_out", "site": "Porto"}, pneumonia)
+    assert all(name.endswith("_0") for name in split.index)
+    assert len(split) == 30
+    assert audit["left_out"][0]["recordings"] == 30
+
+
+def test_an_unlisted_recording_of_a_moved_patient_stays_out(make_recordings, pneumonia, run_split):
+    rows = [(f"r{k:02d}", f"p{k:02d}", ("pneumonia", "copd")[k % 2]) for k in range(20)]
+    rows += [("x", "p01", "copd"), ("y", "p01", "copd")]
+    table = make_recordings(rows, attr_official_split=["train"] * 10 + ["test"] * 10 + ["test", None])
+    for side in ("train", "test", "drop"):
+        split, audit = run_split(table, {"kind": "official", "patients_on_both_sides": side}, pneumonia)
+        assert "icbhi/y" not in split.index
+        assert len(split) + sum(entry["recordings"] for entry in audit["left_out"]) == 22
