@@ -16,14 +16,15 @@ from auscult.config.model import MODELS
 from auscult.models import build_model, count_parameters
 
 GOLDEN = Path(__file__).with_name("models.json")
-SHAPE = (64, 96)
+SHAPE = (64, 144)
 
 
 def with_formula_weights(model):
     for number, (_, tensor) in enumerate(sorted(model.state_dict().items())):
         if tensor.is_floating_point():
             steps = torch.arange(tensor.numel(), dtype=torch.float64).reshape(tensor.shape)
-            values = torch.sin(1.7 * steps + number)
+            # The fractional part of a large sine scatters like noise, and is the same everywhere.
+            values = 2 * torch.frac(torch.sin(12.9898 * (steps + 1) + 78.233 * number) * 43758.5453).abs() - 1
             # Kernels keep the size of what they read; running variances, among the vectors, must be positive.
             fan_in = tensor.numel() / len(tensor) if tensor.ndim else 1
             tensor.copy_(0.2 * values.abs() + 0.5 if tensor.ndim == 1 else values * (6 / fan_in) ** 0.5)

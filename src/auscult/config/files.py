@@ -11,6 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from auscult.config.base import NAME_PATTERN
+from auscult.config.model import MODELS
 from auscult.errors import ConfigError, nearest, unknown_name
 
 
@@ -103,8 +104,7 @@ def _written_location(fault: Mapping[str, Any]) -> list[Any]:
         "label_folders",
         "uid_json",
         "timm",
-        "mixednet",
-        "test_cnn",
+        *MODELS,
     }
     return [part for index, part in enumerate(fault["loc"]) if index == 0 or part not in tags]
 

@@ -52,6 +52,58 @@ class MixedNetSettings(Settings):
         return self
 
 
+class InceptionResidualSettings(Settings):
+    """An Inception stem (Szegedy et al. 2015), then stages of inverted residual blocks (Sandler et al. 2018)."""
+
+    name: Literal["inception_residual"]
+    stem_channels: int = Field(default=16, ge=1, description="of each of the three towers")
+    channels: tuple[int, ...] = Field(default=(32, 64, 128, 256, 512), min_length=1)
+    kernel_size: int = Field(default=6, ge=1, le=15, description="of the depth-wise convolutions")
+    expansion: int = Field(default=2, ge=1, le=8, description="how many times wider a block is inside")
+    stage_dropout: float = Field(default=0.1, ge=0, lt=1, description="of whole maps, after each stage")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
+    head: HeadSettings = HeadSettings()
+
+
+class SequenceNetSettings(Settings):
+    """The clip cut into pieces, the same CNN on each, and bidirectional LSTMs over what it saw."""
+
+    name: Literal["sequence_net"]
+    n_sequences: int = Field(default=9, ge=1, le=256, description="pieces of a clip, along time")
+    channels: tuple[int, ...] = Field(default=(16, 32, 64, 128), min_length=1)
+    lstm_size: int = Field(default=128, ge=1, description="of each direction")
+    lstm_layers: int = Field(default=2, ge=1, le=8)
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="on the pooled features")
+    head: HeadSettings = HeadSettings(hidden_size=64)
+
+
+class Cnn6Settings(Settings):
+    """Cnn6 of PANNs (Kong et al. 2020)."""
+
+    name: Literal["cnn6"]
+    block_dropout: float = Field(default=0.2, ge=0, lt=1, description="after each block")
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="on the pooled features")
+    head: HeadSettings = HeadSettings(hidden_size=512, dropout=0.5)
+
+
+class Cnn10Settings(Settings):
+    """Cnn10 of PANNs (Kong et al. 2020)."""
+
+    name: Literal["cnn10"]
+    block_dropout: float = Field(default=0.2, ge=0, lt=1, description="after each block")
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="on the pooled features")
+    head: HeadSettings = HeadSettings(hidden_size=512, dropout=0.5)
+
+
+class Cnn14Settings(Settings):
+    """Cnn14 of PANNs (Kong et al. 2020)."""
+
+    name: Literal["cnn14"]
+    block_dropout: float = Field(default=0.2, ge=0, lt=1, description="after each block")
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="on the pooled features")
+    head: HeadSettings = HeadSettings(hidden_size=2048, dropout=0.5)
+
+
 class TestCnnSettings(Settings):
     """A tiny network for fast tests."""
 
@@ -71,6 +123,11 @@ class TimmSettings(Settings):
 
 MODELS: dict[str, type[Settings]] = {
     "mixednet": MixedNetSettings,
+    "inception_residual": InceptionResidualSettings,
+    "sequence_net": SequenceNetSettings,
+    "cnn6": Cnn6Settings,
+    "cnn10": Cnn10Settings,
+    "cnn14": Cnn14Settings,
     "test_cnn": TestCnnSettings,
 }
 """The registry line of each own model: its public name and its settings."""
@@ -107,6 +164,11 @@ def _tag(value: Any) -> str:
 
 ModelSettings = Annotated[
     Annotated[MixedNetSettings, Tag("mixednet")]
+    | Annotated[InceptionResidualSettings, Tag("inception_residual")]
+    | Annotated[SequenceNetSettings, Tag("sequence_net")]
+    | Annotated[Cnn6Settings, Tag("cnn6")]
+    | Annotated[Cnn10Settings, Tag("cnn10")]
+    | Annotated[Cnn14Settings, Tag("cnn14")]
     | Annotated[TestCnnSettings, Tag("test_cnn")]
     | Annotated[TimmSettings, Tag("timm")],
     Discriminator(_tag),

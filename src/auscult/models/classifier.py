@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from auscult.config.model import HeadSettings
+from auscult.errors import ConfigError
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -31,6 +33,25 @@ class Backbone:
     module: nn.Module
     n_features: int
     input_note: str = ""
+
+
+def as_maps(spectrograms: Tensor) -> Tensor:
+    """Turn [batch, mel, frame] into maps of one channel, [batch, 1, mel, frame], the channel innermost in memory."""
+    return spectrograms.unsqueeze(1).contiguous(memory_format=torch.channels_last)
+
+
+def require_size(name: str, input_shape: tuple[int, int], least: tuple[int, int], reason: str) -> None:
+    """Refuse spectrograms that a model's poolings would swallow.
+
+    Raises:
+        ConfigError: Naming the model, the reason, what it needs at least and what was found (mel bands, frames).
+    """
+    if input_shape[0] < least[0] or input_shape[1] < least[1]:
+        raise ConfigError(
+            f"{name} {reason} and needs at least [{least[0]} mel, {least[1]} frames]; "
+            f"found [{input_shape[0]} mel, {input_shape[1]} frames]: use more mel bands, a smaller hop_samples, "
+            "longer clips, or another model"
+        )
 
 
 class Head(nn.Module):

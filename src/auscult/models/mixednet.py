@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from auscult.config.model import MixedNetSettings
-from auscult.errors import ConfigError
-from auscult.models.classifier import Backbone
+from auscult.models.classifier import Backbone, as_maps, require_size
 
 
 class MixedConv2d(nn.Module):
@@ -81,8 +80,7 @@ class MixedNet(nn.Module):
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """Turn [batch, mel, frame] into [batch, channels[-1]]."""
-        maps = spectrograms.unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        return self.stages(maps).mean(dim=(2, 3))
+        return self.stages(as_maps(spectrograms)).mean(dim=(2, 3))
 
 
 def build(settings: MixedNetSettings, input_shape: tuple[int, int]) -> Backbone:
@@ -91,11 +89,6 @@ def build(settings: MixedNetSettings, input_shape: tuple[int, int]) -> Backbone:
     Raises:
         ConfigError: The poolings would leave nothing of the input.
     """
-    smallest = 2 ** len(settings.channels)
-    if min(input_shape) < smallest:
-        raise ConfigError(
-            f"mixednet halves its input {len(settings.channels)} times and needs at least {smallest} mel bands and "
-            f"frames; found [{input_shape[0]} mel, {input_shape[1]} frames]: use more mel bands, a smaller "
-            "hop_samples, or fewer stages in model.channels"
-        )
+    n_stages = len(settings.channels)
+    require_size("mixednet", input_shape, (2**n_stages, 2**n_stages), f"halves its input {n_stages} times")
     return Backbone(MixedNet(settings.channels, settings.kernel_sizes), settings.channels[-1])

@@ -20,6 +20,11 @@ from auscult.models.classifier import Backbone, Classifier, Head
 
 _MODULES = {
     "mixednet": "auscult.models.mixednet",
+    "inception_residual": "auscult.models.inception_residual",
+    "sequence_net": "auscult.models.sequence_net",
+    "cnn6": "auscult.models.panns",
+    "cnn10": "auscult.models.panns",
+    "cnn14": "auscult.models.panns",
     "test_cnn": "auscult.models.tiny_cnn",
 }
 

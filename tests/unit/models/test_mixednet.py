@@ -67,7 +67,7 @@ def test_parameter_count_equals_the_hand_count():
 
 def test_an_input_that_the_poolings_would_swallow_is_refused():
     build_model(SETTINGS, 1, (32, 32))
-    with pytest.raises(ConfigError, match=r"needs at least 32 mel bands and frames; found \[64 mel, 31 frames\]"):
+    with pytest.raises(ConfigError, match=r"needs at least \[32 mel, 32 frames\]; found \[64 mel, 31 frames\]"):
         build_model(SETTINGS, 1, (64, 31))
 
 
