@@ -196,3 +196,23 @@ def test_a_gpu_that_is_not_there_is_an_error(setup, tmp_path):
 def test_an_unknown_device_is_an_error(setup, tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'cuda'"):
         run.run(**setup.inputs, job=setup.job, output_dir=tmp_path, device="cudaa")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed", "16-mixed"])
+def test_a_gpu_learns_and_goes_on(setup, tmp_path, monkeypatch, caplog, precision):
+    job = setup.with_train(epochs=12, batch_size=4, monitor="val/loss", mode="min", precision=precision)
+    with monkeypatch.context() as patch:
+        kill_in_epoch(patch, 6, "after")
+        with caplog.at_level("INFO"), pytest.raises(Killed):
+            run.run(**setup.inputs, job=job, output_dir=tmp_path, device="cuda")
+    assert "in cuda memory" in caplog.text
+    run.run(**setup.inputs, job=job, output_dir=tmp_path, device="cuda")
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["epoch"].tolist() == list(range(1, 13))
+    assert history["val/loss"].min() < history["val/loss"].iloc[0]
+    test = load_examples(setup.features, setup.tables, setup.split, setup.task, ("test",))
+    spectrograms = test.spectrograms(np.arange(len(test)))
+    on_gpu, on_cpu = (load_model(tmp_path, device).predict_proba(spectrograms) for device in ("cuda", "cpu"))
+    np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-3)
