@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from auscult.config import JobSettings, TaskSettings
-from auscult.presentation import LEVELS, METRIC_NAMES, Block, blocks, plural
+from auscult.presentation import LEVELS, METRIC_NAMES, Block, Number, blocks, plural, slice_table
 
 SIDES = {"test": "TEST PART", "val": "VALIDATION PART (epoch and thresholds were chosen on it: optimistic)"}
 
@@ -36,6 +36,8 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         by_level = {level: blocks(metrics[side], task, level) for level in LEVELS}
         for index, block in enumerate(by_level[task.level]):
             parts += ["", *_block({level: found[index] for level, found in by_level.items()}, block, task.level)]
+        if side == "test" and metrics["slices"]:
+            parts += ["", *_slices(metrics["slices"], task)]
     return "\n".join(parts) + "\n"
 
 
@@ -71,6 +73,22 @@ def _block(by_level: dict[str, Block], main: Block, level: str) -> list[str]:
         lines += ["", f"confusion, {plural(sum(map(sum, main.confusion)), level)} (rows: truth, columns: answer)"]
         lines += _confusion(main).splitlines()
     return lines
+
+
+def _slices(slices: Sequence[dict[str, Any]], task: TaskSettings) -> list[str]:
+    table = slice_table(slices, task)
+    title = f"slices, {task.level} level"
+    rows = [("", "", "patients", *table.counts, *table.metrics)]
+    for index, row in enumerate(table.rows):
+        is_first = index == 0 or table.rows[index - 1].by != row.by
+        cells = [*row.counts, *(_with_interval(number) for number in row.numbers)]
+        cells += [""] * (len(rows[0]) - 3 - len(cells))
+        rows.append((f"  {row.by}" if is_first else "", row.value, row.patients, *cells))
+    return [title, "-" * len(title), *_table(rows).splitlines()]
+
+
+def _with_interval(number: Number) -> str:
+    return f"{number.value_text} {_bracketed(number.interval_text)}".rstrip()
 
 
 def _bracketed(text: str) -> str:

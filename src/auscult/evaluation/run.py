@@ -20,6 +20,7 @@ from auscult.evaluation.example_pictures import draw_examples
 from auscult.evaluation.outcomes import judge, write_lists
 from auscult.evaluation.predict import predict
 from auscult.evaluation.report_text import report_text
+from auscult.evaluation.slices import slice_metrics
 from auscult.examples import load_examples
 from auscult.io import write_json, write_text
 from auscult.metrics.aggregate import at_level
@@ -79,7 +80,7 @@ def run(
         "thresholds": thresholds,
         "bootstrap_draws": job.evaluate.bootstrap_draws,
     }
-    generators = np.random.default_rng(job.evaluate.seed).spawn(len(SIDES))
+    *generators, of_slices = np.random.default_rng(job.evaluate.seed).spawn(len(SIDES) + 1)
     for side, generator in zip(SIDES, generators, strict=True):
         part = predictions.loc[predictions["split"] == side]
         metrics[side] = summarise(
@@ -91,10 +92,12 @@ def run(
             generator,
             job.evaluate.bootstrap_draws,
         )
+    test = predictions.loc[predictions["split"] == "test"]
+    metrics["slices"] = slice_metrics(
+        test, tables, task=task, thresholds=thresholds, generator=of_slices, draws=job.evaluate.bootstrap_draws
+    )
     write_json(output_dir / "metrics.json", metrics)
     write_text(output_dir / "report.txt", report_text(metrics, job, task))
-
-    test = predictions.loc[predictions["split"] == "test"]
     outcomes = judge(test, task, list(thresholds.values()))
     write_csv(output_dir / "outcomes.csv", outcomes)
     write_lists(outcomes, output_dir)

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from auscult.config import Experiment, TaskSettings
-from auscult.presentation import LEVELS, LOWER_IS_BETTER, METRIC_NAMES, Block, Number, blocks
+from auscult.presentation import LEVELS, LOWER_IS_BETTER, METRIC_NAMES, Block, Number, blocks, slice_table
 from auscult.reporting.data_tables import declared_exceptions, ingested, split_tables
 from auscult.reporting.job import JobResult
 from auscult.reporting.limits import limits
@@ -96,6 +96,7 @@ def render(
         exceptions=declared_exceptions(experiment, audits),
         comparison=comparison,
         tables={job.number: metric_tables(job, task) for job in jobs},
+        slices={job.number: slice_table(job.metrics["slices"], task) for job in jobs},
         figures={job.number: job_figures(job) for job in jobs},
         examples={job.number: job_examples(job) for job in jobs},
         rules=label_rules(task, experiment),

@@ -80,7 +80,9 @@ def _tables(folder, rng, n_patients):
             name = f"toy/p{patient:02d}_{recording}"
             digit = str((patient + recording) % 3)
             state = "unclear" if patient == 5 else ("ill" if patient % 2 else "well")
-            rows.append(_recording(name, f"toy/p{patient:02d}", state, digit))
+            age_years = None if patient == 17 else 3.0 + 2 * patient
+            device = ("contact", "open")[recording]
+            rows.append(_recording(name, f"toy/p{patient:02d}", state, digit, age_years=age_years, device=device))
             for kind, chance in (("crackle", patient % 2), ("wheeze", patient % 3 == 0)):
                 if chance:
                     events.append(Event(name, 0.2, 0.6, kind, "made up"))
@@ -99,15 +101,15 @@ def _tables(folder, rng, n_patients):
     ]
 
 
-def _recording(name, patient, state, digit):
+def _recording(name, patient, state, digit, *, age_years, device):
     return {
         "recording_id": name,
         "dataset": "toy",
         "patient_id": patient,
         "path": f"{name}.wav",
         "site": None,
-        "device": None,
-        "age_years": 40.0,
+        "device": device,
+        "age_years": age_years,
         "sex": "female",
         "sample_rate_hz": SAMPLE_RATE_HZ,
         "n_channels": 1,
@@ -125,7 +127,7 @@ def make_world(folder: Path, kind: str, *, n_patients: int = 24, draws: int = 50
     tables = folder / "tables"
     tables.mkdir(parents=True)
     recordings, clips = _tables(tables, rng, n_patients)
-    recordings[["site", "device"]] = recordings[["site", "device"]].astype("str")
+    recordings["site"] = recordings["site"].astype("str")
     write_parquet(tables / "recordings.parquet", recordings)
     job = JobSettings(
         task=kind,

@@ -159,6 +159,7 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class):
             rng,
             job.evaluate.bootstrap_draws,
         )
+    metrics["slices"] = _slices(task)
     write_json(folder / "metrics.json", metrics)
     write_text(folder / "report.txt", report_text(metrics, job, task))
     test = predictions[predictions["split"] == "test"]
@@ -226,6 +227,28 @@ def _targets(clips, task, rng):
         return targets
     digit = {name: rng.integers(10) for name in clips["recording_id"].unique()}
     return np.eye(10, dtype=np.float32)[clips["recording_id"].map(digit)]
+
+
+def _slices(task):
+    number = {"value": 0.8, "low": 0.7, "high": 0.9}
+    names = {
+        "binary": ["auroc", "sensitivity", "specificity"],
+        "multi_label": ["icbhi_score", "crackle_auroc", "wheeze_auroc"],
+        "multi_class": ["accuracy", "balanced_accuracy"],
+    }[task.type]
+    n = {
+        "clips": 60,
+        "patients": 12,
+        "known": 30,
+        **{target: {"positive": 4, "negative": 8} for target in task.targets},
+    }
+    undefined = {**dict.fromkeys(names, number), names[0]: dict.fromkeys(("value", "low", "high"))}
+    return [
+        {"by": "dataset", "value": "one", "n": n, "metrics": dict.fromkeys(names, number)},
+        {"by": "dataset", "value": "two", "n": n, "metrics": undefined},
+        {"by": "sex", "value": "female", "n": n, "metrics": dict.fromkeys(names, number)},
+        {"by": "sex", "value": "not stated", "n": {"clips": 6, "patients": 3}, "metrics": None},
+    ]
 
 
 def _draw_examples(folder, test, rng):

@@ -1,0 +1,159 @@
+"""How well the model does for parts of the test part: by dataset, site, device, sex and age group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from auscult.config import TaskSettings
+from auscult.metrics.aggregate import LevelRows, at_level
+from auscult.metrics.icbhi import UNKNOWN, four_classes
+from auscult.metrics.intervals import draw_weights, estimate
+from auscult.metrics.thresholds import four_class_columns
+from auscult.metrics.weighted import binary_values, four_class_values, multi_class_values
+from auscult.predictions import probabilities_of, truth_of
+from auscult.tables import read_recordings
+
+MIN_PATIENTS = 5
+"""Smaller cells are counted, not judged: a figure of four patients misleads, and may point at one of them."""
+
+AGE_GROUPS: tuple[tuple[float, str], ...] = (
+    (5, "under 5 years"),
+    (18, "5 to 17"),
+    (65, "18 to 64"),
+    (np.inf, "65 and over"),
+)
+"""Upper end (exclusive) and name; pneumonia in children is defined and counted below five years (WHO)."""
+
+SLICED_BY = ("dataset", "site", "device", "sex", "age group")
+NOT_STATED = "not stated"
+_KEPT = ("auroc", "sensitivity", "specificity")
+
+
+def slice_metrics(
+    test: pd.DataFrame,
+    tables: Mapping[str, Path],
+    *,
+    task: TaskSettings,
+    thresholds: Mapping[str, float],
+    generator: np.random.Generator,
+    draws: int,
+) -> list[dict[str, Any]]:
+    """Judge every slice at the task's level; what has one value only is left out.
+
+    A slice is made of clips, which are then combined: a patient heard with two devices stands in both slices, each time
+    with the clips of that device alone.
+
+    Args:
+        test: The test part's rows of `predictions.parquet`.
+        tables: Dataset -> folder with `recordings.parquet`.
+        task: What was predicted.
+        thresholds: Target -> threshold; empty for a multi-class task.
+        generator: The only source of randomness.
+        draws: Of the bootstrap over patients.
+
+    Returns:
+        One entry a slice: `by`, `value`, `n` (clips, patients and, unless multi-class, target -> positive, negative)
+        and `metrics` (name -> value, low, high). Below `MIN_PATIENTS` patients `metrics` is None and `n` holds clips
+        and patients only.
+    """
+    attributes = _attributes(test, tables)
+    found: list[dict[str, Any]] = []
+    for by in SLICED_BY:
+        values = attributes[by]
+        names = sorted(values.unique(), key=_order)
+        if len(names) < 2:
+            continue
+        for value in names:
+            part = test.loc[(values == value).to_numpy()]
+            rows = at_level(probabilities_of(part, task), truth_of(part, task), part, task, task.level)
+            entry: dict[str, Any] = {"by": by, "value": value, "n": {"clips": len(part)}, "metrics": None}
+            entry["n"]["patients"] = len(np.unique(part["patient_id"].to_numpy(dtype=str)))
+            if entry["n"]["patients"] >= MIN_PATIENTS:
+                entry["n"] |= _counts(rows, task)
+                entry["metrics"] = _judge(rows, task, thresholds, generator, draws)
+            found.append(entry)
+    return found
+
+
+def age_group(age_years: float) -> str:
+    """Return the name of the group that an age falls into.
+
+    >>> age_group(4.9), age_group(5.0), age_group(70.0), age_group(float("nan"))
+    ('under 5 years', '5 to 17', '65 and over', 'not stated')
+    """
+    return next((name for end, name in AGE_GROUPS if age_years < end), NOT_STATED)
+
+
+def _order(value: str) -> tuple[bool, int, str]:
+    """Age groups by age, all else by name, what is not stated last."""
+    groups = [name for _, name in AGE_GROUPS]
+    return value == NOT_STATED, groups.index(value) if value in groups else -1, value
+
+
+def _attributes(test: pd.DataFrame, tables: Mapping[str, Path]) -> pd.DataFrame:
+    """Return the columns `SLICED_BY` of every clip."""
+    columns = ["recording_id", "site", "device", "sex", "age_years"]
+    names = sorted(set(test["dataset"]))
+    recordings = pd.concat(
+        [read_recordings(tables[name] / "recordings.parquet").loc[:, columns] for name in names], ignore_index=True
+    )
+    at = pd.Index(recordings["recording_id"]).get_indexer(pd.Index(test["recording_id"]))
+    here = recordings.iloc[at].reset_index(drop=True)
+    found = here[["site", "device", "sex"]].astype(object).where(here[["site", "device", "sex"]].notna(), NOT_STATED)
+    ages = [age_group(age) for age in here["age_years"].to_numpy(dtype=np.float64)]
+    return found.assign(dataset=test["dataset"].to_numpy(dtype=object), **{"age group": ages})
+
+
+def _counts(rows: LevelRows, task: TaskSettings) -> dict[str, Any]:
+    if task.type == "multi_class":
+        return {"known": int((~np.isnan(rows.targets).any(axis=1)).sum())}
+    return {
+        target: {
+            "positive": int((rows.targets[:, column] == 1).sum()),
+            "negative": int((rows.targets[:, column] == 0).sum()),
+        }
+        for column, target in enumerate(task.targets)
+    }
+
+
+def _judge(
+    rows: LevelRows, task: TaskSettings, thresholds: Mapping[str, float], generator: np.random.Generator, draws: int
+) -> dict[str, Any]:
+    everyone, patients = np.unique(rows.patient_ids.astype(str), return_inverse=True)
+    weights = draw_weights(len(everyone), draws, generator)
+    if task.type == "multi_class":
+        is_known = ~np.isnan(rows.targets).any(axis=1)
+        true = rows.targets[is_known].argmax(axis=1).astype(np.int64)
+        values = multi_class_values(true, rows.probabilities[is_known], patients[is_known], weights)
+        return _estimates(values, ("accuracy", "balanced_accuracy"), patients[is_known])
+    said = rows.probabilities >= np.array([thresholds[target] for target in task.targets])
+    found: dict[str, Any] = {}
+    columns = four_class_columns(task)
+    if columns is not None:
+        true, answers = (four_classes(*(table[:, column] for column in columns)) for table in (rows.targets, said))
+        is_known = true != UNKNOWN
+        values = four_class_values(true[is_known], answers[is_known], patients[is_known], weights)
+        found["icbhi_score"] = _estimates(values, ("score",), patients[is_known])["score"]
+    for column, target in enumerate(task.targets):
+        is_known = ~np.isnan(rows.targets[:, column])
+        truth = rows.targets[is_known, column] == 1
+        values = binary_values(
+            truth, rows.probabilities[is_known, column], said[is_known, column], patients[is_known], weights
+        )
+        prefix = f"{target}_" if len(task.targets) > 1 else ""
+        kept = _KEPT[:1] if len(task.targets) > 1 else _KEPT
+        of_target = _estimates(values, kept, patients[is_known])
+        found |= {f"{prefix}{name}": value for name, value in of_target.items()}
+    return found
+
+
+def _estimates(
+    values: Mapping[str, npt.NDArray[np.float64]], names: tuple[str, ...], patients: npt.NDArray[np.integer]
+) -> dict[str, Any]:
+    return {name: estimate(values[name], len(np.unique(patients))) for name in names}
