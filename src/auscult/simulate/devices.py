@@ -32,7 +32,7 @@ FILTERS = {"B": LITTMANN_BELL, "D": LITTMANN_DIAPHRAGM, "E": LITTMANN_EXTENDED}
 DEVICES: dict[str, Device] = {
     # A small condenser microphone, coupled by air: nearly flat.
     "AKGC417L": Device(Response(((20, -6), (60, 0), (800, 0), (2000, 2), (10000, 0))), 38.0),
-    # An acoustic stethoscope: resonances of bell and tubes near 100 and 400 Hz (Ertel et al. 1966, Circulation 34:889).
+    # An acoustic stethoscope, whose bell and tubes resonate (Ertel et al. 1966, Circulation 34:889); where is a choice.
     "LittC2SE": Device(Response(((20, 0), (100, 8), (200, 0), (400, 4), (800, -9), (1500, -14), (4000, -30))), 42.0),
     "Litt3200": Device(LITTMANN_EXTENDED, 48.0),
     "Meditron": Device(Response(((20, 2), (60, 6), (150, 0), (600, -3), (1200, 0), (2000, -6), (8000, -30))), 40.0),
