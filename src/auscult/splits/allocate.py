@@ -4,7 +4,7 @@ The division is found for counts first (how many patients of each stratum go to 
 are dealt at random:
 
 1. every label gets a patient on every side, the rarest label first, by patients that serve several labels where they
-   can;
+   can; then, as far as patients are left for it, so does "holds negatives only", by which patients are judged;
 2. each stratum's whole shares are filled;
 3. the patients left over by rounding go, stratum by stratum, where they are missed most, so that what rounding takes
    from one stratum it gives in another;
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MAX_STRATA_TO_SWAP = 300
 """Swaps are tried among all pairs of strata up to so many; beyond, single moves only."""
 MAX_STEPS = 1000
+WEIGHT_OF_ALL = 2.0
+"""How much more the shares of all patients count than those of one label or dataset."""
 N_DECIMALS = 6
 _GAIN = 1e-5
 
@@ -42,13 +44,15 @@ class _Plan:
     Attributes:
         sizes: Patients per stratum, shape [stratum].
         features: Shape [stratum, feature]: everything counted whose shares should hold.
-        labels: Shape [stratum, label]: the features of which every side needs a patient.
+        labels: Shape [stratum, label]: the features of which every side needs a patient; wishes stand last.
+        n_required: How many of the labels are no mere wishes.
         shares: Shape [side].
     """
 
     sizes: Counts
     features: Floats
     labels: NDArray[np.bool_]
+    n_required: int
     shares: Floats
 
     def surplus(self, counts: Counts) -> Floats:
@@ -71,6 +75,11 @@ def allocate(
         by_class: A multi-class task: holding a class is a label, not holding it is none.
     """
     parts = [evidence.positive] if by_class else [evidence.positive, evidence.negative]
+    n_required = sum(part.shape[1] for part in parts)
+    if not by_class:
+        wishes = evidence.negative & ~evidence.positive
+        # Where patients are positive or negative and never both, this says nothing new.
+        parts.append(wishes[:, (wishes != evidence.negative).any(axis=0)])
     labels = np.concatenate(parts, axis=1)
     names, codes = np.unique(evidence.datasets.astype(str), return_inverse=True)
     of_dataset = np.eye(len(names), dtype=bool)[codes]
@@ -81,7 +90,14 @@ def allocate(
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
     strata, strata_rows = position[strata.ravel()], strata_rows[order]
-    plan = _plan(strata, strata_rows, len(names), np.asarray(shares, dtype=np.float64))
+    features = _features(strata_rows[:, : len(names)], strata_rows[:, len(names) :])
+    plan = _Plan(
+        sizes=np.bincount(strata, minlength=len(strata_rows)),
+        features=features,
+        labels=strata_rows[:, len(names) :],
+        n_required=n_required,
+        shares=np.asarray(shares, dtype=np.float64),
+    )
     counts = _reserve(plan)
     counts += _whole_shares(plan, counts)
     _place_rest(plan, counts)
@@ -93,13 +109,12 @@ def allocate(
     return sides
 
 
-def _plan(strata: NDArray[np.int64], rows: NDArray[np.bool_], n_datasets: int, shares: Floats) -> _Plan:
-    of_dataset, labels = rows[:, :n_datasets], rows[:, n_datasets:]
-    both = (of_dataset[:, :, None] & labels[:, None, :]).reshape(len(rows), -1)
-    every = np.ones((len(rows), 1), dtype=bool)
-    parts = [every, labels] if n_datasets == 1 else [every, of_dataset, labels, both]
-    features = np.concatenate(parts, axis=1).astype(np.float64)
-    return _Plan(np.bincount(strata, minlength=len(rows)), features, labels, shares)
+def _features(of_dataset: NDArray[np.bool_], labels: NDArray[np.bool_]) -> Floats:
+    """Return what is counted of each stratum: itself, its dataset, its labels, and its labels by dataset."""
+    both = (of_dataset[:, :, None] & labels[:, None, :]).reshape(len(labels), -1)
+    every = np.full((len(labels), 1), WEIGHT_OF_ALL)
+    parts = [every, labels] if of_dataset.shape[1] == 1 else [every, of_dataset, labels, both]
+    return np.concatenate(parts, axis=1).astype(np.float64)
 
 
 def _reserve(plan: _Plan) -> Counts:
@@ -107,7 +122,8 @@ def _reserve(plan: _Plan) -> Counts:
     counts = np.zeros((len(plan.sizes), len(plan.shares)), dtype=np.int64)
     totals = plan.sizes @ plan.labels
     sides = np.argsort(plan.shares, kind="stable")
-    for label in np.argsort(totals, kind="stable"):
+    required, wishes = totals[: plan.n_required], totals[plan.n_required :]
+    for label in [*np.argsort(required, kind="stable"), *(plan.n_required + np.argsort(wishes, kind="stable"))]:
         for side in sides:
             missing = (plan.labels * counts[:, [side]]).sum(axis=0) == 0
             free = plan.sizes - counts.sum(axis=1)

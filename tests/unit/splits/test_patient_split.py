@@ -157,3 +157,11 @@ def test_the_audit_counts_what_the_split_says(make_patients, pneumonia, run_spli
         )
     assert audit["settings"]["kind"] == "patients"
     assert audit["findings"] == audit["declared"] == audit["left_out"] == []
+
+
+def test_patients_without_the_sound_reach_every_side_though_cycles_would_do(make_patients, crackles, run_split):
+    table = make_patients(30, per_patient=1)
+    heard = [()] * 3 + [("crackle", "wheeze")] * 27
+    for seed in range(5):
+        _, audit = run_split(table, {**PATIENTS, "seed": seed}, crackles, [cycles_of(table, heard)])
+        assert [values(audit, side, "crackle")["negative"] for side in ("train", "val", "test")] == [1, 1, 1]
