@@ -59,7 +59,7 @@ bench: $(INSTALLED) ## speed, as ratios within one run
 
 .PHONY: mlflow
 mlflow: $(INSTALLED) ## the runs in the browser, at http://127.0.0.1:5000
-	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
+	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
 
 .PHONY: clean
 clean: ## remove what can be made again (the data and the environment stay)
