@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -105,20 +106,22 @@ def create_store(
         try:
             with _writing(path):
                 writer = StoreWriter(path, file, rows)
-                file.attrs["format"] = kind
-                file.attrs["settings"] = json.dumps(settings, sort_keys=True, allow_nan=False)
+                file.attrs["format"] = _text(kind)
+                file.attrs["settings"] = _text(json.dumps(settings, sort_keys=True, allow_nan=False))
             yield writer
             if writer.n_rows != writer.n_table_rows:
                 raise ValueError(f"{path}: {writer.n_rows} rows of data, {writer.n_table_rows} rows of the table")
             with _writing(path):
                 file.attrs["n_rows"] = writer.n_rows
-                file.attrs["table_crc32"] = json.dumps(writer.table_crc32)
+                file.attrs["table_crc32"] = _text(json.dumps(writer.table_crc32))
                 file.flush()
                 file.attrs["complete"] = True
                 file.close()
         except BaseException:
-            # What keeps a block from being written keeps HDF5 from flushing too; the first error is the one to tell.
+            # HDF5 must flush to close, and crashes at exit if it cannot: emptying the file makes room on a full disk.
+            # Whatever else fails here, the first error is the one to tell.
             with suppress(OSError, RuntimeError):
+                os.truncate(temporary, 0)
                 file.close()
             raise
 
@@ -128,7 +131,7 @@ def _writing(path: Path) -> Generator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        raise DataError(f"{path}: could not be written ({error}); make room on the disk and run again") from error
+        raise DataError(f"{path}: could not be written ({_reason(error)}); make room there and run again") from error
 
 
 class StoreReader:
@@ -153,7 +156,7 @@ class StoreReader:
         self._table: pd.DataFrame | None = None
         with self._explained():
             attributes: dict[str, Any] = dict(self._file.attrs)
-            found = attributes.get("format")
+            found = bytes(attributes.get("format", b"")).decode()
             if found != self.KIND:
                 raise DataError(self._mend(f"format {found!r}, expected {self.KIND!r}"))
             missing = [name for name in ("complete", "settings", "n_rows", "table_crc32") if name not in attributes]
@@ -254,7 +257,7 @@ class StoreReader:
             raise DataError(f"{self.path}: no such file; run the stage that makes it") from error
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             # HDF5 reports a failed checksum as OSError and broken structures as any of the others.
-            raise DataError(self._mend(f"damaged or no store ({error})")) from error
+            raise DataError(self._mend(f"damaged or no store ({_reason(error)})")) from error
 
     def _mend(self, problem: str) -> str:
         return f"{self.path}: {problem}; delete this file and run again"
@@ -266,6 +269,17 @@ def _row_dataset(file: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[
     return file.create_dataset(
         name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(chunk_rows, *shape), fletcher32=True
     )
+
+
+def _reason(error: Exception) -> str:
+    """Return the system's own words out of HDF5's, where it quotes them; one line in any case."""
+    quoted = re.search(r"error message = '([^']*)'", str(error))
+    return quoted.group(1) if quoted else " ".join(str(error).split())
+
+
+def _text(text: str) -> np.bytes_:
+    """Return ASCII text as an attribute of fixed length: it lies in the object's header, whose checksum covers it."""
+    return np.bytes_(text.encode("ascii"))
 
 
 def _extend(dataset: h5py.Dataset, start: int, values: NDArray[Any]) -> None:

@@ -64,7 +64,7 @@ def mel_filterbank(
         scale: Spacing of the bands.
         norm: `slaney` gives every band the same area; `none` the same peak of 1.
     """
-    bins_hz = np.linspace(0.0, sample_rate_hz / 2, n_fft // 2 + 1)
+    bins_hz = np.fft.rfftfreq(n_fft, 1 / sample_rate_hz)
     ends_mel = hz_to_mel([f_min_hz, f_max_hz], scale)
     edges_hz = mel_to_hz(np.linspace(ends_mel[0], ends_mel[1], n_mels + 2), scale)
     lower, centre, upper = (edges[:, None] for edges in (edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]))

@@ -60,7 +60,7 @@ def run(
             return sum_spectrograms(log_mel(waveforms, n_sound[block], np.float16), n_frames_valid[block])
 
         blocks = (slice(start, min(start + block_clips, len(store))) for start in range(0, len(store), block_clips))
-        n_frames = settings.n_frames(n_samples)
+        n_frames = log_mel.n_frames(n_samples)
         with create_features(
             output, store.table, n_mels=settings.n_mels, n_frames=n_frames, settings=full_settings
         ) as writer:

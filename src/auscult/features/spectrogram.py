@@ -73,12 +73,7 @@ class LogMel:
         Raises:
             ConfigError: If the waveforms are shorter than one frame.
         """
-        n_frames = self.settings.n_frames(waveforms.shape[1])
-        if n_frames == 0:
-            raise ConfigError(
-                f"spectrogram.n_fft {self.settings.n_fft} is longer than a clip of {waveforms.shape[1]} samples; "
-                "lower n_fft or make clips longer"
-            )
+        n_frames = self.n_frames(waveforms.shape[1])
         n_sounding = self._n_frames_sounding(n_sound, waveforms.shape, n_frames)
         spectrograms = np.empty((len(waveforms), self.settings.n_mels, n_frames), dtype)
         # One at a time: a clip's spectrum stays in the processor's cache.
@@ -121,6 +116,20 @@ class LogMel:
         reaches_border = self.settings.centred & (n_sound > shape[1] - self.settings.n_fft)
         return np.where(reaches_border, n_frames, self.n_frames_valid(n_sound, shape[1]))
 
+    def n_frames(self, n_samples: int) -> int:
+        """Return the frames of a clip of `n_samples`, at least one.
+
+        Raises:
+            ConfigError: If the clip is shorter than one frame.
+        """
+        n_frames = self.settings.n_frames(n_samples)
+        if n_frames == 0:
+            raise ConfigError(
+                f"spectrogram.n_fft {self.settings.n_fft} is longer than a clip of {n_samples} samples; "
+                "lower n_fft or make clips longer"
+            )
+        return n_frames
+
     def n_frames_valid(self, n_valid: NDArray[np.integer], n_samples: int) -> NDArray[np.int64]:
         """Return how many frames, from the first, hold true sound, shape [clip].
 
@@ -137,7 +146,7 @@ class LogMel:
         settings = self.settings
         end = np.asarray(n_valid, np.int64) + (settings.n_fft // 2 if settings.centred else 0)
         started = -(-end // settings.hop_samples)
-        return np.clip(started, 1, settings.n_frames(n_samples))
+        return np.clip(started, 1, self.n_frames(n_samples))
 
 
 def _window(settings: SpectrogramSettings) -> NDArray[np.float32]:
