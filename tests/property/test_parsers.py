@@ -168,7 +168,7 @@ def check_official_list(data: bytes) -> None:
 def check_hf_labels(data: bytes) -> None:
     for row, line in placed(hf_lung.parse_labels, data):
         assert 0 <= row.start_s < row.end_s < 360_000
-        assert hf_lung.KINDS[line.split()[0].decode()] == row.kind
+        assert hf_lung.KINDS[pieces_of(line)[0]] == row.kind
 
 
 def check_target_names(data: bytes) -> None:
@@ -279,7 +279,7 @@ def check_bd_sheet(sheet: Sheet) -> None:
     check_sheet(sheet, bd.HEADINGS, len(endpoints), faults)
     assert {row.pep1 for row in endpoints} <= {"1", "0", "uninterpretable", None}
     for row in endpoints:
-        assert row.patient in [cell.lstrip("0") or "0" for cell in sheet[row.row - 1]]
+        assert row.patient in [cell.strip().lstrip("0") or "0" for cell in sheet[row.row - 1]]
 
 
 def check_sheet(sheet: Sheet, headings: tuple[str, ...], n_placed: int, faults: list[Fault]) -> None:

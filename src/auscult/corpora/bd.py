@@ -109,7 +109,7 @@ def parse_endpoints(rows: Iterable[tuple[int, Cells]]) -> tuple[list[Endpoint], 
     endpoints: list[Endpoint] = []
     faults: list[Fault] = []
     for number, cells in rows:
-        patient, pep1 = (cell_at(cells, columns[heading]) for heading in HEADINGS)
+        patient, pep1 = (cell_at(cells, columns[heading]).strip() for heading in HEADINGS)
         if number <= header or not (patient or pep1):
             continue
         if not re.fullmatch(r"[0-9]{1,12}", patient):

@@ -44,6 +44,7 @@ _STETH = re.compile(r"(?P<device>steth)_(?P<date>[0-9]{8})(?P<time>(?:_[0-9]{2})
 _TRUNC = re.compile(
     r"(?P<device>trunc)_(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})(?P<time>(?:-[0-9]{2}){3})-(?P<channel>[A-Za-z0-9-]+)_[0-9]{1,4}"
 )
+_BLANKS = re.compile(r"[ \t]+")
 _CLOCK = re.compile(r"([0-9]{2}):([0-5][0-9]):([0-5][0-9](?:\.[0-9]{1,6})?)")
 
 
@@ -106,7 +107,7 @@ def parse_labels(data: bytes) -> tuple[list[MarkedEvent], list[Fault]]:
 
 
 def _parse_row(number: int, text: str) -> MarkedEvent:
-    fields = text.split()
+    fields = _BLANKS.split(text)
     if len(fields) != 3:
         raise MalformedError(f"columns: found {len(fields)}, expected 3 (kind, start, end)")
     kind = parse_code(fields[0], KINDS, "event")

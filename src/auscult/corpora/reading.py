@@ -25,6 +25,7 @@ Value = TypeVar("Value")
 
 MAX_AGE_YEARS = 130.0
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_BLANKS = re.compile(r" +")
 _BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -71,7 +72,8 @@ def split_fields(text: str) -> list[str]:
     for separator in ("\t", ","):
         if separator in text:
             return [field.strip(" ") for field in text.split(separator)]
-    return text.split()
+    # Not `split()`: it would also drop control characters, which have no place in a line.
+    return _BLANKS.split(text)
 
 
 def parse_number(text: str, name: str) -> float:

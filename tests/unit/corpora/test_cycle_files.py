@@ -23,6 +23,7 @@ from auscult.corpora.cycles import OVERLAP_TOLERANCE_S, parse_cycles
         (b"0.1\t0.5\t0\tyes", "flag: wheeze is 'yes'"),
         (b"0.1\t0.5\t\t0", "flag: crackle is ''"),
         (b"0.1\t0.5\xe9\t0\t0", "not UTF-8: byte 0xe9 at position 8"),
+        (b"2 3 0 0\x0b", "flag: wheeze is '0\\x0b'"),
         (b"1.0\t2.0\t0\t0", "overlap: starts at 1 s, the cycle of line 1 ends at 1.5 s"),
     ],
 )
