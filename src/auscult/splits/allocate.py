@@ -128,7 +128,9 @@ def _reserve(plan: _Plan) -> Counts:
             missing = (plan.labels * counts[:, [side]]).sum(axis=0) == 0
             free = plan.sizes - counts.sum(axis=1)
             candidates = np.flatnonzero(plan.labels[:, label] & (free > 0))
-            if missing[label] and len(candidates):
+            # A label must be there, whatever the side's share; a wish fills no side beyond it.
+            has_room = label < plan.n_required or counts[:, side].sum() < plan.sizes.sum() * plan.shares[side]
+            if missing[label] and len(candidates) and has_room:
                 serves = (plan.labels[candidates] & missing).sum(axis=1)
                 best = np.lexsort((-free[candidates], -serves))[0]
                 counts[candidates[best], side] += 1
