@@ -14,7 +14,16 @@ from auscult.config.model import HeadSettings, MixedNetSettings, ModelSettings, 
 from auscult.config.project import ProjectSettings, TrackingSettings, load_dataset, load_project
 from auscult.config.resolve import list_experiments, load_experiment, load_task
 from auscult.config.spectrogram import SpectrogramSettings
-from auscult.config.split import ColumnSplit, Fractions, OfficialSplit, PatientSplit, SplitSettings
+from auscult.config.split import (
+    ColumnSplit,
+    FoldSplit,
+    Fractions,
+    LeaveDatasetOutSplit,
+    LeaveSiteOutSplit,
+    OfficialSplit,
+    PatientSplit,
+    SplitSettings,
+)
 from auscult.config.task import ClassRule, ColumnRule, EventRule, TaskSettings
 from auscult.config.train import EvaluateSettings, LossSettings, OptimizerSettings, TrainSettings
 
@@ -29,10 +38,13 @@ __all__ = [
     "EventRule",
     "Experiment",
     "FilesCsvDataset",
+    "FoldSplit",
     "Fractions",
     "HeadSettings",
     "JobSettings",
     "LabelFoldersDataset",
+    "LeaveDatasetOutSplit",
+    "LeaveSiteOutSplit",
     "LossSettings",
     "ManifestDataset",
     "MixedNetSettings",
