@@ -100,6 +100,7 @@ def test_ece_by_hand():
     assert scores.ece([0, 1, 1], [0.2, 0.4, 0.9], n_bins=2) == pytest.approx(0.2 * 2 / 3 + 0.1 / 3)
 
 
+@pytest.mark.slow
 def test_ece_equals_torchmetrics():
     torch = pytest.importorskip("torch")
     functional = pytest.importorskip("torchmetrics.functional.classification")

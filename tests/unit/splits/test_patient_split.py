@@ -81,7 +81,7 @@ GOLDEN_SIDES = "aarrrrreerrr"
 def test_every_patient_reaches_test_under_some_seed(make_patients, pneumonia, run_split):
     table = make_patients(20, per_patient=1)
     tested = set()
-    for seed in range(60):
+    for seed in range(40):
         split, _ = run_split(table, {**PATIENTS, "seed": seed}, pneumonia)
         tested |= set(split.index[split["split"] == "test"])
     assert len(tested) == 20
