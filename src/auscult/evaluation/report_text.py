@@ -82,9 +82,11 @@ def _slices(slices: Sequence[dict[str, Any]], task: TaskSettings) -> list[str]:
     for index, row in enumerate(table.rows):
         is_first = index == 0 or table.rows[index - 1].by != row.by
         cells = [*row.counts, *(_with_interval(number) for number in row.numbers)]
-        cells += [""] * (len(rows[0]) - 3 - len(cells))
         rows.append((f"  {row.by}" if is_first else "", row.value, row.patients, *cells))
-    return [title, "-" * len(title), *_table(rows).splitlines()]
+    lines = _table(rows).splitlines() if table.rows else []
+    if table.too_small:
+        lines.append(f"  not judged, fewer than 5 patients: {table.too_small}")
+    return [title, "-" * len(title), *lines]
 
 
 def _with_interval(number: Number) -> str:

@@ -145,8 +145,10 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark], kinds: list[str], limits_s: t
 def _mel_ticks(centres_hz: npt.NDArray[np.float64]) -> list[tuple[float, str]]:
     """Positions (in bands) and labels of round frequencies, leaving out those that would overlap."""
     ticks: list[tuple[float, str]] = []
+    # The last band reaches up to where the next one would have its centre.
+    top_hz = 2 * centres_hz[-1] - centres_hz[-2]
     for frequency in _TICKS_HZ:
-        if not centres_hz[0] <= frequency <= centres_hz[-1] * 1.02:
+        if not centres_hz[0] <= frequency <= top_hz + 1:
             continue
         position = float(np.interp(frequency, centres_hz, np.arange(len(centres_hz))))
         if not ticks or position - ticks[-1][0] >= _MIN_TICK_SHARE * len(centres_hz):

@@ -17,9 +17,9 @@ class SliceRow:
     Attributes:
         by: What was sliced by.
         value: Which slice.
-        patients: How many, `under 5` where the cell is too small to be shown.
+        patients: How many.
         counts: Positive / negative of each target at the task's level; of a multi-class task what is known.
-        numbers: One a column of the table; empty where the cell is too small.
+        numbers: One a column of the table.
     """
 
     by: str
@@ -31,11 +31,19 @@ class SliceRow:
 
 @dataclass(frozen=True)
 class SliceTable:
-    """Headings of counts and metrics, and the rows."""
+    """Slices for print.
+
+    Attributes:
+        counts: Headings.
+        metrics: Headings.
+        rows: The slices that were judged.
+        too_small: The others, in words; empty where there are none.
+    """
 
     counts: list[str]
     metrics: list[str]
     rows: list[SliceRow]
+    too_small: str
 
 
 def slice_table(slices: Sequence[Mapping[str, Any]], task: TaskSettings) -> SliceTable:
@@ -49,15 +57,17 @@ def slice_table(slices: Sequence[Mapping[str, Any]], task: TaskSettings) -> Slic
     multi_class = task.type == "multi_class"
     counts = [f"{task.level}s"] if multi_class else [f"{target} +/−" for target in task.targets]
     rows: list[SliceRow] = []
+    too_small: dict[str, list[str]] = {}
     for entry in slices:
         n, metrics = entry["n"], entry["metrics"]
         if metrics is None:
-            rows.append(SliceRow(entry["by"], entry["value"], "under 5", [], []))
+            too_small.setdefault(entry["by"], []).append(entry["value"])
             continue
         cells = [f"{n['known']:,}"] if multi_class else [_balance(n[target]) for target in task.targets]
         numbers = [_number(name, metrics[name]) for name in names]
         rows.append(SliceRow(entry["by"], entry["value"], f"{n['patients']:,}", cells, numbers))
-    return SliceTable(counts, [_heading(name, task) for name in names], rows)
+    words = "; ".join(f"{by} {', '.join(values)}" for by, values in too_small.items())
+    return SliceTable(counts, [_heading(name, task) for name in names], rows, words)
 
 
 def _balance(counts: Mapping[str, int]) -> str:

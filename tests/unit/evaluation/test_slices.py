@@ -78,7 +78,7 @@ def test_small_cells_are_counted_and_not_judged(judged_binary):
     assert [entry["value"] for entry in ages] == ["18 to 64", "not stated"]
     assert ages[0]["n"]["patients"] >= MIN_PATIENTS
     assert ages[1] == {"by": "age group", "value": "not stated", "n": {"clips": 4, "patients": 1}, "metrics": None}
-    assert "under 5" in (folder / "report.txt").read_text()
+    assert "not judged, fewer than 5 patients: age group not stated" in (folder / "report.txt").read_text()
 
 
 def test_a_slice_of_one_class_is_undefined(judged_binary):

@@ -160,6 +160,14 @@ def test_what_was_rejected_and_noticed_is_counted(result):
     assert "official list absent (910)" in text
 
 
+def test_small_slices_are_named_and_not_judged(result):
+    text = _Page((result("binary")[1] / "report.html").read_text(encoding="utf-8")).text
+
+    assert "dataset one 12 4 / 8 0.800 0.700–0.900" in text
+    assert "dataset two 12 4 / 8 undefined one class only" in text
+    assert "Not judged, fewer than 5 patients in the test part: sex not stated." in text
+
+
 def test_top_metrics_are_flat_numbers_for_dvc(result):
     inputs, folder = result("multi_label")
 
