@@ -27,7 +27,7 @@ def test_a_file_name_depends_on_what_shapes_the_file_alone(config_dir: Path, job
     other_fft = changed(job, "spectrogram", n_fft=512)
     assert paths.clips_path("icbhi", dataset, other_fft.clips) == clips
     assert paths.features_path("icbhi", dataset, other_fft) != features
-    other_clips = changed(job, "clips", pad="repeat")
+    other_clips = changed(job, "clips", pad="reflect")
     assert paths.clips_path("icbhi", dataset, other_clips.clips) != clips
     assert paths.features_path("icbhi", dataset, other_clips) != features
     other_training = changed(job, "train", epochs=99)
