@@ -34,6 +34,7 @@ data: $(INSTALLED) ## the demo data, from the DVC remote inside the repository
 .PHONY: run
 run: data ## the main job: from the demo data to results/pneumonia/train2356/report.html
 	snakemake --cores all $(RESULT)
+	@test -f $(RESULT)/report.html || { echo "error: $(RESULT) holds no report; remove that folder and run again"; exit 1; }
 	@echo "The report: $(RESULT)/report.html"
 
 .PHONY: test
