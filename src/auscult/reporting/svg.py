@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from markupsafe import Markup, escape
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
@@ -22,7 +23,10 @@ _FONT = re.compile(r"font:\s*([0-9.]+px)[^;\"]*|font-family:[^;\"]*")
 _OPENING = re.compile(r"<svg\b[^>]*>")
 _SIZE = re.compile(r'\b(width|height)="([0-9.]+)pt"')
 PT_TO_PX = 96 / 72
-_N_GREYS = 40
+_N_GREYS = 32
+_N_MIXED = 12
+_HATCH_SHARES = (0.13, 0.35, 0.6)
+"""How white the padding's wash, its hatching's edges and its lines are over the picture."""
 
 
 def inline_svg(text: str, prefix: str, label: str) -> Markup:
@@ -63,11 +67,17 @@ def png_data(path: Path) -> str:
 
 @cache
 def _palette() -> Image.Image:
-    """The spectrograms' own colours, the greys of text and hatching, and the colours of series for the marks."""
-    magma = colormaps[COLOURS](np.linspace(0, 1, 256 - _N_GREYS - len(SERIES)))[:, :3]
-    greys = np.linspace(0, 1, _N_GREYS)[:, None].repeat(3, axis=1)
+    """The spectrograms' colours, their mixtures with the white of hatching, greys for text, and series for marks."""
     series = np.array([to_rgb(colour) for colour in SERIES])
-    colours = np.round(255 * np.concatenate([magma, greys, series])).astype(np.uint8)
+    greys = np.linspace(0, 1, _N_GREYS)[:, None].repeat(3, axis=1)
+    base = _magma(_N_MIXED)
+    mixed = [base + share * (1 - base) for share in _HATCH_SHARES]
+    fixed = np.concatenate([series, greys, *mixed])
+    colours = np.round(255 * np.concatenate([_magma(256 - len(fixed)), fixed])).astype(np.uint8)
     holder = Image.new("P", (1, 1))
     holder.putpalette(colours.tobytes())
     return holder
+
+
+def _magma(n_colours: int) -> npt.NDArray[np.float64]:
+    return np.asarray(colormaps[COLOURS](np.linspace(0, 1, n_colours)))[:, :3]
