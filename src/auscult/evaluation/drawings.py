@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from auscult.config import JobSettings, TaskSettings
-from auscult.figures import charts
+from auscult.figures import answers, charts
 from auscult.figures.curves import calibration_bins, known, pr_points, roc_points
 from auscult.figures.style import save
 from auscult.io import write_json
@@ -179,7 +179,7 @@ def _confusions(views: list[Block], task: TaskSettings) -> Iterator[tuple[Drawin
         if n == 0:
             yield Drawing(name, title, caption, f"no {task.level} with a known answer"), None
             continue
-        figure = charts.confusion(np.array(block.confusion), block.classes, plural_of(task.level))
+        figure = answers.confusion(np.array(block.confusion), block.classes, plural_of(task.level))
         yield Drawing(name, title, caption), figure
 
 
@@ -203,7 +203,7 @@ def _answers(
         groups = [(f"no {target}", prob[~truth]), (target, prob[truth])]
         yield (
             Drawing(f"answers{suffix}", f"Every answer{of}", caption, none_known),
-            charts.scores_by_truth(groups, thresholds[target]) if len(prob) else None,
+            answers.scores_by_truth(groups, thresholds[target]) if len(prob) else None,
         )
         caption = (
             f"Test part, {plural(len(prob), task.level)}. Observed share of {target} over the predicted probability, "
@@ -222,7 +222,7 @@ def _calibration(
     bins = calibration_bins(truth, prob)
     if bins is None:
         return replace(drawing, undefined=f"too few {units}, or too few different answers"), None
-    return drawing, charts.calibration(bins, prob, summary)
+    return drawing, answers.calibration(bins, prob, summary)
 
 
 def _learning(history: pd.DataFrame, best_epoch: int, job: JobSettings) -> tuple[Drawing, Figure | None]:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from auscult.figures import charts
+from auscult.figures import answers, charts
 
 
 def _curve(name, area, point=None):
@@ -47,7 +47,7 @@ def test_precision_recall_states_the_prevalence():
 
 
 def test_confusion_shows_counts_and_shares_and_an_empty_row_as_bare_zeros():
-    figure = charts.confusion(np.array([[3, 1], [0, 0]]), ["no", "yes"], "patients")
+    figure = answers.confusion(np.array([[3, 1], [0, 0]]), ["no", "yes"], "patients")
 
     texts = _texts(figure)
 
@@ -56,7 +56,7 @@ def test_confusion_shows_counts_and_shares_and_an_empty_row_as_bare_zeros():
 
 
 def test_confusion_of_ten_classes_leaves_zeros_out():
-    texts = _texts(charts.confusion(np.eye(10, dtype=int) * 7, [str(digit) for digit in range(10)], "recordings"))
+    texts = _texts(answers.confusion(np.eye(10, dtype=int) * 7, [str(digit) for digit in range(10)], "recordings"))
 
     assert texts.count("7") == 10 + 2  # ten counts, and the class of that name on both axes
     assert texts.count("·") == 90
@@ -77,7 +77,7 @@ def test_learning_by_the_loss_draws_one_panel():
 
 
 def test_scores_give_the_counts_and_draw_every_answer():
-    figure = charts.scores_by_truth([("no", np.array([0.1, 0.1, 0.2])), ("yes", np.array([]))], 0.4)
+    figure = answers.scores_by_truth([("no", np.array([0.1, 0.1, 0.2])), ("yes", np.array([]))], 0.4)
 
     assert {"no\nn = 3", "yes\nn = 0", "threshold 0.40"} <= set(_texts(figure))
     assert sum(len(points.get_offsets()) for points in figure.axes[0].collections) == 3
@@ -95,7 +95,7 @@ def test_an_undefined_estimate_is_said_to_be_so():
 def test_calibration_writes_its_summary():
     bins = pd.DataFrame({"prob": [0.2, 0.8], "share": [0.1, 0.9], "low": [0.0, 0.8], "high": [0.2, 1.0], "n": [9, 9]})
 
-    assert "Brier 0.10" in _texts(charts.calibration(bins, np.array([0.2, 0.8]), "Brier 0.10"))
+    assert "Brier 0.10" in _texts(answers.calibration(bins, np.array([0.2, 0.8]), "Brier 0.10"))
 
 
 @pytest.mark.parametrize("prevalence", [None, 0.9])
