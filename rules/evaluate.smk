@@ -7,6 +7,7 @@ rule evaluate:
         predictions="work/runs/{task}/{experiment}/{job}/predictions.parquet",
         metrics="work/runs/{task}/{experiment}/{job}/metrics.json",
         report="work/runs/{task}/{experiment}/{job}/report.txt",
+        curves=multiext("work/runs/{task}/{experiment}/{job}/", "roc.csv", "pr.csv"),
         outcomes="work/runs/{task}/{experiment}/{job}/outcomes.csv",
         lists=multiext(
             "work/runs/{task}/{experiment}/{job}/",

@@ -22,6 +22,8 @@ from auscult.io import atomic_path
 
 LABEL_PREFIX = "label_"
 ATTRIBUTE_PREFIX = "attr_"
+SIMULATED_MARK = "SIMULATED.md"
+"""A file of this name beside datasets says that they are simulated; their tables and reports then say so too."""
 SIDES = ("train", "val", "test")
 
 

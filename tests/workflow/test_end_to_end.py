@@ -31,6 +31,7 @@ def test_a_result_is_published_and_only_what_changed_is_done_again(
             "train.log", "figures", "tps.txt", "tns.txt", "fps.txt", "fns.txt",
         }  # fmt: skip
     assert len((result / "2" / "history.csv").read_text().splitlines()) == 1 + 3
+    assert "The sounds of icbhi, bd are simulated." in (result / "report.html").read_text()
 
     again = snakemake(published)
     assert "Nothing to be done" in again.stdout

@@ -21,7 +21,7 @@ from auscult.corpora.summary import Summary
 from auscult.corpora.table_writers import EventWriter, RecordingWriter
 from auscult.errors import DataError
 from auscult.io import atomic_path, write_json
-from auscult.tables import REJECTED_COLUMNS, Event, Notice, Recording, Rejection, write_csv
+from auscult.tables import REJECTED_COLUMNS, SIMULATED_MARK, Event, Notice, Recording, Rejection, write_csv
 
 END_TOLERANCE_S = 0.05
 """An event may end so far beyond its recording, it is then cut at the end: times are rounded."""
@@ -67,6 +67,8 @@ def run(
             raise DataError(
                 f"{dataset}: {error.filename}: permission denied; make it readable for this user"
             ) from error
+        if (root.parent / SIMULATED_MARK).is_file():
+            summary.add_notice(Notice("simulated", dataset, f"{SIMULATED_MARK} stands beside this dataset"))
         if summary.n_recordings == 0:
             raise DataError(_say_empty(root, dataset, settings, ingest.rejections))
     _write_rejections(output_dir / "rejected.csv", ingest.rejections)

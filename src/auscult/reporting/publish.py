@@ -74,6 +74,9 @@ def run(
     jobs = read_jobs(experiment, task, list(job_dirs))
     found_audits = [read_json(path) for path in audits]
     found_summaries = {name: read_json(path) for name, path in summaries.items()}
+    simulated = [name for name, summary in found_summaries.items() if "simulated" in summary.get("notices", {})]
+    if simulated:
+        provenance = {**provenance, "notices": [*provenance.get("notices", []), _simulated_text(simulated)]}
     for job in jobs:
         _publish_job(job, output_dir / str(job.number))
     comparison = [
@@ -96,6 +99,13 @@ def run(
     _write_checksums(output_dir)
     write_text(output_dir / "report.html", page)
     logger.info("published %s", output_dir / "report.html")
+
+
+def _simulated_text(datasets: list[str]) -> str:
+    return (
+        f"The sounds of {', '.join(datasets)} are simulated. The figures show that the machinery works; they say nothing "
+        "about how well a model does on patients."
+    )
 
 
 def _publish_job(job: JobResult, folder: Path) -> None:

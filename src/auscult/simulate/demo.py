@@ -10,6 +10,7 @@ from types import MappingProxyType
 from auscult.simulate.layouts import SimulatedRecording
 from auscult.simulate.run import make_empty_folder, write_dataset
 from auscult.simulate.signals import Range
+from auscult.tables import SIMULATED_MARK
 
 MAX_BYTES = 7_800_000
 """Most that the demo may take. A second at 4 kHz and 16 bit is 8,000 bytes: the parts below plan for 7.3 million."""
@@ -38,6 +39,13 @@ _WIDE_SHARE = 1 / 12
 _WIDE_DURATION_S = (2.0, 2.3)
 
 
+_MARK_TEXT = """# Simulated sounds
+
+The datasets in this folder were written by `auscult simulate demo`, in the layouts of real ones. No patient was recorded.
+While this file stands here, every table and report made from them says so; remove it with the simulated datasets.
+"""
+
+
 def write_demo(root: Path, seed: int) -> dict[str, list[SimulatedRecording]]:
     """Write the demo: a folder a dataset below `root`.
 
@@ -52,6 +60,7 @@ def write_demo(root: Path, seed: int) -> dict[str, list[SimulatedRecording]]:
         DataError: When the folder is not empty.
     """
     make_empty_folder(root)
+    (root / SIMULATED_MARK).write_text(_MARK_TEXT, encoding="utf-8", newline="\n")
     return {
         layout: write_dataset(
             layout,

@@ -11,7 +11,7 @@ from auscult.config import DatasetSettings
 from auscult.config.dataset import LAYOUTS
 from auscult.corpora import READERS, ingest
 from auscult.errors import DataError
-from auscult.tables import read_recordings
+from auscult.tables import SIMULATED_MARK, read_recordings
 
 SHA = "0" * 64
 BYTES_KEPT_PER_RECORDING = 800
@@ -107,6 +107,13 @@ def test_the_digest_changes_with_the_content_and_with_nothing_else(
     write_wav("a.wav", seed=1)
     third = run_ingest("manifest", **options).summary["content_sha256"]
     assert len({first, second, third}) == 3
+
+
+def test_a_simulated_dataset_says_so(root: Path, write_wav: Callable, run_ingest: Callable) -> None:
+    write_wav("a.wav")
+    assert "simulated" not in run_ingest("manifest").summary["notices"]
+    (root.parent / SIMULATED_MARK).touch()
+    assert run_ingest("manifest").summary["notices"]["simulated"]["count"] == 1
 
 
 def test_two_runs_write_the_same_bytes(root: Path, write_wav: Callable, write_text: Callable, tmp_path: Path) -> None:
