@@ -43,7 +43,11 @@ test: data ## the tests, at most 15 minutes on 2 cores
 
 .PHONY: verify
 verify: data ## the long proofs
-	pytest -m slow $(TESTS)
+	pytest -m 'slow and not gpu' $(TESTS)
+
+.PHONY: gpu
+gpu: $(INSTALLED) ## the tests that need a CUDA device
+	pytest -m gpu $(TESTS)
 
 .PHONY: check
 check: $(INSTALLED) ## format, lint, types, layers, workflow

@@ -103,8 +103,8 @@ def run(
 
 def _simulated_text(datasets: list[str]) -> str:
     return (
-        f"The sounds of {', '.join(datasets)} are simulated. The figures show that the machinery works; they say nothing "
-        "about how well a model does on patients."
+        f"The sounds of {', '.join(datasets)} are simulated. The figures show that the machinery works; they say "
+        "nothing about how well a model does on patients."
     )
 
 

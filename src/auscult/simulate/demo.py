@@ -41,7 +41,8 @@ _WIDE_DURATION_S = (2.0, 2.3)
 
 _MARK_TEXT = """# Simulated sounds
 
-The datasets in this folder were written by `auscult simulate demo`, in the layouts of real ones. No patient was recorded.
+The datasets in this folder were written by `auscult simulate demo`, in the layouts of real ones. No patient was
+recorded.
 While this file stands here, every table and report made from them says so; remove it with the simulated datasets.
 """
 
