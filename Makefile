@@ -43,7 +43,7 @@ test: data ## the tests, at most 15 minutes on 2 cores
 
 .PHONY: verify
 verify: data ## the long proofs
-	pytest -m 'slow and not gpu' $(TESTS)
+	pytest --numprocesses 2 -m 'slow and not gpu' --durations 15 $(TESTS)
 
 .PHONY: gpu
 gpu: $(INSTALLED) ## the tests that need a CUDA device

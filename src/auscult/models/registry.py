@@ -35,7 +35,7 @@ def model_names(pattern: str = "*") -> list[str]:
     >>> model_names("mixed*")
     ['mixednet']
     >>> model_names("timm/resnet1?")
-    ['timm/resnet10t', 'timm/resnet14t', 'timm/resnet18', 'timm/resnet18d']
+    ['timm/resnet18']
     """
     names = [*sorted(MODELS), *(TIMM_PREFIX + name for name in sorted(timm_names()))]
     return fnmatch.filter(names, pattern)
