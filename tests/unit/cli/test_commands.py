@@ -1,0 +1,55 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from auscult.config import load_experiment
+
+
+def auscult(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
+    code = "import sys; from auscult.cli import main; sys.argv[0] = 'auscult'; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_list_names_every_experiment_with_its_jobs(project_dir: Path) -> None:
+    finished = auscult("experiment", "list", folder=project_dir)
+    assert finished.returncode == 0, finished.stderr
+    rows = {line.split()[0]: line.split()[1] for line in finished.stdout.splitlines()[1:] if "/" in line.split()[0]}
+    assert rows["pneumonia/train2356"] == "2"
+    assert "digits/fsdd" in rows
+
+
+def test_show_prints_what_runs_with_nothing_left_to_look_up(project_dir: Path) -> None:
+    finished = auscult("experiment", "show", "pneumonia/train2356", "--job", "2", folder=project_dir)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("# snakemake --cores all results/pneumonia/train2356\n")
+    job = load_experiment(project_dir / "config", "pneumonia", "train2356").job(2)
+    assert yaml.safe_load(finished.stdout) == job.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("experiment", "show", "pneumonia/train2355"), "did you mean 'train2356'"),
+        (("experiment", "show", "train2356"), "expected <task>/<name>"),
+        (("experiment", "show", "pneumonia/train2356", "--job", "7"), "has 2 jobs; job 7 was asked for"),
+        (("simulate", "demo", "--out", "config"), "is not empty"),
+    ],
+)
+def test_a_mistake_ends_with_one_message_and_status_1(project_dir: Path, arguments: tuple[str, ...], part: str) -> None:
+    finished = auscult(*arguments, folder=project_dir)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("error: ")
+    assert part in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_schema_writes_what_stands_in_the_repository(project_dir: Path, tmp_path: Path) -> None:
+    finished = auscult("schema", "--out", str(tmp_path), folder=project_dir)
+    assert finished.returncode == 0, finished.stderr
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written == {path.name: path.read_text() for path in (project_dir / "config" / "schema").iterdir()}
