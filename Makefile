@@ -45,6 +45,10 @@ test: data ## the tests, at most 15 minutes on 2 cores
 verify: data ## the long proofs
 	pytest --numprocesses 2 -m 'slow and not gpu' --durations 15 $(TESTS)
 
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## 200,000 new examples against the parsers of raw text
+	pytest --numprocesses 2 -m fuzz $(TESTS)
+
 .PHONY: gpu
 gpu: $(INSTALLED) ## the tests that need a CUDA device
 	pytest -m gpu $(TESTS)

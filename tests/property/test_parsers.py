@@ -1,6 +1,6 @@
 """Every parser of raw text: it never breaks, and never takes in silence what it cannot place.
 
-The default run draws 80 examples a parser, always the same; the slow one draws 200,000 in all, new ones each time.
+The default run draws 80 examples a parser, always the same; `make fuzz` draws 200,000 in all, new ones each time.
 """
 
 import io
@@ -429,7 +429,7 @@ def test_no_text_breaks_a_parser_or_passes_unplaced(name: str) -> None:
     )()
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 @pytest.mark.parametrize("name", CHECKS)
 def test_no_text_breaks_a_parser_in_two_hundred_thousand(name: str) -> None:
     strategy, check = CHECKS[name]
@@ -444,8 +444,8 @@ def test_no_text_breaks_a_parser_in_two_hundred_thousand(name: str) -> None:
     [
         pytest.param(make_wav(), 150, id="wav"),
         pytest.param(make_workbook(), 40, id="workbook"),
-        pytest.param(make_wav(), 10_000, id="wav-slow", marks=pytest.mark.slow),
-        pytest.param(make_workbook(), 3_000, id="workbook-slow", marks=pytest.mark.slow),
+        pytest.param(make_wav(), 10_000, id="wav-slow", marks=pytest.mark.fuzz),
+        pytest.param(make_workbook(), 3_000, id="workbook-slow", marks=pytest.mark.fuzz),
     ],
 )
 def test_a_damaged_file_is_read_or_refused(whole: bytes, n_examples: int, tmp_path: Path) -> None:
