@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auscult.corpora.pairs import Placed, read_pairs
-from auscult.corpora.reading import Fault, Item, MalformedError, decoded_lines, parse_number, read_file, split_fields
+from auscult.corpora.reading import Fault, Item, MalformedError, parse_lines, parse_number, read_file, split_fields
 from auscult.tables import Event, Notice, Recording, Rejection
 
 OVERLAP_TOLERANCE_S = 0.05
@@ -38,16 +38,7 @@ def parse_cycles(data: bytes) -> tuple[list[Cycle], list[Fault]]:
     >>> faults[0].reason
     'reversed: the cycle ends at 1.0 s, before its start at 2.0 s'
     """
-    cycles: list[Cycle] = []
-    faults: list[Fault] = []
-    for number, text in decoded_lines(data):
-        if isinstance(text, Fault):
-            faults.append(text)
-            continue
-        try:
-            cycles.append(_parse_line(number, text))
-        except MalformedError as error:
-            faults.append(Fault(number, str(error)))
+    cycles, faults = parse_lines(data, _parse_line)
     return _without_overlaps(cycles, faults)
 
 

@@ -29,7 +29,7 @@ from auscult.config import DatasetSettings
 from auscult.corpora.folder import split_name, walk_files
 from auscult.corpora.intervals import check_interval
 from auscult.corpora.pairs import Placed, read_pairs
-from auscult.corpora.reading import Fault, Item, MalformedError, decoded_lines, parse_code, read_file
+from auscult.corpora.reading import Fault, Item, MalformedError, parse_code, parse_lines, read_file
 from auscult.tables import Event, Notice, Recording, Rejection
 
 KINDS = {
@@ -93,17 +93,7 @@ def parse_labels(data: bytes) -> tuple[list[MarkedEvent], list[Fault]]:
     >>> parse_labels(b"D 00:00:01.500 00:00:02.250")[0]
     [MarkedEvent(line=1, start_s=1.5, end_s=2.25, kind='crackle')]
     """
-    events: list[MarkedEvent] = []
-    faults: list[Fault] = []
-    for number, text in decoded_lines(data):
-        if isinstance(text, Fault):
-            faults.append(text)
-            continue
-        try:
-            events.append(_parse_row(number, text))
-        except MalformedError as error:
-            faults.append(Fault(number, str(error)))
-    return events, faults
+    return parse_lines(data, _parse_row)
 
 
 def _parse_row(number: int, text: str) -> MarkedEvent:

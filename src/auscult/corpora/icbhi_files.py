@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from auscult.corpora.reading import (
     Fault,
     MalformedError,
-    decoded_lines,
     parse_age,
     parse_code,
+    parse_lines,
     parse_number,
     split_fields,
 )
@@ -30,8 +28,6 @@ SEXES = {"M": "male", "F": "female"}
 _PATIENT = re.compile(r"[0-9]{1,9}")
 _RECORDING = re.compile(r"[0-9][bp][0-9]{1,2}")
 _DEVICE = re.compile(r"[A-Za-z0-9]+")
-
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ def parse_diagnoses(data: bytes) -> tuple[list[Diagnosis], list[Fault]]:
         known = None if diagnosis == "NA" else parse_code(diagnosis, DIAGNOSES, "diagnosis")
         return Diagnosis(number, _parse_patient(patient), known)
 
-    return _parse_lines(data, parse)
+    return parse_lines(data, parse)
 
 
 def parse_demographics(data: bytes) -> tuple[list[Demographics], list[Fault]]:
@@ -137,7 +133,7 @@ def parse_demographics(data: bytes) -> tuple[list[Demographics], list[Fault]]:
             None if sex == "NA" else parse_code(sex, SEXES, "sex"),
         )
 
-    return _parse_lines(data, parse)
+    return parse_lines(data, parse)
 
 
 def parse_official_list(data: bytes) -> tuple[list[ListedRecording], list[Fault]]:
@@ -153,7 +149,7 @@ def parse_official_list(data: bytes) -> tuple[list[ListedRecording], list[Fault]
             raise MalformedError(f"unknown side: {side!r}; known: train, test")
         return ListedRecording(number, parse_name(stem), stem, side)
 
-    return _parse_lines(data, parse)
+    return parse_lines(data, parse)
 
 
 def _parse_patient(text: str) -> str:
@@ -167,17 +163,3 @@ def _fields(text: str, columns: tuple[str, ...]) -> list[str]:
     if len(fields) != len(columns):
         raise MalformedError(f"columns: found {len(fields)}, expected {len(columns)} ({', '.join(columns)})")
     return fields
-
-
-def _parse_lines(data: bytes, parse: Callable[[int, str], Row]) -> tuple[list[Row], list[Fault]]:
-    rows: list[Row] = []
-    faults: list[Fault] = []
-    for number, text in decoded_lines(data):
-        if isinstance(text, Fault):
-            faults.append(text)
-            continue
-        try:
-            rows.append(parse(number, text))
-        except MalformedError as error:
-            faults.append(Fault(number, str(error)))
-    return rows, faults

@@ -63,6 +63,26 @@ def decoded_lines(data: bytes) -> Iterator[tuple[int, str | Fault]]:
             yield number, text
 
 
+def parse_lines(data: bytes, parse: Callable[[int, str], Value]) -> tuple[list[Value], list[Fault]]:
+    """Parse each line that holds something; a line that cannot be decoded or parsed becomes a fault.
+
+    Args:
+        data: The file's bytes.
+        parse: Takes the line's number (from 1) and text; raises `MalformedError` with the reason.
+    """
+    values: list[Value] = []
+    faults: list[Fault] = []
+    for number, text in decoded_lines(data):
+        if isinstance(text, Fault):
+            faults.append(text)
+            continue
+        try:
+            values.append(parse(number, text))
+        except MalformedError as error:
+            faults.append(Fault(number, str(error)))
+    return values, faults
+
+
 def split_fields(text: str) -> list[str]:
     r"""Split a line at tabs, or else at commas, or else at blanks: the first of them that it holds.
 
