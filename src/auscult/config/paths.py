@@ -78,11 +78,6 @@ def _split_slug(split: SplitSettings) -> str:
     return f"column_{split.column}" if isinstance(split, ColumnSplit) else split.kind
 
 
-def run_dir(task: str, experiment: str, job: int) -> str:
-    """Where one job trains and is evaluated."""
-    return f"work/runs/{task}/{experiment}/{job}"
-
-
 def result_dir(task: str, experiment: str) -> str:
     """Where an experiment is published."""
     return f"results/{task}/{experiment}"
