@@ -6,10 +6,11 @@ import sys
 
 import typer
 
-from auscult.cli import experiment, schema, simulate
+from auscult.cli import data, experiment, schema, simulate
 from auscult.errors import AuscultError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(data.app, name="data", help="The datasets of this project: what they hold, and whether it is whole.")
 app.add_typer(experiment.app, name="experiment", help="The experiments of this project.")
 app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the layouts of real datasets.")
 app.command()(schema.schema)

@@ -1,0 +1,169 @@
+"""A dataset in numbers: counts, spans and distributions, computed from its tables alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from auscult.describe.sources import DatasetTables
+from auscult.tables import ATTRIBUTE_PREFIX, LABEL_PREFIX
+
+MANY_VALUES = 12
+"""A column with more values than this, and with more than half as many as there are patients, singles people out."""
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ValueCount:
+    """How many recordings, and how many patients, carry one value."""
+
+    value: str
+    recordings: int
+    patients: int
+
+
+@dataclass(frozen=True)
+class Column:
+    """The values of one column.
+
+    Attributes:
+        name: As people call it.
+        values: The most frequent first.
+        missing: Recordings without a value.
+        identifies: Whether the values single patients out; they are then not for a page.
+    """
+
+    name: str
+    values: tuple[ValueCount, ...]
+    missing: int
+    identifies: bool = False
+
+
+@dataclass(frozen=True)
+class EventKind:
+    """The events of one kind; durations in seconds, rising, shape [event]."""
+
+    kind: str
+    recordings: int
+    durations_s: Values
+
+    @property
+    def median_s(self) -> float:
+        """The middle duration."""
+        return float(np.median(self.durations_s))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A dataset in numbers.
+
+    Attributes:
+        n_recordings: Usable recordings.
+        n_patients: Their patients.
+        durations_s: Of the recordings, rising, shape [recording].
+        per_patient: Recordings of each patient, shape [patient].
+        technical: Sample rate, encoding, channels, device, site.
+        sex: Patients by sex; `recordings` of it counts recordings.
+        ages_years: Of the patients whose age is known, at their first recording, rising.
+        labels: Native label columns.
+        attributes: Other columns that a split may go by.
+        events: By kind, the most frequent first.
+        rejected: Class of reason -> how many.
+        notices: Kind -> how many.
+        is_simulated: Whether the sounds are simulated.
+    """
+
+    n_recordings: int
+    n_patients: int
+    durations_s: Values
+    per_patient: npt.NDArray[np.int64]
+    technical: tuple[Column, ...]
+    sex: Column
+    ages_years: Values
+    labels: tuple[Column, ...]
+    attributes: tuple[Column, ...]
+    events: tuple[EventKind, ...]
+    rejected: dict[str, int]
+    notices: dict[str, int]
+    is_simulated: bool
+
+    @property
+    def duration_h(self) -> float:
+        """Hours of sound."""
+        return float(self.durations_s.sum()) / 3600
+
+    @property
+    def n_ages_unknown(self) -> int:
+        """Patients whose age is not known."""
+        return self.n_patients - len(self.ages_years)
+
+
+def collect(tables: DatasetTables) -> Facts:
+    """Return the facts of a dataset."""
+    recordings = tables.recordings
+    patients = recordings.groupby("patient_id", sort=True)
+    technical = [
+        ("sample rate (Hz)", "sample_rate_hz"),
+        ("encoding", "encoding"),
+        ("channels", "n_channels"),
+        ("device", "device"),
+        ("site", "site"),
+    ]
+    names = [str(name) for name in recordings.columns]
+    notices: dict[str, int] = {kind: int(found["count"]) for kind, found in tables.summary["notices"].items()}
+    return Facts(
+        n_recordings=len(recordings),
+        n_patients=patients.ngroups,
+        durations_s=np.sort(recordings["duration_s"].to_numpy(np.float64)),
+        per_patient=patients.size().to_numpy(np.int64),
+        technical=tuple(_column(recordings, column, name) for name, column in technical),
+        sex=_column(recordings, "sex", "sex"),
+        ages_years=np.sort(patients["age_years"].first().dropna().to_numpy(np.float64)),
+        labels=_columns(recordings, names, LABEL_PREFIX),
+        attributes=_columns(recordings, names, ATTRIBUTE_PREFIX),
+        events=_events(tables.events),
+        rejected=dict(tables.summary["rejected"]["by_class"]),
+        notices={kind: count for kind, count in notices.items() if kind != "simulated"},
+        is_simulated="simulated" in notices,
+    )
+
+
+def _columns(recordings: pd.DataFrame, names: Sequence[str], prefix: str) -> tuple[Column, ...]:
+    chosen = [name for name in names if name.startswith(prefix)]
+    return tuple(_column(recordings, name, name.removeprefix(prefix)) for name in chosen)
+
+
+def _column(recordings: pd.DataFrame, column: str, name: str) -> Column:
+    values = recordings.loc[recordings[column].notna(), [column, "patient_id"]]
+    values = values.assign(**{column: values[column].astype(str)})
+    grouped = values.groupby(column)["patient_id"]
+    rows = zip(grouped.size().items(), grouped.nunique(), strict=True)
+    counts = [ValueCount(str(value), int(n_recordings), int(n_patients)) for (value, n_recordings), n_patients in rows]
+    return Column(
+        name=name,
+        values=tuple(sorted(counts, key=lambda found: (-found.recordings, found.value))),
+        missing=len(recordings) - len(values),
+        identifies=_identifies(values[column], values["patient_id"]),
+    )
+
+
+def _identifies(values: pd.Series, patients: pd.Series) -> bool:
+    """Tell whether values single patients out: they are patients' ids, or nearly as many as there are patients."""
+    native = patients.str.split("/", n=1).str[1]
+    if len(values) and float(np.mean(values.to_numpy(object) == native.to_numpy(object))) > 0.5:
+        return True
+    return values.nunique() > max(MANY_VALUES, patients.nunique() / 2)
+
+
+def _events(events: pd.DataFrame) -> tuple[EventKind, ...]:
+    durations_s = events["end_s"] - events["start_s"]
+    found = [
+        EventKind(str(kind), int(part["recording_id"].nunique()), np.sort(durations_s.loc[part.index].to_numpy()))
+        for kind, part in events.groupby("kind")
+    ]
+    return tuple(sorted(found, key=lambda part: (-len(part.durations_s), part.kind)))

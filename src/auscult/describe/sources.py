@@ -1,0 +1,89 @@
+"""Where the facts about a dataset come from: the workflow's tables, or its root, read into a temporary folder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from auscult.audio.probe import AudioFacts, probe
+from auscult.config import DatasetSettings
+from auscult.corpora import ingest
+from auscult.errors import DataError
+from auscult.io import read_json
+from auscult.tables import read_events, read_recordings
+
+TABLE_FILES = ("recordings.parquet", "events.parquet", "rejected.csv", "summary.json")
+
+
+@dataclass(frozen=True)
+class DatasetTables:
+    """What an ingest wrote.
+
+    Attributes:
+        recordings: Rows of `tables.RECORDINGS`.
+        events: Rows of `tables.EVENTS`.
+        rejected: Columns `file`, `line` (Int64, null for the whole file) and `reason`.
+        summary: `summary.json`.
+        folder: Where the tables lie; None when the root was read for the occasion.
+    """
+
+    recordings: pd.DataFrame
+    events: pd.DataFrame
+    rejected: pd.DataFrame
+    summary: dict[str, Any]
+    folder: Path | None
+
+
+def has_tables(folder: Path) -> bool:
+    """Tell whether `folder` holds the four files of an ingest."""
+    return all((folder / name).is_file() for name in TABLE_FILES)
+
+
+def read_tables(folder: Path) -> DatasetTables:
+    """Read the tables of an ingest.
+
+    Raises:
+        DataError: A file is missing, or not what an ingest writes.
+    """
+    missing = [name for name in TABLE_FILES if not (folder / name).is_file()]
+    if missing:
+        raise DataError(f"{folder}: {', '.join(missing)} missing; run the ingest of this dataset again")
+    try:
+        rejected = pd.read_csv(folder / "rejected.csv", dtype={"file": "str", "line": "Int64", "reason": "str"})
+        summary = read_json(folder / "summary.json")
+    except ValueError as error:
+        raise DataError(
+            f"{folder}: not the tables of an ingest ({error}); delete the folder and run it again"
+        ) from None
+    return DatasetTables(
+        recordings=read_recordings(folder / "recordings.parquet"),
+        events=read_events(folder / "events.parquet"),
+        rejected=rejected,
+        summary=summary,
+        folder=folder,
+    )
+
+
+def read_root(
+    root: Path, dataset: str, settings: DatasetSettings, *, probe: Callable[[Path], AudioFacts] = probe
+) -> DatasetTables:
+    """Read a root as the workflow's ingest does, into a temporary folder that is gone afterwards.
+
+    Args:
+        root: The dataset's folder.
+        dataset: Its name.
+        settings: Its layout.
+        probe: Decodes a file and returns its facts, or raises DataError.
+
+    Raises:
+        DataError: The root is missing or unreadable, or holds no usable recording.
+    """
+    with tempfile.TemporaryDirectory(prefix="auscult-") as folder:
+        ingest.run(root, dataset, settings, Path(folder), probe=probe)
+        found = read_tables(Path(folder))
+    return DatasetTables(found.recordings, found.events, found.rejected, found.summary, folder=None)
