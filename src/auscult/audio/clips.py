@@ -121,7 +121,7 @@ def load_waveform(
     Raises:
         DataError: If the file cannot be decoded, holds samples that are no numbers, or has changed since ingest.
     """
-    blocks = decode(path, channel, sample_rate_hz=source_hz, n_samples=n_source_samples)
+    blocks = decode(path, channel, sample_rate_hz=source_hz, n_samples=n_source_samples, decoder=settings.decoder)
     waveform = resample(blocks, source_hz, settings.sample_rate_hz)
     if waveform.size and not np.isfinite([waveform.min(), waveform.max()]).all():
         raise DataError(f"{path}: holds samples that are no finite numbers; mend the file and run ingest again")

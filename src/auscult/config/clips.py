@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 from auscult.config.base import Settings
 
 
+Decoder = Literal["soundfile", "librosa", "torchaudio"]
+
+
 class BandPass(Settings):
     """A zero-phase Butterworth band-pass, applied at the clip's sample rate before cutting."""
 
@@ -35,6 +38,10 @@ class ClipSettings(Settings):
     )
     pad: Literal["zero", "reflect", "repeat"] = "zero"
     band_pass: BandPass | None = None
+    decoder: Decoder = Field(
+        default="soundfile",
+        description="library that reads the audio; equal results to rounding. torchaudio needs FFmpeg installed",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
