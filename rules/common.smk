@@ -88,17 +88,19 @@ def remember(job):
     features = {}
     for name in job.datasets:
         dataset = dataset_of(name)
-        clips = paths.clips_path(name, dataset, job.clips)
-        features[name] = paths.features_path(name, dataset, job)
-        SHAPED_BY[clips] = {
-            "settings": job.clips.model_dump(mode="json"),
-            "all": paths.clips_settings(dataset, job.clips),
-        }
-        SHAPED_BY[features[name]] = {
-            "clips": clips,
-            "settings": job.spectrogram.model_dump(mode="json"),
-            "all": paths.features_settings(dataset, job),
-        }
+        clips = paths.clips_paths(name, dataset, job.clips)
+        features[name] = paths.features_paths(name, dataset, job)
+        for number in range(dataset.shards):
+            SHAPED_BY[clips[number]] = {
+                "settings": job.clips.model_dump(mode="json"),
+                "all": paths.clips_settings(dataset, job.clips),
+                "shard": {"index": number, "count": dataset.shards},
+            }
+            SHAPED_BY[features[name][number]] = {
+                "clips": clips[number],
+                "settings": job.spectrogram.model_dump(mode="json"),
+                "all": paths.features_settings(dataset, job),
+            }
     return {"features": features, "split": split}
 
 
@@ -156,10 +158,19 @@ def training_inputs(wildcards):
     job = job_of(wildcards)
     files = remember(job)
     return {
-        "features": list(files["features"].values()),
+        "features": [path for stores in files["features"].values() for path in stores],
         "tables": tables_of(job.datasets),
         "split": files["split"],
     }
+
+
+def features_of(wildcards):
+    """The spectrogram stores of each dataset that a training reads."""
+    return remember(job_of(wildcards))["features"]
+
+
+def audio_facts_of(wildcards):
+    return paths.audio_facts_paths(wildcards.dataset, dataset_of(wildcards.dataset))
 
 
 def jobs_files(pattern):

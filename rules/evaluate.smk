@@ -29,6 +29,7 @@ rule evaluate:
         mem_mb=8000,
     params:
         job=job_params,
+        features=features_of,
         task=lambda wildcards: task_params(task_of(wildcards.task)),
     message:
         "Evaluating {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"

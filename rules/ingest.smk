@@ -1,6 +1,33 @@
+rule decode_audio:
+    input:
+        raw_data,
+    output:
+        "work/tables/{dataset}/audio_facts-part-{part}-of-{parts}.parquet",
+    log:
+        "logs/decode_audio/{dataset}-part-{part}-of-{parts}.log",
+    benchmark:
+        "benchmarks/decode_audio/{dataset}-part-{part}-of-{parts}.tsv"
+    wildcard_constraints:
+        part="[0-9]{5}",
+        parts="[0-9]{5}",
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        dataset=lambda wildcards: dataset_of(wildcards.dataset).model_dump(mode="json"),
+        inventory=raw_inventory,
+    message:
+        "Decoding the audio of {wildcards.dataset}, part {wildcards.part} of {wildcards.parts}"
+    script:
+        "../workflow_scripts/decode_audio.py"
+
+
 rule ingest:
     input:
         raw_data,
+        audio_facts=audio_facts_of,
     output:
         recordings="work/tables/{dataset}/recordings.parquet",
         events="work/tables/{dataset}/events.parquet",

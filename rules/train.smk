@@ -16,6 +16,7 @@ rule train:
         mem_mb=8000,
     params:
         job=train_params,
+        features=features_of,
         task=lambda wildcards: task_params(task_of(wildcards.task)),
     message:
         "Training {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from auscult.audio import clips
 from auscult.config import ClipSettings
 from auscult.logs import stage_log
+from auscult.shards import Shard
 
 with stage_log(snakemake.log[0]):
     shape = snakemake.params.shape
@@ -16,5 +17,6 @@ with stage_log(snakemake.log[0]):
         channel=snakemake.params.dataset["channel"],
         output=Path(snakemake.output[0]),
         full_settings=shape["all"],
+        shard=Shard(**shape["shard"]),
         threads=snakemake.threads,
     )

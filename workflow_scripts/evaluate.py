@@ -12,7 +12,7 @@ with stage_log(snakemake.log[0]):
     run_dir = Path(snakemake.output.metrics).parent
     evaluation.run(
         model_dir=run_dir,
-        features={name: Path(path) for name, path in zip(job.datasets, snakemake.input.features, strict=True)},
+        features={name: [Path(path) for path in paths] for name, paths in snakemake.params.features.items()},
         tables={name: Path(tables_dir(name)) for name in job.datasets},
         split=Path(snakemake.input.split),
         job=job,

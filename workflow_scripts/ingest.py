@@ -18,4 +18,5 @@ with stage_log(snakemake.log[0]):
         dataset=snakemake.wildcards.dataset,
         settings=dataset,
         output_dir=Path(snakemake.output.summary).parent,
+        audio_facts=[Path(path) for path in snakemake.input.audio_facts],
     )

@@ -10,7 +10,7 @@ from auscult.training import run as training
 with stage_log(snakemake.log[0]):
     job = JobSettings.model_validate(snakemake.params.job)
     training.run(
-        features={name: Path(path) for name, path in zip(job.datasets, snakemake.input.features, strict=True)},
+        features={name: [Path(path) for path in paths] for name, paths in snakemake.params.features.items()},
         tables={name: Path(tables_dir(name)) for name in job.datasets},
         split=Path(snakemake.input.split),
         job=job,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError
-from auscult.features.feature_store import FeatureStore
+from auscult.features.feature_store import FeatureStore, Sums
 from auscult.labels import clip_targets
 from auscult.tables import SIDES, read_events, read_recordings, read_split
 
@@ -22,10 +22,10 @@ TRAINING_SIDE = "train"
 
 @dataclass(frozen=True)
 class _Part:
-    """The examples of one dataset.
+    """The examples of one feature store; a dataset has one store, or several where it is sharded.
 
     Attributes:
-        path: Its feature store.
+        path: The store.
         rows: Rows of the store, one an example; rows of other sides are not here.
         first: Number of its first example.
     """
@@ -97,27 +97,34 @@ class Examples:
         """
         total, total_sq = np.zeros(self.shape[0]), np.zeros(self.shape[0])
         n_frames = 0
-        indices = self.side(TRAINING_SIDE)
-        for part, places in self._by_part(indices):
-            with FeatureStore(part.path) as store:
-                sums = store.sums(part.rows[indices[places] - part.first])
-            total, total_sq, n_frames = total + sums[0], total_sq + sums[1], n_frames + sums[2]
+        for sums in self._sums(self.side(TRAINING_SIDE)):
+            total, total_sq = _add_rows(total, sums.sum), _add_rows(total_sq, sums.sum_sq)
+            n_frames += int(sums.n_frames_valid.sum())
         mean = total / n_frames
         return mean, np.sqrt(np.maximum(total_sq / n_frames - mean**2, 0.0))
 
     def digest(self) -> str:
-        """Return a SHA-256 that changes when a clip, a side, a target or the sound of a dataset changes.
+        """Return a SHA-256 that changes when a clip, a side, a target or the sound of a clip changes.
 
-        Of the sound the stores' sums per mel band are hashed, not every value: microseconds, not minutes.
+        Of the sound the clips' sums per mel band are hashed, not every value: milliseconds, not minutes. The number of
+        shards does not change it.
         """
         digest = hashlib.sha256()
         digest.update(self.clips.to_csv(index=False, lineterminator="\n").encode("utf-8"))
         digest.update(np.ascontiguousarray(self.targets, dtype="<f4").tobytes())
-        for part in self._parts:
-            with FeatureStore(part.path) as store:
-                total, total_sq, n_frames = store.sums(part.rows)
-            digest.update(np.concatenate([total, total_sq, [n_frames]]).astype("<f8").tobytes())
+        of_sound = [hashlib.sha256() for _ in Sums._fields]
+        for sums in self._sums(np.arange(len(self))):
+            for part_digest, values in zip(of_sound, sums, strict=True):
+                part_digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+        for part_digest in of_sound:
+            digest.update(part_digest.digest())
         return digest.hexdigest()
+
+    def _sums(self, indices: NDArray[np.int64]) -> Generator[Sums]:
+        """Yield the stored sums of examples, block by block in their order."""
+        for part, places in self._by_part(indices):
+            with FeatureStore(part.path) as store:
+                yield from store.sums(part.rows[indices[places] - part.first])
 
     def _checked(self, indices: ArrayLike) -> NDArray[np.int64]:
         wanted = np.asarray(indices, dtype=np.int64)
@@ -134,8 +141,13 @@ class Examples:
         return [(part, places) for part, places in found if len(places)]
 
 
+def _add_rows(total: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Add rows to a total one after the other, so that the result does not depend on how they come in blocks."""
+    return np.concatenate([total[np.newaxis], rows]).sum(axis=0)
+
+
 def load_examples(
-    features: Mapping[str, Path],
+    features: Mapping[str, Sequence[Path]],
     tables: Mapping[str, Path],
     split: Path,
     task: TaskSettings,
@@ -146,7 +158,7 @@ def load_examples(
     Clips of recordings that the split does not name take no part, nor do clips whose targets are all unknown.
 
     Args:
-        features: Dataset -> feature store.
+        features: Dataset -> its feature stores, in order; several where it is sharded.
         tables: Dataset -> folder with `recordings.parquet` and `events.parquet`.
         split: The split table (CSV).
         task: Gives the targets.
@@ -165,26 +177,27 @@ def load_examples(
     unknown = sorted(set(side_of["dataset"]) - set(features))
     if unknown:
         raise DataError(f"{split}: names the datasets {unknown}, features are given for {sorted(features)}")
-    _check_stores_agree(features)
+    shape = _check_stores_agree(features)
     clips: list[pd.DataFrame] = []
     targets: list[NDArray[np.float32]] = []
     parts: list[_Part] = []
-    shape = (0, 0)
     for dataset in sorted(features):
         chosen = side_of.loc[(side_of["dataset"] == dataset) & side_of["split"].isin(sides)]
-        part_clips, part_targets, rows, shape = _load_part(features[dataset], tables[dataset], chosen, task)
-        parts.append(_Part(Path(features[dataset]), rows, first=sum(len(part.rows) for part in parts)))
-        clips.append(part_clips)
-        targets.append(part_targets)
+        dataset_clips, dataset_targets, rows_of_stores = _load_dataset(features[dataset], tables[dataset], chosen, task)
+        clips.append(dataset_clips)
+        targets.append(dataset_targets)
+        for path, rows in zip(features[dataset], rows_of_stores, strict=True):
+            parts.append(_Part(Path(path), rows, first=sum(len(part.rows) for part in parts)))
     examples = Examples(pd.concat(clips, ignore_index=True), np.concatenate(targets), parts, shape)
     for side in sides:
         examples.side(side)
     return examples
 
 
-def _load_part(
-    features: Path, tables: Path, chosen: pd.DataFrame, task: TaskSettings
-) -> tuple[pd.DataFrame, NDArray[np.float32], NDArray[np.int64], tuple[int, int]]:
+def _load_dataset(
+    features: Sequence[Path], tables: Path, chosen: pd.DataFrame, task: TaskSettings
+) -> tuple[pd.DataFrame, NDArray[np.float32], list[NDArray[np.int64]]]:
+    """Return the clips of a dataset that take part, their targets, and for each store the rows that they are."""
     recordings = read_recordings(Path(tables) / "recordings.parquet")
     missing = sorted(set(chosen["recording_id"]) - set(recordings["recording_id"]))
     if missing:
@@ -192,25 +205,47 @@ def _load_part(
             f"the split names {len(missing)} recordings that {tables} does not hold, such as {missing[:3]}: "
             "it was made from other tables; make the split again"
         )
-    with FeatureStore(features) as store:
-        table, shape = store.table, store.shape[1:]
-    place = pd.Index(chosen["recording_id"]).get_indexer(pd.Index(table["recording_id"]))
-    rows = np.flatnonzero(place >= 0)
-    clips = table.iloc[rows].assign(split=chosen["split"].to_numpy()[place[rows]]).reset_index(drop=True)
-    targets = clip_targets(clips, recordings, read_events(Path(tables) / "events.parquet"), task)
-    known = ~np.isnan(targets).all(axis=1)
-    return clips[known].reset_index(drop=True), targets[known], rows[known].astype(np.int64), shape
-
-
-def _check_stores_agree(features: Mapping[str, Path]) -> None:
-    """Refuse stores whose clips or spectrograms were made by different settings (the channel may differ by dataset)."""
-    seen: tuple[Path, dict[str, object]] | None = None
-    for path in features.values():
+    recording_ids, sides = pd.Index(chosen["recording_id"]), chosen["split"].to_numpy()
+    clips: list[pd.DataFrame] = []
+    rows: list[NDArray[np.int64]] = []
+    for path in features:
         with FeatureStore(path) as store:
-            facts: dict[str, object] = {"shape": store.shape[1:]}
-            facts |= {key: store.settings.get(key) for key in ("clips", "spectrogram")}
-        if seen is not None and facts != seen[1]:
-            differing = [key for key in facts if facts[key] != seen[1][key]]
-            values = " and ".join(str({key: side[key] for key in differing}) for side in (facts, seen[1]))
-            raise DataError(f"{path} and {seen[0]} were made differently, {values}; make both by the same settings")
-        seen = (path, facts)
+            table = store.table
+        place = recording_ids.get_indexer(pd.Index(table["recording_id"]))
+        rows.append(np.flatnonzero(place >= 0).astype(np.int64))
+        clips.append(table.iloc[rows[-1]].assign(split=sides[place[rows[-1]]]))
+    together = pd.concat(clips, ignore_index=True)
+    targets = clip_targets(together, recordings, read_events(Path(tables) / "events.parquet"), task)
+    known = ~np.isnan(targets).all(axis=1)
+    borders = np.cumsum([len(part) for part in rows])[:-1]
+    rows = [part[kept] for part, kept in zip(rows, np.split(known, borders), strict=True)]
+    return together.loc[known].reset_index(drop=True), targets[known], rows
+
+
+def _check_stores_agree(features: Mapping[str, Sequence[Path]]) -> tuple[int, int]:
+    """Return the shape of a spectrogram in all stores.
+
+    Raises:
+        DataError: Stores were made by different settings (the channel may differ by dataset), or a dataset has no clip.
+    """
+    seen: tuple[Path, dict[str, object]] | None = None
+    shape = (0, 0)
+    for dataset, paths in features.items():
+        n_clips = 0
+        for path in paths:
+            with FeatureStore(path) as store:
+                n_clips += len(store)
+                shape = store.shape[1:]
+                facts: dict[str, object] = {"shape": shape}
+                facts |= {key: store.settings.get(key) for key in ("clips", "spectrogram")}
+            if seen is not None and facts != seen[1]:
+                differing = [key for key in facts if facts[key] != seen[1][key]]
+                values = " and ".join(str({key: side[key] for key in differing}) for side in (facts, seen[1]))
+                raise DataError(f"{path} and {seen[0]} were made differently, {values}; make both by the same settings")
+            seen = (path, facts)
+        if n_clips == 0:
+            raise DataError(
+                f"{dataset}: its {len(paths)} feature stores hold no clip; choose clips by window or recording, or see "
+                f"rejected.csv and events.parquet among its tables"
+            )
+    return shape

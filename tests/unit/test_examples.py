@@ -88,7 +88,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def load(folder: Path, *sides: str, names=("beta", "alpha"), split: Path | None = None) -> Examples:
-    features, tables = {name: folder / f"{name}.h5" for name in names}, {name: folder / name for name in names}
+    features, tables = {name: [folder / f"{name}.h5"] for name in names}, {name: folder / name for name in names}
     return load_examples(features, tables, split or folder / "split.csv", TASK, sides)
 
 

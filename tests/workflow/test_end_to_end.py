@@ -12,7 +12,9 @@ def messages(output: str) -> list[str]:
 
 
 @pytest.fixture
-def published(snakemake, tiny_experiment: str) -> str:
+def published(snakemake, tiny_experiment: str, workflow_dir: Path) -> str:
+    with open(workflow_dir / "config" / "datasets" / "bd.yaml", "a") as settings:
+        settings.write("shards: 3\n")
     finished = snakemake(tiny_experiment)
     assert finished.returncode == 0, finished.stdout[-6000:]
     return tiny_experiment
@@ -31,6 +33,8 @@ def test_a_result_is_published_and_only_what_changed_is_done_again(
             "train.log", "figures", "tps.txt", "tns.txt", "fps.txt", "fns.txt",
         }  # fmt: skip
     assert len((result / "2" / "history.csv").read_text().splitlines()) == 1 + 3
+    assert len(list((workflow_dir / "work" / "features" / "bd").glob("*-part-0000?-of-00003.h5"))) == 3
+    assert len(list((workflow_dir / "work" / "features" / "icbhi").glob("*.h5"))) == 1
     assert "The sounds of icbhi, bd are simulated." in (result / "report.html").read_text()
 
     again = snakemake(published)

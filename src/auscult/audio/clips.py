@@ -21,6 +21,7 @@ from auscult.audio.resample import resample
 from auscult.config.clips import ClipSettings
 from auscult.errors import DataError
 from auscult.parallel import ordered_map
+from auscult.shards import WHOLE, Shard
 from auscult.tables import CLIPS, read_events, read_recordings
 
 _log = logging.getLogger(__name__)
@@ -50,9 +51,10 @@ def run(
     channel: int | Literal["mean"],
     output: Path,
     full_settings: dict[str, Any],
+    shard: Shard = WHOLE,
     threads: int = 1,
 ) -> None:
-    """Cut every recording of a dataset into clips and write the clip store.
+    """Cut every recording of a dataset, or of one shard of it, into clips and write the clip store.
 
     The clips do not depend on `threads`. Memory holds a few recordings, however many there are.
 
@@ -64,13 +66,15 @@ def run(
         channel: Channel of multi-channel audio, or `mean`.
         output: The clip store to write.
         full_settings: All settings that shape the clips, kept in the store; `clips` among them.
+        shard: Which recordings; the stores of all shards, one after the other, hold the rows of one store for all.
         threads: Recordings decoded and resampled at once.
 
     Raises:
-        DataError: If a recording cannot be decoded or has changed since ingest, or if there is nothing to cut.
+        DataError: If a recording cannot be decoded or has changed since ingest, or if there is nothing to cut in the
+            whole dataset; a shard alone may stay empty.
     """
     begin = time.perf_counter()
-    recordings = read_recordings(tables_dir / "recordings.parquet")
+    recordings = shard.rows(read_recordings(tables_dir / "recordings.parquet"))
     cycles = _cycles(tables_dir) if settings.unit == "cycle" else {}
 
     def load(source: _Source) -> tuple[_Source, NDArray[np.int16], list[Cut]]:
@@ -94,7 +98,7 @@ def run(
                     writer.append(_frame(rows), block)
                     rows.clear()
         writer.append(_frame(rows), block[: len(rows)])
-        if writer.n_clips == 0:
+        if writer.n_clips == 0 and shard == WHOLE:
             raise DataError(_nothing_to_cut(dataset, tables_dir, len(recordings), settings))
     if without:
         _log.info("%d recordings without a %s gave no clip: %s", len(without), settings.unit, ", ".join(without[:5]))

@@ -19,6 +19,9 @@ class _Dataset(Settings):
     root: str = Field(description="folder, relative to the project; `--config roots='{name: folder}'` overrides it")
     tracked_by: str | None = Field(default=None, description="the .dvc file that versions the root, if any")
     channel: Literal["mean"] | Annotated[int, Field(ge=0)] = Field(default="mean", description="of multi-channel audio")
+    shards: int = Field(
+        default=1, ge=1, le=10_000, description="jobs that read, cut and transform the recordings side by side"
+    )
 
 
 class NativeDataset(_Dataset):

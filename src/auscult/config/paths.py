@@ -50,15 +50,29 @@ def split_settings(job: JobSettings, task: TaskSettings) -> dict[str, Any]:
     }
 
 
-def clips_path(name: str, dataset: DatasetSettings, clips: ClipSettings) -> str:
-    """The clips file of one dataset."""
-    return f"work/clips/{name}/{clips.slug}-{settings_key(clips_settings(dataset, clips))}.h5"
+def audio_facts_paths(name: str, dataset: DatasetSettings) -> list[str]:
+    """What the shards of an ingest found in the audio files; none for a dataset in one piece."""
+    if dataset.shards == 1:
+        return []
+    return [f"{tables_dir(name)}/audio_facts{part}.parquet" for part in _parts(dataset)]
 
 
-def features_path(name: str, dataset: DatasetSettings, job: JobSettings) -> str:
-    """The spectrogram store of one dataset."""
-    key = settings_key(features_settings(dataset, job))
-    return f"work/features/{name}/{job.spectrogram.slug}_{job.clips.slug}-{key}.h5"
+def clips_paths(name: str, dataset: DatasetSettings, clips: ClipSettings) -> list[str]:
+    """The clips of one dataset: a file a shard, to be read as one in this order."""
+    stem = f"work/clips/{name}/{clips.slug}-{settings_key(clips_settings(dataset, clips))}"
+    return [f"{stem}{part}.h5" for part in _parts(dataset)]
+
+
+def features_paths(name: str, dataset: DatasetSettings, job: JobSettings) -> list[str]:
+    """The spectrogram stores of one dataset: a file a shard, to be read as one in this order."""
+    stem = f"{job.spectrogram.slug}_{job.clips.slug}-{settings_key(features_settings(dataset, job))}"
+    return [f"work/features/{name}/{stem}{part}.h5" for part in _parts(dataset)]
+
+
+def _parts(dataset: DatasetSettings) -> list[str]:
+    if dataset.shards == 1:
+        return [""]
+    return [f"-part-{number:05d}-of-{dataset.shards:05d}" for number in range(dataset.shards)]
 
 
 def split_path(job: JobSettings, task: TaskSettings) -> str:

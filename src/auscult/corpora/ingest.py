@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from auscult.audio.probe import AudioFacts
 from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings, ManifestDataset
 from auscult.corpora import READERS
+from auscult.corpora.audio_facts import probe_from
 from auscult.corpora.folder import printable
 from auscult.corpora.reading import Item
 from auscult.corpora.summary import Summary
@@ -37,6 +38,7 @@ def run(
     settings: DatasetSettings,
     output_dir: Path,
     *,
+    audio_facts: Sequence[Path] = (),
     probe: Callable[[Path], AudioFacts] = probe_audio,
 ) -> None:
     """Read a dataset and write `recordings.parquet`, `events.parquet`, `rejected.csv` and `summary.json`.
@@ -46,6 +48,7 @@ def run(
         dataset: Its name, the first part of every id.
         settings: Its layout.
         output_dir: Where the four files go; each is written atomically.
+        audio_facts: The tables of all shards (`corpora.audio_facts`), which then take the place of `probe`.
         probe: Decodes a file and returns its facts, or raises DataError.
 
     Raises:
@@ -60,15 +63,16 @@ def run(
         events_path = stack.enter_context(atomic_path(output_dir / "events.parquet"))
         recordings = stack.enter_context(RecordingWriter(recordings_path, dataset))
         events = stack.enter_context(EventWriter(events_path))
-        ingest = _Ingest(root, summary, recordings, events, probe)
+        look = probe_from(audio_facts, root) if audio_facts else probe
+        ingest = _Ingest(root, summary, recordings, events, look)
         try:
             ingest.take(READERS[settings.layout](root, dataset, settings))
         except PermissionError as error:
             raise DataError(
                 f"{dataset}: {error.filename}: permission denied; make it readable for this user"
             ) from error
-        if (root.parent / SIMULATED_MARK).is_file():
-            summary.add_notice(Notice("simulated", dataset, f"{SIMULATED_MARK} stands beside this dataset"))
+        if any((folder / SIMULATED_MARK).is_file() for folder in (root, root.parent)):
+            summary.add_notice(Notice("simulated", dataset, f"{SIMULATED_MARK} stands in or beside this dataset"))
         if summary.n_recordings == 0:
             raise DataError(_say_empty(root, dataset, settings, ingest.rejections))
     _write_rejections(output_dir / "rejected.csv", ingest.rejections)

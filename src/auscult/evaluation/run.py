@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ SIDES = ("test", "val")
 def run(
     *,
     model_dir: Path,
-    features: Mapping[str, Path],
+    features: Mapping[str, Sequence[Path]],
     tables: Mapping[str, Path],
     split: Path,
     job: JobSettings,
@@ -53,7 +53,7 @@ def run(
 
     Args:
         model_dir: Holds `model.safetensors`, `model.json` and `history.csv`.
-        features: Dataset -> feature store.
+        features: Dataset -> its feature stores, in order.
         tables: Dataset -> folder of its tables.
         split: The split table.
         job: Its settings.

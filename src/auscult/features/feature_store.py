@@ -17,6 +17,20 @@ _KIND = "auscult-features/1"
 _SUMS_BLOCK_ROWS = 16_384
 
 
+class Sums(NamedTuple):
+    """What the mean and deviation of some clips are computed from.
+
+    Attributes:
+        sum: Over the frames of true sound, float64 [clip, mel].
+        sum_sq: Of their squares, float64 [clip, mel].
+        n_frames_valid: Frames of true sound, int32 [clip].
+    """
+
+    sum: NDArray[np.float64]
+    sum_sq: NDArray[np.float64]
+    n_frames_valid: NDArray[np.int32]
+
+
 class FeatureStore(StoreReader):
     """Reads spectrograms.
 
@@ -47,21 +61,15 @@ class FeatureStore(StoreReader):
         """Return the frames of true sound of each of `rows`, shape [row]."""
         return self._read_rows("n_frames_valid", rows)
 
-    def sums(self, rows: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-        """Return sum [mel], sum of squares [mel] and number of the frames of true sound of `rows`, in dB.
+    def sums(self, rows: ArrayLike) -> Generator[Sums]:
+        """Yield, for blocks of `rows` in their order, the sums over the frames of true sound of each clip, in dB.
 
-        A row given twice counts twice. No spectrogram is read for it.
+        A row given twice comes twice. No spectrogram is read for it.
         """
         wanted = np.asarray(rows)
-        total = np.zeros(self.shape[1])
-        total_sq = np.zeros(self.shape[1])
-        n_frames = 0
         for start in range(0, len(wanted), _SUMS_BLOCK_ROWS):
             block = wanted[start : start + _SUMS_BLOCK_ROWS]
-            total += self._read_rows("sum", block).sum(axis=0)
-            total_sq += self._read_rows("sum_sq", block).sum(axis=0)
-            n_frames += int(self.n_frames_valid(block).sum())
-        return total, total_sq, n_frames
+            yield Sums(self._read_rows("sum", block), self._read_rows("sum_sq", block), self.n_frames_valid(block))
 
 
 class SummedSpectrograms(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ STATE_FOLDER = "state"
 
 
 def run(
-    features: Mapping[str, Path],
+    features: Mapping[str, Sequence[Path]],
     tables: Mapping[str, Path],
     split: Path,
     *,
@@ -50,7 +50,7 @@ def run(
     of other settings or other data is never used.
 
     Args:
-        features: Dataset -> feature store.
+        features: Dataset -> its feature stores, in order.
         tables: Dataset -> folder of tables.
         split: The split table.
         job: What to train.

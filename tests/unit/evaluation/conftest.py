@@ -56,7 +56,7 @@ class World:
     job: JobSettings
     task: TaskSettings
     model_dir: Path
-    features: dict[str, Path]
+    features: dict[str, list[Path]]
     tables: dict[str, Path]
     split: Path
 
@@ -155,7 +155,7 @@ def make_world(folder: Path, kind: str, *, n_patients: int = 24, draws: int = 50
     write_csv(folder / "split.csv", split)
     _save_model(folder / "model", job, task)
     return World(
-        kind, job, task, folder / "model", {"toy": folder / "features.h5"}, {"toy": tables}, folder / "split.csv"
+        kind, job, task, folder / "model", {"toy": [folder / "features.h5"]}, {"toy": tables}, folder / "split.csv"
     )
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -49,13 +50,21 @@ def test_what_was_written_is_read(stored: Path) -> None:
         assert np.array_equal(store.n_frames_valid(range(N_CLIPS)), N_FRAMES_VALID)
 
 
+def add_up(store: FeatureStore, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray, int]:
+    total, total_sq, n_frames = np.zeros(N_MELS), np.zeros(N_MELS), 0
+    for sums in store.sums(np.array(rows, int)):
+        total, total_sq = total + sums.sum.sum(axis=0), total_sq + sums.sum_sq.sum(axis=0)
+        n_frames += int(sums.n_frames_valid.sum())
+    return total, total_sq, n_frames
+
+
 @checking(deadline=None)
 @given(rows=st.lists(st.integers(0, N_CLIPS - 1), max_size=40))
 def test_sums_are_those_of_the_stored_true_frames(stored: Path, rows: list[int]) -> None:
     frames = [SPECTROGRAMS[row, :, : N_FRAMES_VALID[row]].astype(np.float16).astype(np.float64) for row in rows]
     joined = np.concatenate([np.zeros((N_MELS, 0)), *frames], axis=1)
     with FeatureStore(stored) as store:
-        total, total_sq, n_frames = store.sums(np.array(rows, int))
+        total, total_sq, n_frames = add_up(store, rows)
     assert n_frames == joined.shape[1]
     assert np.allclose(total, joined.sum(axis=1), rtol=1e-12)
     assert np.allclose(total_sq, np.square(joined).sum(axis=1), rtol=1e-12)
@@ -64,7 +73,7 @@ def test_sums_are_those_of_the_stored_true_frames(stored: Path, rows: list[int])
 def test_mean_and_deviation_follow_from_the_sums(stored: Path) -> None:
     rows = np.arange(0, N_CLIPS, 2)
     with FeatureStore(stored) as store:
-        total, total_sq, n_frames = store.sums(rows)
+        total, total_sq, n_frames = add_up(store, rows)
     mean = total / n_frames
     deviation = np.sqrt(total_sq / n_frames - mean**2)
     frames = [SPECTROGRAMS[row, :, : N_FRAMES_VALID[row]].astype(np.float16).astype(np.float64) for row in rows]
@@ -107,6 +116,6 @@ def test_a_flipped_bit_in_a_spectrogram_is_found(tmp_path: Path) -> None:
     damaged[offset + 100] ^= 1
     path.write_bytes(damaged)
     with FeatureStore(path) as store:
-        assert store.sums(range(3))[2] == N_FRAMES_VALID[:3].sum()
+        assert add_up(store, range(3))[2] == N_FRAMES_VALID[:3].sum()
         with pytest.raises(DataError, match=r"features\.h5: damaged.*delete this file and run again"):
             store.read([0])

@@ -14,7 +14,7 @@ N_MELS, N_FRAMES = 32, 40
 
 @dataclass(frozen=True)
 class Setup:
-    features: dict[str, Path]
+    features: dict[str, list[Path]]
     tables: dict[str, Path]
     split: Path
     task: TaskSettings
@@ -112,7 +112,7 @@ def make_setup(folder: Path, *, n_patients: int = 24, clips_each: int = 2, seed:
             "train": {"epochs": 4, "batch_size": 8, "optimizer": {"lr": 0.01}},
         }
     )
-    return Setup({"toy": features}, {"toy": tables}, folder / "split.csv", task, job)
+    return Setup({"toy": [features]}, {"toy": tables}, folder / "split.csv", task, job)
 
 
 @pytest.fixture(scope="session")

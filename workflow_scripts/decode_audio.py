@@ -1,0 +1,20 @@
+"""Decode the recordings of one shard of a dataset, the costly part of reading it, side by side with the others."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from auscult.config import DatasetSettings
+from auscult.corpora import audio_facts
+from auscult.logs import stage_log
+from auscult.shards import Shard
+
+with stage_log(snakemake.log[0]):
+    dataset = TypeAdapter(DatasetSettings).validate_python(snakemake.params.dataset)
+    audio_facts.run(
+        Path(dataset.root),
+        snakemake.wildcards.dataset,
+        dataset,
+        shard=Shard(int(snakemake.wildcards.part), int(snakemake.wildcards.parts)),
+        output=Path(snakemake.output[0]),
+    )
