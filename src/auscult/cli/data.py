@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from auscult.config import DatasetSettings, load_dataset, paths
+
 app = typer.Typer(no_args_is_help=True)
 
 _Config = Annotated[Path, typer.Option(help="The folder with the configuration.")]
@@ -51,3 +53,45 @@ def list_layouts(
     if layout not in READERS:
         raise ConfigError(unknown_name("layout", layout, READERS))
     typer.echo(reader_doc(layout))
+
+
+@app.command()
+def describe(
+    name: _Name,
+    *,
+    root: _Root = None,
+    out: Annotated[Path | None, typer.Option(help="Write a page with pictures: one HTML file.")] = None,
+    show_ids: Annotated[bool, typer.Option("--show-ids", help="Show ids of patients and recordings too.")] = False,
+    config: _Config = Path("config"),
+) -> None:
+    """Describe a dataset: what it holds, what each task knows of it, what was rejected, and the layout's own words.
+
+    The workflow's tables are used where they are there; else, and with --root, the root is read.
+    """
+    from auscult.describe.description import describe as gather  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.describe.tasks import load_tasks  # noqa: PLC0415
+    from auscult.describe.text import print_description  # noqa: PLC0415
+    from auscult.errors import ConfigError  # noqa: PLC0415
+
+    settings = _settings(name, root, config)
+    tasks, faults = load_tasks(config)
+    tables_dir = None if root else Path(paths.tables_dir(name))
+    found = gather(name, settings, Path(settings.root), tasks, tables_dir=tables_dir)
+    print_description(found, show_ids=show_ids)
+    if out is None:
+        typer.echo(f"\nWith pictures: auscult data describe {name} --out {name}.html")
+    else:
+        from auscult.describe.page import write_page  # noqa: PLC0415
+
+        write_page(found, out, show_ids=show_ids)
+        typer.echo(f"\nwrote {out}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def _settings(name: str, root: str | None, config: Path) -> DatasetSettings:
+    """Return a dataset's settings, its root replaced by --root, or else by `roots` in config.yaml."""
+    from auscult.describe.listing import project_settings  # noqa: PLC0415
+
+    roots = project_settings(config).roots
+    return load_dataset(config, name, {**roots, name: root} if root else roots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ class Facts:
     n_recordings: int
     n_patients: int
     durations_s: Values
-    per_patient: npt.NDArray[np.int64]
+    per_patient: Values
     technical: tuple[Column, ...]
     sex: Column
     ages_years: Values
@@ -120,7 +121,7 @@ def collect(tables: DatasetTables) -> Facts:
         n_recordings=len(recordings),
         n_patients=patients.ngroups,
         durations_s=np.sort(recordings["duration_s"].to_numpy(np.float64)),
-        per_patient=patients.size().to_numpy(np.int64),
+        per_patient=patients.size().to_numpy(np.float64),
         technical=tuple(_column(recordings, column, name) for name, column in technical),
         sex=_column(recordings, "sex", "sex"),
         ages_years=np.sort(patients["age_years"].first().dropna().to_numpy(np.float64)),
@@ -139,31 +140,37 @@ def _columns(recordings: pd.DataFrame, names: Sequence[str], prefix: str) -> tup
 
 
 def _column(recordings: pd.DataFrame, column: str, name: str) -> Column:
-    values = recordings.loc[recordings[column].notna(), [column, "patient_id"]]
-    values = values.assign(**{column: values[column].astype(str)})
-    grouped = values.groupby(column)["patient_id"]
-    rows = zip(grouped.size().items(), grouped.nunique(), strict=True)
-    counts = [ValueCount(str(value), int(n_recordings), int(n_patients)) for (value, n_recordings), n_patients in rows]
+    stated = recordings.loc[recordings[column].notna(), [column, "patient_id"]]
+    pairs = [(str(value), str(patient)) for value, patient in stated.itertuples(index=False, name=None)]
+    n_recordings = Counter(value for value, _ in pairs)
+    n_patients = Counter(value for value, _ in set(pairs))
+    counts = [ValueCount(value, count, n_patients[value]) for value, count in n_recordings.items()]
     return Column(
         name=name,
         values=tuple(sorted(counts, key=lambda found: (-found.recordings, found.value))),
-        missing=len(recordings) - len(values),
-        identifies=_identifies(values[column], values["patient_id"]),
+        missing=len(recordings) - len(pairs),
+        identifies=_identifies(pairs),
     )
 
 
-def _identifies(values: pd.Series, patients: pd.Series) -> bool:
-    """Tell whether values single patients out: they are patients' ids, or nearly as many as there are patients."""
-    native = patients.str.split("/", n=1).str[1]
-    if len(values) and float(np.mean(values.to_numpy(object) == native.to_numpy(object))) > 0.5:
-        return True
-    return values.nunique() > max(MANY_VALUES, patients.nunique() / 2)
+def _identifies(pairs: list[tuple[str, str]]) -> bool:
+    """Tell whether values single patients out: they are patients' ids, or nearly as many as there are patients.
+
+    Args:
+        pairs: (value, patient id) of each recording that has a value.
+
+    >>> _identifies([("7", "demo/7"), ("8", "demo/8")]), _identifies([("copd", "demo/7"), ("copd", "demo/8")])
+    (True, False)
+    """
+    n_ids = sum(value == patient.partition("/")[2] for value, patient in pairs)
+    n_values, n_patients = len({value for value, _ in pairs}), len({patient for _, patient in pairs})
+    return 2 * n_ids > len(pairs) or n_values > max(MANY_VALUES, n_patients / 2)
 
 
 def _events(events: pd.DataFrame) -> tuple[EventKind, ...]:
     durations_s = events["end_s"] - events["start_s"]
     found = [
-        EventKind(str(kind), int(part["recording_id"].nunique()), np.sort(durations_s.loc[part.index].to_numpy()))
+        EventKind(str(kind), len(set(part["recording_id"])), np.sort(durations_s.loc[part.index].to_numpy()))
         for kind, part in events.groupby("kind")
     ]
     return tuple(sorted(found, key=lambda part: (-len(part.durations_s), part.kind)))

@@ -50,19 +50,22 @@ def read_tables(folder: Path) -> DatasetTables:
     Raises:
         DataError: A file is missing, or not what an ingest writes.
     """
+    remedy = f"delete {folder} and run the ingest of this dataset again"
     missing = [name for name in TABLE_FILES if not (folder / name).is_file()]
     if missing:
-        raise DataError(f"{folder}: {', '.join(missing)} missing; run the ingest of this dataset again")
+        raise DataError(f"{folder}: {', '.join(missing)} missing; {remedy}")
     try:
         rejected = pd.read_csv(folder / "rejected.csv", dtype={"file": "str", "line": "Int64", "reason": "str"})
         summary = read_json(folder / "summary.json")
     except ValueError as error:
-        raise DataError(
-            f"{folder}: not the tables of an ingest ({error}); delete the folder and run it again"
-        ) from None
+        raise DataError(f"{folder}: not the tables of an ingest ({error}); {remedy}") from None
+    try:
+        recordings, events = read_recordings(folder / "recordings.parquet"), read_events(folder / "events.parquet")
+    except DataError as error:
+        raise DataError(f"{error}\n  another version wrote these tables, or they are damaged; {remedy}") from error
     return DatasetTables(
-        recordings=read_recordings(folder / "recordings.parquet"),
-        events=read_events(folder / "events.parquet"),
+        recordings=recordings,
+        events=events,
         rejected=rejected,
         summary=summary,
         folder=folder,

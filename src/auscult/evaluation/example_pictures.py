@@ -13,8 +13,7 @@ from auscult.config import JobSettings, TaskSettings
 from auscult.evaluation.drawings import file_name
 from auscult.evaluation.outcomes import choose_examples
 from auscult.examples import Examples
-from auscult.features.mel import hz_to_mel, mel_to_hz
-from auscult.figures.spectrograms import Axis, Mark, level_range_db, spectrogram
+from auscult.figures.spectrograms import Mark, level_range_db, mel_axis, spectrogram
 from auscult.figures.style import save
 from auscult.io import write_json
 from auscult.predictions import probability_column, target_column
@@ -55,7 +54,7 @@ def draw_examples(
         clips = examples.clips.iloc[indices]
         rate_hz = job.clips.sample_rate_hz
         valid_s = clips["n_valid"].to_numpy() / rate_hz
-        axis = _axis(job)
+        axis = mel_axis(job.spectrogram, rate_hz)
         n_valid_frames = [max(1, int((seconds - axis.first_s) / axis.hop_s)) for seconds in valid_s]
         sound = [picture[:, :n] for picture, n in zip(levels_db, n_valid_frames, strict=True)]
         range_db = level_range_db(np.concatenate(sound, axis=1))
@@ -68,14 +67,6 @@ def draw_examples(
             of_clip = outcomes.loc[outcomes["clip_id"] == clip_id].to_dict("records")
             entries.append(_entry(name, row, of_clip, task))
     write_json(folder / "index.json", entries)
-
-
-def _axis(job: JobSettings) -> Axis:
-    settings, rate_hz = job.spectrogram, job.clips.sample_rate_hz
-    low, high = hz_to_mel([settings.f_min_hz, settings.f_max_hz or rate_hz / 2], settings.mel_scale)
-    centres_hz = mel_to_hz(np.linspace(low, high, settings.n_mels + 2), settings.mel_scale)[1:-1]
-    first_samples = 0 if settings.centred else settings.n_fft / 2
-    return Axis(centres_hz, first_samples / rate_hz, settings.hop_samples / rate_hz)
 
 
 def _marks(clips: pd.DataFrame, tables: Mapping[str, Path]) -> dict[str, list[Mark]]:

@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from auscult.config.spectrogram import SpectrogramSettings
+from auscult.features.mel import hz_to_mel, mel_to_hz
 from auscult.figures.style import INK, WIDE_INCHES, panel, series_colour, styled
 
 COLOURS = "magma"
@@ -33,6 +35,14 @@ class Axis:
     mel_centres_hz: npt.NDArray[np.float64]
     first_s: float
     hop_s: float
+
+
+def mel_axis(settings: SpectrogramSettings, sample_rate_hz: int) -> Axis:
+    """Return where the cells of a log-mel spectrogram lie, for clips at `sample_rate_hz`."""
+    low, high = hz_to_mel([settings.f_min_hz, settings.f_max_hz or sample_rate_hz / 2], settings.mel_scale)
+    centres_hz = mel_to_hz(np.linspace(low, high, settings.n_mels + 2), settings.mel_scale)[1:-1]
+    first_samples = 0 if settings.centred else settings.n_fft / 2
+    return Axis(centres_hz, first_samples / sample_rate_hz, settings.hop_samples / sample_rate_hz)
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,8 @@ def spectrogram(
     valid_s: float,
     range_db: tuple[float, float],
     marks: Sequence[Mark] = (),
+    *,
+    kinds: Sequence[str] | None = None,
 ) -> Figure:
     """Draw one clip; what was padded is hatched, since no sound stands behind it.
 
@@ -70,9 +82,10 @@ def spectrogram(
         valid_s: Length of the true sound from the clip's start on.
         range_db: Lowest and highest level of the colour bar.
         marks: Annotated events, drawn as bars above the picture, one line a kind.
+        kinds: The lines, in this order, where pictures stand side by side; those of `marks` when None.
     """
     with styled():
-        kinds = sorted({mark.kind for mark in marks})
+        kinds = sorted({mark.kind for mark in marks}) if kinds is None else kinds
         figure, axes = panel((WIDE_INCHES[0], WIDE_INCHES[1] + 0.16 * len(kinds)))
         n_mels, n_frames = levels_db.shape
         left = axis.first_s - axis.hop_s / 2
@@ -113,7 +126,7 @@ def spectrogram(
         return figure
 
 
-def _draw_marks(axes: Axes, marks: Sequence[Mark], kinds: list[str], limits_s: tuple[float, float]) -> None:
+def _draw_marks(axes: Axes, marks: Sequence[Mark], kinds: Sequence[str], limits_s: tuple[float, float]) -> None:
     for line, kind in enumerate(kinds):
         height = 1.06 + 0.085 * line
         colour = series_colour(line)

@@ -163,11 +163,12 @@ def label_rules(task: TaskSettings, experiment: Experiment) -> list[tuple[str, s
             found.append((dataset, "class", f"the label `{rule.column}`"))
     for dataset, rules in task.datasets.items():
         for target, rule in rules.items() if dataset in used else ():
-            found.append((dataset, target, _rule_text(rule.model_dump(mode="json"))))
+            found.append((dataset, target, rule_text(rule.model_dump(mode="json"))))
     return found
 
 
-def _rule_text(rule: Mapping[str, Any]) -> str:
+def rule_text(rule: Mapping[str, Any]) -> str:
+    """Return a target's rule (an event or a column rule, as a mapping) in words."""
     if "events" in rule:
         where = ", ".join(rule["annotated_by"])
         return f"present where an event {' or '.join(rule['events'])} overlaps, absent elsewhere within: {where}"

@@ -1,0 +1,88 @@
+"""Everything that is said of a dataset, gathered once: the terminal and the page show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from auscult.config import DatasetSettings, TaskSettings
+from auscult.describe.facts import Facts, collect
+from auscult.describe.layouts import reader_doc
+from auscult.describe.sources import DatasetTables, has_tables, read_root, read_tables
+from auscult.describe.tasks import TaskBalance, balances
+
+EXAMPLES_SEED = 0
+
+
+@dataclass(frozen=True)
+class Description:
+    """A dataset.
+
+    Attributes:
+        name: Its YAML file's stem.
+        settings: What that file says.
+        root: Where the recordings lie.
+        tables: What the ingest found.
+        origin: Where the tables come from, as a sentence.
+        facts: The numbers.
+        tasks: What is known for each task that maps it.
+        reader_doc: The words of the layout's reader.
+    """
+
+    name: str
+    settings: DatasetSettings
+    root: Path
+    tables: DatasetTables
+    origin: str
+    facts: Facts
+    tasks: list[TaskBalance]
+    reader_doc: str
+
+
+def describe(
+    name: str,
+    settings: DatasetSettings,
+    root: Path,
+    tasks: Mapping[str, TaskSettings],
+    *,
+    tables_dir: Path | None,
+) -> Description:
+    """Gather what is known of a dataset; nothing is written.
+
+    Args:
+        name: Its name, the first part of every id.
+        settings: What its YAML file says.
+        root: Where its recordings lie.
+        tasks: The project's tasks.
+        tables_dir: The workflow's tables, used when they are there; None reads the root in any case.
+
+    Raises:
+        DataError: There are no tables and the root cannot be read.
+    """
+    if tables_dir is not None and has_tables(tables_dir):
+        tables = read_tables(tables_dir)
+        written = datetime.fromtimestamp((tables_dir / "summary.json").stat().st_mtime)
+        origin = f"From {tables_dir}, written on {written:%Y-%m-%d at %H:%M}."
+    else:
+        tables = read_root(root, name, settings)
+        why = "" if tables_dir is None else f": there are no tables in {tables_dir}"
+        origin = f"Read from {root} just now, into a temporary folder{why}."
+    return Description(
+        name=name,
+        settings=settings,
+        root=root,
+        tables=tables,
+        origin=origin,
+        facts=collect(tables),
+        tasks=balances(name, tables, tasks),
+        reader_doc=reader_doc(settings.layout),
+    )
+
+
+def examples_generator() -> np.random.Generator:
+    """Return the source of chance for examples: the same each time, so that two pages of one dataset agree."""
+    return np.random.default_rng(EXAMPLES_SEED)

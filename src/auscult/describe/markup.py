@@ -1,0 +1,40 @@
+"""A docstring as HTML: paragraphs, lists of `- ` lines, `code`. No more is needed, and nothing else is let through."""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import Markup, escape
+
+_CODE = re.compile(r"`([^`]+)`")
+_ITEM = "- "
+
+
+def doc_html(text: str) -> Markup:
+    r"""Return a docstring's text as HTML; whatever it holds is escaped.
+
+    >>> print(doc_html("One <b>.\n\n- `a.wav`;\n- two\n  lines."))
+    <p>One &lt;b&gt;.</p>
+    <ul><li><code>a.wav</code>;</li><li>two lines.</li></ul>
+    """
+    blocks = [_block(block.splitlines()) for block in re.split(r"\n\s*\n", text.strip())]
+    return Markup("\n").join(blocks)
+
+
+def _block(lines: list[str]) -> Markup:
+    if not lines or not lines[0].startswith(_ITEM):
+        return Markup("<p>{}</p>").format(_inline(" ".join(line.strip() for line in lines)))
+    items: list[list[str]] = []
+    for line in lines:
+        if line.startswith(_ITEM):
+            items.append([line.removeprefix(_ITEM)])
+        else:
+            items[-1].append(line.strip())
+    return Markup("<ul>{}</ul>").format(
+        Markup("").join(Markup("<li>{}</li>").format(_inline(" ".join(item))) for item in items)
+    )
+
+
+def _inline(text: str) -> Markup:
+    # Escaped first: what stands between backticks is text, whatever it looks like.
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704
