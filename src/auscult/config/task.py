@@ -27,11 +27,20 @@ class EventRule(Settings):
     """A target read from events: 1 where one of `events` overlaps the clip enough, 0 where the annotators looked.
 
     `annotated_by` names the event kinds whose intervals were listened to; outside them the target is unknown. The
-    special kind `recording` stands for the whole recording.
+    special kind `recording` stands for the whole recording. A clip that shares sound with an event of `unknown`, a kind
+    that neither is the target nor excludes it, is never 0.
     """
 
     events: tuple[str, ...] = Field(min_length=1)
     annotated_by: tuple[str, ...] = Field(default=("cycle",), min_length=1)
+    unknown: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_disjoint(self) -> Self:
+        both = sorted(set(self.events) & set(self.unknown))
+        if both:
+            raise ValueError(f"{both} stand in both events and unknown")
+        return self
 
 
 class ClassRule(Settings):

@@ -38,9 +38,9 @@ def clip_targets(
     """Return what is known of every clip, shape [clip, target]: 1, 0, or NaN for unknown.
 
     A column rule gives the clip its recording's value. An event rule gives 1 where an event of its kinds overlaps the
-    clip's true sound [start_s, end_s) as `task.overlap` asks, else 0 where the intervals of `annotated_by` together
-    cover at least `task.overlap.min_fraction` of the clip, else NaN. A multi-class task gives one-hot rows, or rows of
-    NaN.
+    clip's true sound [start_s, end_s) as `task.overlap` asks, else 0 where no event of `unknown` does and the intervals
+    of `annotated_by` together cover at least `task.overlap.min_fraction` of the clip, else NaN. A multi-class task gives
+    one-hot rows, or rows of NaN.
 
     Args:
         clips: Rows of `tables.CLIPS`, in any order.
@@ -68,7 +68,8 @@ def recording_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: Task
     """Return what is known of every recording, shape [recording, target]: 1, 0, or NaN for unknown.
 
     For an event rule a recording is positive when it holds an event of the rule's kinds, negative when it was annotated
-    (it holds an interval of `annotated_by`, or the rule says `recording`) without one, else unknown.
+    (it holds an interval of `annotated_by`, or the rule says `recording`) and holds none of `unknown` either, else
+    unknown.
 
     Args:
         recordings: Rows of `tables.RECORDINGS`.
@@ -84,7 +85,7 @@ def recording_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: Task
         annotated = np.ones(len(recordings), dtype=bool)
         if WHOLE_RECORDING not in rule.annotated_by:
             annotated = known.holds(rule.annotated_by)
-        values = np.where(annotated, np.float32(0), np.float32(np.nan))
+        values = np.where(annotated & ~known.holds(rule.unknown), np.float32(0), np.float32(np.nan))
         values[known.holds(rule.events)] = 1
         values[~chosen] = np.nan
         return values
@@ -253,6 +254,8 @@ def _interval_targets(clips: Intervals, known: _Events, rule: EventRule, overlap
     of_event_s = overlap.min_fraction * (events.ends - events.starts)[event]
     of_clip_s = overlap.min_fraction * lengths[clip]
     needed_s = {"event": of_event_s, "clip": of_clip_s, "either": np.minimum(of_event_s, of_clip_s)}[overlap.of]
+    open_clip, _, open_s = overlaps(clips, known.of_kinds(rule.unknown))
+    annotated[open_clip[open_s > EDGE_TOLERANCE_S]] = False
     values = np.where(annotated, np.float32(0), np.float32(np.nan))
     values[clip[shared_s + EDGE_TOLERANCE_S >= needed_s]] = 1
     return values

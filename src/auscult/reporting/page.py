@@ -171,7 +171,9 @@ def rule_text(rule: Mapping[str, Any]) -> str:
     """Return a target's rule (an event or a column rule, as a mapping) in words."""
     if "events" in rule:
         where = ", ".join(rule["annotated_by"])
-        return f"present where an event {' or '.join(rule['events'])} overlaps, absent elsewhere within: {where}"
+        unknown = f"; unknown where {' or '.join(rule['unknown'])} does" if rule["unknown"] else ""
+        present = " or ".join(rule["events"])
+        return f"present where an event {present} overlaps{unknown}, absent elsewhere within: {where}"
     negative = rule["negative"]
     others = "any other value" if negative == "others" else ", ".join(negative)
     unknown = f"; unknown: {', '.join(rule['unknown'])}" if rule["unknown"] else ""

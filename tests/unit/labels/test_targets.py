@@ -150,6 +150,27 @@ def test_a_recording_without_annotation_is_unknown_and_annotated_without_event_i
     np.testing.assert_array_equal(recording_targets(recordings, events, event_task(whole))[:, 0], [1, 0, 0, 1])
 
 
+def test_a_sound_that_may_be_the_target_leaves_it_unknown():
+    rule = EventRule(events=("wheeze",), unknown=("rhonchus", "stridor"))
+    recordings = recordings_of(*[(f"icbhi/{name}", "p/1", None) for name in "abc"])
+    events = events_of(
+        *[(f"icbhi/{name}", start_s, start_s + 2, "cycle") for name in "abc" for start_s in (0, 2)],
+        ("icbhi/a", 0.2, 0.4, "rhonchus"),
+        ("icbhi/b", 0.2, 0.4, "stridor"),
+        ("icbhi/b", 0, 1, "wheeze"),
+    )
+    task = event_task(rule)
+    np.testing.assert_array_equal(recording_targets(recordings, events, task)[:, 0], np.float32([NAN, 1, 0]))
+    clips = clips_of(*[(f"icbhi/{name}", start_s, start_s + 2) for name in "abc" for start_s in (0, 2)])
+    expected = np.float32([NAN, 0, 1, 0, 0, 0])
+    np.testing.assert_array_equal(clip_targets(clips, recordings, events, task)[:, 0], expected)
+
+
+def test_a_kind_cannot_be_the_target_and_unknown():
+    with pytest.raises(ValueError, match=r"\['wheeze'\] stand in both events and unknown"):
+        EventRule(events=("wheeze",), unknown=("wheeze", "stridor"))
+
+
 def test_datasets_keep_their_own_rules():
     task = TaskSettings(
         description="t",
@@ -251,18 +272,21 @@ cuts = st.tuples(st.sampled_from("abc"), spans)
 def brute_force(clip, events, rule: EventRule, overlap: OverlapRule) -> float:
     name, (start_s, end_s) = clip
     length_s = end_s - start_s
-    covered = set()
+    covered, is_open = set(), False
     for owner, (from_s, to_s), kind in events:
         if owner != name:
             continue
         shared_s = min(end_s, to_s) - max(start_s, from_s)
         if kind in rule.annotated_by and shared_s > 0:
             covered |= set(range(round(max(start_s, from_s) * 10), round(min(end_s, to_s) * 10)))
+        is_open |= kind in rule.unknown and shared_s > EDGE_TOLERANCE_S
         if kind in rule.events and shared_s > 0:
             of_event = shared_s + EDGE_TOLERANCE_S >= overlap.min_fraction * (to_s - from_s)
             of_clip = shared_s + EDGE_TOLERANCE_S >= overlap.min_fraction * length_s
             if {"event": of_event, "clip": of_clip, "either": of_event or of_clip}[overlap.of]:
                 return 1.0
+    if is_open:
+        return NAN
     if "recording" in rule.annotated_by:
         return 0.0
     covered_s = len(covered) / 10
@@ -273,6 +297,7 @@ rules = st.builds(
     EventRule,
     events=st.sampled_from([("crackle",), ("crackle", "fine_crackle")]),
     annotated_by=st.sampled_from([("cycle",), ("cycle", "other"), ("recording",), ("absent",)]),
+    unknown=st.sampled_from([(), ("other",), ("rhonchus", "other")]),
 )
 overlap_rules = st.builds(
     OverlapRule,
