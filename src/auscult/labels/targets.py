@@ -39,8 +39,8 @@ def clip_targets(
 
     A column rule gives the clip its recording's value. An event rule gives 1 where an event of its kinds overlaps the
     clip's true sound [start_s, end_s) as `task.overlap` asks, else 0 where no event of `unknown` does and the intervals
-    of `annotated_by` together cover at least `task.overlap.min_fraction` of the clip, else NaN. A multi-class task gives
-    one-hot rows, or rows of NaN.
+    of `annotated_by` together cover at least `task.overlap.min_fraction` of the clip, else NaN. A multi-class task
+    gives one-hot rows, or rows of NaN.
 
     Args:
         clips: Rows of `tables.CLIPS`, in any order.
