@@ -95,3 +95,37 @@ def _settings(name: str, root: str | None, config: Path) -> DatasetSettings:
 
     roots = project_settings(config).roots
     return load_dataset(config, name, {**roots, name: root} if root else roots)
+
+
+@app.command()
+def verify(
+    name: _Name,
+    *,
+    root: _Root = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+    compare: Annotated[bool, typer.Option(help="Compare with the tables in work/tables, if they are there.")] = True,
+    config: _Config = Path("config"),
+) -> None:
+    """Verify a dataset: decode every file and name what is wrong. The status is 0 only when nothing is.
+
+    Files and patients are named: keep the output where the recordings are kept. Notices are no faults.
+    """
+    import json  # noqa: PLC0415 (`--help` stays quick)
+
+    from auscult.describe.progress import counting_probe  # noqa: PLC0415
+    from auscult.describe.verify import verify as read_all  # noqa: PLC0415
+    from auscult.describe.verify_text import print_verification  # noqa: PLC0415
+    from auscult.errors import DataError  # noqa: PLC0415
+
+    settings = _settings(name, root, config)
+    tables_dir = Path(paths.tables_dir(name)) if compare else None
+    with counting_probe() as probe:
+        found = read_all(name, settings, Path(settings.root), tables_dir=tables_dir, probe=probe)
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+    elif found.error is None:
+        print_verification(found)
+    if found.error is not None:
+        raise DataError(found.error)
+    if not found.is_clean:
+        raise typer.Exit(1)

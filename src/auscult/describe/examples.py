@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,8 @@ class Picture:
 
     Attributes:
         source: A PNG as data URI.
-        text: What is heard: the kinds of events, or that none is marked.
-        facts: Device, site, labels.
+        text: What is heard: the kinds of events, or that none is marked; without any events, the first fact.
+        facts: Device, site, labels, sample rate.
         where: The recording and the seconds; not for a page that names no patient.
     """
 
@@ -87,14 +87,23 @@ def choose_excerpts(
             event = free.iloc[int(generator.integers(len(free)))]
             anchors[str(event["recording_id"])] = float(event["start_s"] + event["end_s"]) / 2
     others = sorted(set(by_id) - set(anchors))
-    n_more = min(n_excerpts - len(anchors), len(others))
-    chosen = generator.choice(len(others), size=n_more, replace=False) if n_more else []
-    for index in chosen:
-        row = by_id[others[int(index)]]
-        anchors[others[int(index)]] = float(generator.uniform(0, row["duration_s"]))
+    drawn = [others[int(index)] for index in generator.permutation(len(others))]
+    for recording_id in _new_patients_first(drawn, by_id, anchors)[: n_excerpts - len(anchors)]:
+        anchors[recording_id] = float(generator.uniform(0, by_id[recording_id]["duration_s"]))
     longest_s = max((float(by_id[recording_id]["duration_s"]) for recording_id in anchors), default=0.0)
     seconds = min(MAX_EXCERPT_S, longest_s)
     return [_excerpt(by_id[name], events, middle_s, seconds) for name, middle_s in anchors.items()]
+
+
+def _new_patients_first(drawn: list[str], by_id: dict[Any, dict[Any, Any]], taken: Iterable[str]) -> list[str]:
+    seen = {by_id[recording_id]["patient_id"] for recording_id in taken}
+    first: list[str] = []
+    for recording_id in drawn:
+        if by_id[recording_id]["patient_id"] not in seen:
+            seen.add(by_id[recording_id]["patient_id"])
+            first.append(recording_id)
+    front = set(first)
+    return first + [recording_id for recording_id in drawn if recording_id not in front]
 
 
 def _excerpt(recording: dict[Any, Any], events: pd.DataFrame, middle_s: float, seconds: float) -> Excerpt:
@@ -189,11 +198,15 @@ def _caption(excerpt: Excerpt, source: str, hidden_labels: Sequence[str]) -> Pic
     labels = [
         f"{name} {value}" for name, value in values.items() if isinstance(value, str) and name not in hidden_labels
     ]
-    shown = [recording["device"], recording["site"], *labels, f"{recording['sample_rate_hz'] / 1000:g} kHz"]
+    heard = list(kinds) or (["no finding marked"] if excerpt.marks else [])
+    rate = f"{recording['sample_rate_hz'] / 1000:g} kHz"
+    shown = [text for text in (recording["device"], recording["site"], *labels, rate) if isinstance(text, str)]
+    if not heard:
+        heard, shown = shown[:1], shown[1:]
     end_s = min(excerpt.start_s + excerpt.seconds, float(recording["duration_s"]))
     return Picture(
         source=source,
-        text=", ".join(kinds) if kinds else ("no finding marked" if excerpt.marks else "no events"),
-        facts=", ".join(text for text in shown if isinstance(text, str)),
+        text=", ".join(heard),
+        facts=", ".join(shown),
         where=f"{recording['recording_id']}, {excerpt.start_s:.1f}–{end_s:.1f} s",
     )

@@ -12,7 +12,7 @@ def reader_doc(layout: str) -> str:
     """Return the docstring of a layout's reader: origin, layout, terms of use, known dirt.
 
     >>> reader_doc("perch").splitlines()[0][:6]
-    'PERCH:'
+    'PERCH,'
     """
     return inspect.cleandoc(sys.modules[READERS[layout].__module__].__doc__ or "")
 

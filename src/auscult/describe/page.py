@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from auscult.describe.description import Description, examples_generator
 from auscult.describe.examples import Picture, choose_excerpts, draw_excerpts
 from auscult.describe.markup import doc_html
 from auscult.describe.pictures import draw_events, draw_labels, draw_patients, draw_recordings, draw_tasks
-from auscult.describe.wording import ages_text, counts_text, duration_text, kinds_text, span_text
+from auscult.describe.wording import ages_text, counts_text, duration_text, kinds_text
 from auscult.errors import ConfigError
 from auscult.io import write_text
 from auscult.presentation import plural
@@ -103,8 +104,8 @@ def _cards(found: Description) -> list[tuple[str, str, str]]:
     n_rates = len(facts.technical[0].values)
     reasons = plural(len(facts.rejected), "reason") if n_rejected else "every file was placed"
     return [
-        ("Recordings", f"{facts.n_recordings:,}", f"{span_text(facts.durations_s)} s"),
-        ("Patients", f"{facts.n_patients:,}", f"{span_text(facts.per_patient)} recordings"),
+        ("Recordings", f"{facts.n_recordings:,}", f"median {np.median(facts.durations_s):.3g} s"),
+        ("Patients", f"{facts.n_patients:,}", f"median {np.median(facts.per_patient):g} recordings"),
         ("Sound", duration_text(facts.duration_h), plural(n_rates, "sample rate")),
         ("Events", f"{n_events:,}", kinds),
         ("Rejected", f"{n_rejected:,}", reasons),

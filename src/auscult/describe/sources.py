@@ -87,6 +87,10 @@ def read_root(
         DataError: The root is missing or unreadable, or holds no usable recording.
     """
     with tempfile.TemporaryDirectory(prefix="auscult-") as folder:
-        ingest.run(root, dataset, settings, Path(folder), probe=probe)
+        try:
+            ingest.run(root, dataset, settings, Path(folder), probe=probe)
+        except DataError as error:
+            hint = "" if root.is_dir() else "\n  to look at it here: `--root FOLDER`"
+            raise DataError(f"{error}{hint}") from error
         found = read_tables(Path(folder))
     return DatasetTables(found.recordings, found.events, found.rejected, found.summary, folder=None)

@@ -21,7 +21,7 @@ def counts_text(column: Column, *, show_ids: bool, unit: str = "recordings") -> 
         unit: Count `recordings` or `patients`.
     """
     if column.identifies and not show_ids:
-        return f"{len(column.values):,} different values (not shown: they single patients out)"
+        return f"{len(column.values):,} different values (not shown: they may single patients out)"
     parts = [f"{value.value} ({getattr(value, unit):,})" for value in column.values[:MAX_VALUES_SHOWN]]
     if len(column.values) > MAX_VALUES_SHOWN:
         parts.append(f"{len(column.values) - MAX_VALUES_SHOWN:,} more")

@@ -1,0 +1,159 @@
+"""Read a whole native tree, every file decoded, and say what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from auscult.audio.probe import AudioFacts
+from auscult.audio.probe import probe as probe_audio
+from auscult.config import DatasetSettings
+from auscult.corpora import READERS
+from auscult.describe.comparison import Difference, compare
+from auscult.describe.sources import DatasetTables, has_tables, read_root, read_tables
+from auscult.errors import DataError
+from auscult.tables import Notice, Rejection
+
+PUBLISHED: dict[str, dict[str, int]] = {
+    "icbhi": {"recordings": 920, "patients": 126, "events of kind cycle": 6898},
+    "jordan": {"recordings": 336, "patients": 112},
+}
+"""Layout -> what the whole published dataset holds. A part of it is no fault."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One sound under several names: files of equal bytes."""
+
+    sha256: str
+    recordings: tuple[str, ...]
+    patients: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found.
+
+    Attributes:
+        dataset: Its name.
+        root: The folder that was read.
+        counts: What was found: recordings, patients, events of each kind.
+        published: The same of the whole published dataset, where that is known.
+        faults: What could not be placed: file, line, reason.
+        notices: Worth knowing and no fault.
+        shared_between_patients: Sounds that stand under two patients or more.
+        shared_within_patient: Sounds that one patient has twice; no fault.
+        compared_with: The tables' folder, None when there are none.
+        difference: From these tables.
+        tables_error: Why the tables cannot be compared with.
+        error: Why nothing could be read; all else is then empty.
+    """
+
+    dataset: str
+    root: str
+    counts: dict[str, int]
+    published: dict[str, int]
+    faults: tuple[Rejection, ...]
+    notices: tuple[Notice, ...]
+    shared_between_patients: tuple[Shared, ...]
+    shared_within_patient: tuple[Shared, ...]
+    compared_with: str | None
+    difference: Difference | None
+    tables_error: str | None = None
+    error: str | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every file was placed, no sound has two patients, and the tables say what the root holds."""
+        differs = self.difference is not None and not self.difference.is_none
+        return not (self.error or self.tables_error or self.faults or self.shared_between_patients or differs)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it for JSON, with `is_clean`."""
+        return {"is_clean": self.is_clean, **asdict(self)}
+
+
+def verify(
+    dataset: str,
+    settings: DatasetSettings,
+    root: Path,
+    *,
+    tables_dir: Path | None,
+    probe: Callable[[Path], AudioFacts] = probe_audio,
+) -> Verification:
+    """Read a root and compare it with the workflow's tables; nothing is written.
+
+    Args:
+        dataset: Its name.
+        settings: Its layout.
+        root: Its folder.
+        tables_dir: Where the tables may be; None compares with nothing.
+        probe: Decodes a file and returns its facts, or raises DataError.
+
+    A root that is missing, may not be read or holds no usable recording gives a verification with an error.
+    """
+    try:
+        now = read_root(root, dataset, settings, probe=probe)
+    except DataError as error:
+        return Verification(dataset, str(root), {}, {}, (), (), (), (), None, None, error=str(error))
+    compared_with, difference, tables_error = None, None, None
+    if tables_dir is not None and has_tables(tables_dir):
+        compared_with = str(tables_dir)
+        try:
+            difference = compare(now, read_tables(tables_dir))
+        except DataError as error:
+            tables_error = str(error)
+    is_simulated = "simulated" in now.summary["notices"]
+    shared = _shared(now.recordings)
+    return Verification(
+        dataset=dataset,
+        root=str(root),
+        counts=_counts(now),
+        published={} if is_simulated else PUBLISHED.get(settings.layout, {}),
+        faults=tuple(_faults(now.rejected)),
+        notices=tuple(_notices(dataset, settings, root, now)),
+        shared_between_patients=tuple(found for found in shared if len(found.patients) > 1),
+        shared_within_patient=tuple(found for found in shared if len(found.patients) == 1),
+        compared_with=compared_with,
+        difference=difference,
+        tables_error=tables_error,
+    )
+
+
+def _counts(tables: DatasetTables) -> dict[str, int]:
+    events: dict[str, Any] = tables.summary["events"]
+    return {
+        "recordings": len(tables.recordings),
+        "patients": len(set(tables.recordings["patient_id"])),
+        **{f"events of kind {kind}": int(found["count"]) for kind, found in events.items()},
+    }
+
+
+def _faults(rejected: pd.DataFrame) -> list[Rejection]:
+    rows = rejected.itertuples(index=False, name=None)
+    return [Rejection(str(file), None if pd.isna(line) else int(line), str(reason)) for file, line, reason in rows]
+
+
+def _notices(dataset: str, settings: DatasetSettings, root: Path, now: DatasetTables) -> list[Notice]:
+    """Return the notices with their texts, which tables do not hold: the reader tells them again, decoding nothing.
+
+    Those of the ingest itself are known by kind and subject alone.
+    """
+    told = [item for item in READERS[settings.layout](root, dataset, settings) if isinstance(item, Notice)]
+    kinds = {notice.kind for notice in told}
+    for kind, found in now.summary["notices"].items():
+        if kind not in kinds:
+            told += [Notice(kind, str(subject), kind.replace("_", " ")) for subject in found["subjects"]]
+    return told
+
+
+def _shared(recordings: pd.DataFrame) -> list[Shared]:
+    doubles = recordings.loc[recordings["sha256"].duplicated(keep=False)]
+    return [
+        Shared(str(sha256), tuple(sorted(part["recording_id"])), tuple(sorted(set(part["patient_id"]))))
+        for sha256, part in doubles.groupby("sha256", sort=True)
+    ]
