@@ -56,6 +56,9 @@ class ExperimentFile(Settings):
 
     description: str
     task: str
+    define: dict[str, Any] = Field(
+        default={}, description="a task and datasets that have no file of their own (`config.definitions`)"
+    )
     datasets: list[str]
     clips: dict[str, Any]
     spectrogram: dict[str, Any]

@@ -9,7 +9,8 @@ from pydantic import Field, TypeAdapter
 
 from auscult.config.base import Settings
 from auscult.config.dataset import DatasetSettings
-from auscult.config.files import check_name, named_file, parse, read_yaml
+from auscult.config.definitions import defined_names, find_definition, is_defined
+from auscult.config.files import parse
 from auscult.errors import ConfigError, unknown_name
 
 _DATASET: TypeAdapter[Any] = TypeAdapter(DatasetSettings)
@@ -40,24 +41,22 @@ def load_project(values: dict[str, Any], config_dir: Path = Path("config")) -> P
         ConfigError: An unknown key, or a root for a dataset that does not exist.
     """
     project: ProjectSettings = parse(_PROJECT, values, str(config_dir / "config.yaml"))
-    known = [path.stem for path in (config_dir / "datasets").glob("*.yaml")]
     for dataset in project.roots:
-        if dataset not in known:
+        if not is_defined(config_dir, "dataset", dataset):
+            known = defined_names(config_dir, "dataset")
             raise ConfigError(f"{config_dir / 'config.yaml'}: roots: {unknown_name('dataset', dataset, known)}")
     return project
 
 
 def load_dataset(config_dir: Path, name: str, roots: dict[str, str] | None = None) -> DatasetSettings:
-    """Read `datasets/<name>.yaml`, its root replaced where `roots` names it.
+    """Read `datasets/<name>.yaml`, or the dataset that an experiment defines, its root replaced where `roots` names it.
 
     A replaced root is not the one that DVC tracks, so `tracked_by` is dropped with it.
 
     Raises:
         ConfigError: No such dataset, or a fault in its file.
     """
-    check_name(name, "dataset", "dataset")
-    path = named_file(config_dir / "datasets", name, "dataset", "dataset")
-    values = read_yaml(path)
+    values, where = find_definition(config_dir, "dataset", name, "dataset")
     if roots and name in roots:
         values = {**values, "root": roots[name], "tracked_by": None}
-    return parse(_DATASET, values, str(path))
+    return parse(_DATASET, values, where)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from auscult.config.definitions import check_definitions, defined_names, find_definition, is_defined
 from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
 from auscult.config.files import check_name, named_file, parse, read_yaml
 from auscult.config.task import TaskSettings
@@ -21,13 +22,13 @@ _TASK = TypeAdapter(TaskSettings)
 
 
 def load_task(config_dir: Path, name: str, where: str = "task") -> TaskSettings:
-    """Read `tasks/<name>.yaml`.
+    """Read `tasks/<name>.yaml`, or the task that an experiment of that folder defines.
 
     Raises:
         ConfigError: No such task, or a fault in its file.
     """
-    path = named_file(config_dir / "tasks", name, "task", where)
-    return parse(_TASK, read_yaml(path), str(path))
+    definition = find_definition(config_dir, "task", name, where)
+    return parse(_TASK, definition.values, definition.where)
 
 
 def load_experiment(config_dir: Path, task: str, name: str) -> Experiment:
@@ -47,6 +48,7 @@ def load_experiment(config_dir: Path, task: str, name: str) -> Experiment:
     written: ExperimentFile = parse(_EXPERIMENT_FILE, raw, where)
     if written.task != task:
         raise ConfigError(f"{where}: task: found {written.task!r}, expected the folder's name {task!r}")
+    check_definitions(config_dir, raw, task, where)
     task_settings = load_task(config_dir, task, where)
     shared = {key: raw[key] for key in raw if key in JobSettings.model_fields}
     for section in PRESET_SECTIONS:
@@ -107,9 +109,9 @@ def _expand_preset(config_dir: Path, section: str, value: dict[str, Any], where:
 
 
 def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: str) -> None:
-    known = [path.stem for path in (config_dir / "datasets").glob("*.yaml")]
     for dataset in job.datasets:
-        if dataset not in known:
+        if not is_defined(config_dir, "dataset", dataset):
+            known = defined_names(config_dir, "dataset")
             raise ConfigError(f"{where}: datasets: {unknown_name('dataset', dataset, known)}")
         if dataset not in task.supported_datasets:
             raise ConfigError(

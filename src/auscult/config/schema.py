@@ -42,6 +42,15 @@ def experiment_schema() -> dict[str, Any]:
         "properties": {
             "description": {"type": "string"},
             "task": task,
+            "define": {
+                "description": "the task and datasets of this experiment that have no file of their own",
+                "type": "object",
+                "properties": {
+                    "task": {"$ref": "task.json"},
+                    "datasets": {"type": "object", "additionalProperties": {"$ref": "dataset.json"}},
+                },
+                "additionalProperties": False,
+            },
             **properties,
             "jobs": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Job"}},
         },

@@ -22,30 +22,30 @@ def changed(job: JobSettings, section: str, **values) -> JobSettings:
 
 def test_a_file_name_depends_on_what_shapes_the_file_alone(config_dir: Path, job: JobSettings) -> None:
     dataset = load_dataset(config_dir, "icbhi")
-    clips = paths.clips_path("icbhi", dataset, job.clips)
-    features = paths.features_path("icbhi", dataset, job)
+    clips = paths.clips_paths("icbhi", dataset, job.clips)
+    features = paths.features_paths("icbhi", dataset, job)
     other_fft = changed(job, "spectrogram", n_fft=512)
-    assert paths.clips_path("icbhi", dataset, other_fft.clips) == clips
-    assert paths.features_path("icbhi", dataset, other_fft) != features
+    assert paths.clips_paths("icbhi", dataset, other_fft.clips) == clips
+    assert paths.features_paths("icbhi", dataset, other_fft) != features
     other_clips = changed(job, "clips", pad="reflect")
-    assert paths.clips_path("icbhi", dataset, other_clips.clips) != clips
-    assert paths.features_path("icbhi", dataset, other_clips) != features
+    assert paths.clips_paths("icbhi", dataset, other_clips.clips) != clips
+    assert paths.features_paths("icbhi", dataset, other_clips) != features
     other_training = changed(job, "train", epochs=99)
-    assert paths.features_path("icbhi", dataset, other_training) == features
+    assert paths.features_paths("icbhi", dataset, other_training) == features
     moved = dataset.model_copy(update={"root": "elsewhere", "description": "another"})
-    assert paths.features_path("icbhi", moved, job) == features
+    assert paths.features_paths("icbhi", moved, job) == features
     other_channel = dataset.model_copy(update={"channel": 1})
-    assert paths.clips_path("icbhi", other_channel, job.clips) != clips
+    assert paths.clips_paths("icbhi", other_channel, job.clips) != clips
 
 
 def test_a_raised_stage_version_never_reads_an_older_file(
     config_dir: Path, job: JobSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = load_dataset(config_dir, "icbhi")
-    clips, features = paths.clips_path("icbhi", dataset, job.clips), paths.features_path("icbhi", dataset, job)
+    clips, features = paths.clips_paths("icbhi", dataset, job.clips), paths.features_paths("icbhi", dataset, job)
     monkeypatch.setitem(paths.STAGE_VERSIONS, "clips", paths.STAGE_VERSIONS["clips"] + 1)
-    assert paths.clips_path("icbhi", dataset, job.clips) != clips
-    assert paths.features_path("icbhi", dataset, job) != features
+    assert paths.clips_paths("icbhi", dataset, job.clips) != clips
+    assert paths.features_paths("icbhi", dataset, job) != features
 
 
 def test_splits_are_shared_by_jobs_with_equal_settings(config_dir: Path) -> None:
