@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from auscult.config.dataset import LAYOUTS
+
 app = typer.Typer(
     help="Simulated lung sounds with known events, in the layouts of real datasets.", no_args_is_help=True
 )
@@ -16,28 +18,45 @@ _Seed = Annotated[int, typer.Option(min=0, help="Seed of everything drawn: equal
 
 @app.command()
 def dataset(
-    layout: Annotated[str, typer.Argument(help="icbhi, jordan, bd, perch, antwerp or antwerp_sim")],
+    layout: Annotated[str, typer.Argument(help=f"One of {', '.join(LAYOUTS)}.")],
     out: Annotated[Path, typer.Option(help="Folder to write into; must be empty or absent.")],
     patients: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 20,
     seed: _Seed = 0,
     *,
-    shortest: Annotated[float, typer.Option(help="Length of the shortest recording in seconds.")] = 8.0,
-    longest: Annotated[float, typer.Option(help="Length of the longest recording in seconds.")] = 20.0,
+    shortest: Annotated[
+        float | None, typer.Option(help="Length of the shortest recording in seconds.", show_default="8, hf_lung 15")
+    ] = None,
+    longest: Annotated[
+        float | None, typer.Option(help="Length of the longest recording in seconds.", show_default="20, hf_lung 15")
+    ] = None,
     variant: Annotated[Literal["a", "b"], typer.Option(help="Which kind of copy in the wild is written.")] = "a",
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Damage it afterwards: more than ten faults, each listed.")
+    ] = False,
 ) -> None:
-    """Write one dataset."""
+    """Write one dataset, and print the YAML that reads it: put that into config/datasets/<name>.yaml."""
     # Imported here: `auscult --help` needs neither scipy nor openpyxl.
-    from auscult.simulate.run import write_dataset  # noqa: PLC0415
+    from auscult.simulate.dataset_yaml import dataset_yaml  # noqa: PLC0415
+    from auscult.simulate.faults import plant_faults  # noqa: PLC0415
+    from auscult.simulate.run import usual_duration_s, write_dataset, write_mark  # noqa: PLC0415
+    from auscult.simulate.seeds import generator  # noqa: PLC0415
 
+    usual = usual_duration_s(layout)
     written = write_dataset(
         layout,
         out,
         n_patients=patients,
         seed=seed,
-        duration_s=(shortest, longest),
+        duration_s=(usual[0] if shortest is None else shortest, usual[1] if longest is None else longest),
         variant=variant,
     )
-    typer.echo(f"{len(written)} recordings of {patients} patients, layout {layout}, seed {seed}: {out}")
+    write_mark(out)
+    typer.echo(f"# {len(written)} recordings of {patients} patients, layout {layout}, seed {seed}: {out}")
+    if faults:
+        for fault in plant_faults(out, layout, generator(seed, layout, "faults")):
+            where = fault.file if fault.line is None else f"{fault.file}, line {fault.line}"
+            typer.echo(f"# fault: {fault.kind}: {where}")
+    typer.echo(dataset_yaml(layout, out, variant), nl=False)
 
 
 @app.command()

@@ -151,19 +151,30 @@ def draw_level(rng: np.random.Generator) -> float:
     return from_db(rng.uniform(-30.0, -18.0))
 
 
-def cycle_flags(sounds: tuple[Sound, ...]) -> list[tuple[float, float, bool, bool]]:
-    """Return each cycle with what is truly in it: start s, end s, has a crackle, has a wheeze (or rhonchus).
+def cycle_contents(sounds: tuple[Sound, ...]) -> list[tuple[float, float, frozenset[SoundKind]]]:
+    """Return each cycle with what is truly in it: start s, end s, the kinds of sounds.
 
     A sound belongs to the cycle that holds its middle.
     """
-    middles = [((sound.start_s + sound.end_s) / 2, sound.kind) for sound in sounds if sound.kind != "cycle"]
-    rows: list[tuple[float, float, bool, bool]] = []
+    middles: list[tuple[float, SoundKind]] = [
+        ((sound.start_s + sound.end_s) / 2, sound.kind) for sound in sounds if sound.kind != "cycle"
+    ]
+    rows: list[tuple[float, float, frozenset[SoundKind]]] = []
     for cycle in sounds:
         if cycle.kind == "cycle":
-            kinds = {kind for middle_s, kind in middles if cycle.start_s <= middle_s < cycle.end_s}
-            has_crackle, has_wheeze = bool(kinds & set(CRACKLE_KINDS)), bool(kinds & set(WHEEZE_KINDS))
-            rows.append((cycle.start_s, cycle.end_s, has_crackle, has_wheeze))
+            kinds: frozenset[SoundKind] = frozenset(
+                kind for middle_s, kind in middles if cycle.start_s <= middle_s < cycle.end_s
+            )
+            rows.append((cycle.start_s, cycle.end_s, kinds))
     return rows
+
+
+def cycle_flags(sounds: tuple[Sound, ...]) -> list[tuple[float, float, bool, bool]]:
+    """Return each cycle with what is truly in it: start s, end s, has a crackle, has a wheeze (or rhonchus)."""
+    return [
+        (start_s, end_s, not kinds.isdisjoint(CRACKLE_KINDS), not kinds.isdisjoint(WHEEZE_KINDS))
+        for start_s, end_s, kinds in cycle_contents(sounds)
+    ]
 
 
 def _heard_share(patient: Patient, site: str) -> float:

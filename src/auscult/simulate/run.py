@@ -6,8 +6,23 @@ from pathlib import Path
 from typing import Literal
 
 from auscult.errors import ConfigError, DataError, unknown_name
-from auscult.simulate.layouts import RECORDINGS_PER_PATIENT, WRITERS, Plan, SimulatedRecording
+from auscult.simulate.layouts import (
+    DURATIONS_S,
+    RECORDINGS_PER_PATIENT,
+    USUAL_DURATION_S,
+    WRITERS,
+    Plan,
+    SimulatedRecording,
+)
 from auscult.simulate.signals import Range
+from auscult.tables import SIMULATED_MARK
+
+_MARK_TEXT = """# Simulated sounds
+
+The dataset in this folder was written by `auscult simulate dataset`, in the layout of a real one or of an own
+collection. No patient was recorded.
+While this file stands here, every table and report made from it says so.
+"""
 
 
 def write_dataset(
@@ -16,7 +31,7 @@ def write_dataset(
     *,
     n_patients: int,
     seed: int,
-    duration_s: Range = (8.0, 20.0),
+    duration_s: Range | None = None,
     recordings_per_patient: tuple[int, int] | None = None,
     dataset: str | None = None,
     variant: Literal["a", "b"] = "a",
@@ -30,7 +45,7 @@ def write_dataset(
         root: Folder to write into; made when absent, refused when it holds anything.
         n_patients: Patients with recordings.
         seed: Of everything drawn, not negative.
-        duration_s: Shortest and longest recording.
+        duration_s: Shortest and longest recording; default: as the real dataset, roughly.
         recordings_per_patient: Fewest and most; default: as the real dataset, roughly.
         dataset: Name in the ids of the ground truth; default: the layout's.
         variant: Which of the two kinds of copies in the wild is written (see the layout's module).
@@ -50,6 +65,7 @@ def write_dataset(
         raise ConfigError(f"n_patients is {n_patients}; a dataset has at least one patient")
     if seed < 0:
         raise ConfigError(f"seed is {seed}; a seed is not negative")
+    duration_s = duration_s or usual_duration_s(layout)
     for name, bounds in (("duration_s", duration_s), ("wide_duration_s", wide_duration_s or duration_s)):
         if not 1.0 <= bounds[0] <= bounds[1] <= 600.0:
             raise ConfigError(f"{name} is {bounds}; expected 1 <= shortest <= longest <= 600")
@@ -71,6 +87,19 @@ def write_dataset(
         wide_duration_s=wide_duration_s,
     )
     return WRITERS[layout](plan)
+
+
+def usual_duration_s(layout: str) -> Range:
+    """Return the shortest and the longest recording of a layout when nothing else is asked for."""
+    return DURATIONS_S.get(layout, USUAL_DURATION_S)
+
+
+def write_mark(root: Path) -> None:
+    """Write the mark into a simulated dataset's folder: tables and reports made from it then say that it is simulated.
+
+    No reader takes the mark for a part of the dataset.
+    """
+    (root / SIMULATED_MARK).write_text(_MARK_TEXT, encoding="utf-8", newline="\n")
 
 
 def make_empty_folder(root: Path) -> None:

@@ -9,6 +9,7 @@ import soundfile
 from openpyxl import load_workbook
 
 from auscult.errors import ConfigError, DataError
+from auscult.simulate.audio_files import AUDIO_FORMATS
 from auscult.simulate.layouts import WRITERS
 from auscult.simulate.layouts.bd import AUDIO_FOLDER
 from auscult.simulate.layouts.jordan import N_JUNK_ROWS
@@ -16,6 +17,7 @@ from auscult.simulate.recording import cycle_flags
 from auscult.simulate.run import write_dataset
 
 SHORT = (2.5, 3.0)
+SUFFIXES = tuple(AUDIO_FORMATS)
 
 
 def _digests(root: Path) -> dict[str, str]:
@@ -29,17 +31,17 @@ def test_equal_seeds_give_equal_bytes(layout: str, tmp_path: Path) -> None:
         write_dataset(layout, tmp_path / name, n_patients=4, seed=seed, duration_s=SHORT, recordings_per_patient=(1, 2))
     first, again, other = (_digests(tmp_path / name) for name in "abc")
     assert first == again
-    assert not set(first.values()) & {d for name, d in other.items() if name.endswith(".wav")}
+    assert not set(first.values()) & {d for name, d in other.items() if name.endswith(SUFFIXES)}
 
 
-@pytest.mark.parametrize("layout", ["antwerp", "perch", "bd"])
+@pytest.mark.parametrize("layout", ["antwerp", "perch", "bd", "sprsound", "manifest", "files_csv"])
 def test_a_recording_does_not_depend_on_how_many_there_are(layout: str, tmp_path: Path) -> None:
     for name, count in (("few", 2), ("many", 4)):
         write_dataset(
             layout, tmp_path / name, n_patients=4, seed=2, duration_s=SHORT, recordings_per_patient=(count, count)
         )
     few, many = _digests(tmp_path / "few"), _digests(tmp_path / "many")
-    sounds = [name for name in few if name.endswith(".wav")]
+    sounds = [name for name in few if name.endswith(SUFFIXES)]
     assert len(sounds) == 8
     assert all(few[name] == many[name] for name in sounds)
 
@@ -47,16 +49,18 @@ def test_a_recording_does_not_depend_on_how_many_there_are(layout: str, tmp_path
 @pytest.mark.parametrize("layout", sorted(WRITERS))
 def test_truth_describes_the_files(layout: str, tmp_path: Path) -> None:
     written = write_dataset(layout, tmp_path, n_patients=5, seed=1, duration_s=SHORT, dataset="mine")
-    assert sorted(recording.path for recording in written) == sorted(tmp_path.rglob("*.wav"))
+    sounds = [path for path in tmp_path.rglob("*") if path.suffix in SUFFIXES]
+    assert sorted(recording.path for recording in written) == sorted(sounds)
     assert len({recording.recording_id for recording in written}) == len(written)
     for recording in written:
         info = soundfile.info(recording.path)
         assert info.samplerate == recording.sample_rate_hz
         assert info.duration == pytest.approx(recording.duration_s)
-        assert info.channels == 1
+        assert info.channels == recording.n_channels
         assert recording.recording_id.startswith("mine/")
-        assert {event.recording_id for event in recording.events} == {recording.recording_id}
-        assert all(0 <= event.start_s < event.end_s <= info.duration + 1e-9 for event in recording.events)
+        for event in (*recording.events, *recording.annotations):
+            assert event.recording_id == recording.recording_id
+            assert 0 <= event.start_s < event.end_s <= info.duration + 1e-9
 
 
 @pytest.mark.parametrize("layout", ["icbhi", "antwerp", "antwerp_sim", "perch"])

@@ -10,8 +10,13 @@ import numpy as np
 from auscult.errors import ConfigError, unknown_name
 from auscult.simulate.faults.audio import plant_audio_faults
 from auscult.simulate.faults.cycles import plant_cycle_faults
+from auscult.simulate.faults.hf_lung import plant_hf_lung_faults
+from auscult.simulate.faults.label_folders import plant_label_folders_faults
 from auscult.simulate.faults.sheets import plant_bd_faults, plant_jordan_faults
+from auscult.simulate.faults.sprsound import plant_sprsound_faults
+from auscult.simulate.faults.tables import plant_files_csv_faults, plant_manifest_faults
 from auscult.simulate.faults.tree import PlantedFault, Tree
+from auscult.simulate.faults.uid_json import plant_uid_json_faults
 
 _PLANTERS: dict[str, Callable[[Tree], list[PlantedFault]]] = {
     "icbhi": plant_cycle_faults,
@@ -20,6 +25,12 @@ _PLANTERS: dict[str, Callable[[Tree], list[PlantedFault]]] = {
     "perch": plant_cycle_faults,
     "jordan": plant_jordan_faults,
     "bd": plant_bd_faults,
+    "sprsound": plant_sprsound_faults,
+    "hf_lung": plant_hf_lung_faults,
+    "manifest": plant_manifest_faults,
+    "uid_json": plant_uid_json_faults,
+    "label_folders": plant_label_folders_faults,
+    "files_csv": plant_files_csv_faults,
 }
 
 
@@ -27,7 +38,7 @@ def plant_faults(root: Path, layout: str, rng: np.random.Generator) -> list[Plan
     """Damage a written dataset in more than ten ways, each recording in one way at most.
 
     Args:
-        root: A folder that `run.write_dataset` has filled, with at least 20 recordings.
+        root: A folder that `run.write_dataset` has filled, with some 40 recordings (20 where there are cycle files).
         layout: Its layout.
         rng: The only source of randomness.
 

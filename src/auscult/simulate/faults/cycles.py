@@ -16,8 +16,9 @@ _DIAGNOSIS_FILES = ("patient_diagnosis.csv", "ICBHI_Challenge_diagnosis.txt")
 
 def plant_cycle_faults(tree: Tree) -> list[PlantedFault]:
     """Damage pairs of files and lines of cycle files; of ICBHI also the diagnoses."""
-    faults = [_without_cycles(tree), _without_wav(tree), _unreadable_name(tree), _duplicate(tree), _foreign_file(tree)]
-    faults += [_damage_line(tree, kind, damage) for kind, damage in _LINE_DAMAGES.items()]
+    faults = [_without_cycles(tree), _without_wav(tree), _unreadable_name(tree), _duplicate(tree)]
+    faults.append(tree.add_foreign_file())
+    faults += [_damage_line(tree, kind, reason, damage) for kind, (reason, damage) in _LINE_DAMAGES.items()]
     faults += [_beyond_end(tree), _not_utf8_cycle(tree)]
     for name in _DIAGNOSIS_FILES:
         if (tree.root / name).exists():
@@ -28,13 +29,13 @@ def plant_cycle_faults(tree: Tree) -> list[PlantedFault]:
 def _without_cycles(tree: Tree) -> PlantedFault:
     path = tree.victim()
     path.with_suffix(".txt").unlink()
-    return tree.fault(path, "missing cycle file")
+    return tree.fault(path, "missing cycle file", "missing cycle file")
 
 
 def _without_wav(tree: Tree) -> PlantedFault:
     path = tree.victim()
     path.unlink()
-    return tree.fault(path.with_suffix(".txt"), "cycle file without wav")
+    return tree.fault(path.with_suffix(".txt"), "cycle file without wav", "missing wav")
 
 
 def _unreadable_name(tree: Tree) -> PlantedFault:
@@ -42,17 +43,11 @@ def _unreadable_name(tree: Tree) -> PlantedFault:
     renamed = path.with_name("new recording (2).wav")
     path.with_suffix(".txt").rename(renamed.with_suffix(".txt"))
     path.rename(renamed)
-    return tree.fault(renamed, "name outside of the layout")
+    return tree.fault(renamed, "name outside of the layout", "name")
 
 
 def _duplicate(tree: Tree) -> PlantedFault:
-    return tree.fault(tree.copy_beside(tree.victim()), "duplicate id")
-
-
-def _foreign_file(tree: Tree) -> PlantedFault:
-    path = tree.root / "export.xyz"
-    path.write_bytes(b"\x00\x01\x02")
-    return tree.fault(path, "foreign file")
+    return tree.fault(tree.copy_beside(tree.victim()), "duplicate id", "duplicate id")
 
 
 def _swap_times(fields: Fields) -> Fields:
@@ -75,22 +70,22 @@ def _negative_start(fields: Fields) -> Fields:
     return ["-0.5", *fields[1:]]
 
 
-_LINE_DAMAGES: dict[str, Callable[[Fields], Fields]] = {
-    "cycle ends before it starts": _swap_times,
-    "cycle line without a column": _drop_column,
-    "cycle time not a number": _comma_number,
-    "cycle flag neither 0 nor 1": _flag_out_of_range,
-    "cycle starts before 0": _negative_start,
+_LINE_DAMAGES: dict[str, tuple[str, Callable[[Fields], Fields]]] = {
+    "cycle ends before it starts": ("reversed", _swap_times),
+    "cycle line without a column": ("columns", _drop_column),
+    "cycle time not a number": ("not a number", _comma_number),
+    "cycle flag neither 0 nor 1": ("flag", _flag_out_of_range),
+    "cycle starts before 0": ("negative time", _negative_start),
 }
 
 
-def _damage_line(tree: Tree, kind: str, damage: Callable[[Fields], Fields]) -> PlantedFault:
+def _damage_line(tree: Tree, kind: str, reason: str, damage: Callable[[Fields], Fields]) -> PlantedFault:
     path = tree.victim().with_suffix(".txt")
     lines = path.read_text(encoding="ascii").splitlines()
     index = int(tree.rng.integers(len(lines)))
     lines[index] = "\t".join(damage(lines[index].split("\t")))
     path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii", newline="\n")
-    return tree.fault(path, kind, index + 1)
+    return tree.fault(path, kind, reason, index + 1)
 
 
 def _beyond_end(tree: Tree) -> PlantedFault:
@@ -101,7 +96,7 @@ def _beyond_end(tree: Tree) -> PlantedFault:
     fields = lines[-1].split("\t")
     lines[-1] = "\t".join([fields[0], f"{duration_s + 1.5:.3f}", *fields[2:]])
     cycles.write_text("".join(f"{line}\n" for line in lines), encoding="ascii", newline="\n")
-    return tree.fault(cycles, "cycle beyond the end", len(lines))
+    return tree.fault(cycles, "cycle beyond the end", "beyond the end", len(lines))
 
 
 def _not_utf8_cycle(tree: Tree) -> PlantedFault:
@@ -109,7 +104,7 @@ def _not_utf8_cycle(tree: Tree) -> PlantedFault:
     lines = path.read_bytes().splitlines()
     lines[0] += b"\tr\xe2le"
     path.write_bytes(b"\n".join(lines) + b"\n")
-    return tree.fault(path, "cycle line not UTF-8", 1)
+    return tree.fault(path, "cycle line not UTF-8", "not UTF-8", 1)
 
 
 def _not_utf8_diagnosis(tree: Tree, path: Path) -> PlantedFault:
@@ -119,4 +114,4 @@ def _not_utf8_diagnosis(tree: Tree, path: Path) -> PlantedFault:
     index = int(tree.rng.integers(len(lines)))
     lines[index] += b" (s\xe9v\xe8re)"
     path.write_bytes(end.join(lines))
-    return tree.fault(path, "diagnosis line not UTF-8", index + 1)
+    return tree.fault(path, "diagnosis line not UTF-8", "not UTF-8", index + 1)

@@ -17,11 +17,9 @@ Fields = list[str]
 
 def plant_jordan_faults(tree: Tree) -> list[PlantedFault]:
     """Damage names of files and a row of the sheet."""
-    faults = [_rename(tree, kind, change) for kind, change in _JORDAN_NAMES.items()]
-    faults.append(tree.fault(tree.copy_beside(tree.victim()), "duplicate id"))
-    foreign = tree.root / "export.xyz"
-    foreign.write_bytes(b"\x00\x01\x02")
-    faults.append(tree.fault(foreign, "foreign file"))
+    faults = [_rename(tree, kind, reason, change) for kind, (reason, change) in _JORDAN_NAMES.items()]
+    faults.append(tree.fault(tree.copy_beside(tree.victim()), "duplicate id", "duplicate id"))
+    faults.append(tree.add_foreign_file())
     return [*faults, *_damage_jordan_sheet(tree)]
 
 
@@ -36,28 +34,28 @@ def plant_bd_faults(tree: Tree) -> list[PlantedFault]:
     ]
 
 
-_JORDAN_NAMES: dict[str, Callable[[Fields], Fields]] = {
-    "name without a field": lambda fields: fields[:-1],
-    "unknown filter": lambda fields: ["X" + fields[0][1:], *fields[1:]],
-    "age not a number": lambda fields: [*fields[:3], "old", fields[4]],
-    "unknown sex": lambda fields: [*fields[:4], "Q"],
-    "unknown location": lambda fields: [*fields[:2], "back", *fields[3:]],
-    "unknown diagnosis": lambda fields: [f"{fields[0].split('_')[0]}_see notes", *fields[1:]],
+_JORDAN_NAMES: dict[str, tuple[str, Callable[[Fields], Fields]]] = {
+    "name without a field": ("name", lambda fields: fields[:-1]),
+    "unknown filter": ("name", lambda fields: ["X" + fields[0][1:], *fields[1:]]),
+    "age not a number": ("not a number", lambda fields: [*fields[:3], "old", fields[4]]),
+    "unknown sex": ("unknown sex", lambda fields: [*fields[:4], "Q"]),
+    "unknown location": ("unknown location", lambda fields: [*fields[:2], "back", *fields[3:]]),
+    "unknown diagnosis": ("unknown diagnosis", lambda fields: [f"{fields[0].split('_')[0]}_see notes", *fields[1:]]),
 }
 
 
-def _rename(tree: Tree, kind: str, change: Callable[[Fields], Fields]) -> PlantedFault:
+def _rename(tree: Tree, kind: str, reason: str, change: Callable[[Fields], Fields]) -> PlantedFault:
     path = tree.victim()
     renamed = path.with_name(",".join(change(path.stem.split(","))) + ".wav")
     path.rename(renamed)
-    return tree.fault(renamed, kind)
+    return tree.fault(renamed, kind, reason)
 
 
 def _unreadable_name(tree: Tree) -> PlantedFault:
     path = tree.victim()
     renamed = path.with_name("new recording (2).wav")
     path.rename(renamed)
-    return tree.fault(renamed, "name outside of the layout")
+    return tree.fault(renamed, "name outside of the layout", "name")
 
 
 def _other_childs_folder(tree: Tree) -> PlantedFault:
@@ -65,7 +63,7 @@ def _other_childs_folder(tree: Tree) -> PlantedFault:
     folders = sorted(folder for folder in (tree.root / AUDIO_FOLDER).iterdir() if folder != path.parent)
     target = folders[int(tree.rng.integers(len(folders)))] / path.name
     path.rename(target)
-    return tree.fault(target, "in the folder of another child")
+    return tree.fault(target, "in the folder of another child", "folder")
 
 
 def _unknown_folder(tree: Tree) -> PlantedFault:
@@ -73,7 +71,7 @@ def _unknown_folder(tree: Tree) -> PlantedFault:
     target = tree.root / AUDIO_FOLDER / "unsorted" / path.name
     target.parent.mkdir()
     path.rename(target)
-    return tree.fault(target, "folder outside of the layout")
+    return tree.fault(target, "folder outside of the layout", "folder")
 
 
 def _other_separator(tree: Tree) -> PlantedFault:
@@ -86,7 +84,7 @@ def _other_separator(tree: Tree) -> PlantedFault:
         other = f"{hospital_id}_{date}_{visit}-{part}_{end}"
     copied = path.with_name(f"{other}.wav")
     shutil.copyfile(path, copied)
-    return tree.fault(max(path, copied), "duplicate id")
+    return tree.fault(max(path, copied), "duplicate id", "duplicate id")
 
 
 def _damage_jordan_sheet(tree: Tree) -> list[PlantedFault]:
@@ -95,7 +93,7 @@ def _damage_jordan_sheet(tree: Tree) -> list[PlantedFault]:
     row = int(tree.rng.choice(range(2, sheet.n_rows + 1 - N_JUNK_ROWS)))
     sheet.write(row, "Age", "sixty")
     sheet.save()
-    return [tree.fault(path, "age in words in the sheet", row)]
+    return [tree.fault(path, "age in words in the sheet", "not a patient row", row)]
 
 
 def _damage_bd_sheet(tree: Tree) -> list[PlantedFault]:
@@ -110,7 +108,7 @@ def _damage_bd_sheet(tree: Tree) -> list[PlantedFault]:
     sheet.write(identity, "HOSP_ID", "12A45")
     sheet.save()
     return [
-        tree.fault(path, "unknown endpoint", endpoint),
-        tree.fault(path, "id not a number", identity),
-        tree.fault(path, "contradicting row", new),
+        tree.fault(path, "unknown endpoint", "unknown label", endpoint),
+        tree.fault(path, "id not a number", "patient", identity),
+        tree.fault(path, "contradicting row", "duplicate patient", new),
     ]

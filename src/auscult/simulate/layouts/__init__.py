@@ -6,9 +6,16 @@ from collections.abc import Callable
 
 from auscult.simulate.layouts.bd import write_bd
 from auscult.simulate.layouts.cycles import write_antwerp, write_antwerp_sim, write_perch
+from auscult.simulate.layouts.files_csv import write_files_csv
+from auscult.simulate.layouts.hf_lung import write_hf_lung
 from auscult.simulate.layouts.icbhi import write_icbhi
 from auscult.simulate.layouts.jordan import write_jordan
+from auscult.simulate.layouts.label_folders import write_label_folders
+from auscult.simulate.layouts.manifest import write_manifest
 from auscult.simulate.layouts.plan import Plan, SimulatedRecording
+from auscult.simulate.layouts.sprsound import write_sprsound
+from auscult.simulate.layouts.uid_json import write_uid_json
+from auscult.simulate.signals import Range
 
 WRITERS: dict[str, Callable[[Plan], list[SimulatedRecording]]] = {
     "icbhi": write_icbhi,
@@ -17,6 +24,12 @@ WRITERS: dict[str, Callable[[Plan], list[SimulatedRecording]]] = {
     "perch": write_perch,
     "jordan": write_jordan,
     "bd": write_bd,
+    "sprsound": write_sprsound,
+    "hf_lung": write_hf_lung,
+    "manifest": write_manifest,
+    "uid_json": write_uid_json,
+    "label_folders": write_label_folders,
+    "files_csv": write_files_csv,
 }
 
 RECORDINGS_PER_PATIENT = {
@@ -26,6 +39,17 @@ RECORDINGS_PER_PATIENT = {
     "perch": (2, 6),
     "jordan": (1, 1),
     "bd": (4, 6),
+    "sprsound": (1, 4),
+    "hf_lung": (1, 6),
+    "manifest": (1, 4),
+    "uid_json": (1, 4),
+    "label_folders": (1, 4),
+    "files_csv": (1, 4),
 }
+"""Fewest and most recordings of a patient when nothing else is asked for."""
 
-__all__ = ["RECORDINGS_PER_PATIENT", "WRITERS", "Plan", "SimulatedRecording"]
+USUAL_DURATION_S: Range = (8.0, 20.0)
+DURATIONS_S: dict[str, Range] = {"hf_lung": (15.0, 15.0)}
+"""Shortest and longest recording when nothing else is asked for, where that is not `USUAL_DURATION_S`."""
+
+__all__ = ["DURATIONS_S", "RECORDINGS_PER_PATIENT", "USUAL_DURATION_S", "WRITERS", "Plan", "SimulatedRecording"]

@@ -7,6 +7,8 @@ single recording and one none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from auscult.simulate.audio_files import write_wav
@@ -45,8 +47,9 @@ def write_bd(plan: Plan) -> list[SimulatedRecording]:
     rows: list[list[Cell]] = [["SL", "HOSP_ID", "AGE_MONTHS", "SEX", "PEP1"]]
     for index, (hospital_id, disease) in enumerate(zip(ids[: plan.n_patients], diseases, strict=True)):
         patient = draw_patient(hospital_id, disease, (2 / 12, 35 / 12), plan.rng(hospital_id))
-        written += _write_child(plan, patient, 1 if index == lonely else plan.draw_count(hospital_id))
         endpoint: Cell = "Uninterpretable" if index == uninterpretable else int(disease == "pneumonia")
+        labels = {"pep1": None if index == without_row else str(endpoint).lower()}
+        written += _write_child(plan, patient, 1 if index == lonely else plan.draw_count(hospital_id), labels)
         if index != without_row:
             sex = "Female" if patient.sex == "female" else "Male"
             rows.append([len(rows), int(hospital_id), int(patient.age_years * 12), sex, endpoint])
@@ -57,7 +60,9 @@ def write_bd(plan: Plan) -> list[SimulatedRecording]:
     return written
 
 
-def _write_child(plan: Plan, patient: Patient, count: int) -> list[SimulatedRecording]:
+def _write_child(
+    plan: Plan, patient: Patient, count: int, labels: Mapping[str, str | None]
+) -> list[SimulatedRecording]:
     rng = plan.rng(patient.patient_id, "files")
     folder = plan.root / AUDIO_FOLDER / f"{patient.patient_id}_SEGMENTED"
     date = f"{rng.integers(15, 19)}{rng.integers(1, 13):02d}{rng.integers(1, 29):02d}"
@@ -84,6 +89,7 @@ def _write_child(plan: Plan, patient: Patient, count: int) -> list[SimulatedReco
                 duration_s=len(waveform) / SAMPLE_RATE_HZ,
                 sample_rate_hz=SAMPLE_RATE_HZ,
                 sounds=source.sounds,
+                labels=labels,
             )
         )
     return written

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from auscult.simulate.audio_files import Subtype, write_wav
 from auscult.simulate.devices import DEVICES
-from auscult.simulate.layouts.plan import Plan, SimulatedRecording
+from auscult.simulate.layouts.plan import SOURCE, Plan, SimulatedRecording
 from auscult.simulate.patients import SITES, Patient, deal_diseases, draw_patient
 from auscult.simulate.recording import Sound, cycle_flags, draw_level, listen, simulate_source
 from auscult.simulate.signals import Range, uniform
+from auscult.tables import Event
 
 RESPIRATORY_SHARES = {
     "healthy": 2.0,
@@ -29,7 +30,7 @@ _RECORDING_MODES = ("sc", "mc")
 
 @dataclass(frozen=True)
 class Job:
-    """One recording to be made: its file's stem and what it depends on."""
+    """One recording to be made: its file's stem, what it depends on, and the diagnosis if the layout tells one."""
 
     stem: str
     patient: Patient
@@ -39,16 +40,35 @@ class Job:
     sample_rate_hz: int = 4000
     subtype: Subtype = "PCM_16"
     duration_s: Range | None = None
+    diagnosis: str | None = None
+
+
+def as_written(time_s: float) -> float:
+    """Return a time as the files have it: milliseconds, rounded down, so that nothing ends beyond its file.
+
+    >>> as_written(1.2349)
+    1.234
+    """
+    return int(time_s * 1000) / 1000
 
 
 def write_cycle_file(path: Path, sounds: tuple[Sound, ...]) -> None:
     """Write ICBHI's four columns: start s, end s, crackle 0 or 1, wheeze 0 or 1; tabs, no header."""
     lines: list[str] = []
     for start_s, end_s, has_crackle, has_wheeze in cycle_flags(sounds):
-        # Rounded down, so that no cycle ends beyond its file.
-        start, end = int(start_s * 1000) / 1000, int(end_s * 1000) / 1000
+        start, end = as_written(start_s), as_written(end_s)
         lines.append(f"{start:g}\t{end:g}\t{int(has_crackle)}\t{int(has_wheeze)}\n")
     path.write_text("".join(lines), encoding="ascii", newline="\n")
+
+
+def cycle_events(recording_id: str, sounds: tuple[Sound, ...]) -> tuple[Event, ...]:
+    """Return what a cycle file says: each cycle, and as long as it a crackle and a wheeze where flagged."""
+    return tuple(
+        Event(recording_id, as_written(start_s), as_written(end_s), kind, SOURCE)
+        for start_s, end_s, has_crackle, has_wheeze in cycle_flags(sounds)
+        for kind, is_there in (("cycle", True), ("crackle", has_crackle), ("wheeze", has_wheeze))
+        if is_there
+    )
 
 
 def write_recording(plan: Plan, job: Job) -> SimulatedRecording:
@@ -61,14 +81,17 @@ def write_recording(plan: Plan, job: Job) -> SimulatedRecording:
     path = plan.root / f"{job.stem}.wav"
     write_wav(path, waveform, job.sample_rate_hz, job.subtype)
     write_cycle_file(path.with_suffix(".txt"), source.sounds)
+    recording_id = f"{plan.dataset}/{job.stem}"
     return SimulatedRecording(
-        recording_id=f"{plan.dataset}/{job.stem}",
+        recording_id=recording_id,
         path=path,
         patient=job.patient,
         site=job.site,
         duration_s=len(waveform) / job.sample_rate_hz,
         sample_rate_hz=job.sample_rate_hz,
         sounds=source.sounds,
+        labels={} if job.diagnosis is None else {"diagnosis": job.diagnosis},
+        annotations=cycle_events(recording_id, source.sounds),
     )
 
 

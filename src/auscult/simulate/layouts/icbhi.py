@@ -79,7 +79,9 @@ def write_icbhi(plan: Plan) -> list[SimulatedRecording]:
                 device, rate_hz, subtype = _WIDE_FORMATS[len(written) // every % len(_WIDE_FORMATS)]
                 duration_s = plan.wide_duration_s
             stem = icbhi_stem(patient.patient_id, index, site=site, mode=mode, device=device)
-            written.append(write_recording(plan, Job(stem, patient, site, device, index, rate_hz, subtype, duration_s)))
+            diagnosis = DIAGNOSES[patient.disease].lower()
+            job = Job(stem, patient, site, device, index, rate_hz, subtype, duration_s, diagnosis)
+            written.append(write_recording(plan, job))
     _write_diagnoses(plan, patients)
     _write_demographics(plan, patients)
     _write_official_split(plan, written)

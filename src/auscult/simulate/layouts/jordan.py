@@ -41,6 +41,20 @@ SPELLINGS = {
     "bronchitis": ("BRON",),
     "pleural effusion": ("Plueral Effusion",),
 }
+_MEANT = {"n": "normal", "bron": "bron", "plueral effusion": "pleural effusion"}
+"""What a spelling in lower case stands for, where it is another word."""
+_SOUNDS = {
+    "I C E W": "crackles+wheeze",
+    "I C B": "crackles+unclear",
+    "Crep": "crackles",
+    "I C": "crackles",
+    "C": "crackles",
+    "I E W": "wheeze",
+    "E W": "wheeze",
+    "Bronchial": "bronchial",
+    "N": "normal",
+}
+"""What the codes of `sound_type` stand for; the B of `I C B` has no certain meaning."""
 _FACES = {"A": "A", "P": "P", "L": "P"}
 _LEGEND = {
     "J2": "I: Inspiratory",
@@ -89,6 +103,7 @@ def write_jordan(plan: Plan) -> list[SimulatedRecording]:
                     duration_s=len(waveforms[name]) / SAMPLE_RATE_HZ,
                     sample_rate_hz=SAMPLE_RATE_HZ,
                     sounds=source.sounds,
+                    labels={"diagnosis": _meant(diagnosis), "sounds": _SOUNDS[sounds]},
                 )
             )
     rows += _junk_rows(plan.n_patients)
@@ -122,6 +137,11 @@ def _fields(patient: Patient, source: Source, location: str, rng: np.random.Gene
     diagnosis = str(rng.choice(SPELLINGS[patient.disease]))
     sex = "F" if patient.sex == "female" else "M"
     return [_dirty(diagnosis, rng), sound_type(patient, source), location, str(int(patient.age_years)), sex]
+
+
+def _meant(diagnosis: str) -> str:
+    parts = [part.strip() for part in diagnosis.lower().split("+")]
+    return "+".join(_MEANT.get(part, part) for part in parts)
 
 
 def _dirty(text: str, rng: np.random.Generator) -> str:

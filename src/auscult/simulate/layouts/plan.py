@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -65,6 +66,9 @@ class SimulatedRecording:
         duration_s: Length.
         sample_rate_hz: As written.
         sounds: What was put in, with pitches.
+        labels: What the tree says of the recording, in the words and columns that its reader should give.
+        annotations: What the tree says lies where; times are as written, to the millisecond.
+        n_channels: Channels of the file.
     """
 
     recording_id: str
@@ -74,6 +78,9 @@ class SimulatedRecording:
     duration_s: float
     sample_rate_hz: int
     sounds: tuple[Sound, ...]
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+    annotations: tuple[Event, ...] = ()
+    n_channels: int = 1
 
     @property
     def disease(self) -> str:

@@ -1,6 +1,4 @@
-import csv
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,8 +6,6 @@ import pytest
 from auscult.config import load_dataset
 from auscult.corpora import ingest
 from auscult.io import read_json
-from auscult.simulate.layouts import WRITERS
-from auscult.simulate.run import write_dataset
 from auscult.tables import read_events, read_recordings
 
 
@@ -69,48 +65,3 @@ def test_all_of_fsdd_goes_in(real_data: Path, project_dir: Path, tmp_path: Path)
     assert table["label_digit"].value_counts().to_dict() == {str(digit): 300 for digit in range(10)}
     assert (table["attr_index"].value_counts() == 60).all()
     assert read_json(tmp_path / "summary.json")["rejected"]["total"] == 0
-
-
-@pytest.fixture(scope="module")
-def simulate(tmp_path_factory: pytest.TempPathFactory) -> Callable:
-    def write(layout: str, variant: str) -> tuple[Path, list]:
-        root = tmp_path_factory.mktemp(f"{layout}-{variant}") / "root"
-        truth = write_dataset(layout, root, n_patients=9, seed=3, duration_s=(3.0, 4.0), variant=variant)
-        return root, truth
-
-    return write
-
-
-@pytest.mark.parametrize("variant", ["a", "b"])
-@pytest.mark.parametrize("layout", sorted(WRITERS))
-def test_a_simulated_tree_reads_as_it_was_made(
-    layout: str, variant: str, simulate: Callable, project_dir: Path, tmp_path: Path
-) -> None:
-    root, truth = simulate(layout, variant)
-    ingest.run(root, layout, load_dataset(project_dir / "config", layout), tmp_path)
-    table = read_recordings(tmp_path / "recordings.parquet").set_index("recording_id")
-    assert sorted(table.index) == sorted(recording.recording_id for recording in truth)
-    for recording in truth:
-        row = table.loc[recording.recording_id]
-        assert row["duration_s"] == pytest.approx(recording.duration_s)
-        assert row["sample_rate_hz"] == recording.sample_rate_hz
-        assert (root / row["path"]) == recording.path
-        assert row["patient_id"].split("/")[1].lstrip("0") == recording.patient.patient_id.lstrip("0")
-    with open(tmp_path / "rejected.csv", encoding="utf-8", newline="") as stream:
-        reasons = [row["reason"] for row in csv.DictReader(stream)]
-    # The rows below KAUH's table are no patients; all else is placed.
-    assert all(reason.startswith("not a patient row") for reason in reasons)
-    assert bool(reasons) is (layout == "jordan")
-
-
-@pytest.mark.parametrize("layout", ["icbhi", "jordan", "bd"])
-def test_the_diagnosis_of_each_simulated_patient_arrives(
-    layout: str, simulate: Callable, project_dir: Path, tmp_path: Path
-) -> None:
-    root, truth = simulate(layout, "a")
-    ingest.run(root, layout, load_dataset(project_dir / "config", layout), tmp_path)
-    column, ill = {"bd": ("label_pep1", "1")}.get(layout, ("label_diagnosis", "pneumonia"))
-    table = read_recordings(tmp_path / "recordings.parquet").set_index("recording_id")
-    expected = {recording.recording_id for recording in truth if recording.disease == "pneumonia"}
-    assert set(table.index[table[column] == ill]) == expected
-    assert expected
