@@ -18,6 +18,7 @@ rule decode_audio:
     params:
         dataset=lambda wildcards: dataset_of(wildcards.dataset).model_dump(mode="json"),
         inventory=raw_inventory,
+        stage_version=paths.STAGE_VERSIONS["ingest"],
     message:
         "Decoding the audio of {wildcards.dataset}, part {wildcards.part} of {wildcards.parts}"
     script:
@@ -45,6 +46,7 @@ rule ingest:
     params:
         dataset=lambda wildcards: dataset_of(wildcards.dataset).model_dump(mode="json"),
         inventory=raw_inventory,
+        stage_version=paths.STAGE_VERSIONS["ingest"],
     message:
         "Reading the raw layout of {wildcards.dataset}"
     script:

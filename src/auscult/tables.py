@@ -109,12 +109,14 @@ RECORDINGS = pa.DataFrameSchema(
         "duration_s": pa.Column(float, pa.Check.gt(0)),
         "encoding": _text(),
         "sha256": _text(),
+        "fingerprint": _text(nullable=True),
         f"{LABEL_PREFIX}.+": pa.Column(str, nullable=True, regex=True, required=False),
         f"{ATTRIBUTE_PREFIX}.+": pa.Column(str, nullable=True, regex=True, required=False),
     },
     strict=True,
 )
-"""One row a recording. `n_samples` counts per channel; `sha256` is of the file's bytes."""
+"""One row a recording. `n_samples` counts per channel; `sha256` is of the file's bytes; `fingerprint` is of its sound
+(`audio.fingerprint`), null where there is too little to tell."""
 
 EVENTS = pa.DataFrameSchema(
     {

@@ -56,8 +56,9 @@ def clip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "duration_s": 3.0,
         "encoding": "PCM_24",
         "sha256": "0" * 64,
+        "fingerprint": None,
     }
-    table = pd.DataFrame([recording]).astype({"site": "str", "device": "str", "sex": "str", "age_years": float})
+    table = pd.DataFrame([recording]).astype({"site": "str", "device": "str", "sex": "str", "fingerprint": "str", "age_years": float})
     write_parquet(folder / "recordings.parquet", table)
     write_parquet(folder / "events.parquet", events_frame([]))
     clips.run(

@@ -57,6 +57,7 @@ def tables_of(seed: int, n_patients: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         "sex": [None] * n,
         "encoding": ["PCM_16"] * n,
         "sha256": [str(k) for k in range(n)],
+        "fingerprint": [None] * n,
         "label_diagnosis": generator.choice(["pneumonia", "copd", "healthy", "asthma", None], n),
         "attr_official_split": generator.choice(["train", "test", None], n, p=[0.5, 0.4, 0.1]),
     }

@@ -48,6 +48,7 @@ def write_dataset(folder: Path, name: str, clips_each: list[int], seed: int) -> 
             "duration_s": 1.0,
             "encoding": "PCM_16",
             "sha256": [f"{number:064x}" for number in range(n)],
+            "fingerprint": text([None] * n),
             "label_health": text([None if number >= 6 else "sick" if number % 2 else "well" for number in range(n)]),
         }
     )

@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from auscult.audio.fingerprint import Fingerprinter
 from auscult.errors import DataError
 from auscult.io import sha256_file
 
@@ -24,7 +25,8 @@ class AudioFacts:
     """What a file holds; `n_samples` counts per channel, `sha256` is of the file's bytes.
 
     `encoding` is libsndfile's name of the sample format (`PCM_16`), after the container where that is no wav
-    (`FLAC/PCM_16`).
+    (`FLAC/PCM_16`). `fingerprint` is equal or nearly so for copies of one sound (`audio.fingerprint`); None where there
+    is too little to tell.
     """
 
     sample_rate_hz: int
@@ -33,6 +35,7 @@ class AudioFacts:
     duration_s: float
     encoding: str
     sha256: str
+    fingerprint: str | None
 
 
 def probe(path: Path) -> AudioFacts:
@@ -64,15 +67,17 @@ def _decode(path: Path) -> AudioFacts:
     with soundfile.SoundFile(path) as sound:
         holds_floats = sound.subtype in _FLOAT_SUBTYPES
         shape = (max(1, BLOCK_SAMPLES // sound.channels), sound.channels)
-        block = np.empty(shape, dtype=np.float32 if holds_floats else np.int32)
+        block = np.empty(shape, dtype=np.float32)
+        fingerprinter = Fingerprinter(sound.samplerate, sound.channels)
         n_samples = 0
         while True:
-            filled = sound.read(out=block)
+            filled = block[: len(sound.read(out=block))]
             if len(filled) == 0:
                 break
             if holds_floats and not np.isfinite(filled).all():
                 first = n_samples + int(np.flatnonzero(~np.isfinite(filled).all(axis=1))[0])
                 raise DataError(f"not finite: sample {first} is NaN or infinite")
+            fingerprinter.add(filled)
             n_samples += len(filled)
         if n_samples == 0:
             raise DataError("empty: the file holds no samples")
@@ -86,6 +91,7 @@ def _decode(path: Path) -> AudioFacts:
             duration_s=n_samples / sound.samplerate,
             encoding=f"{container}{sound.subtype}",
             sha256=sha256_file(path),
+            fingerprint=fingerprinter.text(),
         )
 
 

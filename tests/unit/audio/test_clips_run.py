@@ -40,9 +40,10 @@ def make_dataset(root: Path, tables: Path, events: list[Event] | None = None) ->
                 "duration_s": DURATIONS_S[name],
                 "encoding": "PCM_24",
                 "sha256": "0" * 64,
+                "fingerprint": None,
             }
         )
-    table = pd.DataFrame(rows).astype({"site": "str", "device": "str", "sex": "str", "age_years": float})
+    table = pd.DataFrame(rows).astype({"site": "str", "device": "str", "sex": "str", "fingerprint": "str", "age_years": float})
     write_parquet(tables / "recordings.parquet", table)
     write_parquet(tables / "events.parquet", events_frame(events or []))
 

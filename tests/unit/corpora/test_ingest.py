@@ -25,7 +25,7 @@ def settings(layout: str = "manifest", **options: object) -> DatasetSettings:
 
 
 def fake_probe(path: Path) -> AudioFacts:
-    return AudioFacts(4000, 1, 40_000, 10.0, "PCM_16", SHA)
+    return AudioFacts(4000, 1, 40_000, 10.0, "PCM_16", SHA, fingerprint=None)
 
 
 def test_every_layout_has_a_reader() -> None:

@@ -117,6 +117,7 @@ def _recording(name, patient, state, digit, *, age_years, device):
         "duration_s": 2.0,
         "encoding": "PCM_16",
         "sha256": "0" * 64,
+        "fingerprint": None,
         "label_state": state,
         "label_digit": digit,
     }
@@ -127,7 +128,7 @@ def make_world(folder: Path, kind: str, *, n_patients: int = 24, draws: int = 50
     tables = folder / "tables"
     tables.mkdir(parents=True)
     recordings, clips = _tables(tables, rng, n_patients)
-    recordings["site"] = recordings["site"].astype("str")
+    recordings = recordings.astype({"site": "str", "fingerprint": "str"})
     write_parquet(tables / "recordings.parquet", recordings)
     job = JobSettings(
         task=kind,

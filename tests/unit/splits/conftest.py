@@ -35,6 +35,7 @@ def recordings_table(rows, dataset="icbhi", **columns):
             "duration_s": np.full(n, 20.0),
             "encoding": ["PCM_16"] * n,
             "sha256": [f"{dataset}-{row[0]}" for row in rows],
+            "fingerprint": [None] * n,
             "label_diagnosis": [row[2] for row in rows],
             **columns,
         }

@@ -51,6 +51,7 @@ def make_setup(folder: Path, *, n_patients: int = 24, clips_each: int = 2, seed:
             "duration_s": 2.0,
             "encoding": "PCM_16",
             "sha256": [f"{number:064x}" for number in range(n_patients)],
+            "fingerprint": pd.array([None] * n_patients, dtype="str"),
             "label_health": pd.array(health, dtype="str"),
         }
     )
