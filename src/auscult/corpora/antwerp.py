@@ -1,16 +1,19 @@
 """ANTWERP: lung sounds with breathing cycles, in ICBHI's layout.
 
+Origin: a clinical collection that goes by this name, given to its users by its owners; there is no public description
+to cite.
+Terms of use: those that the owners set when they give a copy; the data is not public.
+
 Layout: `<patient>_<recording>_<location>_<mode>_<device>.wav` with a four-column cycle file `.txt` of the same stem,
 in any folder below the root; the device may be any. Where a copy names its files otherwise, `pattern` in the
 dataset's YAML reads the stem: a regular expression with the named group `patient`, and `location`, `mode` and
 `device` where the name says them.
 
-Terms of use: those under which the copy was given; the data is not public.
-
 Attributes: `chest_location`, `acquisition`. Events: cycle, crackle, wheeze. Labels: `diagnosis` where a diagnosis
 file lies beside.
 
-Known dirt: as ICBHI's.
+Known dirt: none is described. The reader is ready for ICBHI's: several sample rates and widths, cycle files that end a
+few samples after their recording, devices that one copy names otherwise than another.
 """
 
 from __future__ import annotations

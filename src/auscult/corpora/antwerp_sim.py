@@ -1,7 +1,12 @@
-"""ANTWERP SIM: simulated auscultation (a mannequin's chest), in the layout of ANTWERP.
+"""ANTWERP SIM: simulated auscultation, in the layout of ANTWERP.
 
-Layout, terms of use, events, attributes and known dirt: see `antwerp`. What stands for the patient is the simulated
-case: all recordings of one case stay on one side of a split.
+Origin: the companion of ANTWERP, given to its users by its owners; there is no public description to cite.
+Terms of use: those that the owners set when they give a copy; the data is not public.
+
+Layout, events, attributes: as `antwerp`. What stands for the patient is the simulated case: all recordings of one case
+stay on one side of a split.
+
+Known dirt: as `antwerp`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """BD: auscultation of children in a pneumococcal vaccine (PCV) study in Bangladesh; the label is the primary endpoint.
 
-Terms of use: those under which the copy was given; the data is not public.
+Origin: children of a pneumococcal conjugate vaccine study in Bangladesh, with its primary endpoint; given to their
+users by the study's owners.
+Terms of use: those that the study's owners set when they give a copy; the data is not public.
 
 Layout: `PCV_SEGMENTED_Processed_Files/<HOSP_ID>_SEGMENTED/<HOSP_ID>_<yymmdd>_<nnn>-<k>_F.wav`, some six positions `k`
 a patient; `-` also stands for `_`. `Bangladesh_PCV_onlyStudyPatients.xlsx`, anywhere below the root, holds the

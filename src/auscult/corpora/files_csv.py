@@ -1,10 +1,14 @@
 """Any collection with an `info.csv` of the columns `files` (a path each) and `type` (its label).
 
-Layout: `info.csv` at the root (or what `info` in the dataset's YAML names), paths relative to `folder`. Further
-columns, and named groups of a pattern on the stem, give the patient, site and so on as in the layout `manifest`.
+Origin: the collection's own.
 Terms of use: the collection's own.
 
-Labels: `type`, as written; an empty cell is unknown. Known dirt: as for `manifest`, each fault refused with its line.
+Layout: `info.csv` at the root (or what `info` in the dataset's YAML names), paths relative to `folder`. Further
+columns, and named groups of a pattern on the stem, give the patient, site and so on as in the layout `manifest`.
+
+Labels: `type`, as written; an empty cell is unknown.
+
+Known dirt: as for `manifest`, each fault refused with its line.
 """
 
 from __future__ import annotations

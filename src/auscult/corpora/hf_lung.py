@@ -3,7 +3,7 @@
 Origin: Hsu et al., "Benchmarking of eight recurrent neural network variants for breath phase and adventitious sound
 detection on a self-developed open-access lung sound database, HF_Lung_V1", PLOS ONE 16 (2021);
 gitlab.com/techsupportHF/HF_Lung_V1.
-Terms: those of that repository (CC BY).
+Terms of use: those of that repository (CC BY 4.0).
 
 Layout, in any folders below the root: `<device>_<time>.wav` (`steth_20180814_09_37_11`, and for pieces of longer
 recordings `trunc_2019-07-31-11-20-43-L8_12` with channel and number) and, with the same stem, `_label.txt`: rows of

@@ -1,7 +1,8 @@
 """ICBHI 2017 Respiratory Sound Database: 920 recordings of 126 patients, 6898 breathing cycles.
 
 Origin: Rocha et al., "An open access database for the evaluation of respiratory sound classification algorithms",
-Physiological Measurement 40 (2019), recorded in Portugal and Greece. Terms: free for research, with that citation.
+Physiological Measurement 40 (2019), recorded in Portugal and Greece; bhichallenge.med.auth.gr.
+Terms of use: freely available for research, as its page says; cite the paper above.
 
 Layout, in any folder below the root:
 

@@ -1,7 +1,8 @@
 """JORDAN: lung sounds recorded at King Abdullah University Hospital (KAUH); 112 patients, 336 files at 4 kHz, 16 bit.
 
 Origin: Fraiwan et al., "A dataset of lung sounds recorded from the chest wall using an electronic stethoscope", Data
-in Brief 35 (2021); Mendeley Data jwyy9np4gv. Terms: CC BY 4.0.
+in Brief 35 (2021); Mendeley Data jwyy9np4gv.
+Terms of use: CC BY 4.0.
 
 Layout: `Audio Files/{BP|DP|EP}<patient>_<diagnosis>,<sound>,<location>,<age>,<sex>.wav`: B, D and E are the
 stethoscope's bell, diaphragm and extended filter of one recording of one patient. `Data annotation.xlsx` repeats it

@@ -1,8 +1,10 @@
 """Any collection with a folder per label set: `crackle/a.wav`, `crackle+wheeze/b.wav`, `normal/c.wav`.
 
+Origin: the collection's own.
+Terms of use: the collection's own.
+
 Layout: audio files directly in the folders below the root; several labels are joined by `+`. Named groups of a
 pattern on the stem give the patient, site and so on (without a patient, every recording is a patient of its own).
-Terms of use: the collection's own.
 
 Labels: `label` (or what `label` in the dataset's YAML says), the folder's name as written, without blanks around the
 parts.

@@ -1,8 +1,11 @@
 """Any collection: a table (CSV, TSV, Parquet) with a column of paths, or files whose names say it all.
 
+Origin: the collection's own.
+Terms of use: the collection's own.
+
 Layout: as the dataset's YAML says (`config.dataset.ManifestDataset`): which column, or named group of the pattern on
 the stem, holds the patient, site, device, age, sex, labels, attributes, and the start, end and kind of events. Rows
-that share a path share the recording; they must agree on it. Terms of use: the collection's own.
+that share a path share the recording; they must agree on it.
 
 The recording's id is its path without suffix. Labels keep their text as written; an empty cell is unknown. Without a
 patient column every recording is a patient of its own.

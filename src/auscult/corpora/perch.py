@@ -1,8 +1,8 @@
 """PERCH, the Pneumonia Etiology Research for Child Health study: auscultation of children, with breathing cycles.
 
 Origin: McCollum et al., "Listening panel agreement and characteristics of lung sounds digitally recorded from
-children aged 1-59 months enrolled in the PERCH case-control study", BMJ Open Respiratory Research 4 (2017). Terms of
-use: those under which the copy was given; the data is not public.
+children aged 1-59 months enrolled in the PERCH case-control study", BMJ Open Respiratory Research 4 (2017).
+Terms of use: those that the study's owners set when they give a copy; the data is not public.
 
 Layout, in any folder below the root: `<site letter><5 digits>-<2 digits>.wav_F.wav` (`Z02666-08.wav_F.wav`) and, with
 the same stem, a cycle file in ICBHI's four columns (`Z02666-08.wav_F.txt`). What stands before `-` is the patient,

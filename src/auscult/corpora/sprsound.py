@@ -1,8 +1,8 @@
 """SPRSound: paediatric respiratory sounds, Shanghai; 292 patients of 1 month to 18 years in the first release.
 
 Origin: Zhang et al., "SPRSound: open-source SJTU paediatric respiratory sound database", IEEE Transactions on
-Biomedical Circuits and Systems 16 (2022); the repository SJTU-YONGFU-RESEARCH-GRP/SPRSound. Terms: those of that
-repository (CC BY 4.0).
+Biomedical Circuits and Systems 16 (2022); the repository SJTU-YONGFU-RESEARCH-GRP/SPRSound.
+Terms of use: those of that repository (CC BY 4.0).
 
 Layout, in any folders below the root: `<patient>_<age>_<sex 0|1>_p<location 1-4>_<recording>.wav` and, with the same
 stem, a `.json`: `{"record_annotation": "Normal", "event_annotation": [{"start": "5778", "end": "7419", "type":

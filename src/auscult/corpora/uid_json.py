@@ -1,9 +1,12 @@
 """Any collection with a folder per recording: `<uid>/waveform.<ext>` and `<uid>/metadata.json`.
 
+Origin: the collection's own.
+Terms of use: the collection's own.
+
 Layout: `metadata.json` holds `encoding` (the extension in capitals, `WAV`) and `sample_rate_hz`. Beside the folders
 lie `train.csv` and `test.csv`: a row a recording, with a column `uid`, perhaps one of the patient, and the target
 columns, which a text file names one a line (`targets.txt`). `uid`, `patient` and `targets` in the dataset's YAML say
-otherwise. Terms of use: the collection's own.
+otherwise.
 
 Labels: one for each target column, as written; an empty cell, and a recording without a row, is unknown. Attributes:
 `official_split` (train, test).
