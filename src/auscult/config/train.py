@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from auscult.config.base import Settings
+from auscult.config.optimizer import OptimizerSettings, ScheduleSettings
 from auscult.config.task import TaskSettings
 
-
-class OptimizerSettings(Settings):
-    """Names as in torch.optim."""
-
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="sgd only")
+__all__ = ["EvaluateSettings", "LossSettings", "OptimizerSettings", "TrainSettings", "monitors_for"]
 
 
 class LossSettings(Settings):
@@ -26,21 +20,74 @@ class LossSettings(Settings):
     class_weights: Literal["none", "balanced"] = "balanced"
 
 
+class SaveSettings(Settings):
+    """When the state is saved to go on from; it changes no result. It is saved at the end as well, and on a signal."""
+
+    every_s: float = Field(default=300.0, gt=0)
+    every_steps: int | None = Field(default=None, ge=1)
+    every_epochs: int = Field(default=1, ge=1)
+
+
+class ClipGradientSettings(Settings):
+    """What is done to large gradients before a step."""
+
+    norm: float | None = Field(default=None, gt=0, description="longest gradient of all parameters together")
+    value: float | None = Field(default=None, gt=0, description="largest value of each parameter's gradient")
+
+
+class EmaSettings(Settings):
+    """An exponential moving average of the weights; with it the average is validated and kept, not the last weights."""
+
+    decay: float = Field(default=0.999, gt=0, lt=1)
+    is_warmed_up: bool = Field(
+        default=True, description="after n steps the decay is at most (1 + n) / (10 + n): early weights are forgotten"
+    )
+
+
+class EarlyStoppingSettings(Settings):
+    """Stop when the monitored metric has not become better for more than `patience` evaluations."""
+
+    patience: int = Field(default=10, ge=0)
+    min_delta: float = Field(default=0.0, ge=0, description="what less than this is, is no gain")
+
+
+class DebugSettings(Settings):
+    """To look for a fault, not to train; presets in config/presets/train."""
+
+    overfit_one_batch: bool = Field(default=False, description="train and validate on the first batch alone")
+    limit_batches: int | None = Field(default=None, ge=1, description="batches of each epoch, in training and after it")
+    profile_batches: int = Field(default=0, ge=0, le=1000, description="so many are traced, to profile/ of the run")
+
+
 class TrainSettings(Settings):
     """One training."""
 
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=32, ge=1)
+    accumulate_batches: int = Field(default=1, ge=1, description="batches whose gradients make one step")
+    clip_gradient: ClipGradientSettings = ClipGradientSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
+    schedules: tuple[ScheduleSettings, ...] = ()
+    schedules_apply: Literal["together", "in_turn"] = Field(
+        default="together", description="their factors multiplied, or one after the other, each for its length"
+    )
     loss: LossSettings = LossSettings()
+    ema: EmaSettings | None = None
     monitor: str = Field(
         default="val/auroc",
         pattern=r"^val/[a-z0-9_]+$",
         description="the validation metric that picks the best epoch; checked against the task's metrics",
     )
     mode: Literal["max", "min"] = "max"
+    eval_every: int = Field(default=1, ge=1, description="epochs between two validations; the last one has one anyway")
+    early_stopping: EarlyStoppingSettings | None = None
     seed: int = Field(default=0, ge=0)
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    channels_last: bool = Field(default=True, description="maps lie in memory with the channel innermost")
+    compile: bool = Field(default=False, description="torch.compile: slow to start, faster on a GPU")
+    deterministic: bool = Field(default=False, description="refuse operations that give other bits each time")
+    save: SaveSettings = SaveSettings()
+    debug: DebugSettings = DebugSettings()
 
     @model_validator(mode="after")
     def _check_mode(self) -> Self:
@@ -48,6 +95,22 @@ class TrainSettings(Settings):
             fitting = "min" if self.monitor == "val/loss" else "max"
             raise ValueError(f"mode {self.mode!r} would keep the worst epoch by {self.monitor}; use mode: {fitting}")
         return self
+
+    @model_validator(mode="after")
+    def _check_schedules(self) -> Self:
+        if self.schedules_apply == "in_turn":
+            endless = [schedule.name for schedule in self.schedules[:-1] if _is_endless(schedule)]
+            if endless:
+                raise ValueError(f"schedules_apply: in_turn: {endless} need a `length`, for others come after them")
+        return self
+
+    def shaping(self) -> dict[str, Any]:
+        """Return all settings that shape the weights, as JSON-like values: when the state is saved does not."""
+        return self.model_dump(mode="json", exclude={"save"})
+
+
+def _is_endless(schedule: ScheduleSettings) -> bool:
+    return schedule.length is None and schedule.name != "linear_warmup"
 
 
 class EvaluateSettings(Settings):

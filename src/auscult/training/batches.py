@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +42,6 @@ class ResidentBatches:
         spectrograms_db: Float16, shape [clip, mel, frame], in dB. Taken over, not copied, on a CPU.
         targets: Float32, shape [clip, target]: 1, 0 or NaN.
         normalisation: Of the training part.
-        batch_size: The largest batch.
         device: Where batches are needed.
     """
 
@@ -51,10 +50,8 @@ class ResidentBatches:
         spectrograms_db: NDArray[np.float16],
         targets: NDArray[np.float32],
         normalisation: Normalisation,
-        batch_size: int,
         device: torch.device,
     ) -> None:
-        self.batch_size = batch_size
         self.device = device
         self.normalisation = normalisation.to(device)
         self.wait_s = 0.0
@@ -63,11 +60,6 @@ class ResidentBatches:
 
     def __len__(self) -> int:
         return len(self._targets)
-
-    @property
-    def spectrograms_db(self) -> Tensor:
-        """All of them, as they were given: float16 [clip, mel, frame] in dB."""
-        return self._spectrograms
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,18 +71,17 @@ class ResidentBatches:
         """Where the spectrograms lie: `cpu` or `cuda`."""
         return self._spectrograms.device.type
 
-    def __call__(self, order: NDArray[np.int64]) -> Iterator[Batch]:
-        """Yield the examples in `order`, in as few batches as `batch_size` allows, their sizes equal or off by one.
-
-        A last batch of a single clip would leave batch norm without a deviation. The seconds that the caller waits for
-        batches are added to `wait_s`.
-        """
-        n_batches = -(-len(order) // self.batch_size)
-        for indices in np.array_split(order, n_batches):
+    def __call__(self, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+        """Yield the batches of a plan. The seconds that the caller waits for them are added to `wait_s`."""
+        for indices in plan:
             start = time.perf_counter()
             batch = self._batch(torch.from_numpy(indices))
             self.wait_s += time.perf_counter() - start
             yield batch
+
+    def decibels(self, n_at_once: int = 1024) -> Iterator[Tensor]:
+        """Yield all spectrograms in their order as they were given, float16 [clip, mel, frame] in dB, in blocks."""
+        yield from self._spectrograms.split(n_at_once)
 
     def _batch(self, indices: Tensor) -> Batch:
         on_device = indices.to(self.device)

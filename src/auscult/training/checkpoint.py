@@ -1,12 +1,15 @@
-"""The state of a training on disk, so that it goes on from the last finished epoch, whatever killed it.
+"""The state of a training on disk, so that it goes on from where it was saved last, whatever ended it.
 
-`state/<key>/`, where the key is a hash of settings and data, holds of the two last finished epochs
+`state/<key>/`, where the key is a hash of settings and data, holds of the two last saves
 
-- `00012.pt`: all that the loop needs to go on (weights, optimizer, history),
-- `best-00007.safetensors`: the best weights up to that epoch,
-- `00012.json`: the SHA-256 of both, written last. An epoch without it, or whose files do not match it, does not count.
+- `00012-000350.pt`: all that the loop needs to go on in epoch 12 after 350 batches,
+- `best-00007.safetensors`: the best weights up to then,
+- `00012-000350.json`: the SHA-256 of both, written last. A save without it, or whose files do not match it, does not
+  count.
 
 Every file is written beside, synced and renamed. Nothing is pickled in a way that could execute code when it is read.
+`finished.json` says that the training reached its end. What other settings left is in `state/<its key>/`, and what was
+started over in `state/previous-<key>/`; both go when the training of the present settings is finished.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import json
 import logging
 import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,27 +28,47 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from auscult.errors import ConfigError
 from auscult.io import atomic_path, read_json, settings_key, sha256_file, write_json
 
 _LOG = logging.getLogger(__name__)
 
 KEPT = 2
+VERSION_KEY = "state_version"
 _BINDING = "binding.json"
+_FINISHED = "finished.json"
+_PREVIOUS = "previous-"
+_MANIFESTS = "[0-9]*-[0-9]*.json"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError, safetensors.SafetensorError)
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """Where a training goes on: in `epoch` (from 1), of which `batch` batches are done.
+
+    >>> Position(2, 0) > Position(1, 40)
+    True
+    """
+
+    epoch: int
+    batch: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch:05d}-{self.batch:06d}"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known after a finished epoch.
+    """What is known at a position.
 
     Attributes:
-        epoch: From 1.
-        state: Tensors, numbers, texts, lists and dicts; the loop's own.
+        at: Where to go on.
+        state: Tensors, numbers, texts, lists, tuples and dicts; the loop's own.
         best_epoch: The best epoch so far; None while the monitored metric was never defined.
         best_weights: The weights after it.
     """
 
-    epoch: int
+    at: Position
     state: dict[str, Any]
     best_epoch: int | None
     best_weights: dict[str, Tensor]
@@ -55,15 +78,33 @@ class CheckpointStore:
     """Checkpoints of one training under one set of settings and data.
 
     Args:
-        folder: The run's `state` folder. What other settings left there is never read, and stays until `finish`.
-        binding: Everything that shapes the training, as JSON-like values.
+        folder: The run's `state` folder.
+        binding: Everything that shapes the training, as JSON-like values; `state_version` of the code among them.
+        fresh: Start over: what is there of these settings and of others is set aside.
+        before_save: Called before each save; may refuse it.
+
+    Raises:
+        ConfigError: An unfinished training of other settings or data stands there, with the keys that differ.
     """
 
-    def __init__(self, folder: Path, binding: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        binding: Mapping[str, Any],
+        *,
+        fresh: bool = False,
+        before_save: Callable[[], None] = lambda: None,
+    ) -> None:
         self._all = Path(folder)
+        self._binding = binding
+        self._before_save = before_save
         self.folder = self._all / settings_key(binding)
-        if not self.folder.is_dir():
-            self._say_what_differs(binding)
+        self._digests: dict[str, str] = {}
+        if fresh:
+            for path in (self.folder, *self._others()):
+                self._set_aside(path)
+        elif not self.folder.is_dir():
+            self._look_at_others()
         write_json(self.folder / _BINDING, binding)
 
     def load(self) -> Checkpoint | None:
@@ -71,7 +112,8 @@ class CheckpointStore:
 
         A damaged one is reported in the log and removed, and the one before is taken.
         """
-        for manifest_path in sorted(self.folder.glob("[0-9]*.json"), reverse=True):
+        self._digests = {}  # what another process left is not known to be whole
+        for manifest_path in sorted(self.folder.glob(_MANIFESTS), reverse=True):
             try:
                 return self._read(manifest_path)
             except _DAMAGE as error:
@@ -81,41 +123,47 @@ class CheckpointStore:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and drop all but the two last."""
-        files = [self._state_file(checkpoint.epoch)]
-        with atomic_path(files[0]) as temporary:
+        self._before_save()
+        state_file = self.folder / f"{checkpoint.at}.pt"
+        with atomic_path(state_file) as temporary:
             torch.save(checkpoint.state, temporary)
+        digests = {state_file.name: sha256_file(state_file)}
         if checkpoint.best_epoch is not None:
-            files.append(self._best_file(checkpoint.best_epoch))
-            if checkpoint.best_epoch == checkpoint.epoch or not files[1].is_file():
-                with atomic_path(files[1]) as temporary:
+            best_file = self.folder / _best_name(checkpoint.best_epoch)
+            if best_file.name not in self._digests:
+                with atomic_path(best_file) as temporary:
                     safetensors.torch.save_file(checkpoint.best_weights, temporary)
+                self._digests = {best_file.name: sha256_file(best_file)}
+            digests |= self._digests
         manifest = {
-            "epoch": checkpoint.epoch,
+            "epoch": checkpoint.at.epoch,
+            "batch": checkpoint.at.batch,
             "best_epoch": checkpoint.best_epoch,
-            "sha256": {path.name: sha256_file(path) for path in files},
+            "sha256": digests,
         }
-        write_json(self._manifest(checkpoint.epoch), manifest)
+        write_json(self.folder / f"{checkpoint.at}.json", manifest)
         self._prune()
 
     def finish(self) -> None:
-        """Drop what trainings under other settings left: this one has replaced them."""
-        for folder in self._others():
+        """Note that the end is reached, and drop what trainings under other settings left: this one replaces them."""
+        write_json(self.folder / _FINISHED, {"key": self.folder.name})
+        for folder in [*self._others(), *self._all.glob(f"{_PREVIOUS}*")]:
             shutil.rmtree(folder)
 
     def _read(self, manifest_path: Path) -> Checkpoint:
         manifest = read_json(manifest_path)
-        epoch, best_epoch = manifest["epoch"], manifest["best_epoch"]
-        files = [self._state_file(epoch), *([] if best_epoch is None else [self._best_file(best_epoch)])]
-        for path in files:
-            found, expected = sha256_file(path), manifest["sha256"][path.name]
+        at, best_epoch = Position(manifest["epoch"], manifest["batch"]), manifest["best_epoch"]
+        names = [f"{at}.pt", *([] if best_epoch is None else [_best_name(best_epoch)])]
+        for name in names:
+            found, expected = sha256_file(self.folder / name), manifest["sha256"][name]
             if found != expected:
-                raise ValueError(f"{path.name} has the SHA-256 {found[:12]}…, expected {expected[:12]}…")
-        state = torch.load(files[0], map_location="cpu", weights_only=True)
-        best_weights = {} if best_epoch is None else safetensors.torch.load_file(files[1])
-        return Checkpoint(epoch, state, best_epoch, best_weights)
+                raise ValueError(f"{name} has the SHA-256 {found[:12]}…, expected {expected[:12]}…")
+        state = torch.load(self.folder / names[0], map_location="cpu", weights_only=True)
+        best_weights = {} if best_epoch is None else safetensors.torch.load_file(self.folder / names[1])
+        return Checkpoint(at, state, best_epoch, best_weights)
 
     def _prune(self) -> None:
-        manifests = sorted(self.folder.glob("[0-9]*.json"))
+        manifests = sorted(self.folder.glob(_MANIFESTS))
         for path in manifests[:-KEPT]:
             path.unlink()
         kept = {name for path in manifests[-KEPT:] for name in read_json(path)["sha256"]}
@@ -124,32 +172,55 @@ class CheckpointStore:
             if path.name not in kept and (path.suffix in {".pt", ".safetensors"} or path.name.startswith(".")):
                 path.unlink()
 
-    def _state_file(self, epoch: int) -> Path:
-        return self.folder / f"{epoch:05d}.pt"
-
-    def _best_file(self, epoch: int) -> Path:
-        return self.folder / f"best-{epoch:05d}.safetensors"
-
-    def _manifest(self, epoch: int) -> Path:
-        return self.folder / f"{epoch:05d}.json"
-
     def _others(self) -> list[Path]:
-        return [path.parent for path in self._all.glob(f"*/{_BINDING}") if path.parent != self.folder]
+        found = [path.parent for path in self._all.glob(f"*/{_BINDING}") if path.parent != self.folder]
+        return sorted(path for path in found if not path.name.startswith(_PREVIOUS))
 
-    def _say_what_differs(self, binding: Mapping[str, Any]) -> None:
+    def _set_aside(self, folder: Path) -> None:
+        if not folder.is_dir():
+            return
+        target = self._all / f"{_PREVIOUS}{folder.name}"
+        if target.is_dir():
+            shutil.rmtree(target)
+        folder.rename(target)
+        _LOG.info("started over; what was there is set aside in %s until the new training is finished", target)
+
+    def _look_at_others(self) -> None:
         for folder in self._others():
+            saves = sorted(folder.glob(_MANIFESTS))
             try:
-                before = _flat(read_json(folder / _BINDING))
+                before = read_json(folder / _BINDING)
             except (OSError, json.JSONDecodeError) as error:
-                _LOG.warning("%s says nothing readable of its settings: %s", folder, error)
+                _LOG.warning("%s says nothing readable of its settings and is not used: %s", folder, error)
                 continue
-            now = _flat(binding)
-            changes = [
-                f"{key}: {before.get(key)!r} -> {now.get(key)!r}"
-                for key in sorted(before.keys() | now.keys())
-                if before.get(key) != now.get(key)
-            ]
+            changes = differences(before, self._binding)
+            is_of_this_code = before.get(VERSION_KEY) == self._binding.get(VERSION_KEY)
+            if saves and is_of_this_code and not (folder / _FINISHED).is_file():
+                epoch, _, batch = saves[-1].stem.partition("-")
+                raise ConfigError(
+                    f"{folder} holds an unfinished training (saved in epoch {int(epoch)}, after batch {int(batch)}) "
+                    f"under other settings: {'; '.join(changes)}. Put them back to go on with it, or start over with "
+                    "the same command and `--config fresh=true`"
+                )
             _LOG.info("%s holds a training under other settings and is not used: %s", folder, "; ".join(changes))
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say which settings differ, by dotted key.
+
+    >>> differences({"train": {"lr": 0.1}, "seed": 1}, {"train": {"lr": 0.2}, "seed": 1})
+    ['train.lr: 0.1 -> 0.2']
+    """
+    old, new = _flat(before), _flat(now)
+    return [
+        f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _best_name(epoch: int) -> str:
+    return f"best-{epoch:05d}.safetensors"
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
+from auscult.config.train import TrainSettings
 from auscult.io import write_text
 from auscult.tables import write_csv
+
+_LOG = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.jsonl"
 HISTORY_FILE = "history.csv"
@@ -64,6 +68,23 @@ def is_better(row: EpochRow, best: EpochRow | None, monitor: str, mode: Literal[
     if value == best[monitor]:
         return bool(row["val/loss"] < best["val/loss"])
     return bool(value > best[monitor]) if mode == "max" else bool(value < best[monitor])
+
+
+def log_row(row: EpochRow, settings: TrainSettings, best: EpochRow | None) -> None:
+    """Write one line of an epoch into the log; `best` is the best row so far, None: say nothing of it."""
+    values = {key: value for key, value in row.items() if key.startswith(("train/", "val/"))}
+    shown = ", ".join(f"{key} {'undefined' if value is None else f'{value:.4f}'}" for key, value in values.items())
+    best_text = "" if best is None else f"; best epoch {best['epoch']} ({best[settings.monitor]:.4f})"
+    _LOG.info(
+        "epoch %d/%d: %s%s; %.1f s, %.0f samples/s, %.1f%% waiting for data",
+        row["epoch"],
+        settings.epochs,
+        shown,
+        best_text,
+        row["epoch_s"],
+        row["samples_per_s"],
+        100 * row["data_wait_share"],
+    )
 
 
 def _line(row: EpochRow) -> str:

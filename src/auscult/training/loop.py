@@ -1,51 +1,48 @@
-"""The training loop: each epoch is a pass over the batches, a validation, a checkpoint and a line in the log."""
+"""The training loop: each epoch is a pass over the batches, a validation, a save and a line in the log.
+
+It may be left after any batch and gone on with later, bit for bit: everything that must outlive an interruption is
+listed in `Trainer._stateful`, or said in `_save` and `_resume`.
+"""
 
 from __future__ import annotations
 
 import logging
-import math
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from torch import Tensor
 
 from auscult.augment import Draws, augment_spectrograms
 from auscult.config.augment import AugmentSettings
 from auscult.config.task import TaskSettings
-from auscult.config.train import TrainSettings
-from auscult.errors import ConfigError
-from auscult.metrics.summary import validation_metrics
+from auscult.config.train import TrainSettings, monitors_for
 from auscult.models.classifier import Classifier
-from auscult.models.saved import probabilities
-from auscult.training.batches import ResidentBatches
-from auscult.training.checkpoint import Checkpoint, CheckpointStore
-from auscult.training.history import EpochRow, History, is_better
+from auscult.training.batches import Batch
+from auscult.training.checkpoint import Checkpoint, CheckpointStore, Position
+from auscult.training.early_stopping import EarlyStopping
+from auscult.training.ema import Ema
+from auscult.training.epoch_sums import EpochSums
+from auscult.training.generators import generator_state, kept_generators, seed_generators, set_generator_state
+from auscult.training.history import EpochRow, History, is_better, log_row
 from auscult.training.losses import Loss
 from auscult.training.optimizers import build_optimizer
-from auscult.training.seeds import Purpose, derive_seed, sample_order
+from auscult.training.orders import Plan, epoch_plan
+from auscult.training.profiling import profiled
+from auscult.training.progress import Progress
+from auscult.training.save_times import SaveTimes
+from auscult.training.schedules import Schedules
+from auscult.training.seeds import Purpose, derive_seed
+from auscult.training.stop import Stop, TrainingStopped
+from auscult.training.validation import Part, require_finite, validate
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Part:
-    """Examples of one side, in memory.
-
-    Attributes:
-        batches: Spectrograms and targets.
-        targets: Shape [clip, target]: 1, 0 or NaN.
-        ids: Columns `clip_id`, `recording_id`, `patient_id`, one row a clip.
-    """
-
-    batches: ResidentBatches
-    targets: NDArray[np.float32]
-    ids: pd.DataFrame
 
 
 @dataclass
@@ -55,7 +52,7 @@ class _Best:
 
 
 class Trainer:
-    """Trains one model. All that must outlive an interruption is in `_save` and `_resume`.
+    """Trains one model.
 
     Args:
         fabric: Device and precision.
@@ -88,133 +85,257 @@ class Trainer:
         self.task = task
         self.settings = settings
         self.augment = augment
+        if settings.channels_last:
+            # Weights and maps with channels innermost: twice as fast on a CPU, and what tensor cores want.
+            module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._optimizer = build_optimizer(module, settings.optimizer)
+        compiled: Any = torch.compile(module) if settings.compile else module
+        self._model, self._stepper = fabric.setup(compiled, self._optimizer)
+        n_batches = len(self._plan(1))
+        self._schedules = Schedules(
+            settings.schedules,
+            settings.schedules_apply,
+            self._optimizer,
+            steps_per_epoch=-(-n_batches // settings.accumulate_batches),
+            epochs=settings.epochs,
+            mode=settings.mode,
+        )
+        self._early_stopping = EarlyStopping(settings.early_stopping, settings.mode)
+        self._ema = None if settings.ema is None else Ema(module, settings.ema)
+        self._sums = EpochSums(fabric.device)
         self._best = _Best()
-        # Weights and maps with channels innermost: twice as fast on a CPU, and what tensor cores want.
-        module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self._optimizer = build_optimizer(module.parameters(), settings.optimizer)
-        self._model, self._stepper = fabric.setup(module, self._optimizer)
+        self._at = Position(1, 0)
+        self._n_steps = 0
+        self._generators: dict[str, Any] | None = None
+        self._rows: list[EpochRow] = []
+        self._after_batch: Callable[[], None] = lambda: None
 
-    def fit(self, store: CheckpointStore, run_dir: Path) -> Checkpoint:
-        """Train the epochs that `store` does not hold yet.
+    def fit(self, store: CheckpointStore, run_dir: Path, *, stop: Stop, progress: Progress) -> Checkpoint:
+        """Train what `store` does not hold yet.
 
         Args:
-            store: Gives the last finished epoch and takes the next ones.
+            store: Gives the last save and takes the next ones.
             run_dir: Where `metrics.jsonl` is kept and `history.csv` is written at the end.
+            stop: Asked between batches.
+            progress: Told after each batch.
 
         Returns:
-            The last epoch's checkpoint, with the best weights.
+            The last checkpoint, with the best weights.
 
         Raises:
             ConfigError: The loss left the finite numbers.
+            TrainingStopped: `stop` asked for it; the state is saved.
         """
         checkpoint = store.load()
-        history = History(run_dir, [] if checkpoint is None else checkpoint.state["history"])
         if checkpoint is not None:
             self._resume(checkpoint)
-            _LOG.info("going on after epoch %d of %d", checkpoint.epoch, self.settings.epochs)
-        for epoch in range(len(history.rows) + 1, self.settings.epochs + 1):
-            row = self._epoch(epoch)
-            self._keep_if_best(row)
-            checkpoint = self._save(store, [*history.rows, row])
-            history.append(row)
-            self._log(row)
+        history = History(run_dir, self._rows)
+        self._rows = history.rows
+        progress.say("training", epochs=self.settings.epochs, monitor=self.settings.monitor, epoch=self._at.epoch)
+        save_times = SaveTimes(self.settings.save)
+        with (
+            stop.deferred(),
+            kept_generators(self.fabric.device),
+            profiled(run_dir, self.settings.debug.profile_batches, self.fabric.device) as self._after_batch,
+        ):
+            while self._at.epoch <= self.settings.epochs and not self._early_stopping.is_over:
+                row = self._epoch(store, stop, progress, save_times)
+                is_last = self._at.epoch > self.settings.epochs or self._early_stopping.is_over
+                history.append(row)
+                if is_last or stop.reason or save_times.is_due(self._n_steps, epoch_done=row["epoch"]):
+                    checkpoint = self._save(store, progress, save_times)
+                log_row(row, self.settings, self._best.row)
+                progress.say("training", **{key: row[key] for key in row if key.startswith(("train/", "val/"))})
+                if stop.reason and not is_last:
+                    raise TrainingStopped(stop.reason)
+        if self._early_stopping.is_over:
+            _LOG.info(
+                "%s brought no gain any more: stopped early after epoch %d", self.settings.monitor, len(self._rows)
+            )
         history.write_csv()
         if checkpoint is None:
             raise ValueError("a training has at least one epoch")
         return checkpoint
 
-    def _epoch(self, epoch: int) -> EpochRow:
-        start = time.perf_counter()
-        self.train.batches.wait_s = 0.0
-        # The generators of this epoch depend on (seed, epoch) alone, and the caller's stay as they were.
-        with torch.random.fork_rng(devices=[self.fabric.device] if self.fabric.device.type == "cuda" else []):
-            torch.manual_seed(derive_seed(self.settings.seed, Purpose.DROPOUT, epoch))
-            train_loss = self._train_epoch(epoch)
-        train_s = time.perf_counter() - start
-        self._require_finite(train_loss, f"training loss of epoch {epoch}")
-        metrics = self._validate()
-        return {
+    def _epoch(self, store: CheckpointStore, stop: Stop, progress: Progress, save_times: SaveTimes) -> EpochRow:
+        """Train and validate from where the state stands to the epoch's end; the state then stands at the next."""
+        epoch = self._at.epoch
+        try:
+            if self._generators is None:
+                seed_generators(derive_seed(self.settings.seed, Purpose.DROPOUT, epoch), self.fabric.device)
+            else:
+                set_generator_state(self._generators, self.fabric.device)
+                self._generators = None
+            for _ in self._train_batches(progress):
+                self._after_batch()
+                if stop.reason:
+                    raise TrainingStopped(stop.reason)
+                if save_times.is_due(self._n_steps):
+                    self._save(store, progress, save_times)
+            train_loss = self._sums.mean_loss()
+            require_finite(train_loss, f"training loss of epoch {epoch}", self.settings)
+            progress.say("validating", **{"train/loss": train_loss})
+            start = time.perf_counter()
+            metrics = self._evaluate(stop)
+        except TrainingStopped as stopped:
+            self._save(store, progress, save_times)
+            _LOG.warning("%s: saved in epoch %d after batch %d; run again to go on", stopped, epoch, self._at.batch)
+            raise
+        sums = self._sums
+        row: EpochRow = {
             "epoch": epoch,
             "train/loss": train_loss,
             **metrics,
-            "lr": self.settings.optimizer.lr,
-            "epoch_s": time.perf_counter() - start,
-            "data_wait_share": self.train.batches.wait_s / train_s,
-            "samples_per_s": len(self.train.batches) / train_s,
+            "lr": float(self._optimizer.param_groups[-1]["lr"]),
+            "epoch_s": sums.train_s + time.perf_counter() - start,
+            "data_wait_share": sums.wait_s / max(sums.train_s, 1e-9),
+            "samples_per_s": sums.n_clips / max(sums.train_s, 1e-9),
         }
+        self._sums = EpochSums(self.fabric.device)
+        self._at = Position(epoch + 1, 0)
+        return row
 
-    def _train_epoch(self, epoch: int) -> float:
+    def _train_batches(self, progress: Progress) -> Any:
+        """Train on the rest of the epoch's batches, and yield after each one, the state being that after it."""
         self._model.train()
-        order = sample_order(len(self.train.batches), self.settings.seed, epoch)
-        # Summed on the device: asking for each batch's loss would make the device wait for the host.
-        total = torch.zeros((), dtype=torch.float64, device=self.fabric.device)
-        n_known = torch.zeros((), dtype=torch.int64, device=self.fabric.device)
-        for batch in self.train.batches(order):
-            self._stepper.zero_grad()
-            # A clip's number, with seed and epoch, is all that its augmentation depends on: not its batch.
-            draws = Draws(self.settings.seed, epoch, batch.clips)
-            spectrograms = augment_spectrograms(batch.spectrograms, self.augment.spectrogram, draws)
-            batch_loss = self.loss(self._model(spectrograms), batch.targets)
-            self.fabric.backward(batch_loss.mean())
-            self._stepper.step()
-            total += batch_loss.total.detach()
-            n_known += batch_loss.n_known
-        return float(total / n_known)
-
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float | None]:
-        self._model.eval()
-        part = self.validation
-        in_order = np.arange(len(part.batches))
-        logits = torch.cat([self._model(batch.spectrograms).float() for batch in part.batches(in_order)])
-        loss = float(self.loss(logits, torch.from_numpy(part.targets).to(logits.device)).mean())
-        answers = probabilities(logits, self.task.type)
-        self._require_finite(answers.sum(), "answers to the validation part")
-        return {"val/loss": loss, **validation_metrics(part.targets, answers, part.ids, self.task)}
-
-    def _require_finite(self, value: float, what: str) -> None:
-        if not math.isfinite(value):
-            raise ConfigError(
-                f"the {what} became {value}: lower train.optimizer.lr (found {self.settings.optimizer.lr:g}), "
-                f"or train with precision 32 (found {self.settings.precision})"
+        epoch, plan = self._at.epoch, self._plan(self._at.epoch)
+        batches = self.train.batches
+        start_s, start_wait_s = time.perf_counter(), batches.wait_s
+        before_s, before_wait_s = self._sums.train_s, self._sums.wait_s
+        for batch in batches(plan[self._at.batch :]):
+            self._train_batch(batch, plan)
+            self._at = Position(epoch, self._at.batch + 1)
+            self._sums.train_s = before_s + time.perf_counter() - start_s
+            self._sums.wait_s = before_wait_s + batches.wait_s - start_wait_s
+            progress.batch_done(
+                {
+                    "epoch": epoch,
+                    "batch": self._at.batch,
+                    "n_batches": len(plan),
+                    "step": self._n_steps,
+                    "data_wait_share": self._sums.wait_s / max(self._sums.train_s, 1e-9),
+                },
+                n_clips=len(batch.clips),
+                n_batches_left=(self.settings.epochs - epoch + 1) * len(plan) - self._at.batch,
+                loss=self._sums.mean_loss,
             )
+            yield
 
-    def _keep_if_best(self, row: EpochRow) -> None:
+    def _train_batch(self, batch: Batch, plan: Plan) -> None:
+        number, n_together = self._at.batch, self.settings.accumulate_batches
+        is_step = (number + 1) % n_together == 0 or number + 1 == len(plan)
+        if number % n_together == 0:
+            self._stepper.zero_grad()
+        # A clip's number, with seed and epoch, is all that its augmentation depends on: not its batch.
+        draws = Draws(self.settings.seed, self._at.epoch, batch.clips)
+        spectrograms = augment_spectrograms(batch.spectrograms, self.augment.spectrogram, draws)
+        with self.fabric.no_backward_sync(self._model, enabled=not is_step):
+            batch_loss = self.loss(self._model(spectrograms), batch.targets)
+            if n_together == 1:
+                self.fabric.backward(batch_loss.mean())
+            else:
+                # Over all that is known in the batches of one step: as if they were one batch.
+                first = number - number % n_together
+                clips = np.concatenate(plan[first : first + n_together])
+                n_known = self.loss.count_known(self.train.targets[clips])
+                self.fabric.backward(batch_loss.total / max(n_known, 1))
+        self._sums.add(batch_loss, len(batch.clips))
+        if is_step:
+            self._step()
+
+    def _step(self) -> None:
+        clip = self.settings.clip_gradient
+        if clip.value is not None:
+            self.fabric.clip_gradients(self._model, self._stepper, clip_val=clip.value)
+        if clip.norm is not None:
+            self.fabric.clip_gradients(self._model, self._stepper, max_norm=clip.norm, error_if_nonfinite=False)
+        self._schedules.set_rates(self._n_steps)
+        self._stepper.step()
+        self._n_steps += 1
+        if self._ema is not None:
+            self._ema.update()
+
+    def _evaluate(self, stop: Stop) -> dict[str, float | None]:
+        """Validate where it is due; tell what listens to the metric, and keep the weights when they are the best."""
+        epoch, settings = self._at.epoch, self.settings
+        if epoch % settings.eval_every and epoch != settings.epochs:
+            return dict.fromkeys(monitors_for(self.task))
+        with nullcontext() if self._ema is None else self._ema.applied():
+            metrics = validate(self._model, self.loss, self.validation, task=self.task, settings=settings, stop=stop)
+            self._keep_if_best(epoch, metrics)
+        self._schedules.take_metric(metrics[settings.monitor], self._n_steps)
+        self._early_stopping.take(metrics[settings.monitor])
+        return metrics
+
+    def _plan(self, epoch: int) -> Plan:
+        settings = self.settings
+        return epoch_plan(
+            len(self.train.batches),
+            settings.batch_size,
+            seed=settings.seed,
+            epoch=epoch,
+            limit=settings.debug.limit_batches,
+        )
+
+    def _keep_if_best(self, epoch: int, metrics: dict[str, float | None]) -> None:
+        row = {"epoch": epoch, **metrics}
         if is_better(row, self._best.row, self.settings.monitor, self.settings.mode):
-            weights = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
+            # Row by row in memory, whatever the layout in training: safetensors takes nothing else.
+            weights = {
+                name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+                for name, tensor in self.module.state_dict().items()
+            }
             self._best = _Best(row, weights)
 
-    def _save(self, store: CheckpointStore, rows: list[EpochRow]) -> Checkpoint:
-        state = {
-            "history": rows,
-            "model": self.module.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "precision": self.fabric.strategy.precision.state_dict(),
+    def _stateful(self) -> dict[str, Any]:
+        """Everything with a state of its own."""
+        parts = {
+            "model": self.module,
+            "optimizer": self._optimizer,
+            "precision": self.fabric.strategy.precision,
+            "schedules": self._schedules,
+            "early_stopping": self._early_stopping,
+            "sums": self._sums,
+            "ema": self._ema,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _save(self, store: CheckpointStore, progress: Progress, save_times: SaveTimes) -> Checkpoint:
+        progress.say("saving", epoch=self._at.epoch, batch=self._at.batch)
+        is_between_steps = self._at.batch % self.settings.accumulate_batches == 0
+        state = {name: part.state_dict() for name, part in self._stateful().items()} | {
+            "n_steps": self._n_steps,
+            "history": self._rows,
+            "best": self._best.row,
+            "generators": generator_state(self.fabric.device),
+            "gradients": None
+            if is_between_steps
+            else {name: parameter.grad for name, parameter in self.module.named_parameters()},
         }
         best_epoch = None if self._best.row is None else self._best.row["epoch"]
-        checkpoint = Checkpoint(rows[-1]["epoch"], state, best_epoch, self._best.weights)
+        checkpoint = Checkpoint(self._at, state, best_epoch, self._best.weights)
         store.save(checkpoint)
+        save_times.saved(self._n_steps)
         return checkpoint
 
     def _resume(self, checkpoint: Checkpoint) -> None:
-        self.module.load_state_dict(checkpoint.state["model"])
-        self._optimizer.load_state_dict(checkpoint.state["optimizer"])
-        self.fabric.strategy.precision.load_state_dict(checkpoint.state["precision"])
-        if checkpoint.best_epoch is not None:
-            self._best = _Best(checkpoint.state["history"][checkpoint.best_epoch - 1], checkpoint.best_weights)
-
-    def _log(self, row: EpochRow) -> None:
-        values = {key: value for key, value in row.items() if key.startswith(("train/", "val/"))}
-        shown = ", ".join(f"{key} {'undefined' if value is None else f'{value:.4f}'}" for key, value in values.items())
-        best_row = self._best.row
-        best = "none yet" if best_row is None else f"{best_row['epoch']} ({best_row[self.settings.monitor]:.4f})"
-        _LOG.info(
-            "epoch %d/%d: %s; best epoch %s; %.1f s, %.0f samples/s, %.1f%% waiting for data",
-            row["epoch"],
-            self.settings.epochs,
-            shown,
-            best,
-            row["epoch_s"],
-            row["samples_per_s"],
-            100 * row["data_wait_share"],
-        )
+        state = checkpoint.state
+        for name, part in self._stateful().items():
+            part.load_state_dict(state[name])
+        self._at = checkpoint.at
+        self._n_steps = state["n_steps"]
+        self._rows = state["history"]
+        self._best = _Best(state["best"], checkpoint.best_weights)
+        self._generators = state["generators"] if checkpoint.at.batch else None
+        for name, parameter in self.module.named_parameters():
+            gradient = None if state["gradients"] is None else state["gradients"][name]
+            parameter.grad = None if gradient is None else gradient.to(parameter.device)
+        for row in self._rows:
+            log_row(row, self.settings, None)
+        if checkpoint.at.epoch <= self.settings.epochs:
+            _LOG.info(
+                "going on in epoch %d of %d, after batch %d",
+                checkpoint.at.epoch,
+                self.settings.epochs,
+                checkpoint.at.batch,
+            )

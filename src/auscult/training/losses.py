@@ -94,6 +94,11 @@ class Loss:
         log_probabilities = functional.log_softmax(logits, dim=1)
         return LossSum(-(log_probabilities * filled * self.weights).sum(), rows.sum())
 
+    def count_known(self, targets: NDArray[np.float32]) -> int:
+        """Return what `n_known` of these targets, shape [clip, target], would be."""
+        known = ~np.isnan(targets)
+        return int(known.sum() if self.kind == "bce" else known.all(axis=1).sum())
+
 
 def build_loss(targets: NDArray[np.float32], task: TaskSettings, settings: LossSettings, device: torch.device) -> Loss:
     """Build the loss of a task, its class weights from `targets` (the training part's)."""

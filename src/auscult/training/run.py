@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from numpy.typing import NDArray
 
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
-from auscult.errors import ConfigError, InfeasibleError, unknown_name
 from auscult.examples import Examples, load_examples
-from auscult.metrics.thresholds import thresholds_for_task
-from auscult.models import Normalisation, SavedModel, build_model, count_parameters, describe_model, save_model
+from auscult.models import Classifier, Normalisation, build_model, count_parameters, save_model
 from auscult.training.batches import ResidentBatches
-from auscult.training.checkpoint import Checkpoint, CheckpointStore
-from auscult.training.loop import Part, Trainer
+from auscult.training.checkpoint import VERSION_KEY, CheckpointStore
+from auscult.training.description import describe_trained, require_best
+from auscult.training.hardware import build_fabric, cpu_threads, determinism
+from auscult.training.lock import RunLock
+from auscult.training.loop import Trainer
 from auscult.training.losses import build_loss
+from auscult.training.orders import epoch_plan
+from auscult.training.progress import Progress
 from auscult.training.seeds import Purpose, derive_seed
+from auscult.training.stop import Stop
+from auscult.training.validation import Part
 
 _LOG = logging.getLogger(__name__)
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Raised when the code trains other weights from equal settings: an older state is then not gone on with."""
 
 STATE_FOLDER = "state"
@@ -42,12 +47,14 @@ def run(
     output_dir: Path,
     device: str = "auto",
     threads: int | None = None,
+    fresh: bool = False,
+    budget_s: float | None = None,
 ) -> None:
     """Train and write `model.safetensors`, `model.json`, `history.csv` and `metrics.jsonl`.
 
-    An interrupted training goes on from the last finished epoch in `output_dir/state`, bit for bit as if it had not
-    been interrupted (on a CPU, with the same number of threads); a finished one only writes its outputs again. State
-    of other settings or other data is never used.
+    An interrupted training goes on from the last save in `output_dir/state`, within an epoch too, bit for bit as if it
+    had not been interrupted (on a CPU, with the same number of threads); a finished one only writes its outputs again.
+    State of other settings or other data is never used. SIGTERM, SIGINT and the end of the budget save and leave.
 
     Args:
         features: Dataset -> its feature stores, in order.
@@ -58,144 +65,92 @@ def run(
         output_dir: The run folder.
         device: `auto` (a GPU where there is one), `cpu` or `cuda`.
         threads: Of torch on the CPU; default: as they are.
+        fresh: Start over, whatever state there is.
+        budget_s: Seconds after which to save and leave; None: no limit.
 
     Raises:
-        ConfigError: No such device, a model that cannot take the spectrograms, or a diverging loss.
-        DataError: A damaged or mismatching input.
+        ConfigError: No such device, a model that cannot take the spectrograms, a diverging loss, or an unfinished
+            training under other settings.
+        DataError: A damaged or mismatching input, or another process trains this run.
         InfeasibleError: An answer to weigh is absent in training, or the monitored metric is never defined.
+        TrainingStopped: A signal came (exit status 128 + its number), or the budget is over (75).
     """
-    with _cpu_threads(threads):
+    stop = Stop(budget_s)
+    state_dir = output_dir / STATE_FOLDER
+    lock = RunLock(state_dir)
+    with ExitStack() as stack:
+        stack.enter_context(stop.listening())
+        stack.enter_context(lock.held())
+        progress = stack.enter_context(Progress(state_dir, str(lock.owner)).reporting())
+        stack.enter_context(cpu_threads(threads))
+        stack.enter_context(determinism(is_wanted=job.train.deterministic))
+        _say_why_again(progress)
         examples = load_examples(features, tables, split, task, sides=("train", "val"))
-        # One process, said in so many words: Fabric would read a Slurm job's variables and expect to be under srun.
-        fabric = Fabric(
-            accelerator=_accelerator(device),
-            devices=1,
-            precision=_PRECISION[job.train.precision],
-            plugins=[LightningEnvironment()],
-        )
+        store = CheckpointStore(state_dir, _binding(job, task, examples), fresh=fresh, before_save=lock.require_mine)
         normalisation = Normalisation.from_bands(*examples.normalisation())
-        module = build_model(
-            job.model, len(task.targets), examples.shape, seed=derive_seed(job.train.seed, Purpose.WEIGHTS)
-        )
-        parts = {side: _load(examples, side, normalisation, job, fabric.device) for side in ("train", "val")}
-        _LOG.info(
-            "%s with %d parameters%s; %d clips to train on, %d to validate on, in %s memory; on %s",
-            job.model.name,
-            count_parameters(module),
-            f", input {module.input_note}" if module.input_note else "",
-            len(parts["train"].batches),
-            len(parts["val"].batches),
-            parts["train"].batches.place,
-            fabric.device,
-        )
-        loss = build_loss(parts["train"].targets, task, job.train.loss, fabric.device)
-        trainer = Trainer(
-            fabric,
-            module,
-            loss,
-            train=parts["train"],
-            validation=parts["val"],
-            task=task,
-            settings=job.train,
-            augment=job.augment,
-        )
-        store = CheckpointStore(output_dir / STATE_FOLDER, _binding(job, task, examples))
-        checkpoint = trainer.fit(store, output_dir)
-        _require_best(checkpoint, job, task, parts["val"])
-        module.load_state_dict(checkpoint.best_weights)
-        save_model(output_dir, _describe(trainer, normalisation.to(fabric.device), checkpoint, job))
+        fabric = build_fabric(job.train, device)
+        trainer = _build_trainer(fabric, examples, normalisation, job, task)
+        checkpoint = trainer.fit(store, output_dir, stop=stop, progress=progress)
+        require_best(checkpoint, job, task, trainer.validation)
+        trainer.module.load_state_dict(checkpoint.best_weights)
+        save_model(output_dir, describe_trained(trainer, normalisation.to(fabric.device), checkpoint, job))
         store.finish()
 
 
-_PRECISION: dict[str, Any] = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
+def _build_trainer(
+    fabric: Fabric, examples: Examples, normalisation: Normalisation, job: JobSettings, task: TaskSettings
+) -> Trainer:
+    module: Classifier = build_model(
+        job.model, len(task.targets), examples.shape, seed=derive_seed(job.train.seed, Purpose.WEIGHTS)
+    )
+    train, validation = (_load(examples, side, normalisation, job, fabric) for side in ("train", "val"))
+    _LOG.info(
+        "%s with %d parameters%s; %d clips to train on, %d to validate on, in %s memory; on %s",
+        job.model.name,
+        count_parameters(module),
+        f", input {module.input_note}" if module.input_note else "",
+        len(train.batches),
+        len(validation.batches),
+        train.batches.place,
+        fabric.device,
+    )
+    loss = build_loss(train.targets, task, job.train.loss, fabric.device)
+    return Trainer(
+        fabric, module, loss, train=train, validation=validation, task=task, settings=job.train, augment=job.augment
+    )
 
 
-def _load(examples: Examples, side: str, normalisation: Normalisation, job: JobSettings, device: torch.device) -> Part:
-    indices = examples.side(side)
+def _load(examples: Examples, side: str, normalisation: Normalisation, job: JobSettings, fabric: Fabric) -> Part:
+    indices = _examples_of(examples, side, job)
     targets = examples.targets[indices]
-    spectrograms = examples.spectrograms(indices)
-    batches = ResidentBatches(spectrograms, targets, normalisation, job.train.batch_size, device)
+    batches = ResidentBatches(examples.spectrograms(indices), targets, normalisation, fabric.device)
     return Part(batches, targets, examples.clips.loc[indices, ["clip_id", "recording_id", "patient_id"]])
 
 
-def _describe(trainer: Trainer, normalisation: Normalisation, checkpoint: Checkpoint, job: JobSettings) -> SavedModel:
-    """Return the model in its best epoch, with thresholds chosen on what it answers to the validation part."""
-    task, val = trainer.task, trainer.validation
-    rows = checkpoint.state["history"]
-    training = {
-        "best_epoch": checkpoint.best_epoch,
-        "monitor": job.train.monitor,
-        "at_best_epoch": next(row for row in rows if row["epoch"] == checkpoint.best_epoch),
-        "n_train": len(trainer.train.batches),
-        "n_val": len(val.batches),
-        "settings": job.train.model_dump(mode="json"),
-        "split": job.split.model_dump(mode="json"),
-    }
-    meta = describe_model(
-        trainer.module,
-        normalisation=normalisation,
-        job=job,
-        task=task,
-        input_shape=val.batches.shape,
-        training=training,
-    )
-    model = SavedModel(trainer.module.eval(), normalisation, meta)
-    answers = model.predict_proba(val.batches.spectrograms_db)
-    chosen = thresholds_for_task(val.targets, answers, val.ids, task, job.evaluate.threshold)
-    for note in chosen.notes:
-        _LOG.warning("threshold: %s", note)
-    # A multi-class task has none: the most probable class is the answer.
-    thresholds = dict(zip(task.targets, chosen.values, strict=True)) if chosen.values else {}
-    extra = {"thresholds": thresholds, "threshold_rule": job.evaluate.threshold, "threshold_notes": list(chosen.notes)}
-    return SavedModel(model.module, normalisation, {**meta, **extra})
+def _examples_of(examples: Examples, side: str, job: JobSettings) -> NDArray[np.int64]:
+    debug, settings = job.train.debug, job.train
+    if debug.overfit_one_batch:
+        indices = examples.side("train")
+        return np.sort(indices[epoch_plan(len(indices), settings.batch_size, seed=settings.seed, epoch=1)[0]])
+    indices = examples.side(side)
+    if debug.limit_batches is not None and side == "val":
+        return indices[: debug.limit_batches * settings.batch_size]
+    return indices
+
+
+def _say_why_again(progress: Progress) -> None:
+    why = progress.values["resumed_because"]
+    if why is not None:
+        _LOG.info("attempt %d: %s", progress.values["attempt"], why)
 
 
 def _binding(job: JobSettings, task: TaskSettings, examples: Examples) -> dict[str, Any]:
     """Everything that shapes the weights, and nothing else: the threshold's rule and the note may change."""
-    shaping = job.model_dump(
-        mode="json", include={"datasets", "clips", "spectrogram", "split", "model", "augment", "train"}
-    )
+    shaping = job.model_dump(mode="json", include={"datasets", "clips", "spectrogram", "split", "model", "augment"})
     return {
-        "state_version": STATE_VERSION,
+        VERSION_KEY: STATE_VERSION,
         **shaping,
+        "train": job.train.shaping(),
         "task": task.model_dump(mode="json"),
         "data": examples.digest(),
     }
-
-
-def _require_best(checkpoint: Checkpoint, job: JobSettings, task: TaskSettings, val: Part) -> None:
-    if checkpoint.best_epoch is None:
-        n_positive = (val.targets == 1).sum(axis=0).tolist()
-        n_negative = (val.targets == 0).sum(axis=0).tolist()
-        counts = {
-            name: f"{positive} positive, {negative} negative clips"
-            for name, positive, negative in zip(task.targets, n_positive, n_negative, strict=True)
-        }
-        raise InfeasibleError(
-            f"train.monitor {job.train.monitor} was defined in none of {job.train.epochs} epochs, so none is the best: "
-            f"the validation part holds {counts} of {val.ids['patient_id'].nunique()} patients; take another split or "
-            "monitor val/loss (with mode: min)"
-        )
-
-
-def _accelerator(device: str) -> str:
-    if device not in {"auto", "cpu", "cuda"}:
-        raise ConfigError(unknown_name("device", device, ("auto", "cpu", "cuda")))
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            f"device: cuda was asked for, and torch {torch.__version__} sees no GPU; "
-            "use device: auto or cpu, or check the driver and CUDA_VISIBLE_DEVICES"
-        )
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-@contextmanager
-def _cpu_threads(threads: int | None) -> Generator[None]:
-    """Let torch use `threads` for a while; the caller's number comes back."""
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

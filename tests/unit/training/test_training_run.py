@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import numpy as np
@@ -6,10 +7,13 @@ import pytest
 import torch
 
 from auscult.config.augment import AugmentSettings
+from auscult.config.model import TimmSettings
 from auscult.errors import ConfigError, InfeasibleError
 from auscult.examples import load_examples
 from auscult.models import load_model
 from auscult.training import checkpoint, loop, run
+from auscult.training.checkpoint import Position
+from auscult.training.stop import Stop, StopReason, TrainingStopped
 
 OUTPUTS = ("model.safetensors", "model.json", "history.csv", "metrics.jsonl")
 AUGMENT = AugmentSettings.model_validate(
@@ -21,6 +25,10 @@ AUGMENT = AugmentSettings.model_validate(
     }
 )
 TIMING = ["epoch_s", "data_wait_share", "samples_per_s"]
+
+
+def suppress_stopped():
+    return contextlib.suppress(TrainingStopped)
 
 
 def train(setup, folder, job=None, **more):
@@ -89,56 +97,94 @@ class Killed(BaseException):
     pass
 
 
-def kill_in_epoch(monkeypatch, epoch, where):
-    """Stop the process' work as SIGKILL would: in the middle of an epoch, inside a save, or right after it."""
+def kill(monkeypatch, at, where):
+    """Stop the process' work as SIGKILL would, at the batch or save at a position: inside it, or right after it."""
     if where == "batch":
-        original = loop.ResidentBatches.__call__
-        seen = []
+        original = loop.Trainer._train_batch
 
-        def batches(self, order):
-            seen.append(1)
-            for number, batch in enumerate(original(self, order)):
-                # Two passes an epoch: over the training part, then over the validation part.
-                if len(seen) == 2 * epoch - 1 and number == 1:
-                    raise Killed
-                yield batch
+        def train_batch(self, batch, plan):
+            original(self, batch, plan)
+            if self._at == at:
+                raise Killed
 
-        monkeypatch.setattr(loop.ResidentBatches, "__call__", batches)
+        monkeypatch.setattr(loop.Trainer, "_train_batch", train_batch)
         return
     original_save = checkpoint.CheckpointStore.save
 
     def save(self, state):
-        if state.epoch == epoch and where == "manifest":
+        if state.at == at and where == "manifest":
 
             def write(path, value):
                 raise Killed
 
             monkeypatch.setattr(checkpoint, "write_json", write)
         original_save(self, state)
-        if state.epoch == epoch and where == "after":
+        if state.at == at and where == "after":
             raise Killed
 
     monkeypatch.setattr(checkpoint.CheckpointStore, "save", save)
 
 
-@pytest.mark.parametrize("where", ["batch", "manifest", "after"])
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_an_interrupted_training_goes_on_bit_for_bit(setup, tmp_path, *, monkeypatch, epoch, where, caplog):
-    job = setup.with_train(optimizer={"name": "adamw", "lr": 0.01, "weight_decay": 0.1}, epochs=5)
-    job = job.model_copy(update={"augment": AUGMENT})
+ALL_THAT_HAS_A_STATE = {
+    "epochs": 5,
+    "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.1},
+    "schedules": [
+        {"name": "linear_warmup", "length": 3},
+        {"name": "cosine", "by": "step"},
+        {"name": "reduce_on_plateau", "patience": 0, "factor": 0.5},
+    ],
+    "ema": {"decay": 0.9},
+    "early_stopping": {"patience": 4},
+    "accumulate_batches": 2,
+    "clip_gradient": {"norm": 1.0},
+    "batch_size": 4,
+    "save": {"every_steps": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("at", "where", "resumed_at"),
+    [
+        (Position(1, 1), "batch", None),
+        (Position(1, 3), "batch", (1, 2)),
+        (Position(3, 4), "batch", (3, 4)),
+        (Position(3, 2), "manifest", (3, 0)),
+        (Position(3, 4), "after", (3, 4)),
+        (Position(4, 0), "after", (4, 0)),
+    ],
+)
+def test_an_interrupted_training_goes_on_bit_for_bit(setup, tmp_path, *, monkeypatch, at, where, resumed_at, caplog):
+    job = setup.with_train(**ALL_THAT_HAS_A_STATE).model_copy(update={"augment": AUGMENT})
     train(setup, tmp_path / "whole", job)
     with monkeypatch.context() as patch:
-        kill_in_epoch(patch, epoch, where)
+        kill(patch, at, where)
         with pytest.raises(Killed):
             train(setup, tmp_path / "cut", job)
     assert not (tmp_path / "cut" / "model.json").exists()
     with caplog.at_level("INFO"):
         train(setup, tmp_path / "cut", job)
-    finished = epoch if where == "after" else epoch - 1
-    assert ("going on after epoch" in caplog.text) == (finished > 0)
+    if resumed_at is None:
+        assert "going on" not in caplog.text
+    else:
+        assert f"going on in epoch {resumed_at[0]} of 5, after batch {resumed_at[1]}" in caplog.text
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
     lines = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+def test_a_budget_that_is_over_after_each_batch_changes_nothing(setup, tmp_path, monkeypatch):
+    """Left and gone on with after few batches, between the two of one step and in the validation too."""
+    job = setup.with_train(**ALL_THAT_HAS_A_STATE | {"epochs": 3}).model_copy(update={"augment": AUGMENT})
+    train(setup, tmp_path / "whole", job)
+    n_attempts = 0
+    while not (tmp_path / "cut" / "model.json").exists():
+        n_attempts += 1
+        with monkeypatch.context() as patch, suppress_stopped():
+            left = iter([None] * (n_attempts % 6))
+            patch.setattr(Stop, "reason", property(lambda _, left=left: next(left, StopReason("over", 75))))
+            train(setup, tmp_path / "cut", job)
+    assert n_attempts >= 6
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 
 def test_a_finished_training_writes_its_outputs_again_without_training(setup, tmp_path, monkeypatch):
@@ -151,14 +197,37 @@ def test_a_finished_training_writes_its_outputs_again_without_training(setup, tm
     assert results(tmp_path) == before
 
 
-def test_other_settings_start_afresh_and_say_so(setup, tmp_path, caplog):
+def test_other_settings_after_a_finished_training_start_afresh_and_say_so(setup, tmp_path, caplog):
     train(setup, tmp_path / "a", setup.with_train(seed=3))
     with caplog.at_level("INFO"):
         train(setup, tmp_path / "a", setup.with_train(seed=4))
     assert "train.seed: 3 -> 4" in caplog.text
     train(setup, tmp_path / "b", setup.with_train(seed=4))
     assert results(tmp_path / "a") == results(tmp_path / "b")
-    assert len(list((tmp_path / "a" / "state").iterdir())) == 1
+    assert len([path for path in (tmp_path / "a" / "state").iterdir() if path.is_dir()]) == 1
+
+
+def test_other_settings_on_an_unfinished_training_are_refused_unless_fresh(setup, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill(patch, Position(2, 0), "after")
+        with pytest.raises(Killed):
+            train(setup, tmp_path / "a", setup.with_train(seed=3))
+    with pytest.raises(ConfigError, match=r"train\.seed: 3 -> 4.*fresh=true"):
+        train(setup, tmp_path / "a", setup.with_train(seed=4))
+    # When it is saved is no such setting.
+    train(setup, tmp_path / "b", setup.with_train(seed=4))
+    train(setup, tmp_path / "a", setup.with_train(seed=4), fresh=True)
+    assert results(tmp_path / "a") == results(tmp_path / "b")
+
+
+def test_how_often_it_is_saved_may_change(setup, tmp_path, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        kill(patch, Position(2, 0), "after")
+        with pytest.raises(Killed):
+            train(setup, tmp_path)
+    with caplog.at_level("INFO"):
+        train(setup, tmp_path, setup.with_train(save={"every_epochs": 3}))
+    assert "going on in epoch 2" in caplog.text
 
 
 def test_a_monitor_that_is_never_defined_is_an_error_with_counts(setup, tmp_path):
@@ -204,7 +273,7 @@ def test_an_unknown_device_is_an_error(setup, tmp_path):
 def test_a_gpu_learns_and_goes_on(setup, tmp_path, monkeypatch, caplog, precision):
     job = setup.with_train(epochs=12, batch_size=4, monitor="val/loss", mode="min", precision=precision)
     with monkeypatch.context() as patch:
-        kill_in_epoch(patch, 6, "after")
+        kill(patch, Position(7, 0), "after")
         with caplog.at_level("INFO"), pytest.raises(Killed):
             run.run(**setup.inputs, job=job, output_dir=tmp_path, device="cuda")
     assert "in cuda memory" in caplog.text
@@ -216,3 +285,90 @@ def test_a_gpu_learns_and_goes_on(setup, tmp_path, monkeypatch, caplog, precisio
     spectrograms = test.spectrograms(np.arange(len(test)))
     on_gpu, on_cpu = (load_model(tmp_path, device).predict_proba(spectrograms) for device in ("cuda", "cpu"))
     np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-3)
+
+
+def test_one_batch_can_be_learned_by_heart(setup, tmp_path):
+    job = setup.with_train(epochs=40, batch_size=5, debug={"overfit_one_batch": True})
+    train(setup, tmp_path, job)
+    meta = load_model(tmp_path).meta["training"]
+    assert (meta["n_train"], meta["n_val"]) == (5, 5)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["train/loss"].iloc[-1] < 0.1 * history["train/loss"].iloc[0]
+    assert history["val/auroc"].iloc[-1] == 1.0
+
+
+def test_the_number_of_batches_can_be_limited(setup, tmp_path, monkeypatch):
+    seen = []
+    original = loop.Trainer._train_batch
+    monkeypatch.setattr(
+        loop.Trainer, "_train_batch", lambda self, batch, plan: (seen.append(len(plan)), original(self, batch, plan))
+    )
+    train(setup, tmp_path, setup.with_train(epochs=3, batch_size=4, debug={"limit_batches": 2}))
+    assert seen == [2] * 6
+    assert load_model(tmp_path).meta["training"]["n_val"] == 8
+
+
+def test_a_trace_is_written_on_demand(setup, tmp_path):
+    train(setup, tmp_path, setup.with_train(epochs=2, debug={"profile_batches": 2}))
+    trace = json.loads((tmp_path / "profile" / "trace.json").read_text())
+    assert any("conv" in event.get("name", "") for event in trace["traceEvents"])
+    assert "aten::convolution" in (tmp_path / "profile" / "table.txt").read_text()
+
+
+def test_validation_every_other_epoch_and_at_the_end(setup, tmp_path):
+    train(setup, tmp_path, setup.with_train(epochs=5, eval_every=2, monitor="val/loss", mode="min"))
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["val/loss"].notna().tolist() == [False, True, False, True, True]
+    assert history["train/loss"].notna().all()
+    assert load_model(tmp_path).meta["best_epoch"] in (2, 4, 5)
+
+
+def test_it_stops_early_and_stays_so(setup, tmp_path, caplog):
+    job = setup.with_train(epochs=30, optimizer={"lr": 1e-9}, early_stopping={"patience": 2, "min_delta": 0.01})
+    with caplog.at_level("INFO"):
+        train(setup, tmp_path, job)
+    assert "stopped early after epoch 4" in caplog.text
+    before = results(tmp_path)
+    train(setup, tmp_path, job)
+    assert results(tmp_path) == before
+
+
+def test_two_batches_of_one_step_are_as_one_batch(setup, tmp_path):
+    """Without batch norm's statistics, which are those of a batch: the loss of the first epoch, after several steps."""
+    job = setup.with_train(epochs=4, batch_size=10, accumulate_batches=2, optimizer={"name": "sgd", "lr": 0.01})
+    whole = setup.with_train(epochs=4, batch_size=20, optimizer={"name": "sgd", "lr": 0.01})
+    losses = []
+    for name, settings in (("parts", job), ("whole", whole)):
+        without_batch_norm = settings.model_copy(update={"model": TimmSettings(name="timm/test_convnext")})
+        train(setup, tmp_path / name, without_batch_norm)
+        losses.append(pd.read_csv(tmp_path / name / "history.csv")[["train/loss", "val/loss"]].to_numpy())
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
+def test_gradients_are_clipped(setup, tmp_path, monkeypatch):
+    norms = []
+    original = loop.Trainer._step
+
+    def step(self):
+        before = [parameter.detach().clone() for parameter in self.module.parameters()]
+        original(self)
+        moves = zip(before, self.module.parameters(), strict=True)
+        norms.append(sum(float(((new.detach() - old) ** 2).sum()) for old, new in moves) ** 0.5)
+
+    monkeypatch.setattr(loop.Trainer, "_step", step)
+    sgd = {"name": "sgd", "lr": 1.0, "momentum": 0.0}
+    train(setup, tmp_path / "norm", setup.with_train(epochs=1, optimizer=sgd, clip_gradient={"norm": 0.001}))
+    assert max(norms) <= 0.001 * 1.01
+    norms.clear()
+    train(setup, tmp_path / "value", setup.with_train(epochs=1, optimizer=sgd, clip_gradient={"value": 1e-6}))
+    assert max(norms) <= 1e-6 * 1000**0.5
+
+
+@pytest.mark.parametrize("settings", [{"channels_last": False}, {"deterministic": True}])
+def test_how_it_is_computed_can_be_set(setup, tmp_path, settings):
+    train(setup, tmp_path, setup.with_train(epochs=1, **settings))
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert (
+        load_model(tmp_path).meta["training"]["settings"] | settings
+        == load_model(tmp_path).meta["training"]["settings"]
+    )

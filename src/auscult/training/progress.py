@@ -1,0 +1,200 @@
+"""`state/progress.json`: what a training is doing, for people and for `auscult watch`; a live bar on a terminal.
+
+Written whole or not at all, at most once a second, and never synced to the disk: it is news, not state.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from auscult.training.stop import TrainingStopped
+
+_LOG = logging.getLogger(__name__)
+
+PROGRESS_FILE = "progress.json"
+RUNNING = ("starting", "training", "validating", "saving")
+LEAST_INTERVAL_S = 1.0
+_RECENT_S = 30.0
+
+
+class Progress:
+    """What is known of a training, on disk.
+
+    Args:
+        folder: The run's `state` folder; what the attempt before left there tells why this one goes on.
+        owner: Who trains, for people.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, folder: Path, owner: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path = Path(folder) / PROGRESS_FILE
+        before = read_progress(self.path)
+        self.values: dict[str, Any] = {
+            "status": "starting",
+            "reason": None,
+            "owner": owner,
+            "attempt": 1 if before is None else int(before.get("attempt", 0)) + 1,
+            "resumed_because": None if before is None else _why(before),
+            "started_s": time.time(),
+        }
+        self._clock = clock
+        self._written_s = -math.inf
+        self._speed = _Speed(clock)
+        self._bar: _Bar | None = None
+
+    @contextmanager
+    def reporting(self) -> Generator[Progress]:
+        """Report the block, and how it ended."""
+        with ExitStack() as stack:
+            self._bar = stack.enter_context(_bar())
+            try:
+                self.say("starting")
+                yield self
+            except TrainingStopped as stopped:
+                self.say("stopped", reason=str(stopped))
+                raise
+            except BaseException as error:
+                self.say("failed", reason=f"{type(error).__name__}: {error}")
+                raise
+            self.say("finished", eta_s=0.0)
+
+    def say(self, status: str, **values: Any) -> None:
+        """Write at once."""
+        self.values |= {"status": status, **values}
+        self._write()
+
+    def batch_done(self, done: Mapping[str, Any], n_clips: int, n_batches_left: int, loss: Callable[[], float]) -> None:
+        """Note a batch; written when the last time is a second ago.
+
+        Args:
+            done: Such as `epoch`, `batch`, `step`.
+            n_clips: Of the batch.
+            n_batches_left: To the end of the last epoch.
+            loss: Mean of the epoch so far; asked for only when it is written, for the device has to be waited for.
+        """
+        self._speed.add(n_clips)
+        if self._clock() - self._written_s < LEAST_INTERVAL_S:
+            return
+        clips_per_s, batches_per_s = self._speed.per_s()
+        eta_s = n_batches_left / batches_per_s if batches_per_s else None
+        self.say("training", **done, **{"train/loss": _finite(loss())}, samples_per_s=clips_per_s, eta_s=_finite(eta_s))
+
+    def _write(self) -> None:
+        self._written_s = self._clock()
+        self.values["updated_s"] = time.time()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=".progress-", dir=self.path.parent)
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                json.dump(self.values, stream, indent=2, allow_nan=False)
+            Path(temporary).chmod(0o644)
+            os.replace(temporary, self.path)
+        except OSError as error:
+            # A full disk must not end a training that only wanted to say how it goes.
+            _LOG.warning("%s could not be written: %s", self.path, error)
+        if self._bar is not None:
+            self._bar.show(self.values)
+
+
+class _Speed:
+    """Clips and batches a second over the last half minute."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._marks: list[tuple[float, int, int]] = [(clock(), 0, 0)]
+
+    def add(self, n_clips: int) -> None:
+        now = self._clock()
+        _, clips, batches = self._marks[-1]
+        self._marks.append((now, clips + n_clips, batches + 1))
+        if now - self._marks[0][0] > 2 * _RECENT_S:
+            self._marks = [mark for mark in self._marks if now - mark[0] <= _RECENT_S] or self._marks[-1:]
+
+    def per_s(self) -> tuple[float, float]:
+        (start, first_clips, first_batches), (end, clips, batches) = self._marks[0], self._marks[-1]
+        spent = end - start
+        return ((clips - first_clips) / spent, (batches - first_batches) / spent) if spent > 0 else (0.0, 0.0)
+
+
+def read_progress(path: Path) -> dict[str, Any] | None:
+    """Read a progress file; None when it is not there or not readable."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _why(before: Mapping[str, Any]) -> str:
+    status = str(before.get("status"))
+    if status in RUNNING:
+        return f"{before.get('owner')} was killed or lost without a word while {status}"
+    if status == "finished":
+        return "it was finished, and its outputs are written again"
+    return f"{status}: {before.get('reason')}"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+class _Bar:
+    """One line on the terminal, redrawn."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        from rich.console import Console  # noqa: PLC0415 (slow to import, and rarely needed)
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+        from rich.progress import Progress as RichProgress  # noqa: PLC0415
+
+        self.rich = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            console=Console(file=stream),
+            transient=True,
+        )
+        self._task = self.rich.add_task("starting", total=None)
+
+    def show(self, values: Mapping[str, Any]) -> None:
+        """Show what is known."""
+        epochs, epoch = values.get("epochs"), values.get("epoch")
+        if epochs is None or epoch is None:
+            return
+        n_batches = max(1, int(values.get("n_batches") or 1))
+        loss, speed = values.get("train/loss"), values.get("samples_per_s")
+        text = f"{values['status']} epoch {epoch}/{epochs}"
+        text += "" if loss is None else f", loss {loss:.4f}"
+        text += "" if speed is None else f", {speed:.0f} samples/s"
+        done = (epoch - 1) * n_batches + int(values.get("batch") or 0)
+        self.rich.update(self._task, description=text, completed=done, total=epochs * n_batches)
+
+
+@contextmanager
+def _bar() -> Generator[_Bar | None]:
+    """Yield a bar when there is a terminal and no other training of this user draws on it."""
+    stream = sys.stderr
+    if not stream.isatty():
+        yield None
+        return
+    terminal = os.ttyname(stream.fileno()).replace("/", "_")
+    with open(Path(tempfile.gettempdir()) / f"auscult-bar-{os.getuid()}{terminal}", "w") as taken:
+        try:
+            fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield None
+            return
+        bar = _Bar(stream)
+        with bar.rich:
+            yield bar

@@ -1,0 +1,73 @@
+"""The validation part, and what a model is worth on it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from auscult.config.task import TaskSettings
+from auscult.config.train import TrainSettings
+from auscult.errors import ConfigError
+from auscult.metrics.summary import validation_metrics
+from auscult.models.saved import probabilities
+from auscult.training.batches import ResidentBatches
+from auscult.training.losses import Loss
+from auscult.training.orders import plan_in_order
+from auscult.training.stop import Stop, TrainingStopped
+
+
+@dataclass(frozen=True)
+class Part:
+    """Examples of one side.
+
+    Attributes:
+        batches: Spectrograms and targets.
+        targets: Shape [clip, target]: 1, 0 or NaN.
+        ids: Columns `clip_id`, `recording_id`, `patient_id`, one row a clip.
+    """
+
+    batches: ResidentBatches
+    targets: NDArray[np.float32]
+    ids: pd.DataFrame
+
+
+@torch.no_grad()
+def validate(
+    model: nn.Module, loss: Loss, part: Part, *, task: TaskSettings, settings: TrainSettings, stop: Stop
+) -> dict[str, float | None]:
+    """Return `val/loss` and the metrics of `validation_metrics`; None where one is undefined.
+
+    Raises:
+        TrainingStopped: `stop` asked for it, between two batches.
+        ConfigError: The answers left the finite numbers.
+    """
+    model.eval()
+    logits: list[Tensor] = []
+    for batch in part.batches(plan_in_order(len(part.batches), settings.batch_size)):
+        if stop.reason:
+            raise TrainingStopped(stop.reason)
+        logits.append(model(batch.spectrograms).float())
+    together = torch.cat(logits)
+    value = float(loss(together, torch.from_numpy(part.targets).to(together.device)).mean())
+    answers = probabilities(together, task.type)
+    require_finite(float(answers.sum()), "answers to the validation part", settings)
+    return {"val/loss": value, **validation_metrics(part.targets, answers, part.ids, task)}
+
+
+def require_finite(value: float, what: str, settings: TrainSettings) -> None:
+    """Refuse to go on with numbers that are none.
+
+    Raises:
+        ConfigError: Naming what to lower.
+    """
+    if not math.isfinite(value):
+        raise ConfigError(
+            f"the {what} became {value}: lower train.optimizer.lr (found {settings.optimizer.lr:g}), clip the gradient "
+            f"(train.clip_gradient.norm), or train with precision 32 (found {settings.precision})"
+        )
