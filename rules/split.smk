@@ -12,6 +12,7 @@ rule make_split:
         "benchmarks/make_split/{task}/{file}.tsv"
     conda:
         "../environment.yml"
+    priority: 10  # a task that the data cannot support ends here, before clips are cut
     threads: 1
     resources:
         mem_mb=2000,
