@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from auscult.audio.endings import MP3_TOLERANCE_SAMPLES, check_ogg_end, states_mp3_length
 from auscult.audio.fingerprint import Fingerprinter
 from auscult.errors import DataError
 from auscult.io import sha256_file
@@ -42,8 +43,7 @@ def probe(path: Path) -> AudioFacts:
     """Decode `path` in blocks and return its facts.
 
     Raises:
-        DataError: The file is missing, empty, cut short (the sizes that its header declares against the real ones),
-        not
+        DataError: The file is missing, empty, cut short (by the sizes that its header declares, or its last page), not
             readable by libsndfile, or holds samples that are not finite. The message opens with the class of the
             fault (`truncated: ...`) and does not name the file.
     """
@@ -83,6 +83,7 @@ def _decode(path: Path) -> AudioFacts:
             raise DataError("empty: the file holds no samples")
         if sound.format in _STATED_LENGTH_FORMATS and n_samples < sound.frames:
             raise DataError(f"truncated: the header declares {sound.frames} samples, {n_samples} can be decoded")
+        _check_end(path, sound, n_samples)
         container = "" if sound.format in {"WAV", "WAVEX"} else f"{sound.format}/"
         return AudioFacts(
             sample_rate_hz=sound.samplerate,
@@ -93,6 +94,14 @@ def _decode(path: Path) -> AudioFacts:
             sha256=sha256_file(path),
             fingerprint=fingerprinter.text(),
         )
+
+
+def _check_end(path: Path, sound: soundfile.SoundFile, n_samples: int) -> None:
+    with open(path, "rb") as stream:
+        if sound.format == "OGG":
+            check_ogg_end(stream)
+        elif sound.format == "MP3" and n_samples + MP3_TOLERANCE_SAMPLES < sound.frames and states_mp3_length(stream):
+            raise DataError(f"truncated: the first frame states {sound.frames} samples, {n_samples} can be decoded")
 
 
 def _check_riff_sizes(stream: BinaryIO, n_bytes: int) -> None:
