@@ -11,16 +11,17 @@ _MAX_PAGE_BYTES = 27 + 255 + 255 * 255
 _LAST_PAGE = 0x04
 _TAG_WITHIN_BYTES = 4096
 """An MP3's first frame, in which the tag stands, is shorter than this."""
-MP3_TOLERANCE_SAMPLES = 2 * 1152
-"""A whole MP3 may decode to so much less than it states: encoders differ in whether they count their own delay."""
 
 
 def check_ogg_end(stream: BinaryIO) -> None:
-    """Check that the last page of an Ogg file is whole and says that it is the last (RFC 3533, section 6).
+    """Check that the last page of a file, if it is an Ogg file, is whole and says that it is the last (RFC 3533).
 
     Raises:
         DataError: It is cut, or a stream that was never closed.
     """
+    stream.seek(0)
+    if stream.read(4) != b"OggS":
+        return
     n_bytes = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, n_bytes - _MAX_PAGE_BYTES))
     tail = stream.read()
@@ -33,6 +34,23 @@ def check_ogg_end(stream: BinaryIO) -> None:
         raise DataError("truncated: the last Ogg page is cut")
     if not header[5] & _LAST_PAGE:
         raise DataError("truncated: the last Ogg page does not end the stream; the file is cut, or was never closed")
+
+
+def check_mp3_length(stream: BinaryIO, n_samples: int, n_expected: int, sample_rate_hz: int) -> None:
+    """Check that an MP3 holds as many samples as it states, to two frames: encoders count their own delay or not.
+
+    Args:
+        stream: At the file's start.
+        n_samples: Decoded, per channel.
+        n_expected: What the decoder takes the file's length for: what the tag states, else an estimate.
+        sample_rate_hz: Of the file; a frame has 1152 samples from 32 kHz on, 576 below.
+
+    Raises:
+        DataError: It states more than it holds.
+    """
+    tolerance_samples = 2 * (1152 if sample_rate_hz >= 32_000 else 576)
+    if n_samples + tolerance_samples < n_expected and states_mp3_length(stream):
+        raise DataError(f"truncated: the first frame states {n_expected} samples, {n_samples} can be decoded")
 
 
 def states_mp3_length(stream: BinaryIO) -> bool:

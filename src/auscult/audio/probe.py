@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from auscult.audio.endings import MP3_TOLERANCE_SAMPLES, check_ogg_end, states_mp3_length
+from auscult.audio.endings import check_mp3_length, check_ogg_end
 from auscult.audio.fingerprint import Fingerprinter
 from auscult.errors import DataError
 from auscult.io import sha256_file
@@ -54,6 +54,7 @@ def probe(path: Path) -> AudioFacts:
             raise DataError("empty: the file has 0 bytes")
         with open(path, "rb") as stream:
             _check_riff_sizes(stream, n_bytes)
+            check_ogg_end(stream)
         return _decode(path)
     except FileNotFoundError:
         raise DataError("missing: no such file") from None
@@ -79,11 +80,13 @@ def _decode(path: Path) -> AudioFacts:
                 raise DataError(f"not finite: sample {first} is NaN or infinite")
             fingerprinter.add(filled)
             n_samples += len(filled)
+        if sound.format == "MP3":
+            with open(path, "rb") as stream:
+                check_mp3_length(stream, n_samples, sound.frames, sound.samplerate)
         if n_samples == 0:
             raise DataError("empty: the file holds no samples")
         if sound.format in _STATED_LENGTH_FORMATS and n_samples < sound.frames:
             raise DataError(f"truncated: the header declares {sound.frames} samples, {n_samples} can be decoded")
-        _check_end(path, sound, n_samples)
         container = "" if sound.format in {"WAV", "WAVEX"} else f"{sound.format}/"
         return AudioFacts(
             sample_rate_hz=sound.samplerate,
@@ -94,14 +97,6 @@ def _decode(path: Path) -> AudioFacts:
             sha256=sha256_file(path),
             fingerprint=fingerprinter.text(),
         )
-
-
-def _check_end(path: Path, sound: soundfile.SoundFile, n_samples: int) -> None:
-    with open(path, "rb") as stream:
-        if sound.format == "OGG":
-            check_ogg_end(stream)
-        elif sound.format == "MP3" and n_samples + MP3_TOLERANCE_SAMPLES < sound.frames and states_mp3_length(stream):
-            raise DataError(f"truncated: the first frame states {sound.frames} samples, {n_samples} can be decoded")
 
 
 def _check_riff_sizes(stream: BinaryIO, n_bytes: int) -> None:

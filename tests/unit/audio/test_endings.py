@@ -28,8 +28,9 @@ def test_a_whole_file_is_whole(suffix: str, rate_hz: int, n_channels: int, tmp_p
     assert probe(tmp_path / f"a{suffix}").n_samples == n_samples
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize("share", [0.4, 0.7, 0.85])
+@pytest.mark.parametrize(
+    ("suffix", "share"), [(".ogg", 0.05), *((suffix, share) for suffix in FORMATS for share in (0.4, 0.7, 0.9))]
+)
 def test_a_cut_file_is_truncated(suffix: str, share: float, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
     _write(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import soundfile
 from scipy.io import wavfile
@@ -14,18 +16,24 @@ def plant_audio_faults(tree: Tree) -> list[PlantedFault]:
     return [_truncate(tree), _write_text(tree), _empty(tree), _without_samples(tree), _not_finite(tree)]
 
 
-def truncate_flac(tree: Tree) -> PlantedFault:
-    """Cut a FLAC short, for layouts that have them."""
-    path = tree.victim(lambda path: path.suffix == ".flac")
+def truncate_each_format(tree: Tree) -> list[PlantedFault]:
+    """Cut a FLAC, an Ogg and an MP3 short, for layouts that have them."""
+    faults: list[PlantedFault] = []
+    for suffix, reason in ((".flac", "unreadable"), (".ogg", "truncated"), (".mp3", "truncated")):
+        path = tree.victim(lambda path, suffix=suffix: path.suffix == suffix)
+        _cut(tree, path)
+        faults.append(tree.fault(path, f"truncated {suffix[1:]}", reason))
+    return faults
+
+
+def _cut(tree: Tree, path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * tree.rng.uniform(0.3, 0.9))])
-    return tree.fault(path, "truncated flac", "unreadable")
 
 
 def _truncate(tree: Tree) -> PlantedFault:
     path = tree.victim(is_wav)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * tree.rng.uniform(0.3, 0.9))])
+    _cut(tree, path)
     return tree.fault(path, "truncated wav", "truncated")
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from auscult.simulate.faults.audio import truncate_flac
+from auscult.simulate.faults.audio import truncate_each_format
 from auscult.simulate.faults.tables import OUTSIDE
 from auscult.simulate.faults.tree import PlantedFault, Tree
 
 
 def plant_label_folders_faults(tree: Tree) -> list[PlantedFault]:
     """Damage folders and names."""
-    faults = [truncate_flac(tree)]
+    faults = truncate_each_format(tree)
     faults += [_move(tree, kind, reason, folder) for kind, (reason, folder) in _FOLDERS.items()]
     faults += [_unreadable_name(tree), _deep(tree), _twin_in_another_format(tree), _link_out(tree)]
     return [*faults, _notes_beside(tree), tree.add_foreign_file()]

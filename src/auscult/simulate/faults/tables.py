@@ -9,7 +9,7 @@ from pathlib import Path
 import soundfile
 
 from auscult.errors import DataError
-from auscult.simulate.faults.audio import truncate_flac
+from auscult.simulate.faults.audio import truncate_each_format
 from auscult.simulate.faults.row_files import Cells, RowFile
 from auscult.simulate.faults.tree import PlantedFault, Tree
 from auscult.simulate.layouts import files_csv, manifest
@@ -61,7 +61,7 @@ def plant_manifest_faults(tree: Tree) -> list[PlantedFault]:
     """Damage rows of the manifest, also those of events."""
     path = next(tree.root / name for name in manifest.TABLES.values() if (tree.root / name).exists())
     rows = _Rows(tree, RowFile(path), "file", "")
-    faults = [truncate_flac(tree), *_plant_table_faults(rows), *_plant_person_faults(rows)]
+    faults = [*truncate_each_format(tree), *_plant_table_faults(rows), *_plant_person_faults(rows)]
     faults.append(rows.change("no patient", "patient", lambda _: {"patient": " "}))
     _, line = rows.victim()
     faults.append(rows.append("other patient on another row", "contradiction", line, {"patient": "P999"}))
@@ -80,7 +80,7 @@ def plant_manifest_faults(tree: Tree) -> list[PlantedFault]:
 def plant_files_csv_faults(tree: Tree) -> list[PlantedFault]:
     """Damage rows of `info.csv`; of variant `b` also ages and sexes."""
     rows = _Rows(tree, RowFile(tree.root / files_csv.TABLE), "files", files_csv.FOLDER)
-    faults = [truncate_flac(tree), *_plant_table_faults(rows)]
+    faults = [*truncate_each_format(tree), *_plant_table_faults(rows)]
     _, line = rows.victim()
     faults.append(rows.append("row said twice", "duplicate id", line, {}))
     sound, line = rows.victim()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auscult.errors import DataError
-from auscult.simulate.faults.audio import truncate_flac
+from auscult.simulate.faults.audio import truncate_each_format
 from auscult.simulate.faults.row_files import RowFile
 from auscult.simulate.faults.tree import PlantedFault, Tree
 from auscult.simulate.layouts.uid_json import TABLES, TARGETS_FILE
@@ -19,7 +19,7 @@ Document = dict[str, Any]
 
 def plant_uid_json_faults(tree: Tree) -> list[PlantedFault]:
     """Damage folders, metadata, tables and the names of the targets."""
-    faults = [truncate_flac(tree), _without_metadata(tree), _without_waveform(tree), _second_waveform(tree)]
+    faults = [*truncate_each_format(tree), _without_metadata(tree), _without_waveform(tree), _second_waveform(tree)]
     faults += [_damage_metadata(tree, kind, reason, change) for kind, (reason, change) in _METADATA.items()]
     return [*faults, _cut_metadata(tree), *_damage_tables(tree), _repeat_target(tree), tree.add_foreign_file()]
 
