@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from auscult.audio.endings import check_ogg_end, states_mp3_length
+from auscult.audio.endings import check_mp3_length, check_ogg_end, count_mp3_frames, states_mp3_length
 from auscult.audio.probe import probe
 from auscult.errors import DataError
 
@@ -62,3 +62,27 @@ def test_a_tag_of_an_mp3_is_found_behind_a_picture(tmp_path: Path) -> None:
     assert states_mp3_length(io.BytesIO(picture + content))
     assert not states_mp3_length(io.BytesIO(content.replace(b"Info", b"\0\0\0\0").replace(b"Xing", b"\0\0\0\0")))
     assert not states_mp3_length(io.BytesIO(b""))
+
+
+@pytest.mark.parametrize(("rate_hz", "n_channels"), [(8000, 1), (22_050, 2), (44_100, 1)])
+def test_frames_are_counted_as_many_as_the_tag_says(rate_hz: int, n_channels: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    _write(path, rate_hz, n_channels)
+    content = path.read_bytes()
+    tag = max(content.find(b"Xing"), content.find(b"Info"))
+    stated = int.from_bytes(content[tag + 8 : tag + 12], "big")
+    # The frame of the tag itself is not counted in it.
+    assert count_mp3_frames(io.BytesIO(content)) == stated + 1
+    assert count_mp3_frames(io.BytesIO(b"noise" + content + b"TAG" + bytes(125))) == stated + 1
+    assert count_mp3_frames(io.BytesIO(b"noise, and nothing else")) == 0
+
+
+def test_an_mp3_that_is_not_read_to_its_end_says_why(tmp_path: Path) -> None:
+    waveform = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * 44_100)
+    soundfile.write(tmp_path / "a.mp3", waveform, 44_100, format="MP3", subtype="MPEG_LAYER_III")
+    content = (tmp_path / "a.mp3").read_bytes()
+    assert probe(tmp_path / "a.mp3").n_samples == len(waveform)
+    untold = content.replace(b"Info", b"\0\0\0\0").replace(b"Xing", b"\0\0\0\0")
+    with pytest.raises(DataError, match=r"^length not stated: some \d+ samples are there, 1000 can be decoded"):
+        check_mp3_length(io.BytesIO(untold), 1000, 1000, 44_100)
+    check_mp3_length(io.BytesIO(untold), len(waveform) + 1152, len(waveform) + 1152, 44_100)
