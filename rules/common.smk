@@ -143,15 +143,19 @@ def tables_of(datasets):
 
 
 def raw_data(wildcards):
-    """What says that the raw data changed: the .dvc file, not thousands of audio files."""
-    tracked_by = dataset_of(wildcards.dataset).tracked_by
-    return [tracked_by] if tracked_by else []
+    """What says that the raw data changed: the .dvc file, or the listing of a bucket, not thousands of audio files."""
+    dataset = dataset_of(wildcards.dataset)
+    if paths.is_remote(dataset.root):
+        return [paths.raw_listing_path(wildcards.dataset)]
+    return [dataset.tracked_by] if dataset.tracked_by else []
 
 
 def raw_inventory(wildcards):
-    """For a root that DVC does not track: a digest of names, sizes and times of its files."""
+    """For a folder that DVC does not track: a digest of names, sizes and times of its files."""
     dataset = dataset_of(wildcards.dataset)
-    return "" if dataset.tracked_by else paths.inventory(Path(dataset.root))
+    if dataset.tracked_by or paths.is_remote(dataset.root):
+        return ""
+    return paths.inventory(Path(dataset.root))
 
 
 def training_inputs(wildcards):

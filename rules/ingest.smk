@@ -1,3 +1,25 @@
+rule fetch_raw:
+    output:
+        "work/raw/{dataset}.json",
+    log:
+        "logs/fetch_raw/{dataset}.log",
+    benchmark:
+        "benchmarks/fetch_raw/{dataset}.tsv"
+    # Here, not on a compute node: those often reach no network.
+    localrule: True
+    conda:
+        "../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        root=lambda wildcards: dataset_of(wildcards.dataset).root,
+    message:
+        "Fetching the raw files of {wildcards.dataset}"
+    script:
+        "../workflow_scripts/fetch_raw.py"
+
+
 rule decode_audio:
     input:
         raw_data,

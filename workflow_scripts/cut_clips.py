@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from auscult.audio import clips
-from auscult.config import ClipSettings
+from auscult.config import ClipSettings, paths
 from auscult.logs import stage_log
 from auscult.shards import Shard
 
 with stage_log(snakemake.log[0]):
     shape = snakemake.params.shape
     clips.run(
-        root=Path(snakemake.params.dataset["root"]),
+        root=Path(paths.local_root(snakemake.wildcards.dataset, snakemake.params.dataset["root"])),
         dataset=snakemake.wildcards.dataset,
         tables_dir=Path(snakemake.input.recordings).parent,
         settings=ClipSettings.model_validate(shape["settings"]),

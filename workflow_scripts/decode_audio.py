@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from auscult.config import DatasetSettings
+from auscult.config import DatasetSettings, paths
 from auscult.corpora import audio_facts
 from auscult.logs import stage_log
 from auscult.shards import Shard
@@ -12,7 +12,7 @@ from auscult.shards import Shard
 with stage_log(snakemake.log[0]):
     dataset = TypeAdapter(DatasetSettings).validate_python(snakemake.params.dataset)
     audio_facts.run(
-        Path(dataset.root),
+        Path(paths.local_root(snakemake.wildcards.dataset, dataset.root)),
         snakemake.wildcards.dataset,
         dataset,
         shard=Shard(int(snakemake.wildcards.part), int(snakemake.wildcards.parts)),

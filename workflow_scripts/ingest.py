@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from auscult.config import DatasetSettings
+from auscult.config import DatasetSettings, paths
 from auscult.corpora import ingest
 from auscult.logs import stage_log
 
 with stage_log(snakemake.log[0]):
     dataset = TypeAdapter(DatasetSettings).validate_python(snakemake.params.dataset)
     ingest.run(
-        root=Path(dataset.root),
+        root=Path(paths.local_root(snakemake.wildcards.dataset, dataset.root)),
         dataset=snakemake.wildcards.dataset,
         settings=dataset,
         output_dir=Path(snakemake.output.summary).parent,

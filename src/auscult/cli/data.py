@@ -13,7 +13,9 @@ app = typer.Typer(no_args_is_help=True)
 
 _Config = Annotated[Path, typer.Option(help="The folder with the configuration.")]
 _Name = Annotated[str, typer.Argument(help="The dataset: a file of config/datasets, without .yaml")]
-_Root = Annotated[str | None, typer.Option(help="Read this folder instead of the root that the configuration names.")]
+_Root = Annotated[
+    str | None, typer.Option(help="Read this folder (or gs://bucket/prefix) instead of the root in the configuration.")
+]
 
 
 @app.command("list")
@@ -76,7 +78,7 @@ def describe(
     settings = _settings(name, root, config)
     tasks, faults = load_tasks(config)
     tables_dir = None if root else Path(paths.tables_dir(name))
-    found = gather(name, settings, Path(settings.root), tasks, tables_dir=tables_dir)
+    found = gather(name, settings, tasks, tables_dir=tables_dir)
     print_description(found, show_ids=show_ids)
     if out is None:
         typer.echo(f"\nWith pictures: auscult data describe {name} --out {name}.html")
@@ -87,6 +89,31 @@ def describe(
         typer.echo(f"\nwrote {out}")
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+@app.command()
+def fetch(name: _Name, *, root: _Root = None, config: _Config = Path("config")) -> None:
+    """Bring a dataset whose root is gs://bucket/prefix to work/raw, or see whether the bucket has changed since.
+
+    What is there already is not downloaded again. The next run of the workflow reads anew what has changed, and nothing
+    when nothing has.
+    """
+    from auscult.corpora import remote  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.errors import ConfigError  # noqa: PLC0415
+    from auscult.presentation import plural  # noqa: PLC0415
+
+    settings = _settings(name, root, config)
+    if not paths.is_remote(settings.root):
+        raise ConfigError(f"{name}: its root {settings.root} is a folder; only gs://bucket/prefix is fetched")
+    cache, listing = Path(paths.raw_cache_dir(name)), Path(paths.raw_listing_path(name))
+    found = remote.fetch(settings.root, cache, listing)
+    for refused, reason in found.refused:
+        typer.echo(f"left out: {refused}: {reason}", err=True)
+    megabytes = found.downloaded_bytes / 1e6
+    typer.echo(
+        f"{settings.root}: {plural(found.n_objects, 'file')} in {cache}, {found.n_downloaded:,} downloaded now "
+        f"({megabytes:,.1f} MB), {len(found.removed):,} removed"
+    )
 
 
 def _settings(name: str, root: str | None, config: Path) -> DatasetSettings:
@@ -120,7 +147,7 @@ def verify(
     settings = _settings(name, root, config)
     tables_dir = Path(paths.tables_dir(name)) if compare else None
     with counting_probe() as probe:
-        found = read_all(name, settings, Path(settings.root), tables_dir=tables_dir, probe=probe)
+        found = read_all(name, settings, tables_dir=tables_dir, probe=probe)
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
     elif found.error is None:

@@ -11,17 +11,34 @@ from pydantic_core import PydanticCustomError
 from auscult.config.base import NAME_PATTERN, Label, Settings
 from auscult.errors import unknown_name
 
+REMOTE = "gs://"
+"""How the root of a dataset in a bucket begins."""
+
 
 class _Dataset(Settings):
     """What every dataset says of itself."""
 
     description: str
-    root: str = Field(description="folder, relative to the project; `--config roots='{name: folder}'` overrides it")
+    root: str = Field(
+        description="folder, relative to the project, or gs://bucket/prefix; "
+        "`--config roots='{name: folder}'` overrides it"
+    )
     tracked_by: str | None = Field(default=None, description="the .dvc file that versions the root, if any")
     channel: Literal["mean"] | Annotated[int, Field(ge=0)] = Field(default="mean", description="of multi-channel audio")
     shards: int = Field(
         default=1, ge=1, le=10_000, description="jobs that read, cut and transform the recordings side by side"
     )
+
+    @model_validator(mode="after")
+    def _check_root(self) -> Self:
+        scheme, mark, rest = self.root.partition("://")
+        if not mark:
+            return self
+        if scheme != "gs" or not re.fullmatch(r"[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?", rest):
+            raise ValueError(f"root: found {self.root!r}; expected a folder, or gs://bucket/prefix")
+        if self.tracked_by is not None:
+            raise ValueError(f"tracked_by: DVC tracks folders of this project; the root is {self.root!r}: leave it out")
+        return self
 
 
 class NativeDataset(_Dataset):

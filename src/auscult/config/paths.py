@@ -6,19 +6,43 @@ from pathlib import Path
 from typing import Any
 
 from auscult.config.clips import ClipSettings
-from auscult.config.dataset import DatasetSettings
+from auscult.config.dataset import REMOTE, DatasetSettings
 from auscult.config.experiment import JobSettings
 from auscult.config.split import ColumnSplit, PatientSplit, SplitSettings
 from auscult.config.task import TaskSettings
 from auscult.io import settings_key
 
-STAGE_VERSIONS = {"ingest": 2, "clips": 1, "features": 1, "split": 1}
+STAGE_VERSIONS = {"ingest": 2, "clips": 1, "features": 1, "split": 2}
 """Raised when a stage's code gives other content for equal settings: older files are then never read again."""
 
 
 def tables_dir(dataset: str) -> str:
     """Folder of a dataset's tables."""
     return f"work/tables/{dataset}"
+
+
+def is_remote(root: str) -> bool:
+    """Tell whether a root lies in a bucket."""
+    return root.startswith(REMOTE)
+
+
+def raw_cache_dir(dataset: str) -> str:
+    """Where the files of a dataset in a bucket are kept. No declared output: it outlives a failed fetch."""
+    return f"work/raw/{dataset}"
+
+
+def raw_listing_path(dataset: str) -> str:
+    """What the bucket held when it was last fetched; it says that the raw data changed."""
+    return f"work/raw/{dataset}.json"
+
+
+def local_root(dataset: str, root: str) -> str:
+    """The folder that readers read: the root itself, or the cache of a root in a bucket.
+
+    >>> local_root("icbhi", "data/icbhi"), local_root("icbhi", "gs://bucket/icbhi")
+    ('data/icbhi', 'work/raw/icbhi')
+    """
+    return raw_cache_dir(dataset) if is_remote(root) else root
 
 
 def clips_settings(dataset: DatasetSettings, clips: ClipSettings) -> dict[str, Any]:

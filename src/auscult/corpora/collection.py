@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from auscult.config.dataset import ManifestColumns
+from auscult.config.dataset import REMOTE, ManifestColumns
 from auscult.corpora.folder import split_name
 from auscult.corpora.intervals import check_interval
 from auscult.corpora.reading import Item, MalformedError, parse_age, parse_code, parse_number
@@ -37,10 +37,18 @@ class Collector:
         columns: What holds what.
         pattern: Regular expression that must match a file's whole stem; its named groups count as columns.
         follow_links: Whether a file may be a link to one outside the root.
+        remote_root: The root as the settings name it; where it is `gs://...`, paths below it may be written so.
     """
 
     def __init__(
-        self, root: Path, dataset: str, columns: ManifestColumns, pattern: str | None, *, follow_links: bool
+        self,
+        root: Path,
+        dataset: str,
+        columns: ManifestColumns,
+        pattern: str | None,
+        *,
+        follow_links: bool,
+        remote_root: str = "",
     ) -> None:
         self._root = root
         self._real_root = os.path.realpath(root)
@@ -48,6 +56,7 @@ class Collector:
         self._columns = columns
         self._pattern = None if pattern is None else re.compile(pattern)
         self._follow_links = follow_links
+        self._remote_root = remote_root
         self._seen: dict[str, _First] = {}
 
     @property
@@ -70,6 +79,7 @@ class Collector:
             row: The row's cells by column.
         """
         try:
+            path = path_below(self._remote_root, path)
             path = relative_path(self._real_root, path, follow_links=self._follow_links)
             fields = {**row, **self._read_stem(path)}
             recording = self._describe(path, fields)
@@ -148,6 +158,23 @@ class Collector:
         if first.description != description:
             raise MalformedError(f"contradiction: another patient, label or attribute than {where}")
         return False
+
+
+def path_below(remote_root: str, text: str) -> str:
+    """Return a path that is written in full (`gs://...`) relative to its root; any other as it is.
+
+    Raises:
+        MalformedError: It lies elsewhere.
+
+    >>> path_below("gs://lungs/icbhi", "gs://lungs/icbhi/a/101.wav"), path_below("data", "a/101.wav")
+    ('a/101.wav', 'a/101.wav')
+    """
+    if not text.startswith(REMOTE):
+        return text
+    start = f"{remote_root.rstrip('/')}/"
+    if remote_root.startswith(REMOTE) and text.startswith(start):
+        return text.removeprefix(start)
+    raise MalformedError(f"path: {text!r} lies outside the root {remote_root!r}")
 
 
 def relative_path(real_root: str, text: str, *, follow_links: bool) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from auscult.config import DatasetSettings, FilesCsvDataset
+from auscult.config.dataset import REMOTE
 from auscult.corpora.collection import Collector
 from auscult.corpora.reading import Fault, Item
 from auscult.corpora.row_tables import check_columns, read_rows
@@ -36,7 +37,14 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
         raise TypeError(f"expected the settings of files_csv, found {type(settings).__name__}")
     labels = {LABEL_COLUMN: LABEL_COLUMN, **settings.columns.labels}
     columns = settings.columns.model_copy(update={"path": PATH_COLUMN, "labels": labels})
-    collector = Collector(root, dataset, columns, settings.pattern, follow_links=settings.follow_links)
+    collector = Collector(
+        root,
+        dataset,
+        columns,
+        settings.pattern,
+        follow_links=settings.follow_links,
+        remote_root=settings.root,
+    )
     found, rows = read_rows(root / settings.info)
     check_columns(settings.info, found, collector.names, collector.groups)
     for number, row in rows:
@@ -44,5 +52,6 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
             yield Rejection(settings.info, row.line, row.reason)
             continue
         path = row[PATH_COLUMN]
-        below = path if not (path and settings.folder) or path.startswith("/") else f"{settings.folder}/{path}"
+        is_absolute = path.startswith(("/", REMOTE))
+        below = path if not (path and settings.folder) or is_absolute else f"{settings.folder}/{path}"
         yield from collector.place(settings.info, number, below, row)

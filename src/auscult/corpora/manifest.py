@@ -36,7 +36,14 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     """
     if not isinstance(settings, ManifestDataset):
         raise TypeError(f"expected the settings of a manifest, found {type(settings).__name__}")
-    collector = Collector(root, dataset, settings.columns, settings.pattern, follow_links=settings.follow_links)
+    collector = Collector(
+        root,
+        dataset,
+        settings.columns,
+        settings.pattern,
+        follow_links=settings.follow_links,
+        remote_root=settings.root,
+    )
     if settings.manifest is None:
         for file in walk_files(root):
             if matches(file, settings.files):

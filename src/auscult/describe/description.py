@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from auscult.config import DatasetSettings, TaskSettings
+from auscult.config.paths import local_root
 from auscult.describe.facts import Facts, collect
 from auscult.describe.layouts import reader_doc
-from auscult.describe.sources import DatasetTables, has_tables, read_root, read_tables
+from auscult.describe.sources import DatasetTables, has_tables, read_root, read_tables, root_folder
 from auscult.describe.tasks import TaskBalance, balances
 
 EXAMPLES_SEED = 0
@@ -46,7 +47,6 @@ class Description:
 def describe(
     name: str,
     settings: DatasetSettings,
-    root: Path,
     tasks: Mapping[str, TaskSettings],
     *,
     tables_dir: Path | None,
@@ -56,21 +56,21 @@ def describe(
     Args:
         name: Its name, the first part of every id.
         settings: What its YAML file says.
-        root: Where its recordings lie.
         tasks: The project's tasks.
         tables_dir: The workflow's tables, used when they are there; None reads the root in any case.
 
     Raises:
         DataError: There are no tables and the root cannot be read.
     """
+    root = Path(local_root(name, settings.root))
     if tables_dir is not None and has_tables(tables_dir):
         tables = read_tables(tables_dir)
         written = datetime.fromtimestamp((tables_dir / "summary.json").stat().st_mtime)
         origin = f"From {tables_dir}, written on {written:%Y-%m-%d at %H:%M}."
     else:
-        tables = read_root(root, name, settings)
+        tables = read_root(root_folder(name, settings), name, settings)
         why = "" if tables_dir is None else f": there are no tables in {tables_dir}"
-        origin = f"Read from {root} just now, into a temporary folder{why}."
+        origin = f"Read from {settings.root} just now, into a temporary folder{why}."
     return Description(
         name=name,
         settings=settings,

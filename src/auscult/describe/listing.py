@@ -8,7 +8,7 @@ from pathlib import Path
 
 from auscult.config import DatasetSettings, TaskSettings, load_dataset
 from auscult.config.files import read_yaml
-from auscult.config.paths import tables_dir
+from auscult.config.paths import local_root, tables_dir
 from auscult.config.project import ProjectSettings, load_project
 from auscult.describe.tasks import load_tasks, task_names
 from auscult.errors import AuscultError, ConfigError, unknown_name
@@ -31,7 +31,7 @@ class Listed:
     Attributes:
         name: Its YAML file's stem.
         settings: What that file says, the root replaced where the project's `roots` name it.
-        is_present: Whether its root is there and holds anything.
+        is_present: Whether its root, or what was fetched of it, is there and holds anything.
         counts: Of the workflow's tables, None where there are none.
         tasks: Those that map it.
     """
@@ -90,7 +90,7 @@ def list_datasets(config_dir: Path, pattern: str = "*", project_dir: Path = Path
 
 
 def _describe(settings: DatasetSettings, name: str, tasks: dict[str, TaskSettings], project_dir: Path) -> Listed:
-    root = project_dir / settings.root
+    root = project_dir / local_root(name, settings.root)
     return Listed(
         name=name,
         settings=settings,

@@ -12,6 +12,7 @@ from auscult.describe.description import Description, examples_generator
 from auscult.describe.examples import Picture, choose_excerpts, draw_excerpts
 from auscult.describe.markup import doc_html
 from auscult.describe.pictures import draw_events, draw_labels, draw_patients, draw_recordings, draw_tasks
+from auscult.describe.sources import root_text
 from auscult.describe.wording import ages_text, counts_text, duration_text, kinds_text
 from auscult.errors import ConfigError
 from auscult.io import write_text
@@ -116,7 +117,7 @@ def _columns(found: Description, *, show_ids: bool) -> list[tuple[str, str]]:
     facts = found.facts
     rows = [
         ("layout", found.settings.layout),
-        ("root", f"{found.root}{'' if found.root.is_dir() else ' (absent)'}"),
+        ("root", root_text(found.settings, found.root)),
         ("tracked by", found.settings.tracked_by or "nothing"),
     ]
     rows += [(column.name, counts_text(column, show_ids=show_ids)) for column in facts.technical]

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from auscult.audio.probe import AudioFacts, probe
-from auscult.config import DatasetSettings
-from auscult.corpora import ingest
+from auscult.config import DatasetSettings, paths
+from auscult.corpora import ingest, remote
 from auscult.errors import DataError
 from auscult.io import read_json
 from auscult.tables import read_events, read_recordings
@@ -37,6 +37,28 @@ class DatasetTables:
     rejected: pd.DataFrame
     summary: dict[str, Any]
     folder: Path | None
+
+
+def root_folder(dataset: str, settings: DatasetSettings) -> Path:
+    """Return the folder to read: the root itself, or the cache of a root in a bucket.
+
+    Raises:
+        DataError: The bucket's files are not here.
+    """
+    folder = Path(paths.local_root(dataset, settings.root))
+    if not paths.is_remote(settings.root):
+        return folder
+    cached = remote.fetched_root(folder)
+    if cached != settings.root or not Path(paths.raw_listing_path(dataset)).is_file():
+        state = "not fetched yet" if cached in (None, settings.root) else f"not here: {folder} holds {cached}"
+        raise DataError(f"{dataset}: {settings.root} is {state}; `auscult data fetch {dataset}` brings it")
+    return folder
+
+
+def root_text(settings: DatasetSettings, folder: Path) -> str:
+    """Return the root for people, and whether it is there."""
+    kept = f", kept in {folder}" if paths.is_remote(settings.root) else ""
+    return f"{settings.root}{kept}" if folder.is_dir() else f"{settings.root} (absent)"
 
 
 def has_tables(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from auscult.config.paths import is_remote
 from auscult.describe.layouts import layout_lines
 from auscult.describe.listing import Listed
 from auscult.presentation import plural
@@ -76,7 +77,9 @@ def _narrow(datasets: Sequence[Listed]) -> Table:
 
 def _root(listed: Listed) -> Text:
     root = Text(listed.settings.root)
-    return root if listed.is_present else root.append(" (absent)", style="yellow")
+    if not listed.is_present:
+        root.append(" (not fetched)" if is_remote(listed.settings.root) else " (absent)", style="yellow")
+    return root
 
 
 def print_layouts() -> None:

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from auscult.describe.description import Description
 from auscult.describe.facts import Column
+from auscult.describe.sources import root_text
 from auscult.describe.tables import console, table
 from auscult.describe.tasks import Balance
 from auscult.describe.wording import MAX_VALUES_SHOWN, ages_text, counts_text, kinds_text, size_text, span_text
@@ -41,7 +42,7 @@ def _facts(found: Description, *, show_ids: bool) -> Table:
     rows = table("", "", title="\nRecordings and patients")
     rows.show_header = False
     rows.add_row("layout", settings.layout)
-    rows.add_row("root", f"{found.root}{'' if found.root.is_dir() else ' (absent)'}")
+    rows.add_row("root", root_text(found.settings, found.root))
     rows.add_row("tracked by", settings.tracked_by or "nothing")
     rows.add_row("duration (s)", span_text(facts.durations_s))
     rows.add_row("recordings a patient", span_text(facts.per_patient))

@@ -14,7 +14,7 @@ from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings
 from auscult.corpora import READERS
 from auscult.describe.comparison import Difference, compare
-from auscult.describe.sources import DatasetTables, has_tables, read_root, read_tables
+from auscult.describe.sources import DatasetTables, has_tables, read_root, read_tables, root_folder
 from auscult.errors import DataError
 from auscult.tables import Notice, Rejection
 
@@ -40,7 +40,7 @@ class Verification:
 
     Attributes:
         dataset: Its name.
-        root: The folder that was read.
+        root: What was read: a folder, or the bucket that was fetched.
         counts: What was found: recordings, patients, events of each kind.
         published: The same of the whole published dataset, where that is known.
         faults: What could not be placed: file, line, reason.
@@ -80,7 +80,6 @@ class Verification:
 def verify(
     dataset: str,
     settings: DatasetSettings,
-    root: Path,
     *,
     tables_dir: Path | None,
     probe: Callable[[Path], AudioFacts] = probe_audio,
@@ -90,16 +89,16 @@ def verify(
     Args:
         dataset: Its name.
         settings: Its layout.
-        root: Its folder.
         tables_dir: Where the tables may be; None compares with nothing.
         probe: Decodes a file and returns its facts, or raises DataError.
 
     A root that is missing, may not be read or holds no usable recording gives a verification with an error.
     """
     try:
+        root = root_folder(dataset, settings)
         now = read_root(root, dataset, settings, probe=probe)
     except DataError as error:
-        return Verification(dataset, str(root), {}, {}, (), (), (), (), None, None, error=str(error))
+        return Verification(dataset, settings.root, {}, {}, (), (), (), (), None, None, error=str(error))
     compared_with, difference, tables_error = None, None, None
     if tables_dir is not None and has_tables(tables_dir):
         compared_with = str(tables_dir)
@@ -111,7 +110,7 @@ def verify(
     shared = _shared(now.recordings)
     return Verification(
         dataset=dataset,
-        root=str(root),
+        root=settings.root,
         counts=_counts(now),
         published={} if is_simulated else PUBLISHED.get(settings.layout, {}),
         faults=tuple(_faults(now.rejected)),

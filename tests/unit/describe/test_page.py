@@ -19,7 +19,7 @@ def found(simulated_root, lungs_settings):
     task = TaskSettings(
         description="COPD?", type="binary", targets=["copd"], level="patient", datasets={"lungs": rules}
     )
-    return describe("lungs", lungs_settings, simulated_root, {"copd": task}, tables_dir=None)
+    return describe("lungs", lungs_settings, {"copd": task}, tables_dir=None)
 
 
 def names_of(found):

@@ -12,6 +12,10 @@ from auscult.simulate.faults import plant_faults
 from auscult.simulate.run import write_dataset
 
 
+def at(settings, root):
+    return settings.model_copy(update={"root": str(root)})
+
+
 @pytest.fixture
 def copied_root(simulated_root, tmp_path):
     shutil.copytree(simulated_root, tmp_path / "lungs")
@@ -20,7 +24,7 @@ def copied_root(simulated_root, tmp_path):
 
 def test_a_clean_tree_is_clean_and_nothing_is_written(simulated_root, lungs_settings, tmp_path):
     before = sorted(simulated_root.parent.rglob("*"))
-    found = verify("lungs", lungs_settings, simulated_root, tables_dir=tmp_path / "none")
+    found = verify("lungs", at(lungs_settings, simulated_root), tables_dir=tmp_path / "none")
     assert found.is_clean
     assert found.compared_with is None
     assert found.published == {}
@@ -31,7 +35,7 @@ def test_every_planted_fault_is_named_with_its_file_and_line(tmp_path, lungs_set
     root = tmp_path / "lungs"
     write_dataset("icbhi", root, n_patients=20, seed=2, duration_s=(2.0, 3.0))
     planted = plant_faults(root, "icbhi", np.random.default_rng(1))
-    found = verify("lungs", lungs_settings, root, tables_dir=None)
+    found = verify("lungs", at(lungs_settings, root), tables_dir=None)
     named = {(fault.file, fault.line) for fault in found.faults}
     assert len(planted) >= 10
     assert {(fault.file, fault.line) for fault in planted} == named
@@ -43,14 +47,14 @@ def test_equal_bytes_under_two_patients_are_found(copied_root, lungs_settings, l
     first, second = by_patient["path"].iloc[0], by_patient["path"].iloc[1]
     shutil.copyfile(copied_root / first, copied_root / second)
     (copied_root / second).with_suffix(".txt").write_bytes((copied_root / first).with_suffix(".txt").read_bytes())
-    found = verify("lungs", lungs_settings, copied_root, tables_dir=None)
+    found = verify("lungs", at(lungs_settings, copied_root), tables_dir=None)
     assert [len(shared.patients) for shared in found.shared_between_patients] == [2]
     assert not found.is_clean
 
 
 def test_the_tables_are_compared_recording_by_recording(copied_root, lungs_settings, lungs_tables, tmp_path):
     ingest.run(copied_root, "lungs", lungs_settings, tmp_path / "tables")
-    assert verify("lungs", lungs_settings, copied_root, tables_dir=tmp_path / "tables").difference.is_none
+    assert verify("lungs", at(lungs_settings, copied_root), tables_dir=tmp_path / "tables").difference.is_none
     rows = lungs_tables.recordings.drop_duplicates("patient_id")
     lost, changed, retold = rows["recording_id"].iloc[:3]
     paths = [copied_root / path for path in rows["path"].iloc[:3]]
@@ -62,7 +66,7 @@ def test_the_tables_are_compared_recording_by_recording(copied_root, lungs_setti
     added = paths[0].with_name(paths[0].name.replace("1b1", "9b9").replace("1b2", "9b9"))
     for suffix in (".wav", ".txt"):
         paths[0].with_suffix(suffix).rename(added.with_suffix(suffix))
-    difference = verify("lungs", lungs_settings, copied_root, tables_dir=tmp_path / "tables").difference
+    difference = verify("lungs", at(lungs_settings, copied_root), tables_dir=tmp_path / "tables").difference
     assert difference.gained == (f"lungs/{added.stem}",)
     assert difference.lost == (lost,)
     assert difference.changed == (changed,)
@@ -80,13 +84,13 @@ def test_a_label_that_changed_is_told(lungs_tables):
 def test_tables_that_cannot_be_read_are_not_clean(simulated_root, lungs_settings, tmp_path):
     ingest.run(simulated_root, "lungs", lungs_settings, tmp_path / "tables")
     (tmp_path / "tables" / "recordings.parquet").write_bytes(b"PAR1")
-    found = verify("lungs", lungs_settings, simulated_root, tables_dir=tmp_path / "tables")
+    found = verify("lungs", at(lungs_settings, simulated_root), tables_dir=tmp_path / "tables")
     assert not found.is_clean
     assert "run the ingest of this dataset again" in found.tables_error
 
 
 def test_a_real_sample_is_compared_with_the_published_counts(real_data, lungs_settings, capsys):
-    found = verify("icbhi", lungs_settings, real_data / "icbhi_sample", tables_dir=None)
+    found = verify("icbhi", at(lungs_settings, real_data / "icbhi_sample"), tables_dir=None)
     assert found.is_clean
     assert found.published["recordings"] == 920
     assert found.counts["events of kind cycle"] == 97
@@ -99,7 +103,7 @@ def test_a_real_sample_is_compared_with_the_published_counts(real_data, lungs_se
 
 def test_an_empty_root_is_an_error_not_a_crash(tmp_path, lungs_settings):
     (tmp_path / "empty").mkdir()
-    found = verify("lungs", lungs_settings, tmp_path / "empty", tables_dir=None)
+    found = verify("lungs", at(lungs_settings, tmp_path / "empty"), tables_dir=None)
     assert not found.is_clean
     assert "no usable recording" in found.error
     assert found.as_dict()["is_clean"] is False

@@ -1,0 +1,198 @@
+"""A prefix of a Google Cloud Storage bucket: what it holds, and its objects as files.
+
+Credentials come from the environment alone: GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login`, or
+the machine's own; without any, the bucket is asked as anybody may ask. STORAGE_EMULATOR_HOST names an emulator.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from auscult.config.dataset import REMOTE
+from auscult.errors import DataError
+
+FIRST_ANSWER_S = 15.0
+"""A bucket that has not answered by then is not reachable."""
+PAGE_TIMEOUT_S = 120.0
+_LOGIN_TIMEOUT_S = 5
+_PAGE_OBJECTS = 1000
+_BLOCK_BYTES = 1 << 20
+_LOGIN = (
+    "give them by GOOGLE_APPLICATION_CREDENTIALS=/path/to/key.json or `gcloud auth application-default login`, "
+    "and let that account read the bucket (Storage Object Viewer)"
+)
+
+
+@dataclass(frozen=True, order=True)
+class RemoteObject:
+    """An object of the bucket.
+
+    Attributes:
+        name: Below the prefix, with `/`.
+        size: Bytes.
+        crc32c: Base64, as the bucket states it.
+        md5: Base64; None of an object that was composed of parts.
+    """
+
+    name: str
+    size: int
+    crc32c: str
+    md5: str | None
+
+
+class Bucket:
+    """One prefix of one bucket.
+
+    Args:
+        root: `gs://bucket/prefix`.
+    """
+
+    def __init__(self, root: str) -> None:
+        bucket, _, prefix = root.removeprefix(REMOTE).partition("/")
+        self.root = root
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._files: Any = None
+
+    def objects(self) -> list[RemoteObject]:
+        """Return every object below the prefix, sorted by name; placeholders of folders are left out.
+
+        Raises:
+            DataError: There is no such bucket, no network or no permission, or nothing below the prefix.
+        """
+        found: list[RemoteObject] = []
+        with self._clear_errors():
+            page = self._list_page(None, FIRST_ANSWER_S)
+            while True:
+                found += [self._object(item) for item in page.get("items", [])]
+                if not page.get("nextPageToken"):
+                    break
+                page = self._list_page(page["nextPageToken"], PAGE_TIMEOUT_S)
+        found = [item for item in found if item.name and not (item.name.endswith("/") and item.size == 0)]
+        if not found:
+            raise DataError(
+                f"{self.root}: holds no object; look at the prefix: `gcloud storage ls gs://{self._bucket}`"
+            )
+        return sorted(found)
+
+    def download(self, item: RemoteObject, path: Path) -> None:
+        """Write an object to `path`.
+
+        Raises:
+            DataError: It cannot be read, or what came is not what the bucket said.
+        """
+        with self._clear_errors():
+            self._connect().get_file(f"{self._bucket}/{self._prefix}{item.name}", str(path), concurrency=1)
+        if not equals(path, item):
+            raise DataError(
+                f"{self.root}: {item.name}: what came has another checksum than the bucket states; it was changed "
+                "meanwhile, or damaged on the way: fetch again"
+            )
+
+    def _connect(self) -> Any:
+        if self._files is None:
+            # Neither listing nor reading needs what gcsfs asks of the bucket's layout, and emulators do not answer.
+            os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+            import gcsfs  # noqa: PLC0415 (half a second, and only buckets need it)
+
+            logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # its retries end in an error of ours
+            self._files = gcsfs.GCSFileSystem(
+                token=_token(), use_listings_cache=False, skip_instance_cache=True, access="read_only"
+            )
+        return self._files
+
+    def _list_page(self, token: str | None, timeout_s: float) -> dict[str, Any]:
+        return self._connect().call(
+            "GET",
+            "b/{}/o",
+            self._bucket,
+            prefix=self._prefix,
+            maxResults=_PAGE_OBJECTS,
+            json_out=True,
+            timeout=timeout_s,
+            **({"pageToken": token} if token else {}),
+        )
+
+    def _object(self, item: dict[str, Any]) -> RemoteObject:
+        name = str(item["name"]).removeprefix(self._prefix)
+        return RemoteObject(name, int(item["size"]), str(item["crc32c"]), item.get("md5Hash"))
+
+    @contextmanager
+    def _clear_errors(self) -> Generator[None]:
+        """Turn what libraries raise into one sentence with its remedy."""
+        import aiohttp  # noqa: PLC0415 (see above)
+        from fsspec.exceptions import FSTimeoutError  # noqa: PLC0415
+        from gcsfs.retry import HttpError  # noqa: PLC0415
+        from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
+
+        try:
+            yield
+        except FileNotFoundError:
+            raise DataError(f"{self.root}: there is no bucket or object of this name; mend `root`") from None
+        except (FSTimeoutError, TransportError, aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+            reason = str(error) or f"no answer within {FIRST_ANSWER_S:g} s"
+            raise DataError(
+                f"{self.root}: cannot be reached ({reason}); check the network, nothing is lost: the same command "
+                "goes on where it stopped"
+            ) from error
+        except GoogleAuthError as error:
+            raise DataError(f"{self.root}: the credentials are not usable ({_first_line(error)}); {_LOGIN}") from error
+        except HttpError as error:
+            if error.code in (401, 403):
+                raise DataError(f"{self.root}: access is refused ({_first_line(error)}); {_LOGIN}") from error
+            raise DataError(f"{self.root}: the bucket answers with an error ({_first_line(error)})") from error
+        except OSError as error:
+            if error.errno is not None:
+                raise DataError(f"{self.root}: cannot be kept here: {error.strerror} ({error.filename})") from error
+            if "Forbidden" in str(error) or "Anonymous caller" in str(error):
+                raise DataError(f"{self.root}: access is refused ({_first_line(error)}); {_LOGIN}") from error
+            raise DataError(f"{self.root}: the bucket answers with an error ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _token() -> Any:
+    """Return credentials from the environment, `anon` where there are none.
+
+    Raises:
+        GoogleAuthError: The environment names credentials that cannot be used.
+    """
+    if os.environ.get("STORAGE_EMULATOR_HOST"):
+        return "anon"
+    import google.auth  # noqa: PLC0415
+    from google.auth.exceptions import DefaultCredentialsError  # noqa: PLC0415
+    from google.auth.transport.requests import Request  # noqa: PLC0415
+
+    try:
+        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/devstorage.read_only"])
+    except DefaultCredentialsError:
+        if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+            raise
+        return "anon"
+    # Tried here and once: gcsfs would try a refused key again and again, as if the network were at fault.
+    credentials.refresh(partial(Request(), timeout=_LOGIN_TIMEOUT_S))
+    return credentials
+
+
+def equals(path: Path, item: RemoteObject) -> bool:
+    """Tell whether a file has the size and the checksum of an object."""
+    import google_crc32c  # noqa: PLC0415 (only buckets need it)
+
+    if path.stat().st_size != item.size:
+        return False
+    digest: Any = google_crc32c.Checksum() if item.md5 is None else hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+    return base64.b64encode(digest.digest()).decode("ascii") == (item.md5 or item.crc32c)
