@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 
 from auscult.config.base import Label, Settings
 
+Leak = Literal["byte_equal_audio", "near_duplicate_audio"]
+"""What the leakage audit may find of recordings, and an experiment may declare."""
+
 
 class Fractions(Settings):
     """Shares of the patients; they add up to one."""
@@ -25,7 +28,17 @@ class Fractions(Settings):
         return self
 
 
-class PatientSplit(Settings):
+class _Split(Settings):
+    """What every kind of split may declare."""
+
+    allow_leaks: dict[Leak, Annotated[str, Field(min_length=1)]] = Field(
+        default={},
+        description="findings of the leakage audit that do not stop the run, each with the reason, which the report "
+        "prints: {near_duplicate_audio: why}",
+    )
+
+
+class PatientSplit(_Split):
     """Patients drawn at random, stratified by dataset and by the task's targets."""
 
     kind: Literal["patients"]
@@ -33,7 +46,7 @@ class PatientSplit(Settings):
     seed: int = Field(default=0, ge=0)
 
 
-class OfficialSplit(Settings):
+class OfficialSplit(_Split):
     """The dataset's own list (ICBHI 2017); the validation part is drawn from its train patients."""
 
     kind: Literal["official"]
@@ -54,7 +67,7 @@ class OfficialSplit(Settings):
         return self
 
 
-class ColumnSplit(Settings):
+class ColumnSplit(_Split):
     """Sides by the value of a recording attribute; `val_fraction` of the train patients when `val` is empty.
 
     A recording without a value, or with one that no side names, takes no part.
@@ -83,7 +96,7 @@ class ColumnSplit(Settings):
         return self
 
 
-class FoldSplit(Settings):
+class FoldSplit(_Split):
     """One fold of a k-fold: patients in `n_folds` equal parts, stratified; part `fold` is the test side.
 
     Equal `seed` and `n_folds` give the same parts for every `fold`; validation is drawn from the other patients.
@@ -102,7 +115,7 @@ class FoldSplit(Settings):
         return self
 
 
-class LeaveDatasetOutSplit(Settings):
+class LeaveDatasetOutSplit(_Split):
     """One dataset is tested, all others train; the validation part is drawn from the others' patients."""
 
     kind: Literal["leave_dataset_out"]
@@ -111,7 +124,7 @@ class LeaveDatasetOutSplit(Settings):
     seed: int = Field(default=0, ge=0)
 
 
-class LeaveSiteOutSplit(Settings):
+class LeaveSiteOutSplit(_Split):
     """One site is tested, all others train; the validation part is drawn from the others' patients.
 
     What the site's patients recorded elsewhere takes no part, nor do recordings whose site is not known.

@@ -27,6 +27,7 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         ("headline level", task.level),
         *_threshold_facts(metrics, job, task),
         ("intervals", _interval_fact(metrics)),
+        *[("declared", text) for text in _declared(job)],
     ]
     if job.note:
         facts.insert(0, ("note", job.note))
@@ -46,6 +47,16 @@ def _threshold_facts(metrics: dict[str, Any], job: JobSettings, task: TaskSettin
         return [("answer", "the class of highest probability")]
     values = [f"{target} {threshold:.3f}" for target, threshold in metrics["thresholds"].items()]
     return [("thresholds", f"{', '.join(values)} ({job.evaluate.threshold}, chosen on validation)")]
+
+
+def _declared(job: JobSettings) -> list[str]:
+    """Return what the experiment allowed itself against good practice; `report.html` says what it came to."""
+    texts = [f"{kind} may cross sides: {reason}" for kind, reason in job.split.allow_leaks.items()]
+    if getattr(job.split, "allow_patient_overlap", False):
+        texts.append("patients may stand on several sides (allow_patient_overlap)")
+    if job.allow_doubtful:
+        texts.append(f"the labels of {', '.join(job.allow_doubtful)} are in doubt for this task (allow_doubtful)")
+    return texts
 
 
 def _interval_fact(metrics: dict[str, Any]) -> str:

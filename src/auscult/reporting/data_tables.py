@@ -144,7 +144,9 @@ def _side_cells(counts: Mapping[str, Any], task: TaskSettings) -> list[str]:
 def _how(split: Mapping[str, Any]) -> str:
     words = {"patients": "patients drawn at random, stratified", "official": "the dataset's own list"}
     kind = str(split["kind"])
-    rest = [f"{key} {_flat_text(value)}" for key, value in split.items() if key != "kind" and value not in ([], None)]
+    rest = [
+        f"{key} {_flat_text(value)}" for key, value in split.items() if key != "kind" and value not in ([], None, {})
+    ]
     return f"{words.get(kind, f'by {kind}')} ({'; '.join(rest)})"
 
 

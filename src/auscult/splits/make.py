@@ -11,8 +11,9 @@ from auscult.errors import InfeasibleError
 from auscult.io import write_json
 from auscult.labels import recording_targets
 from auscult.splits.assign import Assignment, assign
-from auscult.splits.audit import Finding, build_audit, find_leaks, refuse_leaks
+from auscult.splits.audit import build_audit
 from auscult.splits.counts import refuse_infeasible
+from auscult.splits.leaks import Declared, Finding, find_leaks, refuse_leaks
 from auscult.tables import SPLIT, read_events, read_recordings, validate, write_csv
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def run(tables: Mapping[str, Path], settings: SplitSettings, task: TaskSettings,
     if not known.all():
         made.left_out["no target is known"] = recordings["recording_id"].to_numpy(dtype=object)[~known].tolist()
     split = _table(made)
-    findings = find_leaks(recordings, split, overlap_allowed=getattr(settings, "allow_patient_overlap", False))
+    declared = Declared(getattr(settings, "allow_patient_overlap", False), {**settings.allow_leaks})
+    findings = find_leaks(recordings, split, declared)
     refuse_leaks(findings)
     findings += [Finding(kind, "note", text, ids) for kind, text, ids in made.notes]
     report = build_audit((recordings, events), split, task, findings, made.left_out)

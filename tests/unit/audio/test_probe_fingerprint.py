@@ -34,9 +34,9 @@ def wrong_share(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("rate_hz", [2000, 4000, 8000, 11_025, 44_100])
-@pytest.mark.parametrize("block", [1, 777, 50_000])
+@pytest.mark.parametrize("block", [13, 777, 50_000])
 def test_blocks_do_not_matter(rate_hz: int, block: int) -> None:
-    sound = noise(6, rate_hz)[: 6 * rate_hz if block > 1 else 3 * rate_hz]
+    sound = noise(4, rate_hz)
     one, other = fingerprint(sound, rate_hz), fingerprint(sound, rate_hz, block)
     assert one is not None
     assert other is not None

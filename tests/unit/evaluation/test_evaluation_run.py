@@ -10,6 +10,7 @@ import pytest
 
 from auscult import evaluation
 from auscult.errors import DataError
+from auscult.evaluation.report_text import report_text
 from auscult.evaluation.run import run
 from auscult.labels import clip_targets
 from auscult.metrics.aggregate import aggregate
@@ -82,6 +83,19 @@ def test_report_txt_says_the_numbers_of_metrics_json(judged_binary):
     assert line.endswith(f"{number['value']:.3f} ({number['low']:.3f}–{number['high']:.3f})")
     assert "undefined, patient level: no patient was answered positive (PPV)" in text
     assert "nan" not in text.lower().replace("predominan", "")
+
+
+def test_report_txt_says_what_was_declared(judged_binary):
+    world, folder = judged_binary
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert "declared" not in report_text(metrics, world.job, world.task)
+
+    split = world.job.split.model_copy(update={"allow_leaks": {"near_duplicate_audio": "two ids of one person"}})
+    job = world.job.model_copy(update={"split": split, "allow_doubtful": ("toy",)})
+    text = report_text(metrics, job, world.task)
+
+    assert "near_duplicate_audio may cross sides: two ids of one person" in text
+    assert "the labels of toy are in doubt for this task (allow_doubtful)" in text
 
 
 def test_outcome_lists_hold_each_known_clip_of_the_test_part_once(judged_binary):

@@ -282,12 +282,18 @@ def _audit(task, *, declared):
         "text": text,
         "ids": [f"one/{n:03d}" for n in range(9)],
     }
+    copies = {
+        "kind": "near_duplicate_audio",
+        "severity": "declared",
+        "text": "2 recordings hold the same sound, encoded anew or cut, as another on a different side; declared: one",
+        "ids": ["one/001_a", "one/002_a"],
+    }
     return {
         "total": counts,
         "by_dataset": {"one": counts, "two": counts},
         "left_out": [{"reason": "no target is known", "recordings": 6, "patients": 2, "examples": ["one/x"]}],
-        "findings": [finding] if declared else [],
-        "declared": [text] if declared else [],
+        "findings": [finding, copies] if declared else [],
+        "declared": [text, copies["text"]] if declared else [],
     }
 
 

@@ -141,6 +141,8 @@ def test_what_was_declared_stands_before_the_result(result):
 
     declared = text.index("60 of 60 patients stand on several sides: the test part knows them from training (job 1)")
     assert declared < text.index("On the test part, recording level")
+    assert text.index("as another on a different side; declared: one (job 1)") < text.index("On the test part, rec")
+    assert "(one/001_a, one/002_a)" in text
     assert "The labels of two are in doubt" in _Page((result("multi_label")[1] / "report.html").read_text()).text
 
 

@@ -2,11 +2,15 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
+from auscult.audio.fingerprint import Fingerprinter
+from auscult.config import SplitSettings
 from auscult.errors import DataError
-from auscult.splits.audit import find_leaks, refuse_leaks
+from auscult.splits.leaks import Declared, find_leaks, refuse_leaks
 
 PATIENTS = {"kind": "patients"}
 
@@ -19,13 +23,13 @@ def split_of(table, sides):
 def test_a_patient_on_two_sides_is_found(make_patients):
     table = make_patients(2)
     split = split_of(table, ["train", "test", "val", "val"])
-    found = find_leaks(table, split, overlap_allowed=False)
+    found = find_leaks(table, split, declared=Declared())
     assert [(finding.kind, finding.severity, finding.ids) for finding in found] == [
         ("patient_overlap", "error", ["icbhi/p0000"])
     ]
     with pytest.raises(DataError, match=r"patient_overlap: 1 of 2 patients.*icbhi/p0000\n    To mend it: divide by"):
         refuse_leaks(found)
-    declared = find_leaks(table, split, overlap_allowed=True)
+    declared = find_leaks(table, split, declared=Declared(patient_overlap=True))
     assert [finding.severity for finding in declared] == ["declared"]
     refuse_leaks(declared)
 
@@ -33,7 +37,7 @@ def test_a_patient_on_two_sides_is_found(make_patients):
 def test_equal_sound_of_different_patients_across_sides_is_a_leak_even_when_overlap_is_declared(make_patients):
     table = make_patients(3, per_patient=1, sha256=["same", "same", "other"])
     for allowed in (False, True):
-        found = find_leaks(table, split_of(table, ["train", "test", "val"]), overlap_allowed=allowed)
+        found = find_leaks(table, split_of(table, ["train", "test", "val"]), declared=Declared(patient_overlap=allowed))
         assert [(finding.kind, finding.severity, finding.ids) for finding in found] == [
             ("byte_equal_audio", "error", ["icbhi/p0000_0", "icbhi/p0001_0"])
         ]
@@ -43,7 +47,7 @@ def test_equal_sound_of_different_patients_across_sides_is_a_leak_even_when_over
 
 def test_equal_sound_of_one_patient_across_sides_is_declared_with_the_overlap(make_patients):
     table = make_patients(2, sha256=["same", "same", "a", "b"])
-    found = find_leaks(table, split_of(table, ["train", "test", "val", "val"]), overlap_allowed=True)
+    found = find_leaks(table, split_of(table, ["train", "test", "val", "val"]), declared=Declared(patient_overlap=True))
     assert [(finding.kind, finding.severity) for finding in found] == [
         ("patient_overlap", "declared"),
         ("byte_equal_audio", "declared"),
@@ -52,21 +56,21 @@ def test_equal_sound_of_one_patient_across_sides_is_declared_with_the_overlap(ma
 
 def test_equal_sound_on_one_side_is_a_note(make_patients):
     table = make_patients(4, per_patient=1, sha256=["same", "same", "a", "b"])
-    found = find_leaks(table, split_of(table, ["train", "train", "val", "test"]), overlap_allowed=False)
+    found = find_leaks(table, split_of(table, ["train", "train", "val", "test"]), declared=Declared())
     assert [(finding.severity, finding.ids) for finding in found] == [("note", ["icbhi/p0000_0", "icbhi/p0001_0"])]
     assert "of another patient on the same side" in found[0].text
     refuse_leaks(found)
     table = make_patients(3, sha256=["same", "same", "a", "b", "c", "d"])
-    found = find_leaks(table, split_of(table, ["train"] * 2 + ["val"] * 2 + ["test"] * 2), overlap_allowed=False)
+    found = find_leaks(table, split_of(table, ["train"] * 2 + ["val"] * 2 + ["test"] * 2), declared=Declared())
     assert "of the same patient and side" in found[0].text
 
 
 def test_filtered_copies_are_checked(make_patients):
     table = make_patients(2, per_patient=3, attr_filter=["bell", "diaphragm", "extended"] * 2)
-    together = find_leaks(table, split_of(table, ["train"] * 3 + ["test"] * 3), overlap_allowed=False)
+    together = find_leaks(table, split_of(table, ["train"] * 3 + ["test"] * 3), declared=Declared())
     assert [(finding.kind, finding.severity) for finding in together] == [("sibling_recordings", "note")]
     assert "2 patients stay together" in together[0].text
-    apart = find_leaks(table, split_of(table, ["train"] * 2 + ["test"] * 4), overlap_allowed=False)
+    apart = find_leaks(table, split_of(table, ["train"] * 2 + ["test"] * 4), declared=Declared())
     assert [(finding.kind, finding.severity, finding.ids) for finding in apart] == [
         ("patient_overlap", "error", ["icbhi/p0000"]),
         ("sibling_recordings", "error", ["icbhi/p0000"]),
@@ -77,10 +81,10 @@ def test_a_split_of_other_tables_is_refused(make_patients):
     table = make_patients(3, per_patient=1)
     split = split_of(table, ["train", "val", "test"])
     with pytest.raises(DataError, match="icbhi/p0002_0"):
-        find_leaks(table[:2], split, overlap_allowed=False)
+        find_leaks(table[:2], split, declared=Declared())
     moved = split.assign(patient_id=pd.Series(["icbhi/p0000", "icbhi/p0000", "icbhi/p0002"], dtype="str"))
     with pytest.raises(DataError, match="icbhi/p0001_0"):
-        find_leaks(table, moved, overlap_allowed=False)
+        find_leaks(table, moved, declared=Declared())
 
 
 def test_a_leak_stops_the_stage_and_nothing_is_written(make_patients, pneumonia, run_split, tmp_path):
@@ -104,3 +108,101 @@ def test_jordans_filters_stay_together_and_the_audit_says_so(make_patients, pneu
         }
     ]
     json.dumps(audit, allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def sounds():
+    """Fingerprints of three sounds, and of a cut copy of the first."""
+
+    def fingerprint(sound):
+        made = Fingerprinter(4000, 1)
+        made.add(sound)
+        return made.text()
+
+    noise = [np.random.default_rng(seed).standard_normal((32_000, 1)).astype(np.float32) for seed in range(3)]
+    return [*map(fingerprint, noise), fingerprint(noise[0][3333:20_000])]
+
+
+def with_fingerprints(table, prints):
+    return table.assign(fingerprint=prints).astype({"fingerprint": "str"})
+
+
+class TestNearDuplicates:
+    def test_across_sides_they_are_a_leak_with_ids_and_remedy(self, make_patients, sounds):
+        table = with_fingerprints(make_patients(4, per_patient=1), sounds)
+        split = split_of(table, ["train", "val", "test", "test"])
+        found = find_leaks(table, split, Declared())
+        assert [(finding.kind, finding.severity, finding.ids) for finding in found] == [
+            ("near_duplicate_audio", "error", ["icbhi/p0000_0", "icbhi/p0003_0"])
+        ]
+        with pytest.raises(
+            DataError,
+            match=r"2 recordings hold the same sound.*on a different side: icbhi/p0000_0, icbhi/p0003_0\n.*mend",
+        ):
+            refuse_leaks(found)
+
+    def test_on_one_side_they_are_a_note_where_the_patients_differ(self, make_patients, sounds):
+        table = with_fingerprints(make_patients(4, per_patient=1), sounds)
+        found = find_leaks(table, split_of(table, ["train", "val", "test", "train"]), Declared())
+        assert [(finding.kind, finding.severity) for finding in found] == [("near_duplicate_audio", "note")]
+        assert "of another patient on the same side" in found[0].text
+        table = with_fingerprints(make_patients(2, per_patient=2), [sounds[0], sounds[3], *sounds[1:3]])
+        assert find_leaks(table, split_of(table, ["train"] * 2 + ["test"] * 2), Declared()) == []
+
+    def test_a_reason_in_the_experiment_declares_them(self, make_patients, sounds):
+        table = with_fingerprints(make_patients(4, per_patient=1), sounds)
+        split = split_of(table, ["train", "val", "test", "test"])
+        declared = Declared(leaks={"near_duplicate_audio": "one patient, two ids"})
+        found = find_leaks(table, split, declared)
+        assert [(finding.severity, finding.ids) for finding in found] == [
+            ("declared", ["icbhi/p0000_0", "icbhi/p0003_0"])
+        ]
+        assert found[0].text.endswith("on a different side; declared: one patient, two ids")
+        refuse_leaks(found)
+        # The reason for one kind is none for another.
+        with pytest.raises(DataError, match="near_duplicate_audio"):
+            refuse_leaks(find_leaks(table, split, Declared(leaks={"byte_equal_audio": "known"})))
+
+    def test_a_declared_overlap_covers_copies_of_one_patient_only(self, make_patients, sounds):
+        table = with_fingerprints(make_patients(2, per_patient=2), [sounds[0], sounds[3], *sounds[1:3]])
+        found = find_leaks(table, split_of(table, ["train", "test", "val", "val"]), Declared(patient_overlap=True))
+        assert [(finding.kind, finding.severity) for finding in found] == [
+            ("patient_overlap", "declared"),
+            ("near_duplicate_audio", "declared"),
+        ]
+
+    def test_equal_files_are_told_once(self, make_patients, sounds):
+        prints = [sounds[0], sounds[0], sounds[1], sounds[2]]
+        table = with_fingerprints(make_patients(4, per_patient=1, sha256=["same", "same", "a", "b"]), prints)
+        split = split_of(table, ["train", "test", "val", "val"])
+        assert [finding.kind for finding in find_leaks(table, split, Declared())] == ["byte_equal_audio"]
+        table = with_fingerprints(table, [sounds[0], sounds[0], sounds[3], sounds[2]])
+        found = find_leaks(table, split, Declared())
+        assert [(finding.kind, finding.ids) for finding in found] == [
+            ("byte_equal_audio", ["icbhi/p0000_0", "icbhi/p0001_0"]),
+            ("near_duplicate_audio", ["icbhi/p0000_0", "icbhi/p0001_0", "icbhi/p0002_0"]),
+        ]
+
+    def test_a_reason_without_a_leak_is_noted(self, make_patients):
+        table = make_patients(3, per_patient=1)
+        declared = Declared(leaks={"byte_equal_audio": "known"})
+        found = find_leaks(table, split_of(table, ["train", "val", "test"]), declared)
+        assert [(finding.kind, finding.severity) for finding in found] == [("unused_exception", "note")]
+
+
+def test_every_kind_of_split_may_declare_leaks_and_the_audit_holds_the_reason(make_patients, pneumonia, run_split):
+    table = make_patients(30, per_patient=1, sha256=["same"] * 2 + [f"{k}" for k in range(28)])
+    table["attr_ward"] = pd.Series(["a", "b", "c"] * 10, dtype="str")
+    table["label_diagnosis"] = pd.Series([("pneumonia", "copd")[k // 3 % 2] for k in range(30)], dtype="str")
+    kind = {"kind": "column", "column": "ward", "test": ["b"], "val": ["c"]}
+    with pytest.raises(DataError, match=r"allow_leaks: \{byte_equal_audio: REASON\}"):
+        run_split(table, kind, pneumonia)
+    _, audit = run_split(table, {**kind, "allow_leaks": {"byte_equal_audio": "a test tone"}}, pneumonia)
+    assert audit["declared"] == ["2 recordings are byte for byte another on a different side; declared: a test tone"]
+    for other in ({"kind": "patients"}, {"kind": "folds", "fold": 1}, {"kind": "leave_site_out", "site": "x"}):
+        settings = TypeAdapter(SplitSettings).validate_python({**other, "allow_leaks": {"near_duplicate_audio": "why"}})
+        assert settings.allow_leaks == {"near_duplicate_audio": "why"}
+    with pytest.raises(ValidationError):
+        TypeAdapter(SplitSettings).validate_python({"kind": "patients", "allow_leaks": {"patient_overlap": "why"}})
+    with pytest.raises(ValidationError):
+        TypeAdapter(SplitSettings).validate_python({"kind": "patients", "allow_leaks": {"byte_equal_audio": ""}})

@@ -1,0 +1,208 @@
+"""Whether anything leaks from one side of a split to another: patients, equal sound, copies of a sound, siblings.
+
+It reads the recordings table and the finished split, and nothing of how the split was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from auscult.errors import DataError
+from auscult.splits.near_duplicates import groups_of_copies
+from auscult.tables import ATTRIBUTE_PREFIX
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Texts = NDArray[np.object_]
+    Mask = NDArray[np.bool_]
+    Codes = NDArray[np.int64]
+
+N_EXAMPLES = 20
+BYTE_EQUAL, NEAR_DUPLICATE = "byte_equal_audio", "near_duplicate_audio"
+_HOW = {BYTE_EQUAL: "are byte for byte", NEAR_DUPLICATE: "hold the same sound, encoded anew or cut, as"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something the reader of a result must know.
+
+    Attributes:
+        kind: `patient_overlap`, `byte_equal_audio`, `near_duplicate_audio`, `sibling_recordings`,
+            `official_list_overlap`, `values_not_found`, `unused_exception`.
+        severity: `error` stops the run, `declared` was allowed in the experiment and is printed in the report, `note`
+            is worth knowing.
+        text: One sentence.
+        ids: Of patients, recordings or values; every one. Copies of one sound stand beside each other.
+    """
+
+    kind: str
+    severity: str
+    text: str
+    ids: list[str]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What an experiment allows itself.
+
+    Attributes:
+        patient_overlap: Patients may stand on several sides.
+        leaks: Kind of finding -> why it may be.
+    """
+
+    patient_overlap: bool = False
+    leaks: Mapping[str, str] | None = None
+
+    def reason(self, kind: str) -> str | None:
+        """Return why findings of a kind may be, None where they may not."""
+        return (self.leaks or {}).get(kind)
+
+
+def find_leaks(recordings: pd.DataFrame, split: pd.DataFrame, declared: Declared) -> list[Finding]:
+    """Look for patients, sound and sibling recordings that stand on several sides.
+
+    Args:
+        recordings: The recordings table of all datasets.
+        split: Rows of `tables.SPLIT`.
+        declared: What the experiment allows.
+
+    Raises:
+        DataError: The split names recordings that the table lacks, or gives one another patient than the table.
+    """
+    at = pd.Index(recordings["recording_id"]).get_indexer(pd.Index(split["recording_id"]))
+    rows = pd.DataFrame(recordings.iloc[at])
+    strange = (at < 0) | (texts(rows, "patient_id") != texts(split, "patient_id"))
+    if strange.any():
+        ids = texts(split, "recording_id")[strange].tolist()[:5]
+        raise DataError(f"the split does not fit the recordings table: {ids} are absent or of another patient")
+    sides = texts(split, "split")
+    digests = pd.factorize(rows["sha256"])[0].astype(np.int64)
+    found = [
+        _patients_on_several_sides(rows, sides, declared),
+        *_equal_sound(BYTE_EQUAL, digests, rows, sides, declared),
+        *_equal_sound(NEAR_DUPLICATE, _copies(rows, digests), rows, sides, declared),
+        _siblings(rows, sides, declared),
+    ]
+    findings = [finding for finding in found if finding is not None]
+    unused = sorted(set(declared.leaks or {}) - {finding.kind for finding in findings if finding.severity != "note"})
+    if unused:
+        text = f"allow_leaks declares {', '.join(unused)}, and nothing of that kind crosses sides: it can go"
+        findings.append(Finding("unused_exception", "note", text, unused))
+    return findings
+
+
+def texts(table: pd.DataFrame, column: str) -> Texts:
+    """Return a column as an array of texts."""
+    return table[column].to_numpy(dtype=object)
+
+
+def _copies(rows: pd.DataFrame, digests: Codes) -> Codes:
+    """Number the recordings by sound; those that have only files of equal bytes beside them are their own."""
+    first = np.unique(digests, return_index=True)[1]
+    prints = [text if isinstance(text, str) else None for text in texts(rows, "fingerprint")[first]]
+    sounds = groups_of_copies(prints)
+    several = np.bincount(sounds, minlength=len(first))[sounds] > 1
+    alone = len(first) + np.arange(len(rows))
+    return np.where(several[digests], sounds[digests], alone)
+
+
+def _several(groups: Codes, values: Texts) -> Mask:
+    """Return which rows are of a group that holds more than one distinct value."""
+    pairs = pd.DataFrame({"group": groups, "value": values}).drop_duplicates()
+    counts = np.bincount(pairs["group"].to_numpy(dtype=np.int64), minlength=int(groups.max(initial=-1)) + 1)
+    return counts[groups] > 1
+
+
+def _patients_on_several_sides(rows: pd.DataFrame, sides: Texts, declared: Declared) -> Finding | None:
+    codes, patients = pd.factorize(rows["patient_id"], sort=True)
+    crossing = _several(codes.astype(np.int64), sides)
+    ids = [str(patient) for patient in patients[np.unique(codes[crossing])]]
+    if not ids:
+        return None
+    text = f"{len(ids)} of {len(patients)} patients stand on several sides: the test part knows them from training"
+    return Finding("patient_overlap", "declared" if declared.patient_overlap else "error", text, ids)
+
+
+def _equal_sound(kind: str, groups: Codes, rows: pd.DataFrame, sides: Texts, declared: Declared) -> list[Finding]:
+    """Find recordings of one group: across sides they leak, on one side they are worth a look."""
+    names = texts(rows, "recording_id")
+    twice, across = _several(groups, names), _several(groups, sides)
+    shared = _several(groups, texts(rows, "patient_id"))
+    with_overlap = across & ~shared & declared.patient_overlap
+    leaking = across & ~with_overlap
+    reason = declared.reason(kind)
+    severity, because = ("error", "") if reason is None else ("declared", f"; declared: {reason}")
+    kinds = [
+        (severity, leaking, f"another on a different side{because}"),
+        ("declared", with_overlap, "another of the same patient on a different side"),
+        ("note", twice & ~across & shared, "one of another patient on the same side"),
+    ]
+    if kind == BYTE_EQUAL:
+        # Copies of one sound for one patient are common (KAUH's filters); equal files are not.
+        kinds.append(("note", twice & ~across & ~shared, "another of the same patient and side"))
+    return [
+        Finding(
+            kind, severity, f"{np.count_nonzero(of)} recordings {_HOW[kind]} {text}", _beside(names[of], groups[of])
+        )
+        for severity, of, text in kinds
+        if of.any()
+    ]
+
+
+def _beside(names: Texts, groups: Codes) -> list[str]:
+    """Sort names, those of a group beside each other."""
+    table = pd.DataFrame({"name": names, "group": groups}).sort_values("name")
+    table["first"] = table.groupby("group")["name"].transform("first")
+    return table.sort_values(["first", "name"])["name"].tolist()
+
+
+def _siblings(rows: pd.DataFrame, sides: Texts, declared: Declared) -> Finding | None:
+    """Check that the filtered copies of one recording (KAUH's bell, diaphragm and extended) stay together."""
+    column = ATTRIBUTE_PREFIX + "filter"
+    if column not in rows.columns:
+        return None
+    copies = rows[column].notna().to_numpy(dtype=bool)
+    codes, patients = pd.factorize(rows.loc[copies, "patient_id"], sort=True)
+    codes = codes.astype(np.int64)
+    several = _several(codes, texts(rows, column)[copies])
+    crossing = several & _several(codes, sides[copies])
+    ids = [str(patient) for patient in patients[np.unique(codes[crossing])]]
+    if ids:
+        text = f"the filtered copies of one recording stand on several sides, for {len(ids)} patients"
+        return Finding("sibling_recordings", "declared" if declared.patient_overlap else "error", text, ids)
+    n_patients = len(np.unique(codes[several]))
+    if n_patients == 0:
+        return None
+    return Finding("sibling_recordings", "note", f"the filtered copies of {n_patients} patients stay together", [])
+
+
+def refuse_leaks(findings: list[Finding]) -> None:
+    """Stop at findings that are errors.
+
+    Raises:
+        DataError: With the ids, and what can be done.
+    """
+    copies = (
+        "remove the copies from the raw folder, or, where they are of one person, give them one patient id (kind "
+        "`manifest`: the patient column), or declare them in the experiment: `split: {allow_leaks: {%s: REASON}}`"
+    )
+    proposals = {
+        "patient_overlap": "divide by patients (`split: {kind: patients}`), or declare `allow_patient_overlap: true`",
+        BYTE_EQUAL: copies % BYTE_EQUAL,
+        NEAR_DUPLICATE: copies % NEAR_DUPLICATE,
+        "sibling_recordings": "divide by patients (`split: {kind: patients}`)",
+    }
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        lines = [
+            f"  {finding.kind}: {finding.text}: {', '.join(finding.ids[:N_EXAMPLES])}"
+            f"{', ...' if len(finding.ids) > N_EXAMPLES else ''}\n    To mend it: {proposals[finding.kind]}"
+            for finding in errors
+        ]
+        raise DataError("this split leaks:\n" + "\n".join(lines))
