@@ -9,13 +9,25 @@ import torch
 from torch import Tensor
 
 from auscult.augment.draws import Draws
-from auscult.augment.spectrogram import gaussian_noise, mask_frequency, mask_time
+from auscult.augment.spectrogram import (
+    coarse_dropout,
+    gaussian_noise,
+    mask_frequency,
+    mask_time,
+    resize_crop,
+    roll_frequency,
+    roll_time,
+)
 from auscult.config.augment import SpectrogramAugmentation
 
 _SPECTROGRAM: dict[str, Callable[[Tensor, Any, Draws], Tensor]] = {
     "mask_time": mask_time,
     "mask_frequency": mask_frequency,
     "gaussian_noise": gaussian_noise,
+    "roll_time": roll_time,
+    "roll_frequency": roll_frequency,
+    "coarse_dropout": coarse_dropout,
+    "resize_crop": resize_crop,
 }
 
 

@@ -38,10 +38,45 @@ class GaussianNoise(_Augmentation):
     max_deviation: float = Field(default=0.2, gt=0, description="in deviations of a mel band; drawn from 0 to this")
 
 
+class RollTime(_Augmentation):
+    """Shift the spectrogram in time; what leaves at one end comes in at the other."""
+
+    name: Literal["roll_time"]
+    max_shift_frames: int = Field(default=30, ge=1, description="to either side")
+
+
+class RollFrequency(_Augmentation):
+    """Shift the spectrogram by mel bands; what leaves at one edge comes in at the other."""
+
+    name: Literal["roll_frequency"]
+    max_shift_bands: int = Field(default=4, ge=1, description="up or down")
+
+
+class CoarseDropout(_Augmentation):
+    """Silence several random rectangles (Cutout, DeVries & Taylor 2017, with several holes)."""
+
+    name: Literal["coarse_dropout"]
+    n_holes: int = Field(default=8, ge=1, le=256)
+    max_height_bands: int = Field(default=16, ge=1)
+    max_width_frames: int = Field(default=16, ge=1)
+
+
+class ResizeCrop(_Augmentation):
+    """Cut a random rectangle and stretch it to the whole spectrogram, bilinearly."""
+
+    name: Literal["resize_crop"]
+    min_share_time: float = Field(default=0.8, gt=0, le=1, description="shortest cut, of the frames")
+    min_share_frequency: float = Field(default=0.9, gt=0, le=1, description="lowest cut, of the mel bands")
+
+
 SPECTROGRAM_AUGMENTATIONS: dict[str, type[Settings]] = {
     "mask_time": MaskTime,
     "mask_frequency": MaskFrequency,
     "gaussian_noise": GaussianNoise,
+    "roll_time": RollTime,
+    "roll_frequency": RollFrequency,
+    "coarse_dropout": CoarseDropout,
+    "resize_crop": ResizeCrop,
 }
 """The registry line of each augmentation: its public name and its settings."""
 
@@ -55,7 +90,9 @@ def _check_name(value: Any) -> Any:
 
 
 SpectrogramAugmentation = Annotated[
-    MaskTime | MaskFrequency | GaussianNoise, Field(discriminator="name"), BeforeValidator(_check_name)
+    MaskTime | MaskFrequency | GaussianNoise | RollTime | RollFrequency | CoarseDropout | ResizeCrop,
+    Field(discriminator="name"),
+    BeforeValidator(_check_name),
 ]
 
 
