@@ -11,6 +11,7 @@ from auscult.errors import ConfigError, unknown_name
 from auscult.simulate.faults.audio import plant_audio_faults
 from auscult.simulate.faults.cycles import plant_cycle_faults
 from auscult.simulate.faults.hf_lung import plant_hf_lung_faults
+from auscult.simulate.faults.icbhi import plant_icbhi_faults
 from auscult.simulate.faults.label_folders import plant_label_folders_faults
 from auscult.simulate.faults.sheets import plant_bd_faults, plant_jordan_faults
 from auscult.simulate.faults.sprsound import plant_sprsound_faults
@@ -19,7 +20,7 @@ from auscult.simulate.faults.tree import PlantedFault, Tree
 from auscult.simulate.faults.uid_json import plant_uid_json_faults
 
 _PLANTERS: dict[str, Callable[[Tree], list[PlantedFault]]] = {
-    "icbhi": plant_cycle_faults,
+    "icbhi": plant_icbhi_faults,
     "antwerp": plant_cycle_faults,
     "antwerp_sim": plant_cycle_faults,
     "perch": plant_cycle_faults,

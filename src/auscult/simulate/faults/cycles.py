@@ -1,9 +1,8 @@
-"""Faults of ICBHI, PERCH, ANTWERP and ANTWERP SIM: names, pairs of files, lines of cycle files."""
+"""Faults of PERCH, ANTWERP and ANTWERP SIM, and the first of ICBHI: names, pairs of files, lines of cycle files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import soundfile
 
@@ -11,19 +10,13 @@ from auscult.simulate.faults.tree import PlantedFault, Tree
 
 Fields = list[str]
 
-_DIAGNOSIS_FILES = ("patient_diagnosis.csv", "ICBHI_Challenge_diagnosis.txt")
-
 
 def plant_cycle_faults(tree: Tree) -> list[PlantedFault]:
-    """Damage pairs of files and lines of cycle files; of ICBHI also the diagnoses."""
+    """Damage pairs of files and lines of cycle files."""
     faults = [_without_cycles(tree), _without_wav(tree), _unreadable_name(tree), _duplicate(tree)]
     faults.append(tree.add_foreign_file())
     faults += [_damage_line(tree, kind, reason, damage) for kind, (reason, damage) in _LINE_DAMAGES.items()]
-    faults += [_beyond_end(tree), _not_utf8_cycle(tree)]
-    for name in _DIAGNOSIS_FILES:
-        if (tree.root / name).exists():
-            faults.append(_not_utf8_diagnosis(tree, tree.root / name))
-    return faults
+    return [*faults, _beyond_end(tree), _not_utf8_cycle(tree)]
 
 
 def _without_cycles(tree: Tree) -> PlantedFault:
@@ -105,13 +98,3 @@ def _not_utf8_cycle(tree: Tree) -> PlantedFault:
     lines[0] += b"\tr\xe2le"
     path.write_bytes(b"\n".join(lines) + b"\n")
     return tree.fault(path, "cycle line not UTF-8", "not UTF-8", 1)
-
-
-def _not_utf8_diagnosis(tree: Tree, path: Path) -> PlantedFault:
-    content = path.read_bytes()
-    end = b"\r\n" if b"\r\n" in content else b"\n"
-    lines = content.split(end)
-    index = int(tree.rng.integers(len(lines)))
-    lines[index] += b" (s\xe9v\xe8re)"
-    path.write_bytes(end.join(lines))
-    return tree.fault(path, "diagnosis line not UTF-8", "not UTF-8", index + 1)
