@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 TABLES = "work/tables/icbhi/summary.json"
 
@@ -54,6 +55,19 @@ def test_an_empty_dataset_stops_with_a_message(snakemake, workflow_dir: Path, tm
     assert finished.returncode != 0
     assert "no usable recording" in finished.stdout
     assert not (workflow_dir / TABLES).exists()
+
+
+def test_the_official_split_that_cannot_judge_pneumonia_stops_a_dry_run(snakemake, workflow_dir: Path) -> None:
+    experiment = workflow_dir / "config" / "experiments" / "pneumonia" / "official.yaml"
+    shipped = (experiment.parent / "train2356.yaml").read_text()
+    settings = {**yaml.safe_load(shipped), "datasets": ["icbhi"], "split": {"kind": "official"}, "jobs": [{}]}
+    experiment.write_text(yaml.safe_dump(settings))
+    finished = snakemake("--dry-run", "results/pneumonia/official")
+    assert finished.returncode != 0
+    assert "official.yaml: job 1: split.kind: the official split cannot judge 'pneumonia'" in finished.stdout
+    assert "(122, 135, 140, 191, 219, 226) stand in train" in finished.stdout
+    assert "Proposal: `split: {kind: patients}`" in finished.stdout
+    assert "Traceback" not in finished.stdout
 
 
 def test_a_new_file_in_a_root_that_dvc_does_not_track_is_noticed(snakemake, icbhi: Path) -> None:

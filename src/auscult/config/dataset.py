@@ -15,6 +15,14 @@ REMOTE = "gs://"
 """How the root of a dataset in a bucket begins."""
 
 
+class OfficialList(Settings):
+    """What is known of a dataset's own list of train and test."""
+
+    cannot_judge: dict[Label, Annotated[str, Field(min_length=1)]] = Field(
+        description="target -> why no result on the list's test part can say anything about it"
+    )
+
+
 class _Dataset(Settings):
     """What every dataset says of itself."""
 
@@ -25,6 +33,9 @@ class _Dataset(Settings):
     )
     tracked_by: str | None = Field(default=None, description="the .dvc file that versions the root, if any")
     channel: Literal["mean"] | Annotated[int, Field(ge=0)] = Field(default="mean", description="of multi-channel audio")
+    official_split: OfficialList | None = Field(
+        default=None, description="what `split: {kind: official}` must know of the dataset's list, if anything"
+    )
     shards: int = Field(
         default=1, ge=1, le=10_000, description="jobs that read, cut and transform the recordings side by side"
     )

@@ -10,6 +10,8 @@ from pydantic import TypeAdapter
 from auscult.config.definitions import check_definitions, defined_names, find_definition, is_defined
 from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
 from auscult.config.files import check_name, named_file, parse, read_yaml
+from auscult.config.project import load_dataset
+from auscult.config.split import OfficialSplit
 from auscult.config.task import TaskSettings
 from auscult.config.train import monitors_for
 from auscult.errors import ConfigError, unknown_name
@@ -123,6 +125,8 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
                 f"{where}: datasets: the labels of {dataset!r} are in doubt for task {job.task!r}; "
                 f"leave it out, or add `allow_doubtful: [{dataset}]` (the report will say so)"
             )
+    if isinstance(job.split, OfficialSplit):
+        _check_official_lists(config_dir, job, task, where)
     for dataset in job.allow_doubtful:
         if dataset not in task.doubtful:
             raise ConfigError(
@@ -152,6 +156,22 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
             f"{where}: spectrogram.f_max_hz: {job.spectrogram.f_max_hz} lies above {nyquist_hz:g} Hz, "
             "half the sample rate"
         )
+
+
+def _check_official_lists(config_dir: Path, job: JobSettings, task: TaskSettings, where: str) -> None:
+    """Refuse a target that, by what the datasets' files say, none of their official lists can judge."""
+    reasons: dict[str, dict[str, str]] = {}
+    for name in job.datasets:
+        official = load_dataset(config_dir, name).official_split
+        reasons[name] = official.cannot_judge if official else {}
+    for target in task.targets:
+        if all(target in of_dataset for of_dataset in reasons.values()):
+            because = "; ".join(f"{name}: {of_dataset[target]}" for name, of_dataset in reasons.items())
+            raise ConfigError(
+                f"{where}: split.kind: the official split cannot judge {target!r} ({because}). Proposal: "
+                f"`split: {{kind: patients}}` puts patients with it on every side; or add a dataset whose official "
+                f"list can judge it, or take another task"
+            )
 
 
 def list_experiments(config_dir: Path) -> list[tuple[str, str]]:

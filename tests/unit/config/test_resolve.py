@@ -52,6 +52,32 @@ def test_preset_of_train2356_has_the_shape_of_the_design(project_dir: Path) -> N
     assert (job.spectrogram.n_mels, job.spectrogram.n_frames(job.clips.n_samples)) == (128, 311)
 
 
+OFFICIAL = {"kind": "official"}
+
+
+def test_the_official_icbhi_split_with_pneumonia_is_refused_at_once(broken) -> None:
+    message = broken(datasets=["icbhi"], split=OFFICIAL)
+    for part in (
+        "split.kind: the official split cannot judge 'pneumonia'",
+        "icbhi: all six patients with pneumonia (122, 135, 140, 191, 219, 226) stand in train, none in test",
+        "Proposal: `split: {kind: patients}`",
+    ):
+        assert part in message
+    assert "job 2" in broken(datasets=["icbhi"], split={"kind": "patients"}, jobs=[{}, {"split": OFFICIAL}])
+
+
+def test_an_official_list_that_can_judge_saves_the_others(config_dir: Path) -> None:
+    def load(task: str, **changes):
+        path = config_dir / "experiments" / task / "official.yaml"
+        raw = yaml.safe_load((config_dir / "experiments" / task / "train2356.yaml").read_text())
+        path.write_text(yaml.safe_dump({**raw, "split": OFFICIAL, "jobs": [{}], **changes}))
+        return load_experiment(config_dir, task, "official").job(1)
+
+    assert load("crackles_wheezes", datasets=["icbhi"]).split.kind == "official"
+    # Of bd nothing is known beforehand: what its list holds, its tables say.
+    assert load("pneumonia", datasets=["icbhi", "bd"]).datasets == ("icbhi", "bd")
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
