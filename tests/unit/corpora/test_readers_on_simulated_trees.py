@@ -160,6 +160,28 @@ def test_the_projects_own_settings_of_a_published_dataset_read_it_too(layout: st
     assert dataset_settings(layout, Path("data")).model_dump(exclude=apart) == theirs
 
 
+SPRSOUND_PLACES = {"Pl": "left posterior", "Ll": "left lateral", "Pr": "right posterior", "Lr": "right lateral"}
+
+
+@pytest.mark.parametrize(
+    "layout", ["icbhi", "antwerp", "antwerp_sim", "sprsound", "manifest", "label_folders", "files_csv"]
+)
+def test_the_place_on_the_chest_arrives(layout: str, simulate: Callable, tmp_path: Path) -> None:
+    made = simulate(layout, "b")
+    places = _texts(read(made.root, layout, "b", tmp_path).recordings["attr_chest_location"])
+    said = {key: key for key in ("Al", "Ar", "Pl", "Pr", "Ll", "Lr", "Tc")} if layout != "sprsound" else SPRSOUND_PLACES
+    assert places == {recording.recording_id: said[recording.site] for recording in made.truth}
+
+
+@pytest.mark.parametrize("layout", ["hf_lung", "uid_json"])
+def test_a_patient_is_on_one_side_of_the_datasets_own_split(layout: str, simulate: Callable, tmp_path: Path) -> None:
+    made = simulate(layout, "a")
+    recordings = read(made.root, layout, "a", tmp_path).recordings
+    sides = recordings["attr_official_split"].groupby(recordings["patient_id"]).agg(lambda column: set(column.dropna()))
+    assert all(len(found) <= 1 for found in sides)
+    assert set().union(*sides) == {"train", "test"}
+
+
 def test_unknown_stays_unknown_in_the_new_layouts(simulate: Callable, tmp_path: Path) -> None:
     for layout, column in (("manifest", "label_diagnosis"), ("files_csv", "label_type"), ("uid_json", "label_wheeze")):
         tables = read(simulate(layout, "a").root, layout, "a", tmp_path / layout)

@@ -28,7 +28,7 @@ class Plan:
         n_patients: Patients with recordings.
         seed: Of everything drawn.
         duration_s: Shortest and longest recording.
-        recordings_per_patient: Fewest and most (KAUH has one, in three filters).
+        recordings_per_patient: Fewest and most (KAUH has one, in three filters; a stethoscope's of HF_Lung_V1 one).
         variant: The two ways in which copies of the dataset differ in the wild (see the layout's module).
         wide_share: ICBHI only: share of recordings at 10 or 44.1 kHz and with up to 32 bits.
         wide_duration_s: Length of those; None: as the others.
