@@ -9,11 +9,13 @@ rule train:
         "work/runs/{task}/{experiment}/{job}/train.log",
     benchmark:
         "benchmarks/train/{task}/{experiment}/{job}.tsv"
+    retries: PROJECT.retries
     conda:
         "../environment.yml"
     threads: 2
     resources:
         mem_mb=8000,
+        attempt_number=lambda wildcards, attempt: attempt,
     params:
         job=train_params,
         features=features_of,

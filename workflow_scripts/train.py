@@ -1,11 +1,13 @@
 """Train one job: the best epoch and the operating point are chosen on validation, the test part stays unread."""
 
+import os
 from pathlib import Path
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.config.paths import tables_dir
 from auscult.logs import stage_log
 from auscult.training import run as training
+from auscult.training.stop import choose_budget_s
 
 with stage_log(snakemake.log[0]):
     job = JobSettings.model_validate(snakemake.params.job)
@@ -18,4 +20,7 @@ with stage_log(snakemake.log[0]):
         output_dir=Path(snakemake.output.weights).parent,
         device=snakemake.config["device"],
         threads=snakemake.threads,
+        # Only the first attempt starts over: the next ones go on with what it did.
+        fresh=snakemake.config.get("fresh", False) and snakemake.resources.attempt_number == 1,
+        budget_s=choose_budget_s(os.environ, snakemake.config.get("budget_s"), snakemake.resources.get("runtime")),
     )

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from auscult.cli import data, experiment, schema, simulate
+from auscult.cli import data, experiment, schema, simulate, watch
 from auscult.errors import AuscultError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -14,6 +14,7 @@ app.add_typer(data.app, name="data", help="The datasets of this project: what th
 app.add_typer(experiment.app, name="experiment", help="The experiments of this project.")
 app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the layouts of real datasets.")
 app.command()(schema.schema)
+app.command()(watch.watch)
 
 
 def main() -> None:

@@ -29,6 +29,11 @@ class ProjectSettings(Settings):
     roots: dict[str, str] = Field(default={}, description="dataset -> folder, instead of the root in its YAML file")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tracking: TrackingSettings = TrackingSettings()
+    fresh: bool = Field(default=False, description="trainings that run now start over, whatever state there is")
+    budget_s: float | None = Field(
+        default=None, gt=0, description="a training saves and leaves after so long; a retry goes on"
+    )
+    retries: int = Field(default=3, ge=0, description="how often a training that left or was killed is gone on with")
 
 
 _PROJECT = TypeAdapter(ProjectSettings)

@@ -59,20 +59,25 @@ class Progress:
         with ExitStack() as stack:
             self._bar = stack.enter_context(_bar())
             try:
-                self.say("starting")
+                self.say("starting", at_once=True)
                 yield self
             except TrainingStopped as stopped:
-                self.say("stopped", reason=str(stopped))
+                self.say("stopped", at_once=True, reason=str(stopped))
                 raise
             except BaseException as error:
-                self.say("failed", reason=f"{type(error).__name__}: {error}")
+                self.say("failed", at_once=True, reason=f"{type(error).__name__}: {error}")
                 raise
-            self.say("finished", eta_s=0.0)
+            self.say("finished", at_once=True, eta_s=0.0)
 
-    def say(self, status: str, **values: Any) -> None:
-        """Write at once."""
+    def say(self, status: str, *, at_once: bool = False, **values: Any) -> None:
+        """Note what it is doing; written when the last time is a second ago, or `at_once`."""
         self.values |= {"status": status, **values}
-        self._write()
+        if at_once or self._is_due:
+            self._write()
+
+    @property
+    def _is_due(self) -> bool:
+        return self._clock() - self._written_s >= LEAST_INTERVAL_S
 
     def batch_done(self, done: Mapping[str, Any], n_clips: int, n_batches_left: int, loss: Callable[[], float]) -> None:
         """Note a batch; written when the last time is a second ago.
@@ -84,11 +89,12 @@ class Progress:
             loss: Mean of the epoch so far; asked for only when it is written, for the device has to be waited for.
         """
         self._speed.add(n_clips)
-        if self._clock() - self._written_s < LEAST_INTERVAL_S:
-            return
-        clips_per_s, batches_per_s = self._speed.per_s()
-        eta_s = n_batches_left / batches_per_s if batches_per_s else None
-        self.say("training", **done, **{"train/loss": _finite(loss())}, samples_per_s=clips_per_s, eta_s=_finite(eta_s))
+        self.values |= done
+        if self._is_due:
+            clips_per_s, batches_per_s = self._speed.per_s()
+            eta_s = n_batches_left / batches_per_s if batches_per_s else None
+            speed = {"samples_per_s": clips_per_s, "eta_s": _finite(eta_s)}
+            self.say("training", **speed, **{"train/loss": _finite(loss())})
 
     def _write(self) -> None:
         self._written_s = self._clock()

@@ -5,15 +5,51 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+
+from auscult.errors import ConfigError
 
 EXIT_BUDGET_OVER = 75
 """EX_TEMPFAIL of sysexits.h: nothing is wrong, run the same again to go on. A signal gives 128 plus its number."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+BUDGET_VARIABLE = "AUSCULT_BUDGET_S"
+_RUNTIME_MARGIN_S = 120.0
+
+
+def choose_budget_s(environment: Mapping[str, str], setting_s: float | None, runtime_min: float | None) -> float | None:
+    """Return the time budget: by the environment, else by the setting, else by what the cluster grants.
+
+    Args:
+        environment: May hold `AUSCULT_BUDGET_S`.
+        setting_s: `budget_s` of the project.
+        runtime_min: The job's `runtime` resource, of which two minutes are left for the start and the save.
+
+    Raises:
+        ConfigError: The variable is no positive number.
+
+    >>> choose_budget_s({"AUSCULT_BUDGET_S": "60"}, 90.0, 10), choose_budget_s({}, 90.0, 10)
+    (60.0, 90.0)
+    >>> choose_budget_s({}, None, 10)
+    480.0
+    """
+    text = environment.get(BUDGET_VARIABLE)
+    if text is not None:
+        try:
+            budget_s = float(text)
+        except ValueError:
+            budget_s = 0.0
+        if not 0 < budget_s < float("inf"):
+            raise ConfigError(f"{BUDGET_VARIABLE}: found {text!r}, expected a number of seconds above 0")
+        return budget_s
+    if setting_s is not None:
+        return setting_s
+    return None if runtime_min is None else max(60.0 * runtime_min - _RUNTIME_MARGIN_S, 60.0)
 
 
 @dataclass(frozen=True)

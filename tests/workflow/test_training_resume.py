@@ -1,0 +1,75 @@
+"""A training that is interrupted: Snakemake's own retries go on with it, and `fresh` starts over."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RUN = Path("work/runs/pneumonia/tiny/1")
+WEIGHTS = str(RUN / "model.safetensors")
+
+
+def set_epochs(workflow_dir: Path, epochs: int) -> None:
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
+    path.write_text(re.sub(r"train: \{epochs: \d+\}\neval", f"train: {{epochs: {epochs}}}\neval", path.read_text()))
+
+
+def progress(workflow_dir: Path) -> dict:
+    path = workflow_dir / RUN / "state" / "progress.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+@pytest.mark.slow
+def test_a_training_outlives_budgets_kills_and_signals(snakemake, tiny_experiment: str, workflow_dir: Path) -> None:
+    del tiny_experiment
+    set_epochs(workflow_dir, 30)
+    assert snakemake(WEIGHTS).returncode == 0
+    expected = (workflow_dir / WEIGHTS).read_bytes()
+
+    # Over and over: the budget ends, and Snakemake's retry goes on with the state.
+    again = snakemake(WEIGHTS, "--forcerun", "train", "--config", "fresh=true", "retries=100", AUSCULT_BUDGET_S="0.4")
+    assert again.returncode == 0, again.stdout[-3000:]
+    assert "non-zero exit status 75" in again.stdout
+    assert progress(workflow_dir)["attempt"] >= 3
+    assert (workflow_dir / WEIGHTS).read_bytes() == expected
+    log = (workflow_dir / RUN / "train.log").read_text()
+    assert "the time budget of 0.4 s is over" in log
+    assert log.count(" epoch 1/30: ") == 1  # told again, so that the log is whole
+
+    # Ctrl-C reaches the training: saved, and out within ten seconds.
+    set_epochs(workflow_dir, 100_000)
+    controller = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", WEIGHTS],
+        cwd=workflow_dir,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while progress(workflow_dir).get("epochs") != 100_000 or progress(workflow_dir).get("step", 0) < 20:
+        assert time.monotonic() < deadline
+        assert controller.poll() is None, controller.communicate()[0]
+        time.sleep(0.1)
+    asked = time.monotonic()
+    os.killpg(controller.pid, signal.SIGINT)
+    output, _ = controller.communicate(timeout=30)
+    assert time.monotonic() - asked < 10
+    assert progress(workflow_dir)["status"] == "stopped", output
+    assert not (workflow_dir / RUN / "state" / "lock.json").exists()
+
+    # Other settings: refused, with the one command to start over; that command does it, and reruns nothing later.
+    set_epochs(workflow_dir, 2)
+    refused = snakemake(WEIGHTS, "--config", "retries=0")
+    assert refused.returncode != 0
+    assert "train.epochs: 100000 -> 2" in refused.stdout
+    assert "--config fresh=true" in refused.stdout
+    fresh = snakemake(WEIGHTS, "--config", "fresh=true")
+    assert fresh.returncode == 0, fresh.stdout[-3000:]
+    assert "Nothing to be done" in snakemake(WEIGHTS).stdout
