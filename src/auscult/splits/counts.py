@@ -68,14 +68,22 @@ def _values(column: NDArray[np.float32]) -> dict[str, int]:
     }
 
 
-def refuse_infeasible(counts: dict[str, Counts], settings: SplitSettings, task: TaskSettings) -> None:
+def refuse_infeasible(
+    counts: dict[str, Counts], by_dataset: dict[str, dict[str, Counts]], settings: SplitSettings, task: TaskSettings
+) -> None:
     """Stop when a side cannot train, choose or judge some target.
 
     Every side needs a patient with a positive and one with a negative of every target, at the task's level; for a
     multi-class task, a patient of every class.
 
+    Args:
+        counts: Of each side, all datasets together.
+        by_dataset: The same of each dataset.
+        settings: How the split was made, for the proposal.
+        task: Its targets.
+
     Raises:
-        InfeasibleError: With what is missing, the counts, and a proposal.
+        InfeasibleError: With what is missing, the counts by side and dataset, and a proposal.
     """
     missing: list[str] = []
     short: set[str] = set()
@@ -88,23 +96,27 @@ def refuse_infeasible(counts: dict[str, Counts], settings: SplitSettings, task: 
                     short.add(target)
     if missing:
         shown = "; ".join(missing[:6]) + (f"; and {len(missing) - 6} more" if len(missing) > 6 else "")
+        table = _counts_text(counts, by_dataset, sorted(short))
         raise InfeasibleError(
-            f"this split cannot support the task ({task.description}): {shown}.\n{counts_text(counts, sorted(short))}\n"
+            f"this split cannot support the task ({task.description}): {shown}.\n{table}\n"
             f"{_proposal(counts, settings, sorted(short), kinds)}"
         )
 
 
-def counts_text(counts: dict[str, Counts], targets: Sequence[str]) -> str:
-    """Return the counts of some targets as lines of text."""
+def _counts_text(counts: dict[str, Counts], by_dataset: dict[str, dict[str, Counts]], targets: Sequence[str]) -> str:
+    """Return the counts of some targets as lines of text, of each dataset and, where there are several, of all."""
+    parts = {**by_dataset, "all": counts} if len(by_dataset) > 1 else by_dataset
     rows = [
         {
             "target": target,
+            "dataset": name,
             "side": side,
-            "patients": counts[side]["patients"],
-            "recordings": counts[side]["recordings"],
-            **{f"patients {kind}": n for kind, n in counts[side]["targets"][target]["patients"].items()},
+            "patients": of_part[side]["patients"],
+            "recordings": of_part[side]["recordings"],
+            **{f"patients {kind}": n for kind, n in of_part[side]["targets"][target]["patients"].items()},
         }
         for target in targets
+        for name, of_part in parts.items()
         for side in SIDES
     ]
     return pd.DataFrame(rows).to_string(index=False)

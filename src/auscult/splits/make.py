@@ -59,7 +59,7 @@ def run(tables: Mapping[str, Path], settings: SplitSettings, task: TaskSettings,
     refuse_leaks(findings)
     findings += [Finding(kind, "note", text, ids) for kind, text, ids in made.notes]
     report = build_audit((recordings, events), split, task, findings, made.left_out)
-    refuse_infeasible(report["total"], settings, task)
+    refuse_infeasible(report["total"], report["by_dataset"], settings, task)
     write_csv(output, split)
     write_json(audit, {"settings": settings.model_dump(mode="json"), **report})
 

@@ -196,6 +196,24 @@ class TestLeftOut:
         assert audit["total"]["test"]["patients"] == 9
         assert audit["by_dataset"]["bd"]["train"]["patients"] == 0
 
+    def test_what_is_missing_is_counted_by_side_and_dataset(self, make_patients, pneumonia, run_split):
+        tables = [make_patients(20, every=4), make_patients(9, dataset="bd", every=100)]
+        tables[1]["label_diagnosis"] = "copd"
+        with pytest.raises(InfeasibleError) as error:
+            run_split(tables, {"kind": "leave_dataset_out", "dataset": "bd"}, pneumonia)
+        message = str(error.value)
+        assert "test holds no patient with a positive of 'pneumonia'" in message
+        counts = [line.split() for line in message.splitlines() if line.lstrip().startswith("pneumonia ")]
+        assert [row[1:5] for row in counts if row[2] == "test"] == [
+            ["bd", "test", "9", "18"],
+            ["icbhi", "test", "0", "0"],
+            ["all", "test", "9", "18"],
+        ]
+        # dataset, side, patients, recordings, then patients positive, negative, unknown.
+        assert ["bd", "test", "9", "18", "0", "9", "0"] in [row[1:] for row in counts]
+        assert len(counts) == 9
+        assert "Proposal: `split: {kind: patients}` can divide them, for at least 5 patients" in message
+
     def test_an_absent_dataset_names_its_nearest(self, make_patients, pneumonia, run_split):
         with pytest.raises(ConfigError, match="unknown dataset 'icbi'; did you mean 'icbhi'"):
             run_split(make_patients(10), {"kind": "leave_dataset_out", "dataset": "icbi"}, pneumonia)
