@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from auscult.config.base import NAME_PATTERN, Label, Settings
@@ -40,15 +40,18 @@ class _Dataset(Settings):
         default=1, ge=1, le=10_000, description="jobs that read, cut and transform the recordings side by side"
     )
 
+    @field_validator("root")
+    @classmethod
+    def _check_root(cls, root: str) -> str:
+        scheme, mark, rest = root.partition("://")
+        if mark and (scheme != "gs" or not re.fullmatch(r"[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?", rest)):
+            raise ValueError("expected a folder, or gs://bucket/prefix")
+        return root
+
     @model_validator(mode="after")
-    def _check_root(self) -> Self:
-        scheme, mark, rest = self.root.partition("://")
-        if not mark:
-            return self
-        if scheme != "gs" or not re.fullmatch(r"[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?", rest):
-            raise ValueError(f"root: found {self.root!r}; expected a folder, or gs://bucket/prefix")
-        if self.tracked_by is not None:
-            raise ValueError(f"tracked_by: DVC tracks folders of this project; the root is {self.root!r}: leave it out")
+    def _check_tracked_by(self) -> Self:
+        if self.root.startswith(REMOTE) and self.tracked_by is not None:
+            raise ValueError(f"tracked_by: DVC tracks folders of this project; the root is {self.root}: leave it out")
         return self
 
 

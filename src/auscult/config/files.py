@@ -89,7 +89,11 @@ def _describe(where: str, fault: Mapping[str, Any]) -> str:
         return f"{where}: {key}: found {found!r}{hint} allowed: {expected}"
     shown = repr(found)
     shown = shown if len(shown) <= 120 else shown[:117] + "..."
-    return f"{where}: {key}: found {shown}; {message[:1].lower()}{message[1:]}"
+    place = f"{where}: {key}" if key else where
+    return f"{place}: found {shown}; {message[:1].lower()}{message[1:]}"
+
+
+_DATASET_KINDS = ("manifest", "native", "files_csv", "label_folders", "uid_json")
 
 
 def _written_location(fault: Mapping[str, Any]) -> list[Any]:
@@ -98,14 +102,14 @@ def _written_location(fault: Mapping[str, Any]) -> list[Any]:
         "official",
         "column",
         "events",
-        "manifest",
-        "native",
-        "files_csv",
-        "label_folders",
-        "uid_json",
         "timm",
+        *_DATASET_KINDS,
         *MODELS,
     }
+    first, *rest = fault["loc"] or (None,)
+    if first in _DATASET_KINDS:
+        # A dataset's file is a union as a whole: its tag comes first, then what was written.
+        return rest
     return [part for index, part in enumerate(fault["loc"]) if index == 0 or part not in tags]
 
 

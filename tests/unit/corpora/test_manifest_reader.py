@@ -5,8 +5,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pydantic import TypeAdapter
 
+from auscult.config import DatasetSettings
+from auscult.corpora import READERS
 from auscult.errors import DataError
+from auscult.tables import Recording, Rejection
 
 COLUMNS: dict[str, Any] = {
     "path": "file",
@@ -201,3 +205,31 @@ def test_stereo_flac_and_ogg_are_taken(write_wav: Callable, run_ingest: Callable
     assert list(result.recordings["n_channels"]) == [2, 1]
     assert list(result.recordings["encoding"]) == ["FLAC/PCM_16", "OGG/VORBIS"]
     assert list(result.recordings["patient_id"]) == ["set/a", "set/b"]
+
+
+def test_paths_written_in_full_are_read_below_a_root_in_a_bucket_and_refused_elsewhere(root, write_wav):
+    write_wav("a/1.wav")
+    write_wav("a/2.wav")
+    (root / "m.csv").write_text(
+        "path\n"
+        "gs://lungs/own/a/1.wav\n"
+        "a/2.wav\n"
+        "gs://lungs/other/a/1.wav\n"
+        "gs://lungs/ownership/1.wav\n"
+        "gs://lungs/own/../x.wav\n"
+    )
+    values = {"description": "d", "layout": "manifest", "manifest": "m.csv", "columns": {"path": "path"}}
+
+    def read_from(where):
+        settings = TypeAdapter(DatasetSettings).validate_python({**values, "root": where})
+        return list(READERS["manifest"](root, "own", settings))
+
+    items = read_from("gs://lungs/own/")
+    assert [item.path for item in items if isinstance(item, Recording)] == ["a/1.wav", "a/2.wav"]
+    assert [(item.line, item.reason) for item in items if isinstance(item, Rejection)] == [
+        (4, "path: 'gs://lungs/other/a/1.wav' lies outside the root 'gs://lungs/own/'"),
+        (5, "path: 'gs://lungs/ownership/1.wav' lies outside the root 'gs://lungs/own/'"),
+        (6, "path: '../x.wav' leads out of the root"),
+    ]
+    lines = [item.line for item in read_from(str(root)) if isinstance(item, Rejection)]
+    assert lines == [2, 4, 5, 6]
