@@ -13,7 +13,7 @@ from auscult.config.files import check_name, named_file, parse, read_yaml
 from auscult.config.project import load_dataset
 from auscult.config.split import OfficialSplit
 from auscult.config.task import TaskSettings
-from auscult.config.train import monitors_for
+from auscult.config.train import losses_for, monitors_for
 from auscult.errors import ConfigError, unknown_name
 
 PRESET_SECTIONS = ("clips", "spectrogram", "split")
@@ -140,10 +140,11 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
         raise ConfigError(
             f"{where}: evaluate.threshold: icbhi_score needs a task with `four_class`; {job.task!r} has none"
         )
-    if (task.type == "multi_class") != (job.train.loss.name == "cross_entropy") and job.train.loss.name != "auto":
-        fitting = "cross_entropy" if task.type == "multi_class" else "bce"
+    fitting = losses_for(task)
+    if job.train.loss.name not in fitting:
         raise ConfigError(
-            f"{where}: train.loss.name: {job.train.loss.name!r} does not fit a {task.type} task; use {fitting}"
+            f"{where}: train.loss.name: {job.train.loss.name!r} does not fit a {task.type} task; use one of "
+            f"{', '.join(fitting)}"
         )
     if job.spectrogram.n_frames(job.clips.n_samples) < 1:
         raise ConfigError(

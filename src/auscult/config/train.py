@@ -16,8 +16,22 @@ __all__ = ["EvaluateSettings", "LossSettings", "OptimizerSettings", "TrainSettin
 class LossSettings(Settings):
     """`auto` takes binary cross-entropy for binary and multi-label targets, cross-entropy for multi-class."""
 
-    name: Literal["auto", "bce", "cross_entropy"] = "auto"
-    class_weights: Literal["none", "balanced"] = "balanced"
+    name: Literal["auto", "bce", "cross_entropy", "mse", "focal", "asymmetric"] = "auto"
+    class_weights: Literal["none", "balanced", "effective_number"] = "balanced"
+    beta: float = Field(default=0.999, ge=0, lt=1, description="effective_number only: near 1 is like balanced")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="of bce and cross_entropy")
+    gamma: float = Field(default=2.0, ge=0, description="focal only: how little an easy clip counts")
+    gamma_positive: float = Field(default=1.0, ge=0, description="asymmetric only: of positive targets")
+    gamma_negative: float = Field(default=4.0, ge=0, description="asymmetric only: of negative targets")
+    margin: float = Field(
+        default=0.05, ge=0, lt=1, description="asymmetric only: a negative below this probability counts for nothing"
+    )
+
+    @model_validator(mode="after")
+    def _check_smoothing(self) -> Self:
+        if self.label_smoothing and self.name not in {"auto", "bce", "cross_entropy"}:
+            raise ValueError(f"label_smoothing belongs to bce and cross_entropy, not to {self.name}")
+        return self
 
 
 class SaveSettings(Settings):
@@ -72,6 +86,10 @@ class TrainSettings(Settings):
         default="together", description="their factors multiplied, or one after the other, each for its length"
     )
     loss: LossSettings = LossSettings()
+    sampler: Literal["shuffle", "balanced"] = Field(
+        default="shuffle",
+        description="balanced: every combination of answers is seen equally often in an epoch, rare ones repeatedly",
+    )
     ema: EmaSettings | None = None
     monitor: str = Field(
         default="val/auroc",
@@ -94,6 +112,15 @@ class TrainSettings(Settings):
         if (self.monitor == "val/loss") != (self.mode == "min"):
             fitting = "min" if self.monitor == "val/loss" else "max"
             raise ValueError(f"mode {self.mode!r} would keep the worst epoch by {self.monitor}; use mode: {fitting}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_balance(self) -> Self:
+        if self.sampler == "balanced" and self.loss.class_weights != "none":
+            raise ValueError(
+                f"sampler: balanced and loss.class_weights: {self.loss.class_weights} would balance twice; "
+                "with this sampler use class_weights: none"
+            )
         return self
 
     @model_validator(mode="after")
@@ -120,6 +147,12 @@ class EvaluateSettings(Settings):
     bootstrap_draws: int = Field(default=2000, ge=0, le=100_000, description="0: no intervals")
     seed: int = Field(default=0, ge=0, description="of the bootstrap")
     n_examples: int = Field(default=8, ge=0, le=64, description="example spectrograms in the report")
+
+
+def losses_for(task: TaskSettings) -> tuple[str, ...]:
+    """Return the losses that fit a task."""
+    exclusive = ("auto", "cross_entropy", "mse", "focal")
+    return exclusive if task.type == "multi_class" else ("auto", "bce", "mse", "focal", "asymmetric")
 
 
 def monitors_for(task: TaskSettings) -> tuple[str, ...]:

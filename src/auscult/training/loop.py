@@ -33,7 +33,7 @@ from auscult.training.generators import generator_state, kept_generators, seed_g
 from auscult.training.history import EpochRow, History, is_better, log_row
 from auscult.training.losses import Loss
 from auscult.training.optimizers import build_optimizer
-from auscult.training.orders import Plan, epoch_plan
+from auscult.training.orders import Plan, answer_groups, epoch_plan
 from auscult.training.profiling import profiled
 from auscult.training.progress import Progress
 from auscult.training.save_times import SaveTimes
@@ -91,6 +91,7 @@ class Trainer:
         self._optimizer = build_optimizer(module, settings.optimizer)
         compiled: Any = torch.compile(module) if settings.compile else module
         self._model, self._stepper = fabric.setup(compiled, self._optimizer)
+        self._balance = answer_groups(train.targets) if settings.sampler == "balanced" else None
         n_batches = len(self._plan(1))
         self._schedules = Schedules(
             settings.schedules,
@@ -174,7 +175,8 @@ class Trainer:
                     self._save(store, progress, save_times)
             train_loss = self._sums.mean_loss()
             require_finite(train_loss, f"training loss of epoch {epoch}", self.settings)
-            progress.say("validating", **{"train/loss": train_loss})
+            progress.values["train/loss"] = train_loss
+            progress.say("validating")
             start = time.perf_counter()
             metrics = self._evaluate(stop)
         except TrainingStopped as stopped:
@@ -274,6 +276,7 @@ class Trainer:
             settings.batch_size,
             seed=settings.seed,
             epoch=epoch,
+            balance=self._balance,
             limit=settings.debug.limit_batches,
         )
 

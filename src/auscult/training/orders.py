@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from auscult.training.seeds import sample_order
+from auscult.training.seeds import Purpose, derive_seed, sample_order
 
 Plan = list[NDArray[np.int64]]
 """The numbers of the examples of each batch."""
@@ -22,9 +22,59 @@ def cut_into_batches(order: NDArray[np.int64], batch_size: int) -> Plan:
     return list(np.array_split(order, -(-len(order) // batch_size)))
 
 
-def epoch_plan(n_examples: int, batch_size: int, *, seed: int, epoch: int, limit: int | None = None) -> Plan:
-    """Return the batches of an epoch of training, at most `limit` of them."""
-    return cut_into_batches(sample_order(n_examples, seed, epoch), batch_size)[:limit]
+def epoch_plan(
+    n_examples: int,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    balance: NDArray[np.int64] | None = None,
+    limit: int | None = None,
+) -> Plan:
+    """Return the batches of an epoch of training.
+
+    Args:
+        n_examples: Of the training part.
+        batch_size: The largest batch.
+        seed: Of the training.
+        epoch: From 1.
+        balance: As `answer_groups` returns it, for `balanced_order`; None: every example once.
+        limit: So many batches at most.
+    """
+    order = sample_order(n_examples, seed, epoch) if balance is None else balanced_order(balance, seed, epoch)
+    return cut_into_batches(order, batch_size)[:limit]
+
+
+def answer_groups(targets: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the number of each example's combination of answers, shape [example]; unknown is an answer like others.
+
+    >>> answer_groups(np.array([[1, 0], [0, 0], [1, 0], [1, np.nan]], dtype=np.float32)).tolist()
+    [2, 0, 2, 1]
+    """
+    _, groups = np.unique(np.nan_to_num(targets, nan=-1.0), axis=0, return_inverse=True)
+    return groups.reshape(-1).astype(np.int64)
+
+
+def balanced_order(groups: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return as many examples as there are, each group equally often (or once more), in mixed order.
+
+    Within a group each example comes once before any comes again.
+
+    >>> groups = np.array([0] * 9 + [1] * 3)
+    >>> order = balanced_order(groups, seed=0, epoch=1)
+    >>> np.bincount(groups[order]).tolist(), sorted(order[groups[order] == 1].tolist())
+    ([6, 6], [9, 9, 10, 10, 11, 11])
+    """
+    generator = np.random.default_rng(derive_seed(seed, Purpose.ORDER, epoch))
+    members = [np.flatnonzero(groups == group) for group in range(int(groups.max()) + 1)]
+    each, left = divmod(len(groups), len(members))
+    once_more = set(generator.permutation(len(members))[:left].tolist())
+    chosen: list[NDArray[np.int64]] = []
+    for number, member in enumerate(members):
+        n_wanted = each + (number in once_more)
+        rounds = [generator.permutation(member) for _ in range(-(-n_wanted // len(member)))]
+        chosen.append(np.concatenate([np.empty(0, dtype=np.int64), *rounds])[:n_wanted])
+    return generator.permutation(np.concatenate(chosen))
 
 
 def plan_in_order(n_examples: int, batch_size: int) -> Plan:

@@ -93,8 +93,12 @@ class Progress:
         if self._is_due:
             clips_per_s, batches_per_s = self._speed.per_s()
             eta_s = n_batches_left / batches_per_s if batches_per_s else None
-            speed = {"samples_per_s": clips_per_s, "eta_s": _finite(eta_s)}
-            self.say("training", **speed, **{"train/loss": _finite(loss())})
+            news: dict[str, Any] = {
+                "samples_per_s": clips_per_s,
+                "eta_s": _finite(eta_s),
+                "train/loss": _finite(loss()),
+            }
+            self.say("training", **news)
 
     def _write(self) -> None:
         self._written_s = self._clock()

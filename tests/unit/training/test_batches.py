@@ -5,7 +5,7 @@ import torch
 from auscult.models import Normalisation
 from auscult.training.batches import ResidentBatches
 from auscult.training.history import History, is_better
-from auscult.training.orders import cut_into_batches, plan_in_order
+from auscult.training.orders import answer_groups, balanced_order, cut_into_batches, epoch_plan, plan_in_order
 from auscult.training.seeds import Purpose, derive_seed, sample_order
 
 CPU = torch.device("cpu")
@@ -91,3 +91,18 @@ def test_history_is_on_disk_at_once_and_put_right_at_the_start(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_text() == text.splitlines(keepends=True)[0]
     resumed.write_csv()
     assert (tmp_path / "history.csv").read_text().splitlines() == ["epoch,val/auroc", "1,"]
+
+
+def test_a_balanced_order_shows_every_answer_equally_often_and_every_clip_in_turn():
+    targets = np.array([[1.0]] * 3 + [[0.0]] * 20 + [[np.nan]] * 7, dtype=np.float32)
+    groups = answer_groups(targets)
+    order = balanced_order(groups, 5, 1)
+    assert len(order) == 30
+    assert np.bincount(groups[order]).tolist() == [10, 10, 10]
+    times = np.bincount(order, minlength=30)
+    assert sorted(times[:3]) == [3, 3, 4]
+    assert set(times[3:23]) == {0, 1}
+    assert set(times[23:]) == {1, 2}
+    assert order.tolist() == balanced_order(groups, 5, 1).tolist() != balanced_order(groups, 5, 2).tolist()
+    plan = epoch_plan(30, 8, seed=5, epoch=1, balance=groups, limit=2)
+    assert np.concatenate(plan).tolist() == order[:16].tolist()

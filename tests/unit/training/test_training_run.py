@@ -372,3 +372,12 @@ def test_how_it_is_computed_can_be_set(setup, tmp_path, settings):
         load_model(tmp_path).meta["training"]["settings"] | settings
         == load_model(tmp_path).meta["training"]["settings"]
     )
+
+
+@pytest.mark.parametrize("name", ["mse", "focal", "asymmetric"])
+def test_other_losses_and_the_balanced_sampler_learn_too(setup, tmp_path, name):
+    loss = {"name": name, "class_weights": "none"}
+    train(setup, tmp_path, setup.with_train(epochs=15, batch_size=4, loss=loss, sampler="balanced"))
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["train/loss"].iloc[-1] < 0.7 * history["train/loss"].iloc[0]
+    assert history["val/auroc"].max() > 0.9
