@@ -167,6 +167,12 @@ def test_the_data_commands_use_what_was_fetched(project, bucket, tree, emulator_
     found = json.loads(auscult(project, emulator_url, "verify", "icbhi", "--json").stdout)
     assert found["is_clean"]
     assert found["counts"]["recordings"] == len(list(tree.rglob("*.wav")))
+    one = sorted((project / "work" / "raw" / "icbhi").glob("*.wav"))[0]
+    data = bytearray(one.read_bytes())
+    data[-1] ^= 1
+    one.write_bytes(data)
+    assert f"{one.name}: cache: not what the bucket held" in auscult(project, emulator_url, "verify", "icbhi").stdout
+    assert "1 downloaded now" in auscult(project, emulator_url, "fetch", "icbhi").stdout
     described = auscult(project, emulator_url, "describe", "icbhi", "--out", "page.html")
     assert f"Read from gs://{BUCKET}/icbhi just now" in described.stdout
     assert "data:image/png" in (project / "page.html").read_text()

@@ -101,6 +101,19 @@ def fetched_root(cache: Path) -> str | None:
     return None if state is None else str(state.get("root"))
 
 
+def damaged(cache: Path, listing: Path) -> list[str]:
+    """Return the names of files that the listing states and the cache does not hold, or holds with other bytes.
+
+    Raises:
+        DataError: The listing cannot be read.
+    """
+    text = _read(listing)
+    if text is None:
+        raise DataError(f"{listing}: not the listing of a bucket; `auscult data fetch {cache.name}` writes it again")
+    objects = [RemoteObject(**item) for item in text["objects"]]
+    return [item.name for item in objects if not (cache / item.name).is_file() or not equals(cache / item.name, item)]
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     """Return a JSON file's mapping; None where there is none that can be read: it is made anew."""
     try:

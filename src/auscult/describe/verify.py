@@ -11,8 +11,9 @@ import pandas as pd
 
 from auscult.audio.probe import AudioFacts
 from auscult.audio.probe import probe as probe_audio
-from auscult.config import DatasetSettings
+from auscult.config import DatasetSettings, paths
 from auscult.corpora import READERS
+from auscult.corpora.remote import damaged
 from auscult.describe.comparison import Difference, compare
 from auscult.describe.sources import DatasetTables, has_tables, read_root, read_tables, root_folder
 from auscult.errors import DataError
@@ -113,7 +114,7 @@ def verify(
         root=settings.root,
         counts=_counts(now),
         published={} if is_simulated else PUBLISHED.get(settings.layout, {}),
-        faults=tuple(_faults(now.rejected)),
+        faults=(*_cache_faults(dataset, settings, root), *_faults(now.rejected)),
         notices=tuple(_notices(dataset, settings, root, now)),
         shared_between_patients=tuple(found for found in shared if len(found.patients) > 1),
         shared_within_patient=tuple(found for found in shared if len(found.patients) == 1),
@@ -130,6 +131,14 @@ def _counts(tables: DatasetTables) -> dict[str, int]:
         "patients": len(set(tables.recordings["patient_id"])),
         **{f"events of kind {kind}": int(found["count"]) for kind, found in events.items()},
     }
+
+
+def _cache_faults(dataset: str, settings: DatasetSettings, root: Path) -> list[Rejection]:
+    """Of a root in a bucket: the files here that are not what the bucket held when it was fetched."""
+    if not paths.is_remote(settings.root):
+        return []
+    reason = f"cache: not what the bucket held; `auscult data fetch {dataset}` brings it again"
+    return [Rejection(name, None, reason) for name in damaged(root, Path(paths.raw_listing_path(dataset)))]
 
 
 def _faults(rejected: pd.DataFrame) -> list[Rejection]:
