@@ -28,11 +28,14 @@ class Backbone:
         module: Maps spectrograms [batch, mel, frame] to pooled features [batch, n_features].
         n_features: Width of the pooled features.
         input_note: How the input is padded or resized; empty when it is taken as it is.
+        least_shape: The smallest spectrogram that is taken with these settings, mel bands and frames; None where only
+            trying would tell.
     """
 
     module: nn.Module
     n_features: int
     input_note: str = ""
+    least_shape: tuple[int, int] | None = None
 
 
 def as_maps(spectrograms: Tensor) -> Tensor:

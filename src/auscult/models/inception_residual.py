@@ -101,6 +101,6 @@ def build(settings: InceptionResidualSettings, input_shape: tuple[int, int]) -> 
     """
     n_halvings = 1 + len(settings.channels)
     # The stem rounds up: one less than a power of two is enough.
-    least = 2**n_halvings - 1
-    require_size("inception_residual", input_shape, (least, least), f"halves its input {n_halvings} times")
-    return Backbone(InceptionResidual(settings), settings.channels[-1])
+    least = (2**n_halvings - 1, 2**n_halvings - 1)
+    require_size("inception_residual", input_shape, least, f"halves its input {n_halvings} times")
+    return Backbone(InceptionResidual(settings), settings.channels[-1], least_shape=least)

@@ -90,5 +90,6 @@ def build(settings: MixedNetSettings, input_shape: tuple[int, int]) -> Backbone:
         ConfigError: The poolings would leave nothing of the input.
     """
     n_stages = len(settings.channels)
-    require_size("mixednet", input_shape, (2**n_stages, 2**n_stages), f"halves its input {n_stages} times")
-    return Backbone(MixedNet(settings.channels, settings.kernel_sizes), settings.channels[-1])
+    least = (2**n_stages, 2**n_stages)
+    require_size("mixednet", input_shape, least, f"halves its input {n_stages} times")
+    return Backbone(MixedNet(settings.channels, settings.kernel_sizes), settings.channels[-1], least_shape=least)

@@ -64,7 +64,8 @@ def build(settings: Cnn6Settings | Cnn10Settings | Cnn14Settings, input_shape: t
     channels = _CNN14_CHANNELS if isinstance(settings, Cnn14Settings) else _CHANNELS
     # As published, the last block of Cnn14 does not pool.
     n_pooled = len(channels) - isinstance(settings, Cnn14Settings)
-    require_size(settings.name, input_shape, (2**n_pooled, 2**n_pooled), f"halves its input {n_pooled} times")
+    least = (2**n_pooled, 2**n_pooled)
+    require_size(settings.name, input_shape, least, f"halves its input {n_pooled} times")
     module = Panns(
         input_shape[0],
         channels,
@@ -72,4 +73,4 @@ def build(settings: Cnn6Settings | Cnn10Settings | Cnn14Settings, input_shape: t
         n_pooled=n_pooled,
         dropout=settings.block_dropout,
     )
-    return Backbone(module, channels[-1])
+    return Backbone(module, channels[-1], least_shape=least)

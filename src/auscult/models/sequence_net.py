@@ -56,7 +56,7 @@ def build(settings: SequenceNetSettings, input_shape: tuple[int, int]) -> Backbo
         ConfigError: The poolings would leave nothing of a piece.
     """
     n_stages = len(settings.channels)
-    least_frames = (2**n_stages - 1) * settings.n_sequences + 1
+    least = (2**n_stages, (2**n_stages - 1) * settings.n_sequences + 1)
     reason = f"cuts the clip into {settings.n_sequences} pieces, halves each {n_stages} times"
-    require_size("sequence_net", input_shape, (2**n_stages, least_frames), reason)
-    return Backbone(SequenceNet(settings), 2 * settings.lstm_size)
+    require_size("sequence_net", input_shape, least, reason)
+    return Backbone(SequenceNet(settings), 2 * settings.lstm_size, least_shape=least)

@@ -83,8 +83,9 @@ def build(settings: TimmSettings, input_shape: tuple[int, int]) -> Backbone:
     candidates = list(_candidates(name, input_shape))
     # Tried without memory or arithmetic (meta device) first. A few architectures cannot be, a few err in earnest alone.
     promising = [fit for fit in candidates if _try(name, fit, "meta") is not None]
+    device = torch.get_default_device().type if promising else "cpu"
     for fit in promising or candidates:
-        tried = _try(name, fit, "cpu")
+        tried = _try(name, fit, device)
         if tried is not None:
             model, n_features = tried
             return Backbone(TimmBackbone(model, fit.size, is_resized=fit.is_resized), n_features, fit.note(input_shape))

@@ -29,4 +29,4 @@ class TestCnn(nn.Module):
 
 def build(settings: TestCnnSettings, input_shape: tuple[int, int]) -> Backbone:
     """Build the backbone; any input will do."""
-    return Backbone(TestCnn(), 2 * _CHANNELS)
+    return Backbone(TestCnn(), 2 * _CHANNELS, least_shape=(1, 1))
