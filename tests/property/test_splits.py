@@ -1,5 +1,6 @@
 """What holds for every split, whatever the patients, the kind and the seed; and that unknown never becomes negative."""
 
+import base64
 import json
 import tempfile
 from itertools import pairwise
@@ -122,6 +123,44 @@ def test_no_patient_stands_on_two_sides(kind, task, data_seed, n):
     known = ~np.isnan(recording_targets(recordings, events, TASKS[task])).all(axis=1)
     assert set(split["recording_id"]) <= set(recordings["recording_id"][known])
     assert len(split) + sum(entry["recordings"] for entry in audit["left_out"]) == len(recordings)
+
+
+def fingerprint_of(seed: int, n_words: int = 60) -> str:
+    """A fingerprint as noise gives it: each word shares some bits with its neighbours."""
+    level = np.cumsum(np.random.default_rng(seed).standard_normal((n_words + 8, 33)), axis=0)
+    windows = level[4:] - level[:-4]
+    change = np.diff(windows[4:] - windows[:-4], axis=1)
+    return base64.b64encode(np.packbits(change > 0, axis=1, bitorder="little").tobytes()).decode()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(kind=kinds, data_seed=st.integers(0, 500), n=st.integers(20, 40), cut=st.integers(0, 30))
+def test_a_copied_sound_never_crosses_sides_in_silence(kind, data_seed, n, cut):
+    """Two recordings share a sound, one of them cut: the split stops, or both stand on one side."""
+    recordings, events = tables_of(data_seed, n)
+    prints = [fingerprint_of(1000 * data_seed + k) for k in range(len(recordings))]
+    one, other = np.random.default_rng(data_seed).choice(len(recordings), 2, replace=False)
+    # A word is four bytes; three words are 16 characters.
+    prints[other] = prints[one][cut // 3 * 16 :]
+    recordings = recordings.assign(fingerprint=prints).astype({"fingerprint": "str"})
+    names = sorted(recordings["recording_id"].iloc[[one, other]])
+    try:
+        split, _ = split_up(recordings, events, kind, PNEUMONIA)
+    except (InfeasibleError, ConfigError):
+        assume(False)
+    except DataError as error:
+        assert "near_duplicate_audio: 2 recordings" in str(error)
+        assert ", ".join(names) in str(error)
+        try:
+            split, audit = split_up(
+                recordings, events, {**kind, "allow_leaks": {"near_duplicate_audio": "w"}}, PNEUMONIA
+            )
+        except InfeasibleError:
+            return
+        assert len(audit["declared"]) == 1
+        assert split.loc[split["recording_id"].isin(names), "split"].nunique() == 2
+    else:
+        assert split.loc[split["recording_id"].isin(names), "split"].nunique() <= 1
 
 
 @settings(max_examples=15, deadline=None)
