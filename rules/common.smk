@@ -38,7 +38,8 @@ wildcard_constraints:
     task=NAME,
     experiment=NAME,
     dataset=NAME,
-    job=r"[1-9][0-9]*",
+    # A job, or one of its folds and seeds: 2, 2/fold1, 2/seed0, 2/fold1_seed0.
+    job=r"[1-9][0-9]*(/(fold[1-9][0-9]*_seed[0-9]+|fold[1-9][0-9]*|seed[0-9]+))?",
     file=NAME,
 
 
@@ -63,12 +64,12 @@ def dataset_of(name):
 @clear_errors
 def job_of(wildcards):
     experiment = experiment_of(wildcards.task, wildcards.experiment)
-    number = int(wildcards.job)
-    if number > len(experiment.jobs):
+    runs = {run.id: run.settings for run in experiment.runs}
+    if wildcards.job not in runs:
         raise WorkflowError(
-            f"{wildcards.task}/{wildcards.experiment} has {len(experiment.jobs)} jobs; job {number} was asked for"
+            f"{wildcards.task}/{wildcards.experiment} has the jobs {', '.join(runs)}; {wildcards.job} was asked for"
         )
-    return experiment.job(number)
+    return runs[wildcards.job]
 
 
 # --- what shapes a file: its key cannot be turned back, so each path remembers the settings that made it ---------------
@@ -109,14 +110,14 @@ def shaped_by(path):
     if path not in SHAPED_BY:
         for task, name in list_experiments(CONFIG_DIR):
             try:
-                jobs = load_experiment(CONFIG_DIR, task, name).jobs
+                runs = load_experiment(CONFIG_DIR, task, name).runs
             except AuscultError as error:
                 logger.warning(
                     f"passed over while looking for the settings of {path}: {error}"
                 )
                 continue
-            for job in jobs:
-                remember(job)
+            for run in runs:
+                remember(run.settings)
     if path not in SHAPED_BY:
         raise WorkflowError(
             f"no experiment in {CONFIG_DIR / 'experiments'} makes {path}; ask for a result, such as "
@@ -184,9 +185,9 @@ def jobs_files(pattern):
         experiment = experiment_of(wildcards.task, wildcards.experiment)
         return [
             pattern.format(
-                task=wildcards.task, experiment=wildcards.experiment, job=number
+                task=wildcards.task, experiment=wildcards.experiment, job=run.id
             )
-            for number in range(1, len(experiment.jobs) + 1)
+            for run in experiment.runs
         ]
 
     return files
@@ -194,7 +195,9 @@ def jobs_files(pattern):
 
 def audits_of(wildcards):
     experiment = experiment_of(wildcards.task, wildcards.experiment)
-    return [paths.audit_path(remember(job)["split"]) for job in experiment.jobs]
+    return [
+        paths.audit_path(remember(run.settings)["split"]) for run in experiment.runs
+    ]
 
 
 def summaries_of(wildcards):

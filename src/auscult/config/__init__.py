@@ -9,7 +9,7 @@ from auscult.config.dataset import (
     NativeDataset,
     UidJsonDataset,
 )
-from auscult.config.experiment import Experiment, JobSettings
+from auscult.config.experiment import Experiment, JobSettings, Run
 from auscult.config.model import HeadSettings, MixedNetSettings, ModelSettings, TestCnnSettings, TimmSettings
 from auscult.config.project import ProjectSettings, TrackingSettings, load_dataset, load_project
 from auscult.config.resolve import list_experiments, load_experiment, load_task
@@ -54,6 +54,7 @@ __all__ = [
     "OptimizerSettings",
     "PatientSplit",
     "ProjectSettings",
+    "Run",
     "SpectrogramSettings",
     "SplitSettings",
     "TaskSettings",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -11,7 +12,7 @@ from auscult.config.base import Settings
 from auscult.config.clips import ClipSettings
 from auscult.config.model import ModelSettings
 from auscult.config.spectrogram import SpectrogramSettings
-from auscult.config.split import SplitSettings
+from auscult.config.split import FoldSplit, PatientSplit, SplitSettings
 from auscult.config.train import EvaluateSettings, TrainSettings
 
 
@@ -28,7 +29,26 @@ class JobSettings(Settings):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     allow_doubtful: tuple[str, ...] = ()
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        le=100,
+        description="train once for each of so many parts of the patients, which is the test part",
+    )
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=(), description="train once for each, in place of train.seed"
+    )
     note: str = Field(default="", description="what this job is about, shown in the report")
+
+    @model_validator(mode="after")
+    def _check_repeats(self) -> Self:
+        if self.folds is not None and not isinstance(self.split, PatientSplit):
+            raise ValueError(
+                f"folds divides patients at random: split.kind must be patients, found {self.split.kind!r}"
+            )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} names one twice")
+        return self
 
     @model_validator(mode="after")
     def _check_datasets(self) -> Self:
@@ -36,6 +56,20 @@ class JobSettings(Settings):
         if twice:
             raise ValueError(f"datasets names {twice} more than once")
         return self
+
+
+class Run(NamedTuple):
+    """One training: a job, or one of its folds and seeds.
+
+    Attributes:
+        id: Its folder below the experiment's: `2`, or `2/fold1_seed0`.
+        job: Number of its job, from 1.
+        settings: With nothing left to expand.
+    """
+
+    id: str
+    job: int
+    settings: JobSettings
 
 
 class Experiment(Settings):
@@ -49,6 +83,33 @@ class Experiment(Settings):
     def job(self, number: int) -> JobSettings:
         """Return job `number`, counted from 1."""
         return self.jobs[number - 1]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All trainings, job after job; within one its folds, and within a fold its seeds."""
+        return tuple(run for number, job in enumerate(self.jobs, start=1) for run in _expand(number, job))
+
+
+def _expand(number: int, job: JobSettings) -> Iterator[Run]:
+    for fold in [None] if job.folds is None else range(1, job.folds + 1):
+        for seed in job.seeds or [None]:
+            names = [] if fold is None else [f"fold{fold}"]
+            changes: dict[str, Any] = {"folds": None, "seeds": ()}
+            if fold is not None and job.folds is not None and isinstance(job.split, PatientSplit):
+                changes["split"] = _fold(job.split, job.folds, fold)
+            if seed is not None:
+                names.append(f"seed{seed}")
+                changes["train"] = job.train.model_copy(update={"seed": seed})
+            yield Run(
+                "/".join([str(number), *(["_".join(names)] if names else [])]), number, job.model_copy(update=changes)
+            )
+
+
+def _fold(split: PatientSplit, n_folds: int, fold: int) -> FoldSplit:
+    """Return one fold of patients; validation takes the share of the rest that it has in `split`."""
+    shares = split.fractions
+    val_fraction = shares.val / (shares.train + shares.val)
+    return FoldSplit(kind="folds", n_folds=n_folds, fold=fold, val_fraction=val_fraction, seed=split.seed)
 
 
 class ExperimentFile(Settings):
@@ -68,5 +129,7 @@ class ExperimentFile(Settings):
     train: dict[str, Any] = Field(default={})
     evaluate: dict[str, Any] = Field(default={})
     allow_doubtful: list[str] = Field(default=[])
+    folds: int | None = None
+    seeds: list[int] = Field(default=[])
     note: str = ""
     jobs: list[dict[str, Any]] = Field(default=[{}], min_length=1)

@@ -33,7 +33,7 @@ def draw_comparison(jobs: Sequence[JobResult], task: TaskSettings, folder: Path)
     metric = next(iter(jobs[0].headline))
     numbers = [job.headline[metric] for job in jobs]
     rows = [
-        charts.Estimate(f"Job {job.number}", number.value, number.low, number.high)
+        charts.Estimate(f"Job {job.id}", number.value, number.low, number.high)
         for job, number in zip(jobs, numbers, strict=True)
     ]
     is_percent = numbers[0].is_percent
@@ -61,7 +61,7 @@ def _curve(job: JobResult, target: str, task: TaskSettings) -> charts.Curve | No
     number = Number(area["value"], area["low"], area["high"])
     interval = f" ({number.interval_text})" if number.interval_text else ""
     note = f"AUROC {number.value_text}{interval}"
-    return charts.Curve(f"Job {job.number}", points["fpr"].to_numpy(), points["tpr"].to_numpy(), area["value"], note)
+    return charts.Curve(f"Job {job.id}", points["fpr"].to_numpy(), points["tpr"].to_numpy(), area["value"], note)
 
 
 def _save(figure: Figure, path: Path) -> None:

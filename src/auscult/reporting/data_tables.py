@@ -31,7 +31,7 @@ class SplitTable:
     """A split that some jobs share.
 
     Attributes:
-        jobs: Their numbers.
+        jobs: Their ids.
         description: How it was made.
         rows: (dataset, (side, cells) of each side); all together first.
         targets: Names of the columns after patients and recordings.
@@ -39,7 +39,7 @@ class SplitTable:
         left_out: (reason, counts).
     """
 
-    jobs: list[int]
+    jobs: list[str]
     description: str
     rows: list[tuple[str, list[tuple[str, list[str]]]]]
     targets: tuple[str, ...]
@@ -84,9 +84,9 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
     """
     tables: list[SplitTable] = []
     seen: list[Mapping[str, Any]] = []
-    for number, audit in enumerate(audits, start=1):
+    for run, audit in zip(experiment.runs, audits, strict=True):
         if audit in seen:
-            tables[seen.index(audit)].jobs.append(number)
+            tables[seen.index(audit)].jobs.append(run.id)
             continue
         seen.append(audit)
         parts = audit["by_dataset"]
@@ -98,8 +98,8 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
         ]
         tables.append(
             SplitTable(
-                jobs=[number],
-                description=_how(experiment.job(number).split.model_dump(mode="json")),
+                jobs=[run.id],
+                description=_how(run.settings.split.model_dump(mode="json")),
                 rows=rows,
                 targets=() if task.type == "multi_class" else task.targets,
                 findings=[(found["severity"], found["text"], _some(found["ids"])) for found in audit["findings"]],
@@ -115,16 +115,16 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
     return tables
 
 
-def declared_exceptions(experiment: Experiment, audits: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[int]]]:
-    """Return what the experiment allowed itself against good practice: (text, numbers of the jobs)."""
-    found: dict[str, list[int]] = {}
-    for number, (job, audit) in enumerate(zip(experiment.jobs, audits, strict=True), start=1):
+def declared_exceptions(experiment: Experiment, audits: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Return what the experiment allowed itself against good practice: (text, ids of the jobs)."""
+    found: dict[str, list[str]] = {}
+    for run, audit in zip(experiment.runs, audits, strict=True):
         texts = [str(text) for text in audit["declared"]]
-        if job.allow_doubtful:
-            doubtful = ", ".join(job.allow_doubtful)
+        if run.settings.allow_doubtful:
+            doubtful = ", ".join(run.settings.allow_doubtful)
             texts.append(f"the labels of {doubtful} are in doubt for this task (allow_doubtful in the experiment)")
         for text in texts:
-            found.setdefault(text, []).append(number)
+            found.setdefault(text, []).append(run.id)
     return list(found.items())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from auscult.config import Experiment, JobSettings, TaskSettings
+from auscult.config import Experiment, JobSettings, Run, TaskSettings
 from auscult.errors import DataError
 from auscult.io import read_json
 from auscult.presentation import Number, headline
@@ -20,7 +20,8 @@ class JobResult:
     """What is published of one job.
 
     Attributes:
-        number: From 1.
+        id: Its folder: the job's number, or with fold and seed (`2/fold1_seed0`).
+        number: The job's, from 1.
         label: What sets it apart from the others.
         settings: Resolved.
         folder: Where its files lie.
@@ -32,6 +33,7 @@ class JobResult:
         examples: `spectrograms/index.json`.
     """
 
+    id: str
     number: int
     label: str
     settings: JobSettings
@@ -46,35 +48,41 @@ class JobResult:
     @property
     def name(self) -> str:
         """Number and label."""
-        return f"Job {self.number}: {self.label}"
+        return f"Job {self.id}: {self.label}"
+
+    @property
+    def anchor(self) -> str:
+        """What the page calls it in addresses."""
+        return self.id.replace("/", "_")
 
 
 def read_jobs(experiment: Experiment, task: TaskSettings, folders: list[Path]) -> list[JobResult]:
-    """Read all jobs of an experiment.
+    """Read all runs of an experiment: its jobs, or their folds and seeds.
 
     Args:
-        experiment: Its jobs, in order.
+        experiment: Its jobs.
         task: What was predicted.
-        folders: One a job, in the same order.
+        folders: One for each of the experiment's runs, in order.
 
     Raises:
         DataError: A file is missing or unreadable, or the numbers of jobs and folders differ.
     """
-    if len(folders) != len(experiment.jobs):
-        raise DataError(f"{experiment.name} has {len(experiment.jobs)} jobs, {len(folders)} folders were given")
-    labels = job_labels(experiment.jobs)
+    if len(folders) != len(experiment.runs):
+        raise DataError(f"{experiment.name} has {len(experiment.runs)} jobs, {len(folders)} folders were given")
+    labels = job_labels([run.settings for run in experiment.runs])
     return [
-        _read_job(number, label, settings, Path(folder), task)
-        for number, (label, settings, folder) in enumerate(zip(labels, experiment.jobs, folders, strict=True), start=1)
+        _read_job(run, label, Path(folder), task)
+        for run, label, folder in zip(experiment.runs, labels, folders, strict=True)
     ]
 
 
-def _read_job(number: int, label: str, settings: JobSettings, folder: Path, task: TaskSettings) -> JobResult:
+def _read_job(run: Run, label: str, folder: Path, task: TaskSettings) -> JobResult:
     metrics = _read(folder / "metrics.json")
     return JobResult(
-        number=number,
+        id=run.id,
+        number=run.job,
         label=label,
-        settings=settings,
+        settings=run.settings,
         folder=folder,
         metrics=metrics,
         model=_read(folder / "model.json"),

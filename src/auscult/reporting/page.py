@@ -16,6 +16,7 @@ from auscult.presentation import LEVELS, LOWER_IS_BETTER, METRIC_NAMES, Block, N
 from auscult.reporting.data_tables import declared_exceptions, ingested, split_tables
 from auscult.reporting.job import JobResult
 from auscult.reporting.limits import limits
+from auscult.reporting.repeats import find_repeats
 from auscult.reporting.settings import differing_keys, flatten, job_settings, settings_text, shared_settings
 from auscult.reporting.svg import inline_svg, png_data
 
@@ -70,8 +71,8 @@ def render(
     Args:
         experiment: What was run.
         task: What was predicted.
-        jobs: Their results, in order.
-        audits: One a job: the audit of its split.
+        jobs: The results of its runs, in order.
+        audits: One a run: the audit of its split.
         summaries: Dataset -> `summary.json`.
         provenance: Nested facts; `notices`, a list of sentences, is printed at the top.
         comparison: Figures that show several jobs.
@@ -83,7 +84,10 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    keys = differing_keys(experiment.jobs)
+    settings = [job.settings for job in jobs]
+    keys = differing_keys(settings)
+    # Of a job with folds or seeds the first stands in full: the page stays one that a browser opens at once.
+    in_full = {job.id for job in jobs if job.id == str(job.number)} | {found.runs[0].id for found in find_repeats(jobs)}
     return environment.get_template("report.html.j2").render(
         experiment=experiment,
         task=task,
@@ -95,15 +99,17 @@ def render(
         notices=[str(text) for text in provenance.get("notices", [])],
         exceptions=declared_exceptions(experiment, audits),
         comparison=comparison,
-        tables={job.number: metric_tables(job, task) for job in jobs},
-        slices={job.number: slice_table(job.metrics["slices"], task) for job in jobs},
-        figures={job.number: job_figures(job) for job in jobs},
-        examples={job.number: job_examples(job) for job in jobs},
+        repeats=find_repeats(jobs),
+        in_full=in_full,
+        tables={job.id: metric_tables(job, task) for job in jobs},
+        slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},
+        figures={job.id: job_figures(job) for job in jobs if job.id in in_full},
+        examples={job.id: job_examples(job) for job in jobs if job.id in in_full},
         rules=label_rules(task, experiment),
         ingested=[ingested(name, summary) for name, summary in summaries.items()],
         splits=split_tables(experiment, task, audits),
-        shared=shared_settings(experiment.jobs),
-        differing=[(key, [settings_text(job_settings(job).get(key)) for job in experiment.jobs]) for key in keys],
+        shared=shared_settings(settings),
+        differing=[(key, [settings_text(job_settings(job).get(key)) for job in settings]) for key in keys],
         limits=limits(jobs, task, summaries),
         facts=provenance_facts(provenance),
     )
@@ -131,7 +137,7 @@ def job_figures(job: JobResult) -> list[PageFigure]:
         image = None
         if entry["undefined"] is None:
             path = job.folder / "figures" / f"{entry['name']}.svg"
-            image = read_figure(path, f"job{job.number}-{entry['name']}", f"{entry['title']}. {entry['caption']}")
+            image = read_figure(path, f"job{job.anchor}-{entry['name']}", f"{entry['title']}. {entry['caption']}")
         found.append(PageFigure(entry["title"], entry["caption"], image, entry["undefined"]))
     return found
 

@@ -17,6 +17,7 @@ from auscult.presentation import METRIC_NAMES, blocks, flat
 from auscult.reporting.comparison import draw_comparison
 from auscult.reporting.job import JobResult, read_jobs
 from auscult.reporting.page import PageFigure, experiment_yaml, read_figure, render
+from auscult.reporting.repeats import find_repeats, spread_numbers
 from auscult.reporting.settings import differing_keys, job_settings, settings_text
 from auscult.tables import write_csv
 
@@ -53,15 +54,15 @@ def run(
 ) -> None:
     """Publish an experiment.
 
-    Into `output_dir`: a folder a job (1, 2, ...) with its files; `comparison/` with figures of
-    several jobs; `metrics.json` and `summary.csv` with one entry a job; `experiment.yaml`, the resolved settings;
+    Into `output_dir`: a folder a job (1, 2, ..., below it its folds and seeds) with its files; `comparison/` with
+    figures of several jobs; `metrics.json` and `summary.csv` with an entry a training; `experiment.yaml`, the settings;
     `provenance.json`; `checksums.txt` (as `sha256sum --check` reads it); and last `report.html`.
 
     Args:
         experiment: Resolved.
         task: What was predicted.
-        job_dirs: The jobs' folders below `work/runs`, in order.
-        audits: The audit of each job's split, in the same order.
+        job_dirs: The folders of the experiment's runs below `work/runs`, in order.
+        audits: The audit of each run's split, in the same order.
         summaries: Dataset -> `summary.json` of its ingest.
         output_dir: The result folder; made when absent.
         provenance: Facts to publish; see `auscult.provenance.collect`. `notices` are printed at the report's top.
@@ -69,8 +70,8 @@ def run(
     Raises:
         DataError: A file is missing or unreadable.
     """
-    if len(audits) != len(experiment.jobs):
-        raise DataError(f"{experiment.name} has {len(experiment.jobs)} jobs, {len(audits)} audits were given")
+    if len(audits) != len(experiment.runs):
+        raise DataError(f"{experiment.name} has {len(experiment.runs)} jobs, {len(audits)} audits were given")
     jobs = read_jobs(experiment, task, list(job_dirs))
     found_audits = [read_json(path) for path in audits]
     found_summaries = {name: read_json(path) for name, path in summaries.items()}
@@ -78,12 +79,12 @@ def run(
     if simulated:
         provenance = {**provenance, "notices": [*provenance.get("notices", []), _simulated_text(simulated)]}
     for job in jobs:
-        _publish_job(job, output_dir / str(job.number))
+        _publish_job(job, output_dir / job.id)
     comparison = [
         PageFigure(title, caption, read_figure(output_dir / "comparison" / f"{name}.svg", f"all-{name}", caption))
         for name, title, caption in draw_comparison(jobs, task, output_dir / "comparison")
     ]
-    write_json(output_dir / "metrics.json", {"jobs": {str(job.number): _numbers(job, task) for job in jobs}})
+    write_json(output_dir / "metrics.json", {"jobs": _all_numbers(jobs, task)})
     write_csv(output_dir / "summary.csv", summary_table(jobs, task))
     write_text(output_dir / "experiment.yaml", experiment_yaml(experiment))
     write_json(output_dir / "provenance.json", provenance)
@@ -120,18 +121,30 @@ def _publish_job(job: JobResult, folder: Path) -> None:
         shutil.copytree(job.folder / name, folder / name, dirs_exist_ok=True, copy_function=shutil.copyfile)
 
 
+def _all_numbers(jobs: Sequence[JobResult], task: TaskSettings) -> dict[str, dict[str, float | int]]:
+    """Return the numbers of each run, and before the runs of a job with folds or seeds those of the job."""
+    numbers: dict[str, dict[str, float | int]] = {}
+    repeats = {repeats.job: repeats for repeats in find_repeats(jobs)}
+    for job in jobs:
+        if job.number in repeats and str(job.number) not in numbers:
+            of_runs = [_numbers(run, task) for run in repeats[job.number].runs]
+            numbers[str(job.number)] = spread_numbers(of_runs)
+        numbers[job.id] = _numbers(job, task)
+    return numbers
+
+
 def _numbers(job: JobResult, task: TaskSettings) -> dict[str, float | int]:
     """Return flat numbers, as `dvc metrics show` prints them; what is undefined is absent."""
     return {**flat(job.metrics["test"], task), "best_epoch": job.metrics["best_epoch"]}
 
 
 def summary_table(jobs: Sequence[JobResult], task: TaskSettings) -> pd.DataFrame:
-    """Return one row a job: number, note, model, the settings that differ, the main view's metrics with both ends."""
+    """Return one row a run: its id, note, model, the settings that differ, the main view's metrics with both ends."""
     keys = [key for key in differing_keys([job.settings for job in jobs]) if key != "model.name"]
     rows: list[dict[str, Any]] = []
     for job in jobs:
         settings = job_settings(job.settings)
-        row: dict[str, Any] = {"job": job.number, "note": job.settings.note, "model": job.settings.model.name}
+        row: dict[str, Any] = {"job": job.id, "note": job.settings.note, "model": job.settings.model.name}
         row |= {key: settings_text(settings[key]) if key in settings else None for key in keys}
         row |= {"level": task.level, "best_epoch": job.metrics["best_epoch"]}
         main = blocks(job.metrics["test"], task, task.level)[0]

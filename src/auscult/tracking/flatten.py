@@ -142,21 +142,21 @@ def metric_name(name: str) -> str:
     return "/".join(parts if len(parts) > 1 else ["train", *parts])
 
 
-def run_names(experiment: str, jobs: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return one short name a job: experiment and number, model, and what differs from the first job.
+def run_names(experiment: str, ids: Sequence[str], jobs: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return one short name a job: experiment and id, model, and what differs from the first job.
 
     >>> first = {"model.name": "mixednet", "spectrogram.n_fft": "1024"}
-    >>> run_names("train2356", [first, {"model.name": "timm/resnet18", "spectrogram.n_fft": "512"}])
+    >>> run_names("train2356", ["1", "2"], [first, {"model.name": "timm/resnet18", "spectrogram.n_fft": "512"}])
     ['train2356/1 mixednet', 'train2356/2 resnet18 n_fft=512']
     """
     names: list[str] = []
-    for number, params in enumerate(jobs, start=1):
+    for run_id, params in zip(ids, jobs, strict=True):
         model = params.get("model.name", "").rsplit("/", 1)[-1]
         differences = [
             f"{key.rsplit('.', 1)[-1]}={value}"
             for key, value in params.items()
             if not key.startswith(("model.", "note")) and jobs[0].get(key) != value
         ]
-        name = " ".join([f"{experiment}/{number}", model, *differences]).strip()
+        name = " ".join([f"{experiment}/{run_id}", model, *differences]).strip()
         names.append(name if len(name) <= _RUN_NAME_CHARACTERS else name[: _RUN_NAME_CHARACTERS - 3] + "...")
     return names

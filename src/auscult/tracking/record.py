@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auscult.config import Experiment, TaskSettings
+from auscult.config import Experiment, Run, TaskSettings
 from auscult.errors import DataError
 from auscult.io import read_json, settings_key, sha256_file
 from auscult.tracking.flatten import finite, flatten_settings, flatten_summary, metric_name, run_names
@@ -33,7 +33,7 @@ class JobRecord:
     """A job as one run shows it.
 
     Attributes:
-        number: From 1.
+        id: As `config.Run.id`: the job's number, or with fold and seed.
         name: The run's name.
         params: Flat settings.
         points: The final metrics, then those by epoch.
@@ -45,7 +45,7 @@ class JobRecord:
         end_ms: Unix time of the evaluation's end.
     """
 
-    number: int
+    id: str
     name: str
     params: dict[str, str]
     points: list[Point]
@@ -59,51 +59,50 @@ class JobRecord:
 
 def experiment_settings(experiment: Experiment, task: TaskSettings) -> str:
     """Return the digest that tells one state of an experiment's settings from another; wording plays no part."""
-    jobs = [job.model_dump(mode="json", exclude=set(_WORDING)) for job in experiment.jobs]
+    jobs = [run.settings.model_dump(mode="json", exclude=set(_WORDING)) for run in experiment.runs]
     return settings_key({"jobs": jobs, "task": task.model_dump(mode="json", exclude=set(_WORDING))})
 
 
 def job_params(experiment: Experiment, task: TaskSettings) -> list[dict[str, str]]:
-    """Return every job's resolved settings, flat, with what the task says beside its labels' rules.
+    """Return every run's resolved settings, flat, with what the task says beside its labels' rules.
 
     The rules themselves stand in the run's `settings.json`: equal for all jobs, they would only hide what differs.
     """
     of_task = task.model_dump(mode="json", include={"type", "targets", "level", "overlap", "aggregate", "four_class"})
     return [
-        flatten_settings(job.model_dump(mode="json", exclude=set(_WORDING))) | flatten_settings({"task": of_task})
-        for job in experiment.jobs
+        flatten_settings(run.settings.model_dump(mode="json", exclude=set(_WORDING)))
+        | flatten_settings({"task": of_task})
+        for run in experiment.runs
     ]
 
 
 def read_jobs(experiment: Experiment, task: TaskSettings, job_dirs: list[Path]) -> list[JobRecord]:
-    """Read every job's folder, in the order of the experiment's jobs.
+    """Read every run's folder, in the order of the experiment's runs.
 
     Raises:
-        DataError: Another number of folders than jobs, or a folder without a whole outcome.
+        DataError: Another number of folders than runs, or a folder without a whole outcome.
     """
-    if len(job_dirs) != len(experiment.jobs):
+    if len(job_dirs) != len(experiment.runs):
         raise DataError(
-            f"{experiment.task}/{experiment.name}: {len(job_dirs)} job folders for {len(experiment.jobs)} jobs; "
+            f"{experiment.task}/{experiment.name}: {len(job_dirs)} job folders for {len(experiment.runs)} jobs; "
             "hand in one folder a job, in their order"
         )
     params = job_params(experiment, task)
-    names = run_names(experiment.name, params)
+    names = run_names(experiment.name, [run.id for run in experiment.runs], params)
     return [
-        _read_job(folder, experiment, task, number=number, name=names[number - 1], params=params[number - 1])
-        for number, folder in enumerate(job_dirs, start=1)
+        _read_job(folder, run, task, name=name, params=of_run)
+        for folder, run, name, of_run in zip(job_dirs, experiment.runs, names, params, strict=True)
     ]
 
 
-def _read_job(
-    folder: Path, experiment: Experiment, task: TaskSettings, *, number: int, name: str, params: dict[str, str]
-) -> JobRecord:
+def _read_job(folder: Path, run: Run, task: TaskSettings, *, name: str, params: dict[str, str]) -> JobRecord:
     history, outcome = folder / "metrics.jsonl", folder / "metrics.json"
     for path in (history, outcome):
         if not path.is_file():
             raise DataError(f"{path}: no such file; train and evaluate the job before it is tracked")
     uploads, withheld = choose_uploads(folder)
     settings = {
-        "job": experiment.job(number).model_dump(mode="json"),
+        "job": run.settings.model_dump(mode="json"),
         "task": task.model_dump(mode="json"),
     }
     without_wording = {
@@ -112,14 +111,14 @@ def _read_job(
     }
     files = {upload.name: sha256_file(upload.path) for upload in uploads}
     content = settings_key(
-        {"number": number, "settings": without_wording, "files": files}
+        {"id": run.id, "settings": without_wording, "files": files}
         | {path.name: sha256_file(path) for path in (history, outcome)}
     )
     end_ms = max(_modified_ms(outcome), _modified_ms(history))
     # The final ones first: MLflow's comparison begins with the metric that was logged first.
     points = final_points(read_json(outcome), task, end_ms) + read_history(history)
     return JobRecord(
-        number=number,
+        id=run.id,
         name=name,
         params=params,
         points=points,

@@ -81,9 +81,9 @@ def run(
     jobs = read_jobs(experiment, task, job_dirs)
     for job in jobs:
         if job.withheld:
-            report["withheld"][str(job.number)] = job.withheld
+            report["withheld"][job.id] = job.withheld
             _logger.warning(
-                "job %d: not uploaded, for they hold a patient's or recording's id: %s", job.number, job.withheld
+                "job %s: not uploaded, for they hold a patient's or recording's id: %s", job.id, job.withheld
             )
     try:
         writer = RunWriter(connect(tracking.uri), tracking.uri)
@@ -127,16 +127,16 @@ def _log(
     parent, is_new = _parent(writer, experiment_id, experiment, task, jobs=jobs, common=common)
     existing = writer.find(experiment_id, {TAG_EXPERIMENT: name, TAG_KIND: "job"})
     children: dict[str, str] = {}
-    for job in jobs:
-        of_job = [run for run in existing if run.data.tags.get(TAG_JOB) == str(job.number)]
+    for job, (_, _, settings) in zip(jobs, experiment.runs, strict=True):
+        of_job = [run for run in existing if run.data.tags.get(TAG_JOB) == job.id]
         same = [run for run in of_job if run.data.tags.get(TAG_CONTENT) == job.content]
         tags = {
             **common,
             TAG_KIND: "job",
-            TAG_JOB: str(job.number),
+            TAG_JOB: job.id,
             TAG_CONTENT: job.content,
             TAG_PARENT: parent,
-            TAG_NOTE: experiment.job(job.number).note,
+            TAG_NOTE: settings.note,
         }
         if same:
             child = same[0].info.run_id
@@ -147,14 +147,14 @@ def _log(
         else:
             child = writer.start(experiment_id, job.name, tags, job.start_ms)
         if not same or same[0].data.tags.get(TAG_COMPLETE) != "true":
-            _log_job(writer, child, job, experiment.job(job.number).datasets, provenance, is_new=not same)
+            _log_job(writer, child, job, settings.datasets, provenance, is_new=not same)
         for run in of_job:
             if run.info.run_id != child:
                 writer.supersede(run, {TAG_SUPERSEDED: child})
-        children[str(job.number)] = child
+        children[job.id] = child
     # A job that was taken out of the experiment has nothing that takes its place.
     for run in existing:
-        if int(run.data.tags.get(TAG_JOB, "0")) > len(jobs):
+        if run.data.tags.get(TAG_JOB) not in children:
             writer.supersede(run, {TAG_SUPERSEDED: parent})
     if is_new:
         writer.complete(parent, {TAG_COMPLETE: "true"}, max(job.end_ms for job in jobs))

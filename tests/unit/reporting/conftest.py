@@ -94,7 +94,13 @@ class Published:
 
 
 def make_published(
-    folder: Path, kind: str, *, n_patients: int = 60, draws: int = 100, one_class: bool = False
+    folder: Path,
+    kind: str,
+    *,
+    n_patients: int = 60,
+    draws: int = 100,
+    one_class: bool = False,
+    differences: list[dict] | None = None,
 ) -> Published:
     """Write all that `publish` reads; `one_class` leaves no positive in the test part."""
     task = TASKS[kind]
@@ -108,11 +114,11 @@ def make_published(
         "train": {"epochs": 30, "monitor": "val/auroc"},
         "evaluate": {"bootstrap_draws": draws, "threshold": "icbhi_score" if kind == "multi_label" else "youden"},
     }
-    jobs = [JobSettings.model_validate({**shared, **difference}) for difference in JOBS[kind]]
+    jobs = [JobSettings.model_validate({**shared, **difference}) for difference in differences or JOBS[kind]]
     experiment = Experiment(name="made_up", task=kind, description="Answers drawn from a distribution", jobs=jobs)
     dirs, audits = [], []
-    for number, job in enumerate(jobs, start=1):
-        dirs.append(folder / "runs" / str(number))
+    for number, (run_id, _, job) in enumerate(experiment.runs, start=1):
+        dirs.append(folder / "runs" / run_id)
         make_job(dirs[-1], job, task, n_patients=n_patients, skill=3.0 / number, seed=number, one_class=one_class)
         audits.append(folder / f"audit{number}.json")
         write_json(audits[-1], _audit(task, declared=job.split.kind == "column"))
@@ -330,6 +336,14 @@ def published_once(tmp_path_factory):
         return made[kind]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_repeated(tmp_path_factory):
+    """Inputs of `publish` for a plain job and one with three seeds."""
+    return lambda: make_published(
+        tmp_path_factory.mktemp("repeated"), "binary", n_patients=24, draws=20, differences=[{}, {"seeds": [0, 1, 2]}]
+    )
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_metric_names_are_what_mlflow_takes(name):
 
 def test_run_names_stay_short():
     jobs = [{"model.name": "mixednet"}, {"model.name": "mixednet", **{f"a.k{n}": "v" * 20 for n in range(9)}}]
-    names = run_names("e", jobs)
+    names = run_names("e", [str(number) for number in range(1, len(jobs) + 1)], jobs)
     assert names[0] == "e/1 mixednet"
     assert len(names[1]) == 80
     assert names[1].startswith("e/2 mixednet k0=")

@@ -1,0 +1,63 @@
+"""Folds and seeds: each is a training of its own below its job, and the result takes them together."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+
+@pytest.fixture
+def repeated_experiment(workflow_dir: Path, tiny_experiment: str) -> str:
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
+    path.write_text(path.read_text().replace("  - {train: {epochs: 3}}", "  - {folds: 2, seeds: [0, 1]}"))
+    return tiny_experiment
+
+
+def test_each_fold_and_seed_is_planned_and_folds_share_splits(snakemake, repeated_experiment: str) -> None:
+    finished = snakemake("--dry-run", repeated_experiment)
+    assert finished.returncode == 0, finished.stdout
+    counts = {
+        name: int(count)
+        for line in finished.stdout.splitlines()
+        if len(words := line.split()) == 2 and (count := words[1]).isdigit() and (name := words[0]) != "total"
+    }
+    assert counts["train"] == counts["evaluate"] == 1 + 2 * 2
+    assert counts["make_split"] == 1 + 2
+    assert counts["make_spectrograms"] == 2
+
+
+def test_a_fold_that_is_not_there_is_refused(snakemake, repeated_experiment: str) -> None:
+    finished = snakemake("--dry-run", "work/runs/pneumonia/tiny/2/fold3_seed0/model.json")
+    assert finished.returncode != 0
+    assert "pneumonia/tiny has the jobs 1, 2/fold1_seed0" in finished.stdout
+    assert "2/fold3_seed0 was asked for" in finished.stdout
+
+
+@pytest.mark.slow
+def test_every_patient_is_tested_once_by_the_folds_and_one_more_seed_trains_alone(
+    snakemake, repeated_experiment: str, workflow_dir: Path
+) -> None:
+    finished = snakemake(repeated_experiment)
+    assert finished.returncode == 0, finished.stdout[-6000:]
+    result = workflow_dir / repeated_experiment
+    tested = []
+    for fold in (1, 2):
+        predictions = pd.read_parquet(result / "2" / f"fold{fold}_seed0" / "predictions.parquet")
+        tested += predictions.loc[predictions["split"] == "test", "patient_id"].drop_duplicates().tolist()
+    assert len(tested) == len(set(tested))
+    split = pd.concat(
+        pd.read_csv(path) for path in (workflow_dir / "work" / "splits" / "pneumonia").glob("folds-*.csv")
+    )
+    assert set(tested) == set(split["patient_id"])
+    jobs = json.loads((result / "metrics.json").read_text())["jobs"]
+    assert jobs["2"]["runs"] == 4
+    first, second = (result / "2" / f"fold1_seed{seed}" / "model.safetensors" for seed in (0, 1))
+    assert first.read_bytes() != second.read_bytes()
+
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
+    path.write_text(path.read_text().replace("seeds: [0, 1]", "seeds: [0, 1, 2]"))
+    planned = snakemake("--dry-run", repeated_experiment)
+    assert planned.stdout.count("Training pneumonia/tiny, job 2/fold") == 2
+    assert "seed2" in planned.stdout
+    assert "Training pneumonia/tiny, job 2/fold1_seed0" not in planned.stdout
