@@ -65,6 +65,19 @@ class EarlyStoppingSettings(Settings):
     min_delta: float = Field(default=0.0, ge=0, description="what less than this is, is no gain")
 
 
+class BatchesSettings(Settings):
+    """Where batches come from. Streamed ones come in another order, so `place` and `window_clips` change a result."""
+
+    place: Literal["auto", "device", "host", "stream"] = Field(
+        default="auto",
+        description="auto: in memory (the device's, else the host's) when they fit host_budget_mb, else streamed",
+    )
+    host_budget_mb: int = Field(default=4000, ge=1, description="largest size of all spectrograms in memory")
+    device_share: float = Field(default=0.5, gt=0, le=1, description="of the free device memory, what they may take")
+    workers: int = Field(default=2, ge=0, le=64, description="processes that read; stream only")
+    window_clips: int = Field(default=4096, ge=1, description="clips that are mixed with each other; stream only")
+
+
 class DebugSettings(Settings):
     """To look for a fault, not to train; presets in config/presets/train."""
 
@@ -104,6 +117,7 @@ class TrainSettings(Settings):
     channels_last: bool = Field(default=True, description="maps lie in memory with the channel innermost")
     compile: bool = Field(default=False, description="torch.compile: slow to start, faster on a GPU")
     deterministic: bool = Field(default=False, description="refuse operations that give other bits each time")
+    batches: BatchesSettings = BatchesSettings()
     save: SaveSettings = SaveSettings()
     debug: DebugSettings = DebugSettings()
 
@@ -132,8 +146,11 @@ class TrainSettings(Settings):
         return self
 
     def shaping(self) -> dict[str, Any]:
-        """Return all settings that shape the weights, as JSON-like values: when the state is saved does not."""
-        return self.model_dump(mode="json", exclude={"save"})
+        """Return all settings that shape the weights, as JSON-like values.
+
+        When the state is saved does not, nor do the means by which batches come; the order in which they come does.
+        """
+        return self.model_dump(mode="json", exclude={"save", "batches"})
 
 
 def _is_endless(schedule: ScheduleSettings) -> bool:

@@ -63,6 +63,7 @@ class Trainer:
         task: Gives the metrics.
         settings: Of this training.
         augment: What is done to training clips.
+        window: Of the order in which examples are visited, where they are streamed.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Trainer:
         task: TaskSettings,
         settings: TrainSettings,
         augment: AugmentSettings,
+        window: int | None = None,
     ) -> None:
         self.fabric = fabric
         self.module = module
@@ -91,6 +93,7 @@ class Trainer:
         self._optimizer = build_optimizer(module, settings.optimizer)
         compiled: Any = torch.compile(module) if settings.compile else module
         self._model, self._stepper = fabric.setup(compiled, self._optimizer)
+        self._window = window
         self._balance = answer_groups(train.targets) if settings.sampler == "balanced" else None
         n_batches = len(self._plan(1))
         self._schedules = Schedules(
@@ -277,6 +280,7 @@ class Trainer:
             seed=settings.seed,
             epoch=epoch,
             balance=self._balance,
+            window=self._window,
             limit=settings.debug.limit_batches,
         )
 

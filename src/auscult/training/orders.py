@@ -29,6 +29,7 @@ def epoch_plan(
     seed: int,
     epoch: int,
     balance: NDArray[np.int64] | None = None,
+    window: int | None = None,
     limit: int | None = None,
 ) -> Plan:
     """Return the batches of an epoch of training.
@@ -39,10 +40,42 @@ def epoch_plan(
         seed: Of the training.
         epoch: From 1.
         balance: As `answer_groups` returns it, for `balanced_order`; None: every example once.
+        window: As in `windowed_order`, where the examples are streamed; None: any example may follow any other.
         limit: So many batches at most.
     """
-    order = sample_order(n_examples, seed, epoch) if balance is None else balanced_order(balance, seed, epoch)
+    if balance is not None:
+        order = balanced_order(balance, seed, epoch)
+    elif window is not None:
+        order = windowed_order(n_examples, window, seed, epoch)
+    else:
+        order = sample_order(n_examples, seed, epoch)
     return cut_into_batches(order, batch_size)[:limit]
+
+
+BLOCK_CLIPS = 64
+"""Neighbours in a store that are read one after the other."""
+
+
+def windowed_order(n_examples: int, window: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return an order that reads a store nearly in sequence: runs of neighbours mixed, and examples within windows.
+
+    Args:
+        n_examples: Of the training part.
+        window: So many examples that follow each other are mixed.
+        seed: Of the training.
+        epoch: From 1.
+
+    >>> order = windowed_order(1000, window=128, seed=0, epoch=1)
+    >>> sorted(order.tolist()) == list(range(1000))
+    True
+    >>> len(set((order[:128] // 64).tolist()))
+    2
+    """
+    generator = np.random.default_rng(derive_seed(seed, Purpose.ORDER, epoch))
+    starts = generator.permutation(np.arange(0, n_examples, BLOCK_CLIPS))
+    in_blocks = np.concatenate([np.arange(start, min(start + BLOCK_CLIPS, n_examples)) for start in starts])
+    windows = [in_blocks[start : start + window] for start in range(0, n_examples, window)]
+    return np.concatenate([generator.permutation(part) for part in windows])
 
 
 def answer_groups(targets: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -16,7 +16,6 @@ from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.examples import Examples, load_examples
 from auscult.models import Classifier, Normalisation, build_model, count_parameters, save_model
-from auscult.training.batches import ResidentBatches
 from auscult.training.checkpoint import VERSION_KEY, CheckpointStore
 from auscult.training.description import describe_trained, require_best
 from auscult.training.hardware import build_fabric, cpu_threads, determinism
@@ -24,6 +23,7 @@ from auscult.training.lock import RunLock
 from auscult.training.loop import Trainer
 from auscult.training.losses import build_loss
 from auscult.training.orders import epoch_plan
+from auscult.training.placement import is_streamed, place_batches
 from auscult.training.progress import Progress
 from auscult.training.seeds import Purpose, derive_seed
 from auscult.training.stop import Stop
@@ -35,6 +35,7 @@ STATE_VERSION = 2
 """Raised when the code trains other weights from equal settings: an older state is then not gone on with."""
 
 STATE_FOLDER = "state"
+_ID_COLUMNS = ["clip_id", "recording_id", "patient_id"]
 
 
 def run(
@@ -103,9 +104,14 @@ def _build_trainer(
     module: Classifier = build_model(
         job.model, len(task.targets), examples.shape, seed=derive_seed(job.train.seed, Purpose.WEIGHTS)
     )
-    train, validation = (_load(examples, side, normalisation, job, fabric) for side in ("train", "val"))
+    indices = {side: _examples_of(examples, side, job) for side in ("train", "val")}
+    batches = place_batches(examples, indices, job.train.batches, normalisation=normalisation, device=fabric.device)
+    train, validation = (
+        Part(batches[side], examples.targets[numbers], examples.clips.loc[numbers, _ID_COLUMNS])
+        for side, numbers in indices.items()
+    )
     _LOG.info(
-        "%s with %d parameters%s; %d clips to train on, %d to validate on, in %s memory; on %s",
+        "%s with %d parameters%s; %d clips to train on, %d to validate on, %s; on %s",
         job.model.name,
         count_parameters(module),
         f", input {module.input_note}" if module.input_note else "",
@@ -116,15 +122,23 @@ def _build_trainer(
     )
     loss = build_loss(train.targets, task, job.train.loss, fabric.device)
     return Trainer(
-        fabric, module, loss, train=train, validation=validation, task=task, settings=job.train, augment=job.augment
+        fabric,
+        module,
+        loss,
+        train=train,
+        validation=validation,
+        task=task,
+        settings=job.train,
+        augment=job.augment,
+        window=_window(examples, job),
     )
 
 
-def _load(examples: Examples, side: str, normalisation: Normalisation, job: JobSettings, fabric: Fabric) -> Part:
-    indices = _examples_of(examples, side, job)
-    targets = examples.targets[indices]
-    batches = ResidentBatches(examples.spectrograms(indices), targets, normalisation, fabric.device)
-    return Part(batches, targets, examples.clips.loc[indices, ["clip_id", "recording_id", "patient_id"]])
+def _window(examples: Examples, job: JobSettings) -> int | None:
+    """Return the window of the order of streamed examples; None where they are in memory."""
+    n_examples = sum(len(_examples_of(examples, side, job)) for side in ("train", "val"))
+    settings = job.train.batches
+    return settings.window_clips if is_streamed(n_examples, examples.shape, settings) else None
 
 
 def _examples_of(examples: Examples, side: str, job: JobSettings) -> NDArray[np.int64]:
@@ -150,7 +164,7 @@ def _binding(job: JobSettings, task: TaskSettings, examples: Examples) -> dict[s
     return {
         VERSION_KEY: STATE_VERSION,
         **shaping,
-        "train": job.train.shaping(),
+        "train": {**job.train.shaping(), "window_clips": _window(examples, job)},
         "task": task.model_dump(mode="json"),
         "data": examples.digest(),
     }

@@ -16,7 +16,7 @@ from auscult.config.train import TrainSettings
 from auscult.errors import ConfigError
 from auscult.metrics.summary import validation_metrics
 from auscult.models.saved import probabilities
-from auscult.training.batches import ResidentBatches
+from auscult.training.batches import Batches
 from auscult.training.losses import Loss
 from auscult.training.orders import plan_in_order
 from auscult.training.stop import Stop, TrainingStopped
@@ -32,7 +32,7 @@ class Part:
         ids: Columns `clip_id`, `recording_id`, `patient_id`, one row a clip.
     """
 
-    batches: ResidentBatches
+    batches: Batches
     targets: NDArray[np.float32]
     ids: pd.DataFrame
 

@@ -30,7 +30,15 @@ class Setup:
         return JobSettings.model_validate(settings)
 
 
-def make_setup(folder: Path, *, n_patients: int = 24, clips_each: int = 2, seed: int = 0, label: str = "sick") -> Setup:
+def make_setup(
+    folder: Path,
+    *,
+    n_patients: int = 24,
+    clips_each: int = 2,
+    seed: int = 0,
+    label: str = "sick",
+    shape: tuple[int, int] = (N_MELS, N_FRAMES),
+) -> Setup:
     """A dataset in which sick patients carry a louder band; every sixth patient is unknown."""
     rng = np.random.default_rng(seed)
     patients = [f"toy/p{number:02d}" for number in range(n_patients)]
@@ -76,11 +84,11 @@ def make_setup(folder: Path, *, n_patients: int = 24, clips_each: int = 2, seed:
             for index in range(clips_each)
         ]
     )
-    spectrograms = rng.normal(-50, 8, (len(clips), N_MELS, N_FRAMES)).astype(np.float32)
+    spectrograms = -50 + 8 * rng.standard_normal((len(clips), *shape), dtype=np.float32)
     is_sick = np.repeat([value == label for value in health], clips_each)
     spectrograms[is_sick, 5:15] += 20
     features = folder / "features.h5"
-    n_frames_valid = rng.integers(N_FRAMES // 2, N_FRAMES + 1, len(clips))
+    n_frames_valid = rng.integers(shape[1] // 2, shape[1] + 1, len(clips))
     write_features(features, clips, spectrograms, n_frames_valid, {"clips": {}, "spectrogram": {}})
     sides = ["train" if number % 12 < 6 else "val" if number % 12 < 9 else "test" for number in range(n_patients)]
     known = [value is not None for value in health]

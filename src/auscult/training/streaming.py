@@ -1,0 +1,114 @@
+"""Batches read from the stores while the training goes on, for spectrograms that do not fit into memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from auscult.models.normalisation import Normalisation
+from auscult.training.batches import Batch
+
+Read = Callable[[NDArray[np.int64]], NDArray[np.float16]]
+"""Reads the spectrograms of the examples of these numbers, in dB, shape [clip, mel, frame]."""
+
+_BATCHES_AHEAD = 4
+"""That each worker reads ahead."""
+
+
+class StreamedBatches:
+    """A part of the examples that stays on the disk.
+
+    Args:
+        read: Reads spectrograms; called in the workers, each of which opens the stores for itself.
+        targets: Float32, shape [clip, target]: 1, 0 or NaN.
+        shape: Mel bands and frames of one spectrogram.
+        normalisation: Of the training part.
+        device: Where batches are needed.
+        workers: Processes that read; 0: this one reads.
+    """
+
+    def __init__(
+        self,
+        read: Read,
+        targets: NDArray[np.float32],
+        shape: tuple[int, int],
+        *,
+        normalisation: Normalisation,
+        device: torch.device,
+        workers: int,
+    ) -> None:
+        self.wait_s = 0.0
+        self.shape = shape
+        self._read = read
+        self._targets = torch.from_numpy(targets).to(device)
+        self._normalisation = normalisation.to(device)
+        self._device = device
+        self._workers = workers
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    @property
+    def place(self) -> str:
+        """Where the spectrograms come from."""
+        return f"streamed from the disk by {self._workers} workers"
+
+    def __call__(self, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+        """Yield the batches of a plan. The seconds that the caller waits for them are added to `wait_s`."""
+        start = time.perf_counter()
+        blocks = iter(self._loader(plan))
+        for indices in plan:
+            spectrograms = next(blocks)
+            on_device = torch.from_numpy(indices).to(self._device)
+            chosen = spectrograms.to(self._device, non_blocking=True)
+            batch = Batch(self._normalisation.apply(chosen), self._targets.index_select(0, on_device), on_device)
+            self.wait_s += time.perf_counter() - start
+            yield batch
+            start = time.perf_counter()
+
+    def decibels(self, n_at_once: int = 1024) -> Iterator[Tensor]:
+        """Yield all spectrograms in their order, float16 [clip, mel, frame] in dB, in blocks."""
+        numbers = np.arange(len(self))
+        yield from self._loader([numbers[start : start + n_at_once] for start in range(0, len(self), n_at_once)])
+
+    def _loader(self, plan: Sequence[NDArray[np.int64]]) -> DataLoader[Tensor]:
+        n_workers = min(self._workers, len(plan))
+        return DataLoader(
+            _Blocks(self._read, plan),
+            batch_size=None,
+            num_workers=n_workers,
+            prefetch_factor=_BATCHES_AHEAD if n_workers else None,
+            pin_memory=self._device.type == "cuda",
+            worker_init_fn=_become_worker,
+            # Its own, though nothing is drawn: it would take a number from the generator of the layers.
+            generator=torch.Generator(),
+        )
+
+
+class _Blocks(Dataset[Tensor]):
+    """The batches of a plan, by number."""
+
+    def __init__(self, read: Read, plan: Sequence[NDArray[np.int64]]) -> None:
+        self._read = read
+        self._plan = plan
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def __getitem__(self, number: int) -> Tensor:
+        return torch.from_numpy(self._read(self._plan[number]))
+
+
+def _become_worker(_: int) -> None:
+    """Leave the process group: a signal to it must reach the training alone, which then ends its workers."""
+    os.setpgrp()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
