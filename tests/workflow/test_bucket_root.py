@@ -72,6 +72,8 @@ def bucket(emulator_url, tree, monkeypatch):
     monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     import gcsfs
 
+    # The commands must do without it.
+    monkeypatch.delenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT")
     files = gcsfs.GCSFileSystem(
         token="anon", endpoint_url=emulator_url, use_listings_cache=False, skip_instance_cache=True
     )
@@ -96,7 +98,8 @@ def point_to(project, root):
 
 def auscult(project, url, *arguments, **environment):
     """Run `auscult data ...` as somebody who has no credentials; an emulator's url of None means the true cloud."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOOGLE_", "CLOUDSDK_"))}
+    unset = ("GOOGLE_", "CLOUDSDK_", "GCSFS_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
     kept |= {"HOME": str(project / "home"), "GCE_METADATA_TIMEOUT": "1", **environment}
     if url is not None:
         kept["STORAGE_EMULATOR_HOST"] = url
@@ -178,6 +181,34 @@ def test_the_data_commands_use_what_was_fetched(project, bucket, tree, emulator_
     assert "data:image/png" in (project / "page.html").read_text()
     point_to(project, f"gs://{BUCKET}/other")
     assert f"holds gs://{BUCKET}/icbhi" in auscult(project, emulator_url, "describe", "icbhi").stderr
+
+
+def test_a_killed_fetch_goes_on_where_it_stopped(project, bucket, emulator_url):
+    names = [f"many/{number:03d}.wav" for number in range(150)]
+    for number, name in enumerate(names):
+        bucket.pipe_file(f"{BUCKET}/{name}", bytes([64 + number]) * 100_000)
+    point_to(project, f"gs://{BUCKET}/many")
+    cache = project / "work" / "raw" / "icbhi"
+    begun = subprocess.Popen(
+        [BIN / "auscult", "data", "fetch", "icbhi"],
+        cwd=project,
+        env={**os.environ, "STORAGE_EMULATOR_HOST": emulator_url},
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while len(list(cache.glob("*.wav"))) < 10:
+        assert begun.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.wait()
+    there = len(list(cache.glob("*.wav")))
+    assert 10 <= there < len(names)
+    assert not cache.with_suffix(".json").exists()
+    fetched = auscult(project, emulator_url, "fetch", "icbhi")
+    assert f"{len(names) - there} downloaded now" in fetched.stdout, fetched.stderr
+    for number, name in enumerate(names):
+        assert (cache / Path(name).name).read_bytes() == bytes([64 + number]) * 100_000
 
 
 @pytest.mark.parametrize(

@@ -100,12 +100,7 @@ class Bucket:
 
     def _connect(self) -> Any:
         if self._files is None:
-            # Neither listing nor reading needs what gcsfs asks of the bucket's layout, and emulators do not answer.
-            os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-            import gcsfs  # noqa: PLC0415 (half a second, and only buckets need it)
-
-            logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # its retries end in an error of ours
-            self._files = gcsfs.GCSFileSystem(
+            self._files = _gcsfs().GCSFileSystem(
                 token=_token(), use_listings_cache=False, skip_instance_cache=True, access="read_only"
             )
         return self._files
@@ -129,7 +124,8 @@ class Bucket:
     @contextmanager
     def _clear_errors(self) -> Generator[None]:
         """Turn what libraries raise into one sentence with its remedy."""
-        import aiohttp  # noqa: PLC0415 (see above)
+        _gcsfs()
+        import aiohttp  # noqa: PLC0415
         from fsspec.exceptions import FSTimeoutError  # noqa: PLC0415
         from gcsfs.retry import HttpError  # noqa: PLC0415
         from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
@@ -150,12 +146,26 @@ class Bucket:
             if error.code in (401, 403):
                 raise DataError(f"{self.root}: access is refused ({_first_line(error)}); {_LOGIN}") from error
             raise DataError(f"{self.root}: the bucket answers with an error ({_first_line(error)})") from error
+        except ValueError as error:
+            raise DataError(f"{self.root}: the bucket answers with an error ({_first_line(error)})") from error
         except OSError as error:
             if error.errno is not None:
                 raise DataError(f"{self.root}: cannot be kept here: {error.strerror} ({error.filename})") from error
             if "Forbidden" in str(error) or "Anonymous caller" in str(error):
                 raise DataError(f"{self.root}: access is refused ({_first_line(error)}); {_LOGIN}") from error
             raise DataError(f"{self.root}: the bucket answers with an error ({_first_line(error)})") from error
+
+
+def _gcsfs() -> Any:
+    """Return the module gcsfs, told not to ask for the bucket's layout: reading needs it not, and emulators are mute.
+
+    It reads this setting when it is first imported, so that nothing here imports any part of it otherwise.
+    """
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    import gcsfs  # noqa: PLC0415 (half a second, and only buckets need it)
+
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # its retries end in an error of ours
+    return gcsfs
 
 
 def _first_line(error: Exception) -> str:
