@@ -10,9 +10,9 @@ rule make_split:
         "logs/make_split/{task}/{file}.log",
     benchmark:
         "benchmarks/make_split/{task}/{file}.tsv"
+    priority: 10  # a task that the data cannot support ends here, before clips are cut
     conda:
         "../environment.yml"
-    priority: 10  # a task that the data cannot support ends here, before clips are cut
     threads: 1
     resources:
         mem_mb=2000,
