@@ -70,7 +70,7 @@ class Finished:
 
 
 def labels() -> np.ndarray:
-    """`yes`, `no` or None, shape [recording, target]: 40% None, a third of these cells in recordings of which nothing is known."""
+    """`yes`, `no` or None, shape [recording, target]: 40% None, a third of these where nothing else is known either."""
     rng = np.random.default_rng(3)
     n = N_PATIENTS * PER_PATIENT
     values = rng.choice(np.array(["yes", "no"], dtype=object), (n, len(TARGETS)))

@@ -125,8 +125,7 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
                 f"{where}: datasets: the labels of {dataset!r} are in doubt for task {job.task!r}; "
                 f"leave it out, or add `allow_doubtful: [{dataset}]` (the report will say so)"
             )
-    if isinstance(job.split, OfficialSplit):
-        _check_official_lists(config_dir, job, task, where)
+    _check_official_lists(config_dir, job, task, where)
     for dataset in job.allow_doubtful:
         if dataset not in task.doubtful:
             raise ConfigError(
@@ -161,6 +160,8 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
 
 def _check_official_lists(config_dir: Path, job: JobSettings, task: TaskSettings, where: str) -> None:
     """Refuse a target that, by what the datasets' files say, none of their official lists can judge."""
+    if not isinstance(job.split, OfficialSplit):
+        return
     reasons: dict[str, dict[str, str]] = {}
     for name in job.datasets:
         official = load_dataset(config_dir, name).official_split
