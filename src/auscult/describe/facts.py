@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from auscult.tables import ATTRIBUTE_PREFIX, LABEL_PREFIX
 
 MANY_VALUES = 12
 """A column with more values than this, and with more than half as many as there are patients, singles people out."""
+
+_DATE = re.compile(r"(19|20)[0-9]{2}[-/.]?[01][0-9][-/.]?[0-3][0-9]")
 
 Values = npt.NDArray[np.float64]
 
@@ -154,17 +157,20 @@ def _column(recordings: pd.DataFrame, column: str, name: str) -> Column:
 
 
 def _identifies(pairs: list[tuple[str, str]]) -> bool:
-    """Tell whether values single patients out: they are patients' ids, or nearly as many as there are patients.
+    """Tell whether values single patients out: they are patients' ids, dates, or nearly as many as there are patients.
 
     Args:
         pairs: (value, patient id) of each recording that has a value.
 
     >>> _identifies([("7", "demo/7"), ("8", "demo/8")]), _identifies([("copd", "demo/7"), ("copd", "demo/8")])
     (True, False)
+    >>> _identifies([("20190203", "demo/7"), ("20190203", "demo/8")])
+    True
     """
     n_ids = sum(value == patient.partition("/")[2] for value, patient in pairs)
     n_values, n_patients = len({value for value, _ in pairs}), len({patient for _, patient in pairs})
-    return 2 * n_ids > len(pairs) or n_values > max(MANY_VALUES, n_patients / 2)
+    n_dates = sum(_DATE.match(value) is not None for value, _ in pairs)
+    return 2 * max(n_ids, n_dates) > len(pairs) or n_values > max(MANY_VALUES, n_patients / 2)
 
 
 def _events(events: pd.DataFrame) -> tuple[EventKind, ...]:

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import ScaledTranslation
 
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.features.mel import hz_to_mel, mel_to_hz
@@ -20,6 +22,10 @@ COLOURS = "magma"
 """Perceptually even, and even in grey."""
 _TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
 _MIN_TICK_SHARE = 0.06
+_MARK_PITCH_INCHES = 0.16
+_CHARACTER_INCHES = 0.068
+_LEFT_INCHES = 0.55
+"""What the ticks and the name of the frequency axis take."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,8 @@ def spectrogram(
     """
     with styled():
         kinds = sorted({mark.kind for mark in marks}) if kinds is None else kinds
-        figure, axes = panel((WIDE_INCHES[0], WIDE_INCHES[1] + 0.16 * len(kinds)))
+        figure, axes = panel((WIDE_INCHES[0], WIDE_INCHES[1] + _MARK_PITCH_INCHES * len(kinds)))
+        _leave_room(figure, kinds)
         n_mels, n_frames = levels_db.shape
         left = axis.first_s - axis.hop_s / 2
         right = left + n_frames * axis.hop_s
@@ -126,26 +133,39 @@ def spectrogram(
         return figure
 
 
+def _leave_room(figure: Figure, kinds: Sequence[str]) -> None:
+    """Keep space for the lines of marks above the picture, and for names longer than what stands left of it anyway."""
+    engine = figure.get_layout_engine()
+    if not isinstance(engine, ConstrainedLayoutEngine) or not kinds:
+        return
+    width, height = figure.get_size_inches()
+    left = max(0.0, _CHARACTER_INCHES * max(map(len, kinds)) - _LEFT_INCHES) / width
+    top = (_MARK_PITCH_INCHES * len(kinds) + 0.03) / height
+    engine.set(rect=(left, 0, 1 - left, 1 - top))
+
+
 def _draw_marks(axes: Axes, marks: Sequence[Mark], kinds: Sequence[str], limits_s: tuple[float, float]) -> None:
     for line, kind in enumerate(kinds):
-        height = 1.06 + 0.085 * line
-        colour = series_colour(line)
+        above_inches = 0.09 + _MARK_PITCH_INCHES * line
+        # Measured from the picture's upper edge: a share of its height would change with the layout.
+        shift = ScaledTranslation(0, above_inches, axes.figure.dpi_scale_trans)
         for mark in marks:
             start, end = max(mark.start_s, limits_s[0]), min(mark.end_s, limits_s[1])
             if mark.kind == kind and end > start:
-                axes.plot(
+                (bar,) = axes.plot(
                     [start, end],
-                    [height, height],
-                    color=colour,
+                    [1, 1],
+                    color=series_colour(line),
                     linewidth=4,
                     solid_capstyle="butt",
-                    transform=axes.get_xaxis_transform(),
+                    transform=axes.get_xaxis_transform() + shift,
                     clip_on=False,
                 )
-        axes.annotate(
+                bar.set_in_layout(False)
+        name = axes.annotate(
             kind,
-            (0, height),
-            (-4, 0),
+            (0, 1),
+            (-4, 72 * above_inches),
             xycoords="axes fraction",
             textcoords="offset points",
             ha="right",
@@ -153,6 +173,7 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark], kinds: Sequence[str], limits_
             color=INK,
             fontsize=8,
         )
+        name.set_in_layout(False)
 
 
 def _mel_ticks(centres_hz: npt.NDArray[np.float64]) -> list[tuple[float, str]]:

@@ -50,3 +50,21 @@ def test_events_are_marked_above_the_picture_and_cut_at_its_edges():
 def test_level_range_is_rounded_and_never_empty():
     assert level_range_db(np.array([-62.0, -3.0])) == (-65.0, 0.0)
     assert level_range_db(np.full((3, 4), -100.0)) == (-100.0, -90.0)
+
+
+@pytest.mark.parametrize("n_kinds", [1, 3, 7])
+def test_every_line_of_marks_stands_within_the_figure(n_kinds):
+    kinds = [f"kind_with_a_name_{number}" for number in range(n_kinds)]
+    marks = [Mark(0.1 * number, 0.1 * number + 0.2, kind) for number, kind in enumerate(kinds)]
+    axis = Axis(np.geomspace(50, 2000, 16), 0.0, 0.1)
+    figure = spectrogram(np.zeros((16, 20)), axis, 2.0, (-60, 0), marks, kinds=kinds)
+    figure.canvas.draw()
+    picture = figure.axes[0].get_window_extent()
+    lowest = picture.y1
+    for text in (text for text in figure.axes[0].texts if text.get_text() in kinds):
+        extent = text.get_window_extent()
+        assert extent.x0 >= 0
+        assert extent.y1 <= figure.bbox.y1
+        assert extent.y0 >= lowest - 1
+        lowest = extent.y1 - 2
+    assert picture.height > 0.4 * figure.bbox.height * (1 if n_kinds < 4 else 0.8)
