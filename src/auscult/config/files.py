@@ -11,7 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from auscult.config.base import NAME_PATTERN
-from auscult.config.model import MODELS
+from auscult.config.model import MODEL_TAGS
 from auscult.errors import ConfigError, nearest, unknown_name
 
 
@@ -102,9 +102,8 @@ def _written_location(fault: Mapping[str, Any]) -> list[Any]:
         "official",
         "column",
         "events",
-        "timm",
         *_DATASET_KINDS,
-        *MODELS,
+        *MODEL_TAGS,
     }
     first, *rest = fault["loc"] or (None,)
     if first in _DATASET_KINDS:

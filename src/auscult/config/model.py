@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
+from auscult.config.layer_list import Layers
 from auscult.errors import nearest
 
 TIMM_PREFIX = "timm/"
@@ -104,6 +105,15 @@ class Cnn14Settings(Settings):
     head: HeadSettings = HeadSettings(hidden_size=2048, dropout=0.5)
 
 
+class LayersSettings(Settings):
+    """A network declared layer by layer; maps that are left at its end are averaged, and the head follows."""
+
+    name: Literal["layers"]
+    layers: Layers = Field(min_length=1, description="from the spectrogram [1, mel, frame] on")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
+    head: HeadSettings = HeadSettings()
+
+
 class TestCnnSettings(Settings):
     """A tiny network for fast tests."""
 
@@ -128,6 +138,7 @@ MODELS: dict[str, type[Settings]] = {
     "cnn6": Cnn6Settings,
     "cnn10": Cnn10Settings,
     "cnn14": Cnn14Settings,
+    "layers": LayersSettings,
     "test_cnn": TestCnnSettings,
 }
 """The registry line of each own model: its public name and its settings."""
@@ -157,8 +168,17 @@ def _check_name(value: Any) -> Any:
     return value
 
 
+_LAYERS_TAG = "layer list"
+"""Not `layers`: that is also a key of it, which errors must go on to name."""
+
+MODEL_TAGS = frozenset({"timm", _LAYERS_TAG, *MODELS} - {"layers"})
+"""What tells the kinds apart in the places that errors state; nobody writes these as keys."""
+
+
 def _tag(value: Any) -> str:
     name = value["name"] if isinstance(value, dict) else value.name
+    if name == "layers":
+        return _LAYERS_TAG
     return "timm" if name.startswith(TIMM_PREFIX) else name
 
 
@@ -169,6 +189,7 @@ ModelSettings = Annotated[
     | Annotated[Cnn6Settings, Tag("cnn6")]
     | Annotated[Cnn10Settings, Tag("cnn10")]
     | Annotated[Cnn14Settings, Tag("cnn14")]
+    | Annotated[LayersSettings, Tag(_LAYERS_TAG)]
     | Annotated[TestCnnSettings, Tag("test_cnn")]
     | Annotated[TimmSettings, Tag("timm")],
     Discriminator(_tag),

@@ -10,6 +10,8 @@ from pydantic import TypeAdapter
 from auscult.config.definitions import check_definitions, defined_names, find_definition, is_defined
 from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
 from auscult.config.files import check_name, named_file, parse, read_yaml
+from auscult.config.layer_list import layer_shapes
+from auscult.config.model import LayersSettings
 from auscult.config.project import load_dataset
 from auscult.config.split import OfficialSplit
 from auscult.config.task import TaskSettings
@@ -145,11 +147,22 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
             f"{where}: train.loss.name: {job.train.loss.name!r} does not fit a {task.type} task; use one of "
             f"{', '.join(fitting)}"
         )
-    if job.spectrogram.n_frames(job.clips.n_samples) < 1:
+    _check_shapes(job, where)
+
+
+def _check_shapes(job: JobSettings, where: str) -> None:
+    """Refuse a spectrogram that its clips cannot give, and declared layers that cannot take it."""
+    n_frames = job.spectrogram.n_frames(job.clips.n_samples)
+    if n_frames < 1:
         raise ConfigError(
             f"{where}: spectrogram.n_fft: {job.spectrogram.n_fft} samples do not fit into a clip of "
             f"{job.clips.n_samples} samples ({job.clips.length_s:g} s at {job.clips.sample_rate_hz} Hz)"
         )
+    if isinstance(job.model, LayersSettings):
+        try:
+            layer_shapes(job.model.layers, (job.spectrogram.n_mels, n_frames))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: model.layers: {error}") from None
     nyquist_hz = job.clips.sample_rate_hz / 2
     if (job.spectrogram.f_max_hz or nyquist_hz) > nyquist_hz:
         raise ConfigError(

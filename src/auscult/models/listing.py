@@ -69,6 +69,9 @@ def list_models(
     """
     for name in names:
         family = family_of(name)
+        if name == "layers":
+            yield ListedModel(name, family, None, "what the experiment declares, layer by layer")
+            continue
         if not with_counts:
             yield ListedModel(name, family, None, "")
             continue

@@ -26,6 +26,7 @@ _MODULES = {
     "cnn6": "auscult.models.panns",
     "cnn10": "auscult.models.panns",
     "cnn14": "auscult.models.panns",
+    "layers": "auscult.models.layers",
     "test_cnn": "auscult.models.tiny_cnn",
 }
 

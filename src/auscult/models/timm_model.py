@@ -3,13 +3,16 @@
 Convolutional architectures take the spectrogram as it is. Those that are built for one image size (transformers,
 mostly) are built for this spectrogram's size where timm supports it, padded at the end of both axes with zeros (the
 training mean) up to the next size that the architecture can divide. Where no such size is found, the spectrogram is
-resized (bilinear) to the architecture's own size. `input_note` says which; it is logged and stored with the model.
+resized (bilinear) to the architecture's own size. The few that work with three channels alone get the spectrogram three
+times. `input_note` says which; it is logged and stored with the model. Encoders that pool nothing are averaged over
+their tokens or maps.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import timm
@@ -35,32 +38,37 @@ class _Fit:
     size: tuple[int, int]
     is_resized: bool
     tells_size: bool
+    n_channels: int = 1
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {"img_size": self.size} if self.tells_size else {}
+        size = {"img_size": self.size} if self.tells_size else {}
+        return {"in_chans": self.n_channels, **size}
 
     def note(self, input_shape: tuple[int, int]) -> str:
-        if self.size == input_shape:
-            return ""
-        way = "resized (bilinear)" if self.is_resized else "padded with zeros"
-        return f"{way} from [{input_shape[0]}, {input_shape[1]}] to [{self.size[0]}, {self.size[1]}]"
+        notes: list[str] = []
+        if self.size != input_shape:
+            way = "resized (bilinear)" if self.is_resized else "padded with zeros"
+            notes.append(f"{way} from [{input_shape[0]}, {input_shape[1]}] to [{self.size[0]}, {self.size[1]}]")
+        if self.n_channels > 1:
+            notes.append(f"given {self.n_channels} times, as {self.n_channels} channels")
+        return ", ".join(notes)
 
 
 class TimmBackbone(nn.Module):
     """A timm architecture without its classifier.
 
     Args:
-        model: Maps [batch, 1, height, width] to pooled features.
-        size: Height and width that the model takes.
-        is_resized: Bring the input to `size` by interpolation instead of padding.
+        model: Maps [batch, channel, height, width] to pooled features.
+        fit: How a spectrogram is brought into it.
     """
 
-    def __init__(self, model: nn.Module, size: tuple[int, int], *, is_resized: bool) -> None:
+    def __init__(self, model: nn.Module, fit: _Fit) -> None:
         super().__init__()
         self.model = model
-        self.size = size
-        self.is_resized = is_resized
+        self.size = fit.size
+        self.is_resized = fit.is_resized
+        self.n_channels = fit.n_channels
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """Turn [batch, mel, frame] into [batch, feature]."""
@@ -70,7 +78,9 @@ class TimmBackbone(nn.Module):
                 maps = functional.interpolate(maps, self.size, mode="bilinear", align_corners=False)
             else:
                 maps = functional.pad(maps, (0, self.size[1] - maps.shape[3], 0, self.size[0] - maps.shape[2]))
-        return self.model(maps.contiguous(memory_format=torch.channels_last))
+        if self.n_channels > 1:
+            maps = maps.expand(-1, self.n_channels, -1, -1)
+        return _pool(self.model(maps.contiguous(memory_format=torch.channels_last)))
 
 
 def build(settings: TimmSettings, input_shape: tuple[int, int]) -> Backbone:
@@ -88,11 +98,18 @@ def build(settings: TimmSettings, input_shape: tuple[int, int]) -> Backbone:
         tried = _try(name, fit, device)
         if tried is not None:
             model, n_features = tried
-            return Backbone(TimmBackbone(model, fit.size, is_resized=fit.is_resized), n_features, fit.note(input_shape))
+            return Backbone(TimmBackbone(model, fit), n_features, fit.note(input_shape))
     raise ConfigError(
-        f"model {settings.name!r} takes no single-channel input of [{input_shape[0]} mel, {input_shape[1]} frames], "
+        f"model {settings.name!r} takes no input of [{input_shape[0]} mel, {input_shape[1]} frames], "
         "neither as it is nor padded nor resized; choose another architecture"
     )
+
+
+def _pool(given: Tensor) -> Tensor:
+    """Return features [batch, feature]; tokens [batch, token, feature] and maps [batch, feature, ...] are averaged."""
+    if given.ndim == 3:
+        return given.mean(dim=1)
+    return given.mean(dim=(2, 3)) if given.ndim == 4 else given
 
 
 def _candidates(name: str, input_shape: tuple[int, int]) -> Iterator[_Fit]:
@@ -109,21 +126,25 @@ def _candidates(name: str, input_shape: tuple[int, int]) -> Iterator[_Fit]:
     if is_fixed:
         yield as_is
     yield from (_Fit(size, is_resized=False, tells_size=False) for size in padded)
-    yield _Fit((own_size[0], own_size[1]), is_resized=True, tells_size=False)
+    resized = _Fit((own_size[0], own_size[1]), is_resized=True, tells_size=False)
+    yield resized
+    for fit in (as_is, _Fit(padded[0], is_resized=False, tells_size=False), resized):
+        yield replace(fit, n_channels=3)
 
 
 def _try(name: str, fit: _Fit, device: str) -> tuple[nn.Module, int] | None:
     """Return the model, in training mode, and its number of pooled features, or None where `fit` does not fit."""
     try:
-        with torch.device(device), torch.no_grad():
-            model = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0, **fit.arguments)
-            features = model.eval()(torch.zeros(1, 1, *fit.size))
+        with torch.device(device), torch.no_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*in_chans=1 may not work")  # then the forward pass fails
+            model = timm.create_model(name, pretrained=False, num_classes=0, **fit.arguments)
+            features = model.eval()(torch.zeros(1, fit.n_channels, *fit.size))
     except _MISFITS:
         return None
     patch_embed: Any = getattr(model, "patch_embed", None)
     patch = getattr(patch_embed, "patch_size", None)
     if isinstance(patch, tuple) and (fit.size[0] % patch[0] or fit.size[1] % patch[1]):
         return None  # the architecture would cut off the last frames in silence
-    if not isinstance(features, Tensor) or features.ndim != 2:
+    if not isinstance(features, Tensor) or features.ndim not in {2, 3, 4}:
         return None
-    return model.train(), int(features.shape[1])
+    return model.train(), int(_pool(features).shape[1])

@@ -24,6 +24,7 @@ def test_without_a_pattern_the_own_models_are_listed_and_timm_is_pointed_to():
     assert header.split() == ["model", "family", "parameters", "input", "[1,", "128,", "311]"]
     assert [row.split()[0] for row in rows] == sorted(MODELS)
     assert "cnn14 panns 79,675,969 as it is; any size from [32, 32]" in [" ".join(row.split()) for row in rows]
+    assert "layers layers what the experiment declares, layer by layer" in [" ".join(row.split()) for row in rows]
     assert (blank, f"{len(timm_names()):,} architectures of timm" in pointer) == ("", True)
 
 

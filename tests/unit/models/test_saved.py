@@ -25,7 +25,7 @@ def make(model="test_cnn", kind="multi_label"):
             "clips": {},
             "spectrogram": {},
             "split": {"kind": "patients"},
-            "model": {"name": model},
+            "model": model if isinstance(model, dict) else {"name": model},
         }
     )
     module = build_model(job.model, 2, SHAPE, seed=4)
@@ -43,7 +43,21 @@ def spectrograms():
     return np.random.default_rng(1).normal(-50, 10, (5, *SHAPE)).astype(np.float16)
 
 
-@pytest.mark.parametrize("name", ["test_cnn", "mixednet", "timm/resnet10t"])
+LAYERS = {
+    "name": "layers",
+    "layers": [
+        {"layer": "Conv2d", "out_channels": 4, "kernel_size": [3, 5], "stride": 2},
+        {"layer": "BatchNorm2d"},
+        {"layer": "ELU"},
+        {"layer": "MaxPool2d", "kernel_size": 3},
+        {"layer": "Flatten"},
+        {"layer": "Linear", "out_features": 6},
+    ],
+    "head": {"hidden_size": 5, "activation": "gelu", "layer_norm": True, "dropout": 0.3},
+}
+
+
+@pytest.mark.parametrize("name", ["test_cnn", "mixednet", "timm/resnet10t", LAYERS])
 def test_a_round_trip_is_bit_equal(tmp_path, spectrograms, name):
     model = make(name)
     save_model(tmp_path, model)
