@@ -58,7 +58,8 @@ def clip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sha256": "0" * 64,
         "fingerprint": None,
     }
-    table = pd.DataFrame([recording]).astype({"site": "str", "device": "str", "sex": "str", "fingerprint": "str", "age_years": float})
+    texts = dict.fromkeys(("site", "device", "sex", "fingerprint"), "str")
+    table = pd.DataFrame([recording]).astype({**texts, "age_years": float})
     write_parquet(folder / "recordings.parquet", table)
     write_parquet(folder / "events.parquet", events_frame([]))
     clips.run(

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from auscult.config.base import Settings
 
-
 Decoder = Literal["soundfile", "librosa", "torchaudio"]
 
 

@@ -43,7 +43,8 @@ def make_dataset(root: Path, tables: Path, events: list[Event] | None = None) ->
                 "fingerprint": None,
             }
         )
-    table = pd.DataFrame(rows).astype({"site": "str", "device": "str", "sex": "str", "fingerprint": "str", "age_years": float})
+    texts = dict.fromkeys(("site", "device", "sex", "fingerprint"), "str")
+    table = pd.DataFrame(rows).astype({**texts, "age_years": float})
     write_parquet(tables / "recordings.parquet", table)
     write_parquet(tables / "events.parquet", events_frame(events or []))
 
