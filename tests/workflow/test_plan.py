@@ -59,7 +59,7 @@ def test_a_dry_run_imports_neither_torch_nor_mlflow(snakemake) -> None:
     ("target", "parts"),
     [
         ("results/pneumonia/train2355", ["unknown experiment 'train2355'", "did you mean 'train2356'"]),
-        ("work/runs/pneumonia/train2356/9/model.json", ["has 2 jobs; job 9 was asked for"]),
+        ("work/runs/pneumonia/train2356/9/model.json", ["has the jobs 1, 2; 9 was asked for"]),
         ("work/clips/icbhi/none.h5", ["no experiment in config/experiments makes work/clips/icbhi/none.h5"]),
     ],
 )

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from auscult.config import DatasetSettings, TaskSettings, load_dataset
+from auscult.config.definitions import defined_names
 from auscult.config.files import read_yaml
 from auscult.config.paths import local_root, tables_dir
 from auscult.config.project import ProjectSettings, load_project
@@ -72,7 +73,7 @@ def list_datasets(config_dir: Path, pattern: str = "*", project_dir: Path = Path
     Raises:
         ConfigError: No name matches, or `config.yaml` is at fault.
     """
-    known = sorted(path.stem for path in (config_dir / "datasets").glob("*.yaml"))
+    known = defined_names(config_dir, "dataset")
     names = [name for name in known if fnmatchcase(name, pattern)]
     if not names:
         if not known:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auscult.config import TaskSettings, load_task
+from auscult.config.definitions import defined_names
 from auscult.describe.sources import DatasetTables
 from auscult.errors import AuscultError, DataError
 from auscult.labels import patient_targets, recording_targets
@@ -53,12 +54,12 @@ class TaskBalance:
 
 
 def load_tasks(config_dir: Path) -> tuple[dict[str, TaskSettings], list[str]]:
-    """Return the tasks by name, and the faults of those whose file cannot be read."""
+    """Return the tasks by name, and the faults of those that cannot be read."""
     tasks: dict[str, TaskSettings] = {}
     faults: list[str] = []
-    for path in sorted((config_dir / "tasks").glob("*.yaml")):
+    for name in defined_names(config_dir, "task"):
         try:
-            tasks[path.stem] = load_task(config_dir, path.stem)
+            tasks[name] = load_task(config_dir, name)
         except AuscultError as error:
             faults.append(str(error))
     return tasks, faults

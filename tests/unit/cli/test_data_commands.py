@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +75,18 @@ def test_list_shows_every_dataset_with_its_layout_root_and_tasks(call: Call) -> 
     assert rows["small"].rstrip().endswith("lungs")
     assert "data/gone (absent)" in rows["gone"]
     assert "lungs (doubtful)" in rows["gone"]
+
+
+def test_list_shows_what_an_experiment_defines_for_itself(call: Call, project: Path, small_root: Path) -> None:
+    task = yaml.safe_load((project / "config" / "tasks" / "lungs.yaml").read_text())
+    task["datasets"] = {"ward": task["datasets"]["small"]}
+    dataset = {"description": "our ward", "layout": "icbhi", "root": str(small_root)}
+    path = project / "config" / "experiments" / "chest" / "first.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump({"define": {"task": task, "datasets": {"ward": dataset}}}))
+    status, out, _ = call("list", "w*")
+    assert status == 0
+    assert re.search(r"ward +icbhi .* chest", out)
 
 
 def test_list_shows_counts_where_the_workflow_has_tables(call: Call, project: Path) -> None:
