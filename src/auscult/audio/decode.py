@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from auscult.audio.sequential import SequentialFile
 from auscult.config.clips import Decoder
 from auscult.errors import ConfigError, DataError
 
@@ -61,7 +62,7 @@ def decode(
 
 
 def _by_soundfile(path: Path) -> Generator[_Block]:
-    with soundfile.SoundFile(path) as file:
+    with SequentialFile(path) as file:
         while True:
             block = np.asarray(file.read(BLOCK_FRAMES, dtype="float32", always_2d=True), np.float32)
             yield block, file.samplerate

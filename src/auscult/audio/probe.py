@@ -11,6 +11,7 @@ import soundfile
 
 from auscult.audio.endings import check_mp3_length, check_ogg_end
 from auscult.audio.fingerprint import Fingerprinter
+from auscult.audio.sequential import SequentialFile
 from auscult.errors import DataError
 from auscult.io import sha256_file
 
@@ -65,7 +66,7 @@ def probe(path: Path) -> AudioFacts:
 
 
 def _decode(path: Path) -> AudioFacts:
-    with soundfile.SoundFile(path) as sound:
+    with SequentialFile(path) as sound:
         holds_floats = sound.subtype in _FLOAT_SUBTYPES
         shape = (max(1, BLOCK_SAMPLES // sound.channels), sound.channels)
         block = np.empty(shape, dtype=np.float32)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from auscult.audio import decode as decode_module
 from auscult.audio.decode import decode
+from auscult.audio.probe import probe
 from auscult.config import ClipSettings
 from auscult.errors import ConfigError, DataError
 
@@ -85,3 +87,21 @@ def test_the_decoder_is_a_setting_of_the_clips() -> None:
     assert ClipSettings.model_validate({"decoder": "librosa"}).decoder == "librosa"
     with pytest.raises(ValueError, match="decoder"):
         ClipSettings.model_validate({"decoder": "ffmpeg"})
+
+
+def test_a_long_mp3_is_read_in_blocks_without_a_complaint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bursts.mp3"
+    rng = np.random.default_rng(1)
+    time_s = np.arange(400_000) / 8000
+    tones = 0.3 * np.sin(2 * np.pi * (300 + 200 * np.sin(time_s)) * time_s) * (rng.random(len(time_s)) > 0.5)
+    bursts = rng.normal(0, 0.2, len(time_s)) * np.clip(np.sin(3 * time_s), 0, 1) ** 8
+    soundfile.write(path, tones + bursts, 8000)
+    expected, _ = soundfile.read(path, dtype="float32")
+    monkeypatch.setattr(decode_module, "BLOCK_FRAMES", 1 << 17)
+    facts = probe(path)
+    blocks = list(decode(path, 0, sample_rate_hz=facts.sample_rate_hz, n_samples=facts.n_samples))
+    assert len(blocks) == 4
+    assert np.abs(np.concatenate(blocks) - expected).max() < 1e-6
+    assert capfd.readouterr() == ("", "")
