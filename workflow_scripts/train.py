@@ -9,7 +9,10 @@ from auscult.logs import stage_log
 from auscult.training import run as training
 from auscult.training.stop import choose_budget_s
 
-with stage_log(snakemake.log[0]):
+# A training on several devices starts this script once more for each: only the first one writes the log.
+rank = int(os.environ.get("LOCAL_RANK", "0"))
+
+with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
     job = JobSettings.model_validate(snakemake.params.job)
     training.run(
         features={name: [Path(path) for path in paths] for name, paths in snakemake.params.features.items()},

@@ -114,6 +114,9 @@ class TrainSettings(Settings):
     early_stopping: EarlyStoppingSettings | None = None
     seed: int = Field(default=0, ge=0)
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    devices: int = Field(
+        default=1, ge=1, le=64, description="processes that share each batch, on a GPU each or on the CPU (DDP)"
+    )
     channels_last: bool = Field(default=True, description="maps lie in memory with the channel innermost")
     compile: bool = Field(default=False, description="torch.compile: slow to start, faster on a GPU")
     deterministic: bool = Field(default=False, description="refuse operations that give other bits each time")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from auscult.training.losses import LossSum
+from auscult.training.team import Team
 
 
 class EpochSums:
@@ -32,6 +33,16 @@ class EpochSums:
         self._total += loss.total.detach()
         self._n_known += loss.n_known
         self.n_clips += n_clips
+
+    def together(self, team: Team) -> EpochSums:
+        """Return the sums of all processes; the times are those of the first."""
+        if team.size == 1:
+            return self
+        parts = team.gathered(self.state_dict())
+        whole = EpochSums(self._total.device)
+        added = {key: sum(part[key] for part in parts) for key in ("total", "n_known", "n_clips")}
+        whole.load_state_dict({**parts[0], **added})
+        return whole
 
     def mean_loss(self) -> float:
         """Return the mean over all known cells so far."""

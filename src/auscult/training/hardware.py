@@ -23,10 +23,16 @@ def build_fabric(settings: TrainSettings, device: str) -> Fabric:
     Raises:
         ConfigError: No such device.
     """
-    # One process, said in so many words: Fabric would read a Slurm job's variables and expect to be under srun.
+    accelerator = _accelerator(device)
+    if accelerator == "cuda" and settings.devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"train.devices: {settings.devices} were asked for, and torch sees {torch.cuda.device_count()}"
+        )
+    # The processes are ours, said in so many words: Fabric would read a Slurm job's variables and expect srun.
     return Fabric(
-        accelerator=_accelerator(device),
-        devices=1,
+        accelerator=accelerator,
+        devices=settings.devices,
+        strategy="ddp" if settings.devices > 1 else "auto",
         precision=_PRECISION[settings.precision],
         plugins=[LightningEnvironment()],
     )
@@ -44,11 +50,11 @@ def _accelerator(device: str) -> str:
 
 
 @contextmanager
-def cpu_threads(threads: int | None) -> Generator[None]:
-    """Let torch use `threads` for a while; the caller's number comes back."""
+def cpu_threads(threads: int | None, processes: int = 1) -> Generator[None]:
+    """Let the torch of each of `processes` use its share of `threads` for a while; the caller's number comes back."""
     before = torch.get_num_threads()
     if threads is not None:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(max(1, threads // processes))
     try:
         yield
     finally:

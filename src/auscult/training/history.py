@@ -27,25 +27,29 @@ class History:
     """The rows of a training.
 
     Args:
-        folder: The run folder. `metrics.jsonl` in it is written anew from `rows`: a line of an epoch that was not
-            finished, or a file that the workflow removed, is put right.
+        folder: The run folder; None: nothing is written. `metrics.jsonl` in it is written anew from `rows`: a line of
+            an epoch that was not finished, or a file that the workflow removed, is put right.
         rows: Of the epochs that are already done.
     """
 
-    def __init__(self, folder: Path, rows: list[EpochRow]) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path | None, rows: list[EpochRow]) -> None:
+        self.folder = folder
         self.rows = list(rows)
-        write_text(self.folder / METRICS_FILE, "".join(_line(row) for row in self.rows))
+        if self.folder is not None:
+            write_text(self.folder / METRICS_FILE, "".join(_line(row) for row in self.rows))
 
     def append(self, row: EpochRow) -> None:
         """Add an epoch, in the file as well."""
         self.rows.append(row)
+        if self.folder is None:
+            return
         with (self.folder / METRICS_FILE).open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(_line(row))
 
     def write_csv(self) -> None:
         """Write `history.csv`, an undefined value as an empty cell."""
-        write_csv(self.folder / HISTORY_FILE, pd.DataFrame(self.rows))
+        if self.folder is not None:
+            write_csv(self.folder / HISTORY_FILE, pd.DataFrame(self.rows))
 
 
 def is_better(row: EpochRow, best: EpochRow | None, monitor: str, mode: Literal["max", "min"]) -> bool:

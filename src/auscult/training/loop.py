@@ -24,8 +24,9 @@ from auscult.config.augment import AugmentSettings
 from auscult.config.task import TaskSettings
 from auscult.config.train import TrainSettings, monitors_for
 from auscult.models.classifier import Classifier
+from auscult.training.attempt import Attempt
 from auscult.training.batches import Batch
-from auscult.training.checkpoint import Checkpoint, CheckpointStore, Position
+from auscult.training.checkpoint import Checkpoint, Position
 from auscult.training.early_stopping import EarlyStopping
 from auscult.training.ema import Ema
 from auscult.training.epoch_sums import EpochSums
@@ -36,10 +37,10 @@ from auscult.training.optimizers import build_optimizer
 from auscult.training.orders import Plan, answer_groups, epoch_plan
 from auscult.training.profiling import profiled
 from auscult.training.progress import Progress
-from auscult.training.save_times import SaveTimes
 from auscult.training.schedules import Schedules
 from auscult.training.seeds import Purpose, derive_seed
-from auscult.training.stop import Stop, TrainingStopped
+from auscult.training.stop import Stop, StopReason, TrainingStopped
+from auscult.training.team import Team
 from auscult.training.validation import Part, require_finite, validate
 
 _LOG = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Trainer:
         self._optimizer = build_optimizer(module, settings.optimizer)
         compiled: Any = torch.compile(module) if settings.compile else module
         self._model, self._stepper = fabric.setup(compiled, self._optimizer)
+        self.team = Team(fabric)
         self._window = window
         self._balance = answer_groups(train.targets) if settings.sampler == "balanced" else None
         n_batches = len(self._plan(1))
@@ -114,79 +116,80 @@ class Trainer:
         self._rows: list[EpochRow] = []
         self._after_batch: Callable[[], None] = lambda: None
 
-    def fit(self, store: CheckpointStore, run_dir: Path, *, stop: Stop, progress: Progress) -> Checkpoint:
-        """Train what `store` does not hold yet.
+    def fit(self, run_dir: Path, attempt: Attempt) -> Checkpoint:
+        """Train what was not saved yet.
 
         Args:
-            store: Gives the last save and takes the next ones.
             run_dir: Where `metrics.jsonl` is kept and `history.csv` is written at the end.
-            stop: Asked between batches.
-            progress: Told after each batch.
+            attempt: Gives the last save and takes the next ones; asked between batches whether to leave.
 
         Returns:
             The last checkpoint, with the best weights.
 
         Raises:
             ConfigError: The loss left the finite numbers.
-            TrainingStopped: `stop` asked for it; the state is saved.
+            TrainingStopped: It was asked to leave; the state is saved.
         """
-        checkpoint = store.load()
+        checkpoint = attempt.load()
         if checkpoint is not None:
             self._resume(checkpoint)
-        history = History(run_dir, self._rows)
-        self._rows = history.rows
+        history = History(run_dir if self.team.is_first else None, self._rows)
+        self._rows, progress = history.rows, attempt.progress
         progress.say("training", epochs=self.settings.epochs, monitor=self.settings.monitor, epoch=self._at.epoch)
-        save_times = SaveTimes(self.settings.save)
+        device, n_profiled = self.fabric.device, self.settings.debug.profile_batches
         with (
-            stop.deferred(),
-            kept_generators(self.fabric.device),
-            profiled(run_dir, self.settings.debug.profile_batches, self.fabric.device) as self._after_batch,
+            attempt.stop.deferred(),
+            kept_generators(device),
+            profiled(run_dir, n_profiled if self.team.is_first else 0, device) as self._after_batch,
         ):
             while self._at.epoch <= self.settings.epochs and not self._early_stopping.is_over:
-                row = self._epoch(store, stop, progress, save_times)
+                row = self._epoch(attempt)
                 is_last = self._at.epoch > self.settings.epochs or self._early_stopping.is_over
                 history.append(row)
-                if is_last or stop.reason or save_times.is_due(self._n_steps, epoch_done=row["epoch"]):
-                    checkpoint = self._save(store, progress, save_times)
+                reason, is_save_due = attempt.asks(self._n_steps, epoch_done=row["epoch"])
+                if is_last or reason or is_save_due:
+                    checkpoint = self._save(attempt)
                 log_row(row, self.settings, self._best.row)
                 progress.say("training", **{key: row[key] for key in row if key.startswith(("train/", "val/"))})
-                if stop.reason and not is_last:
-                    raise TrainingStopped(stop.reason)
+                if reason and not is_last:
+                    raise TrainingStopped(reason)
         if self._early_stopping.is_over:
-            _LOG.info(
-                "%s brought no gain any more: stopped early after epoch %d", self.settings.monitor, len(self._rows)
-            )
+            _LOG.info("%s brought no gain any more: stopped after epoch %d", self.settings.monitor, len(self._rows))
         history.write_csv()
         if checkpoint is None:
             raise ValueError("a training has at least one epoch")
         return checkpoint
 
-    def _epoch(self, store: CheckpointStore, stop: Stop, progress: Progress, save_times: SaveTimes) -> EpochRow:
+    def _epoch(self, attempt: Attempt) -> EpochRow:
         """Train and validate from where the state stands to the epoch's end; the state then stands at the next."""
         epoch = self._at.epoch
         try:
             if self._generators is None:
-                seed_generators(derive_seed(self.settings.seed, Purpose.DROPOUT, epoch), self.fabric.device)
+                seed = derive_seed(self.settings.seed, Purpose.DROPOUT, epoch) + self.team.rank
+                seed_generators(seed, self.fabric.device)
             else:
                 set_generator_state(self._generators, self.fabric.device)
                 self._generators = None
-            for _ in self._train_batches(progress):
+            for _ in self._train_batches(attempt.progress):
                 self._after_batch()
-                if stop.reason:
-                    raise TrainingStopped(stop.reason)
-                if save_times.is_due(self._n_steps):
-                    self._save(store, progress, save_times)
-            train_loss = self._sums.mean_loss()
+                if self.team.size > 1 and self._at.batch % self.settings.accumulate_batches:
+                    continue  # each process holds gradients of its own: nothing to save now
+                reason, is_save_due = attempt.asks(self._n_steps)
+                if reason:
+                    raise TrainingStopped(reason)
+                if is_save_due:
+                    self._save(attempt)
+            sums = self._sums.together(self.team)
+            train_loss = sums.mean_loss()
             require_finite(train_loss, f"training loss of epoch {epoch}", self.settings)
-            progress.values["train/loss"] = train_loss
-            progress.say("validating")
+            attempt.progress.values["train/loss"] = train_loss
+            attempt.progress.say("validating")
             start = time.perf_counter()
-            metrics = self._evaluate(stop)
+            metrics = self._evaluate(attempt.stop)
         except TrainingStopped as stopped:
-            self._save(store, progress, save_times)
+            self._save(attempt)
             _LOG.warning("%s: saved in epoch %d after batch %d; run again to go on", stopped, epoch, self._at.batch)
             raise
-        sums = self._sums
         row: EpochRow = {
             "epoch": epoch,
             "train/loss": train_loss,
@@ -207,7 +210,7 @@ class Trainer:
         batches = self.train.batches
         start_s, start_wait_s = time.perf_counter(), batches.wait_s
         before_s, before_wait_s = self._sums.train_s, self._sums.wait_s
-        for batch in batches(plan[self._at.batch :]):
+        for batch in batches(self.team.share(plan)[self._at.batch :]):
             self._train_batch(batch, plan)
             self._at = Position(epoch, self._at.batch + 1)
             self._sums.train_s = before_s + time.perf_counter() - start_s
@@ -236,14 +239,15 @@ class Trainer:
         spectrograms = augment_spectrograms(batch.spectrograms, self.augment.spectrogram, draws)
         with self.fabric.no_backward_sync(self._model, enabled=not is_step):
             batch_loss = self.loss(self._model(spectrograms), batch.targets)
-            if n_together == 1:
+            if n_together == self.team.size == 1:
                 self.fabric.backward(batch_loss.mean())
             else:
-                # Over all that is known in the batches of one step: as if they were one batch.
+                # Over all that is known in the batches of one step, in all processes: as if they were one batch. The
+                # gradients of the processes are averaged, hence the factor.
                 first = number - number % n_together
                 clips = np.concatenate(plan[first : first + n_together])
                 n_known = self.loss.count_known(self.train.targets[clips])
-                self.fabric.backward(batch_loss.total / max(n_known, 1))
+                self.fabric.backward(batch_loss.total * self.team.size / max(n_known, 1))
         self._sums.add(batch_loss, len(batch.clips))
         if is_step:
             self._step()
@@ -265,9 +269,19 @@ class Trainer:
         epoch, settings = self._at.epoch, self.settings
         if epoch % settings.eval_every and epoch != settings.epochs:
             return dict.fromkeys(monitors_for(self.task))
-        with nullcontext() if self._ema is None else self._ema.applied():
-            metrics = validate(self._model, self.loss, self.validation, task=self.task, settings=settings, stop=stop)
-            self._keep_if_best(epoch, metrics)
+        metrics: dict[str, float | None] | StopReason = {}
+        if self.team.is_first:
+            with nullcontext() if self._ema is None else self._ema.applied(), self.fabric.autocast():
+                # The bare model: the wrapper of a team would talk to the others.
+                model = self._model if self.team.size == 1 else self.module
+                try:
+                    metrics = validate(model, self.loss, self.validation, task=self.task, settings=settings, stop=stop)
+                    self._keep_if_best(epoch, metrics)
+                except TrainingStopped as stopped:
+                    metrics = stopped.reason
+        metrics = self.team.agree(metrics)
+        if isinstance(metrics, StopReason):
+            raise TrainingStopped(metrics)
         self._schedules.take_metric(metrics[settings.monitor], self._n_steps)
         self._early_stopping.take(metrics[settings.monitor])
         return metrics
@@ -302,27 +316,26 @@ class Trainer:
             "precision": self.fabric.strategy.precision,
             "schedules": self._schedules,
             "early_stopping": self._early_stopping,
-            "sums": self._sums,
             "ema": self._ema,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
-    def _save(self, store: CheckpointStore, progress: Progress, save_times: SaveTimes) -> Checkpoint:
-        progress.say("saving", epoch=self._at.epoch, batch=self._at.batch)
+    def _save(self, attempt: Attempt) -> Checkpoint:
+        attempt.progress.say("saving", epoch=self._at.epoch, batch=self._at.batch)
         is_between_steps = self._at.batch % self.settings.accumulate_batches == 0
+        own = {"generators": generator_state(self.fabric.device), "sums": self._sums.state_dict()}
         state = {name: part.state_dict() for name, part in self._stateful().items()} | {
             "n_steps": self._n_steps,
             "history": self._rows,
             "best": self._best.row,
-            "generators": generator_state(self.fabric.device),
+            "of_processes": self.team.gathered(own),
             "gradients": None
             if is_between_steps
             else {name: parameter.grad for name, parameter in self.module.named_parameters()},
         }
         best_epoch = None if self._best.row is None else self._best.row["epoch"]
         checkpoint = Checkpoint(self._at, state, best_epoch, self._best.weights)
-        store.save(checkpoint)
-        save_times.saved(self._n_steps)
+        attempt.save(checkpoint, self._n_steps)
         return checkpoint
 
     def _resume(self, checkpoint: Checkpoint) -> None:
@@ -333,7 +346,9 @@ class Trainer:
         self._n_steps = state["n_steps"]
         self._rows = state["history"]
         self._best = _Best(state["best"], checkpoint.best_weights)
-        self._generators = state["generators"] if checkpoint.at.batch else None
+        own = state["of_processes"][self.team.rank]
+        self._sums.load_state_dict(own["sums"])
+        self._generators = own["generators"] if checkpoint.at.batch else None
         for name, parameter in self.module.named_parameters():
             gradient = None if state["gradients"] is None else state["gradients"][name]
             parameter.grad = None if gradient is None else gradient.to(parameter.device)

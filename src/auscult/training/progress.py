@@ -35,9 +35,12 @@ class Progress:
         folder: The run's `state` folder; what the attempt before left there tells why this one goes on.
         owner: Who trains, for people.
         clock: Seconds that only grow.
+        is_silent: Nothing is written or drawn.
     """
 
-    def __init__(self, folder: Path, owner: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, folder: Path, owner: str, clock: Callable[[], float] = time.monotonic, *, is_silent: bool = False
+    ) -> None:
         self.path = Path(folder) / PROGRESS_FILE
         before = read_progress(self.path)
         self.values: dict[str, Any] = {
@@ -49,6 +52,7 @@ class Progress:
             "started_s": time.time(),
         }
         self._clock = clock
+        self._is_silent = is_silent
         self._written_s = -math.inf
         self._speed = _Speed(clock)
         self._bar: _Bar | None = None
@@ -57,7 +61,7 @@ class Progress:
     def reporting(self) -> Generator[Progress]:
         """Report the block, and how it ended."""
         with ExitStack() as stack:
-            self._bar = stack.enter_context(_bar())
+            self._bar = None if self._is_silent else stack.enter_context(_bar())
             try:
                 self.say("starting", at_once=True)
                 yield self
@@ -101,6 +105,8 @@ class Progress:
             self.say("training", **news)
 
     def _write(self) -> None:
+        if self._is_silent:
+            return
         self._written_s = self._clock()
         self.values["updated_s"] = time.time()
         try:

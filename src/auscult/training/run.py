@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
+from torch import nn
 
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.examples import Examples, load_examples
 from auscult.models import Classifier, Normalisation, build_model, count_parameters, save_model
+from auscult.training.attempt import Attempt
 from auscult.training.checkpoint import VERSION_KEY, CheckpointStore
 from auscult.training.description import describe_trained, require_best
 from auscult.training.hardware import build_fabric, cpu_threads, determinism
@@ -25,8 +27,10 @@ from auscult.training.losses import build_loss
 from auscult.training.orders import epoch_plan
 from auscult.training.placement import is_streamed, place_batches
 from auscult.training.progress import Progress
+from auscult.training.save_times import SaveTimes
 from auscult.training.seeds import Purpose, derive_seed
-from auscult.training.stop import Stop
+from auscult.training.stop import Stop, TrainingStopped, ignoring_signals
+from auscult.training.team import is_helper
 from auscult.training.validation import Part
 
 _LOG = logging.getLogger(__name__)
@@ -78,20 +82,36 @@ def run(
     """
     stop = Stop(budget_s)
     state_dir = output_dir / STATE_FOLDER
+    helps = is_helper(job.train.devices)
     lock = RunLock(state_dir)
     with ExitStack() as stack:
-        stack.enter_context(stop.listening())
-        stack.enter_context(lock.held())
-        progress = stack.enter_context(Progress(state_dir, str(lock.owner)).reporting())
-        stack.enter_context(cpu_threads(threads))
+        stack.enter_context(ignoring_signals() if helps else stop.listening())
+        if not helps:
+            stack.enter_context(lock.held())
+        progress = stack.enter_context(Progress(state_dir, str(lock.owner), is_silent=helps).reporting())
+        stack.enter_context(cpu_threads(threads, job.train.devices))
         stack.enter_context(determinism(is_wanted=job.train.deterministic))
         _say_why_again(progress)
         examples = load_examples(features, tables, split, task, sides=("train", "val"))
-        store = CheckpointStore(state_dir, _binding(job, task, examples), fresh=fresh, before_save=lock.require_mine)
-        normalisation = Normalisation.from_bands(*examples.normalisation())
+        store = None
+        if not helps:
+            binding = _binding(job, task, examples)
+            store = CheckpointStore(state_dir, binding, fresh=fresh, before_save=lock.require_mine)
         fabric = build_fabric(job.train, device)
+        fabric.launch()
+        normalisation = Normalisation.from_bands(*examples.normalisation())
         trainer = _build_trainer(fabric, examples, normalisation, job, task)
-        checkpoint = trainer.fit(store, output_dir, stop=stop, progress=progress)
+        stack.callback(trainer.team.part)
+        try:
+            checkpoint = trainer.fit(
+                output_dir, Attempt(store, stop, progress, SaveTimes(job.train.save), trainer.team)
+            )
+        except TrainingStopped:
+            if helps:
+                return  # the first process says how it ended
+            raise
+        if store is None:
+            return
         require_best(checkpoint, job, task, trainer.validation)
         trainer.module.load_state_dict(checkpoint.best_weights)
         save_model(output_dir, describe_trained(trainer, normalisation.to(fabric.device), checkpoint, job))
@@ -120,6 +140,9 @@ def _build_trainer(
         train.batches.place,
         fabric.device,
     )
+    if job.train.devices > 1 and fabric.device.type == "cuda":
+        converted: Any = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        module = converted
     loss = build_loss(train.targets, task, job.train.loss, fabric.device)
     return Trainer(
         fabric,

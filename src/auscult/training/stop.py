@@ -75,6 +75,17 @@ class TrainingStopped(SystemExit):
         return self.reason.text
 
 
+@contextmanager
+def ignoring_signals() -> Generator[None]:
+    """Let another process of the team hear the signals while the block runs."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Stop:
     """Tells the loop when to leave.
 

@@ -45,8 +45,11 @@ def start_training(setup, job, folder, budget_s=None):
     }
     path = folder / "given.json"
     path.write_text(json.dumps(given))
+    # A file: a team's first process starts the others by it.
+    script = folder / "train.py"
+    script.write_text(SCRIPT)
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(path), str(folder)],
+        [sys.executable, str(script), str(path), str(folder)],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

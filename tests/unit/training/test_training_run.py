@@ -327,7 +327,7 @@ def test_it_stops_early_and_stays_so(setup, tmp_path, caplog):
     job = setup.with_train(epochs=30, optimizer={"lr": 1e-9}, early_stopping={"patience": 2, "min_delta": 0.01})
     with caplog.at_level("INFO"):
         train(setup, tmp_path, job)
-    assert "stopped early after epoch 4" in caplog.text
+    assert "stopped after epoch 4" in caplog.text
     before = results(tmp_path)
     train(setup, tmp_path, job)
     assert results(tmp_path) == before
