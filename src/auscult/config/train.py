@@ -78,8 +78,26 @@ class BatchesSettings(Settings):
     window_clips: int = Field(default=4096, ge=1, description="clips that are mixed with each other; stream only")
 
 
+class StartSettings(Settings):
+    """Weights to begin with instead of random ones; one of the three sources."""
+
+    result: str | None = Field(default=None, description="folder of a trained job: model.safetensors and model.json")
+    weights: str | None = Field(default=None, description="a safetensors file of a model of this project")
+    timm: str | None = Field(
+        default=None, description="a file with timm's pretrained weights, or `hub` to download them"
+    )
+    parts: Literal["all", "backbone"] = Field(default="all", description="backbone: the head begins anew")
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        given = [name for name in ("result", "weights", "timm") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"start takes one of result, weights and timm; found {given or 'none'}")
+        return self
+
+
 class DebugSettings(Settings):
-    """To look for a fault, not to train; presets in config/presets/train."""
+    """To look for a fault, not to train."""
 
     overfit_one_batch: bool = Field(default=False, description="train and validate on the first batch alone")
     limit_batches: int | None = Field(default=None, ge=1, description="batches of each epoch, in training and after it")
@@ -112,6 +130,11 @@ class TrainSettings(Settings):
     mode: Literal["max", "min"] = "max"
     eval_every: int = Field(default=1, ge=1, description="epochs between two validations; the last one has one anyway")
     early_stopping: EarlyStoppingSettings | None = None
+    start: StartSettings | None = None
+    freeze: Literal["frontend", "backbone"] | None = Field(default=None, description="a part that is not trained")
+    thaw_epoch: int | None = Field(
+        default=None, ge=2, description="the epoch from which the frozen part is trained too"
+    )
     seed: int = Field(default=0, ge=0)
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     devices: int = Field(
@@ -129,6 +152,16 @@ class TrainSettings(Settings):
         if (self.monitor == "val/loss") != (self.mode == "min"):
             fitting = "min" if self.monitor == "val/loss" else "max"
             raise ValueError(f"mode {self.mode!r} would keep the worst epoch by {self.monitor}; use mode: {fitting}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_freezing(self) -> Self:
+        if self.thaw_epoch is not None and self.freeze is None:
+            raise ValueError("thaw_epoch says when a frozen part is trained, and nothing is frozen: add `freeze`")
+        if self.thaw_epoch is not None and self.devices > 1:
+            raise ValueError(
+                "thaw_epoch needs devices: 1; on several devices a part stays frozen or is trained throughout"
+            )
         return self
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ from auscult.training.checkpoint import Checkpoint, Position
 from auscult.training.early_stopping import EarlyStopping
 from auscult.training.ema import Ema
 from auscult.training.epoch_sums import EpochSums
+from auscult.training.freezing import Freezing
 from auscult.training.generators import generator_state, kept_generators, seed_generators, set_generator_state
 from auscult.training.history import EpochRow, History, is_better, log_row
 from auscult.training.losses import Loss
@@ -91,6 +92,8 @@ class Trainer:
         if settings.channels_last:
             # Weights and maps with channels innermost: twice as fast on a CPU, and what tensor cores want.
             module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._freezing = Freezing(module, settings)
+        self._freezing.apply(epoch=1)
         self._optimizer = build_optimizer(module, settings.optimizer)
         compiled: Any = torch.compile(module) if settings.compile else module
         self._model, self._stepper = fabric.setup(compiled, self._optimizer)
@@ -155,6 +158,7 @@ class Trainer:
                     raise TrainingStopped(reason)
         if self._early_stopping.is_over:
             _LOG.info("%s brought no gain any more: stopped after epoch %d", self.settings.monitor, len(self._rows))
+        self._freezing.end()
         history.write_csv()
         if checkpoint is None:
             raise ValueError("a training has at least one epoch")
@@ -206,6 +210,7 @@ class Trainer:
     def _train_batches(self, progress: Progress) -> Any:
         """Train on the rest of the epoch's batches, and yield after each one, the state being that after it."""
         self._model.train()
+        self._freezing.apply(self._at.epoch)
         epoch, plan = self._at.epoch, self._plan(self._at.epoch)
         batches = self.train.batches
         start_s, start_wait_s = time.perf_counter(), batches.wait_s

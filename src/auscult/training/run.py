@@ -29,6 +29,7 @@ from auscult.training.placement import is_streamed, place_batches
 from auscult.training.progress import Progress
 from auscult.training.save_times import SaveTimes
 from auscult.training.seeds import Purpose, derive_seed
+from auscult.training.start import load_start, start_digest
 from auscult.training.stop import Stop, TrainingStopped, ignoring_signals
 from auscult.training.team import is_helper
 from auscult.training.validation import Part
@@ -124,6 +125,8 @@ def _build_trainer(
     module: Classifier = build_model(
         job.model, len(task.targets), examples.shape, seed=derive_seed(job.train.seed, Purpose.WEIGHTS)
     )
+    if job.train.start is not None:
+        load_start(module, job.train.start, job.model.name)
     indices = {side: _examples_of(examples, side, job) for side in ("train", "val")}
     batches = place_batches(examples, indices, job.train.batches, normalisation=normalisation, device=fabric.device)
     train, validation = (
@@ -190,4 +193,5 @@ def _binding(job: JobSettings, task: TaskSettings, examples: Examples) -> dict[s
         "train": {**job.train.shaping(), "window_clips": _window(examples, job)},
         "task": task.model_dump(mode="json"),
         "data": examples.digest(),
+        "start": start_digest(job.train.start),
     }

@@ -1,0 +1,139 @@
+import itertools
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+from tests.unit.training.test_training_run import results, train
+
+from auscult.config import TestCnnSettings
+from auscult.config.model import TimmSettings
+from auscult.config.train import StartSettings, TrainSettings
+from auscult.errors import ConfigError, DataError
+from auscult.models import build_model, load_model
+from auscult.training import loop
+from auscult.training.start import load_start
+
+SHAPE = (64, 96)
+TIMM = "timm/test_convnext"
+
+
+def weights_of(folder):
+    return safetensors.torch.load_file(folder / "model.safetensors")
+
+
+def changed(before, after):
+    """The parts in which anything changed."""
+    return {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+
+
+def weights_by_epoch(monkeypatch):
+    seen = []
+    original = loop.Trainer._keep_if_best
+
+    def keep(self, epoch, metrics):
+        seen.append({name: tensor.clone() for name, tensor in self.module.state_dict().items()})
+        original(self, epoch, metrics)
+
+    monkeypatch.setattr(loop.Trainer, "_keep_if_best", keep)
+    return seen
+
+
+def test_a_frozen_backbone_stays_as_it_is_statistics_too_until_it_thaws(setup, tmp_path, monkeypatch):
+    seen = weights_by_epoch(monkeypatch)
+    train(setup, tmp_path, setup.with_train(epochs=4, freeze="backbone", thaw_epoch=3))
+    assert [changed(old, new) for old, new in itertools.pairwise(seen)] == [
+        {"head"},
+        {"backbone", "head"},
+        {"backbone", "head"},
+    ]
+    assert load_model(tmp_path).meta["n_parameters"] == sum(
+        parameter.numel() for parameter in build_model(setup.job.model, 1, (32, 40)).parameters()
+    )
+
+
+def test_what_cannot_be_frozen_is_refused(setup, tmp_path):
+    with pytest.raises(ConfigError, match="no part 'frontend'; it has backbone, head"):
+        train(setup, tmp_path, setup.with_train(freeze="frontend"))
+    with pytest.raises(ValueError, match="nothing is frozen"):
+        TrainSettings(thaw_epoch=3)
+
+
+def test_a_training_starts_from_an_earlier_result(setup, tmp_path, monkeypatch):
+    train(setup, tmp_path / "first", setup.with_train(epochs=2))
+    first = weights_of(tmp_path / "first")
+    start = {"result": str(tmp_path / "first")}
+    tiny = {"lr": 1e-12}
+    seen = weights_by_epoch(monkeypatch)
+    train(setup, tmp_path / "all", setup.with_train(epochs=1, start=start, optimizer=tiny))
+    for name in ("backbone.convolution.weight", "head.linear.weight"):
+        torch.testing.assert_close(seen[0][name], first[name])
+    backbone = {**start, "parts": "backbone"}
+    train(setup, tmp_path / "part", setup.with_train(epochs=1, start=backbone, optimizer=tiny))
+    torch.testing.assert_close(seen[1]["backbone.convolution.weight"], first["backbone.convolution.weight"])
+    assert not torch.allclose(seen[1]["head.linear.weight"], first["head.linear.weight"])
+    # The file is part of what the state is bound to: another one is another training.
+    train(setup, tmp_path / "first", setup.with_train(epochs=3))
+    before = results(tmp_path / "all")[0]
+    train(setup, tmp_path / "all", setup.with_train(epochs=1, start=start, optimizer=tiny))
+    assert results(tmp_path / "all")[0] != before
+
+
+def test_weights_of_another_model_are_refused_by_name(tmp_path):
+    module = build_model(TestCnnSettings(name="test_cnn"), 1, SHAPE)
+    other = build_model(TestCnnSettings(name="test_cnn"), 3, SHAPE)
+    path = tmp_path / "other.safetensors"
+    safetensors.torch.save_file(other.state_dict(), path)
+    with pytest.raises(DataError, match=r"head.linear.weight is \[3, 16\], expected \[1, 16\].*parts: backbone"):
+        load_start(module, StartSettings(weights=str(path)), "test_cnn")
+    load_start(module, StartSettings(weights=str(path), parts="backbone"), "test_cnn")
+    assert torch.equal(module.backbone.convolution.weight, other.backbone.convolution.weight)
+    path.write_bytes(b"no weights")
+    with pytest.raises(DataError, match="no readable weights"):
+        load_start(module, StartSettings(weights=str(path)), "test_cnn")
+    with pytest.raises(ValueError, match="one of result, weights and timm; found none"):
+        StartSettings()
+
+
+def test_a_missing_file_is_told_before_anything_is_trained(setup, tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        train(setup, tmp_path, setup.with_train(start={"weights": str(tmp_path / "absent.safetensors")}))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_pretrained_weights_of_timm_are_fitted_to_one_channel(tmp_path, suffix):
+    colours = timm.create_model("test_convnext", pretrained=False, num_classes=5)
+    path = tmp_path / f"pretrained{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": colours.state_dict()}, path)
+    else:
+        safetensors.torch.save_file(colours.state_dict(), path)
+    module = build_model(TimmSettings(name=TIMM), 1, SHAPE)
+    load_start(module, StartSettings(timm=str(path)), TIMM)
+    # A grey picture gives the features of the same picture in three equal colours.
+    grey = torch.randn(2, 1, *SHAPE, generator=torch.Generator().manual_seed(0))
+    colours.reset_classifier(0)
+    with torch.no_grad():
+        expected = colours.eval()(grey.expand(-1, 3, -1, -1))
+        found = module.eval().backbone(grey[:, 0])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_timms_weights_belong_to_timms_models(tmp_path):
+    path = tmp_path / "x.safetensors"
+    safetensors.torch.save_file(timm.create_model("test_vit", pretrained=False).state_dict(), path)
+    with pytest.raises(ConfigError, match="test_cnn is none of timm"):
+        load_start(build_model(TestCnnSettings(name="test_cnn"), 1, SHAPE), StartSettings(timm=str(path)), "test_cnn")
+    with pytest.raises(DataError, match="of another architecture or input size than timm/test_convnext"):
+        load_start(build_model(TimmSettings(name=TIMM), 1, SHAPE), StartSettings(timm=str(path)), TIMM)
+
+
+def test_a_hub_that_is_out_of_reach_says_what_to_do(monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError("no network")
+
+    module = build_model(TimmSettings(name=TIMM), 1, SHAPE)
+    monkeypatch.setattr(timm, "create_model", unreachable)
+    with pytest.raises(DataError, match=r"could not be had \(OSError: no network\); download them elsewhere"):
+        load_start(module, StartSettings(timm="hub"), TIMM)
