@@ -93,9 +93,7 @@ def _load_timm(module: nn.Module, source: str, model_name: str) -> None:
     inner: Any = getattr(getattr(module, "backbone", None), "model", None)
     config: Any = getattr(inner, "pretrained_cfg", None)
     if inner is None or config is None:
-        raise ConfigError(
-            f"train.start.timm: {model_name} is no architecture of timm; use start.result or start.weights"
-        )
+        raise ConfigError(f"train.start.timm: {model_name} is none of timm: use start.result or start.weights")
     from timm.models import adapt_input_conv  # noqa: PLC0415 (loaded already where there is such a model)
 
     weights = dict(_from_hub(model_name) if source == HUB else _read(Path(source)))
