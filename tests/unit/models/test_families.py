@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from auscult.config.model import MODELS, HeadSettings, TimmSettings
+from auscult.config.model import MODELS, HeadSettings
 from auscult.errors import ConfigError
 from auscult.models import build_model, count_parameters
 from auscult.models.inception_residual import InvertedResidual
@@ -27,8 +27,8 @@ def shapes_of(layers, model, n_clips=2):
 def test_inception_residual_layer_by_layer():
     model = build("inception_residual").eval()
     towers, stages = model.backbone.stem.towers, model.backbone.stages
-    assert shapes_of([*towers, *stages], model) == [
-        *[(16, 64, 156)] * 3,
+    assert shapes_of([*towers, model.backbone.stem, *stages], model) == [
+        *[(16, 64, 156)] * 3, (48, 64, 156),
         (32, 32, 78), (64, 16, 39), (128, 8, 19), (256, 4, 9), (512, 2, 4),
     ]  # fmt: skip
     kernels = [[layer.kernel_size for layer in tower if hasattr(layer, "kernel_size")] for tower in towers]
@@ -39,6 +39,14 @@ def test_inception_residual_layer_by_layer():
         ]  # fmt: skip
         assert stage[-1].p == 0.1
         assert (stage[0].is_residual, stage[1].is_residual) == (False, True)
+    blocks = [block for stage in stages for block in stage[:2]]
+    assert {layer.kernel_size for block in blocks for layer in block.layers if getattr(layer, "groups", 1) > 1} == {
+        (6, 6)
+    }
+    assert shapes_of(blocks, model) == [
+        *[(32, 64, 156)] * 2, *[(64, 32, 78)] * 2, *[(128, 16, 39)] * 2, *[(256, 8, 19)] * 2, *[(512, 4, 9)] * 2,
+    ]  # fmt: skip
+    assert model.embed(torch.zeros(2, *SHAPE)).shape == (2, 512)
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 6])
@@ -55,6 +63,8 @@ def test_sequence_net_layer_by_layer():
     model = build("sequence_net").eval()
     pools = [layer for layer in model.backbone.cnn if isinstance(layer, torch.nn.MaxPool2d)]
     assert shapes_of([*pools, model.head], model) == [(16, 64, 17), (32, 32, 8), (64, 16, 4), (128, 8, 2), (1,)]
+    assert model.backbone.n_sequences == 9
+    assert model.backbone.pieces(torch.zeros(2, *SHAPE)).shape == (2 * 9, 128, 35)
     lstm = model.backbone.lstm
     assert (lstm.num_layers, lstm.hidden_size, lstm.bidirectional) == (2, 128, True)
     assert model.embed(torch.zeros(2, *SHAPE)).shape == (2, 256)
@@ -90,11 +100,13 @@ def test_panns_have_the_published_number_of_parameters(name, n_parameters):
     [
         ("cnn6", [(64, 64, 155), (128, 32, 77), (256, 16, 38), (512, 8, 19)]),
         ("cnn10", [(64, 64, 155), (128, 32, 77), (256, 16, 38), (512, 8, 19)]),
+        ("cnn14", [(64, 64, 155), (128, 32, 77), (256, 16, 38), (512, 8, 19), (1024, 4, 9), (2048, 4, 9)]),
     ],
 )
 def test_panns_layer_by_layer(name, shapes):
-    model = build(name).eval()
-    assert shapes_of(model.backbone.blocks, model, n_clips=1) == shapes
+    with torch.device("meta"):  # shapes alone: Cnn14 is large
+        model = build(name).eval()
+        assert shapes_of(model.backbone.blocks, model, n_clips=1) == shapes
 
 
 def test_the_last_block_of_cnn14_does_not_pool():
@@ -120,50 +132,33 @@ def test_the_least_input_is_taken_and_a_smaller_one_refused(name, least):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"),
+    ("name", "shape", "settings"),
     [
-        ("inception_residual", {"stem_channels": 4, "channels": (8, 16), "stage_dropout": 0}),
-        ("sequence_net", {"n_sequences": 3, "channels": (8, 16), "lstm_size": 16, "dropout": 0}),
-        ("cnn6", {"block_dropout": 0, "dropout": 0, "head": HeadSettings(hidden_size=32)}),
+        ("mixednet", (32, 48), {}),
+        ("inception_residual", (63, 63), {}),
+        ("sequence_net", (16, 144), {}),
+        ("cnn6", (16, 24), {"block_dropout": 0, "dropout": 0, "head": HeadSettings(hidden_size=32)}),
     ],
 )
-def test_each_can_overfit_one_batch(name, settings):
+def test_each_can_overfit_one_batch(name, shape, settings):
+    """Judged as at evaluation: without dropout, by the running means of batch norm. The first three as shipped."""
     generator = torch.Generator().manual_seed(0)
-    spectrograms = torch.randn(6, 16, 24, generator=generator)
-    targets = torch.tensor([0.0, 1, 0, 1, 1, 0])[:, None]
-    model = build(name, shape=(16, 24), **settings)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for _ in range(120):
-        optimizer.zero_grad()
-        loss = functional.binary_cross_entropy_with_logits(model(spectrograms), targets)
-        if loss.item() < 0.01:
-            break
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.01
-
-
-TIMM_FAMILIES = [
-    "resnet18", "efficientnet_b0", "mobilenetv3_small_050", "convnext_atto", "densenet121", "regnetx_002",
-    "ghostnet_050", "repvgg_a0", "rexnet_100", "dla34", "hrnet_w18_small", "inception_v3", "xception41", "tinynet_e",
-    "edgenext_xx_small", "poolformer_s12", "fastvit_t8", "mobilevit_xxs", "vit_tiny_patch16_224",
-    "deit_tiny_distilled_patch16_224", "swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "mixer_s16_224",
-    "levit_128", "xcit_nano_12_p16_224", "pit_ti_224", "eva02_tiny_patch14_224", "coatnet_0_rw_224",
-    "crossvit_tiny_240", "gmlp_ti16_224", "mvitv2_tiny", "efficientformer_l1",
-]  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", TIMM_FAMILIES)
-def test_timm_families_train_a_step_from_one_channel(name):
-    model = build_model(TimmSettings(name=f"timm/{name}"), 2, SHAPE, seed=0)
-    before = {key: value.clone() for key, value in model.named_parameters()}
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    loss = functional.binary_cross_entropy_with_logits(model(torch.randn(2, *SHAPE)), torch.eye(2))
-    loss.backward()
-    optimizer.step()
-    assert torch.isfinite(loss)
-    changed = sum(not torch.equal(value, before[key]) for key, value in model.named_parameters())
-    # Branches that begin at zero (the last norm of a residual block, say) hold back the gradients of the first step.
-    assert changed > 0.25 * len(before)
-    assert model.input_note == "" or model.input_note.startswith(("padded with zeros", "resized (bilinear)"))
+    spectrograms = torch.randn(4, *shape, generator=generator)
+    targets = torch.tensor([0.0, 1, 0, 1])[:, None]
+    model = build(name, shape=shape, **settings)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3 if name == "inception_residual" else 3e-3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # of dropout
+        for step in range(1, 161):
+            optimizer.zero_grad()
+            loss = functional.binary_cross_entropy_with_logits(model(spectrograms), targets)
+            loss.backward()
+            optimizer.step()
+            if step % 10 == 0:
+                with torch.no_grad():
+                    logits = model.eval()(spectrograms)
+                final = functional.binary_cross_entropy_with_logits(logits, targets).item()
+                model.train()
+                if final < 0.01:
+                    break
+    assert final < 0.01
