@@ -10,29 +10,25 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
-from auscult.augment import Draws, augment_spectrograms
 from auscult.config.augment import AugmentSettings
 from auscult.config.task import TaskSettings
 from auscult.config.train import TrainSettings, monitors_for
 from auscult.models.classifier import Classifier
 from auscult.training.attempt import Attempt
-from auscult.training.batches import Batch
+from auscult.training.best import Best
 from auscult.training.checkpoint import Checkpoint, Position
 from auscult.training.early_stopping import EarlyStopping
 from auscult.training.ema import Ema
 from auscult.training.epoch_sums import EpochSums
 from auscult.training.freezing import Freezing
 from auscult.training.generators import generator_state, kept_generators, seed_generators, set_generator_state
-from auscult.training.history import EpochRow, History, is_better, log_row
+from auscult.training.history import EpochRow, History, log_row
 from auscult.training.losses import Loss
 from auscult.training.optimizers import build_optimizer
 from auscult.training.orders import Plan, answer_groups, epoch_plan
@@ -40,17 +36,12 @@ from auscult.training.profiling import profiled
 from auscult.training.progress import Progress
 from auscult.training.schedules import Schedules
 from auscult.training.seeds import Purpose, derive_seed
+from auscult.training.stepper import Stepper
 from auscult.training.stop import Stop, StopReason, TrainingStopped
 from auscult.training.team import Team
 from auscult.training.validation import Part, require_finite, validate
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass
-class _Best:
-    row: EpochRow | None = None
-    weights: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Trainer:
@@ -88,33 +79,42 @@ class Trainer:
         self.validation = validation
         self.task = task
         self.settings = settings
-        self.augment = augment
         if settings.channels_last:
             # Weights and maps with channels innermost: twice as fast on a CPU, and what tensor cores want.
             module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._freezing = Freezing(module, settings)
         self._freezing.apply(epoch=1)
-        self._optimizer = build_optimizer(module, settings.optimizer)
+        optimizer = build_optimizer(module, settings.optimizer)
         compiled: Any = torch.compile(module) if settings.compile else module
-        self._model, self._stepper = fabric.setup(compiled, self._optimizer)
+        self._model, stepped = fabric.setup(compiled, optimizer)
         self.team = Team(fabric)
         self._window = window
         self._balance = answer_groups(train.targets) if settings.sampler == "balanced" else None
-        n_batches = len(self._plan(1))
         self._schedules = Schedules(
             settings.schedules,
             settings.schedules_apply,
-            self._optimizer,
-            steps_per_epoch=-(-n_batches // settings.accumulate_batches),
+            optimizer,
+            steps_per_epoch=-(-len(self._plan(1)) // settings.accumulate_batches),
             epochs=settings.epochs,
             mode=settings.mode,
         )
-        self._early_stopping = EarlyStopping(settings.early_stopping, settings.mode)
         self._ema = None if settings.ema is None else Ema(module, settings.ema)
+        self._optimizer = optimizer
+        self._stepper = Stepper(
+            fabric,
+            self._model,
+            stepped,
+            loss,
+            targets=train.targets,
+            settings=settings,
+            augment=augment,
+            schedules=self._schedules,
+            ema=self._ema,
+        )
+        self._early_stopping = EarlyStopping(settings.early_stopping, settings.mode)
         self._sums = EpochSums(fabric.device)
-        self._best = _Best()
+        self._best = Best(settings)
         self._at = Position(1, 0)
-        self._n_steps = 0
         self._generators: dict[str, Any] | None = None
         self._rows: list[EpochRow] = []
         self._after_batch: Callable[[], None] = lambda: None
@@ -149,7 +149,7 @@ class Trainer:
                 row = self._epoch(attempt)
                 is_last = self._at.epoch > self.settings.epochs or self._early_stopping.is_over
                 history.append(row)
-                reason, is_save_due = attempt.asks(self._n_steps, epoch_done=row["epoch"])
+                reason, is_save_due = attempt.asks(self._stepper.n_steps, epoch_done=row["epoch"])
                 if is_last or reason or is_save_due:
                     checkpoint = self._save(attempt)
                 log_row(row, self.settings, self._best.row)
@@ -178,7 +178,7 @@ class Trainer:
                 self._after_batch()
                 if self.team.size > 1 and self._at.batch % self.settings.accumulate_batches:
                     continue  # each process holds gradients of its own: nothing to save now
-                reason, is_save_due = attempt.asks(self._n_steps)
+                reason, is_save_due = attempt.asks(self._stepper.n_steps)
                 if reason:
                     raise TrainingStopped(reason)
                 if is_save_due:
@@ -216,7 +216,8 @@ class Trainer:
         start_s, start_wait_s = time.perf_counter(), batches.wait_s
         before_s, before_wait_s = self._sums.train_s, self._sums.wait_s
         for batch in batches(self.team.share(plan)[self._at.batch :]):
-            self._train_batch(batch, plan)
+            loss = self._stepper.train_batch(batch, epoch=epoch, number=self._at.batch, plan=plan)
+            self._sums.add(loss, len(batch.clips))
             self._at = Position(epoch, self._at.batch + 1)
             self._sums.train_s = before_s + time.perf_counter() - start_s
             self._sums.wait_s = before_wait_s + batches.wait_s - start_wait_s
@@ -225,7 +226,7 @@ class Trainer:
                     "epoch": epoch,
                     "batch": self._at.batch,
                     "n_batches": len(plan),
-                    "step": self._n_steps,
+                    "step": self._stepper.n_steps,
                     "data_wait_share": self._sums.wait_s / max(self._sums.train_s, 1e-9),
                 },
                 n_clips=len(batch.clips),
@@ -233,41 +234,6 @@ class Trainer:
                 loss=self._sums.mean_loss,
             )
             yield
-
-    def _train_batch(self, batch: Batch, plan: Plan) -> None:
-        number, n_together = self._at.batch, self.settings.accumulate_batches
-        is_step = (number + 1) % n_together == 0 or number + 1 == len(plan)
-        if number % n_together == 0:
-            self._stepper.zero_grad()
-        # A clip's number, with seed and epoch, is all that its augmentation depends on: not its batch.
-        draws = Draws(self.settings.seed, self._at.epoch, batch.clips)
-        spectrograms = augment_spectrograms(batch.spectrograms, self.augment.spectrogram, draws)
-        with self.fabric.no_backward_sync(self._model, enabled=not is_step):
-            batch_loss = self.loss(self._model(spectrograms), batch.targets)
-            if n_together == self.team.size == 1:
-                self.fabric.backward(batch_loss.mean())
-            else:
-                # Over all that is known in the batches of one step, in all processes: as if they were one batch. The
-                # gradients of the processes are averaged, hence the factor.
-                first = number - number % n_together
-                clips = np.concatenate(plan[first : first + n_together])
-                n_known = self.loss.count_known(self.train.targets[clips])
-                self.fabric.backward(batch_loss.total * self.team.size / max(n_known, 1))
-        self._sums.add(batch_loss, len(batch.clips))
-        if is_step:
-            self._step()
-
-    def _step(self) -> None:
-        clip = self.settings.clip_gradient
-        if clip.value is not None:
-            self.fabric.clip_gradients(self._model, self._stepper, clip_val=clip.value)
-        if clip.norm is not None:
-            self.fabric.clip_gradients(self._model, self._stepper, max_norm=clip.norm, error_if_nonfinite=False)
-        self._schedules.set_rates(self._n_steps)
-        self._stepper.step()
-        self._n_steps += 1
-        if self._ema is not None:
-            self._ema.update()
 
     def _evaluate(self, stop: Stop) -> dict[str, float | None]:
         """Validate where it is due; tell what listens to the metric, and keep the weights when they are the best."""
@@ -281,13 +247,13 @@ class Trainer:
                 model = self._model if self.team.size == 1 else self.module
                 try:
                     metrics = validate(model, self.loss, self.validation, task=self.task, settings=settings, stop=stop)
-                    self._keep_if_best(epoch, metrics)
+                    self._best.take(epoch, metrics, self.module)
                 except TrainingStopped as stopped:
                     metrics = stopped.reason
         metrics = self.team.agree(metrics)
         if isinstance(metrics, StopReason):
             raise TrainingStopped(metrics)
-        self._schedules.take_metric(metrics[settings.monitor], self._n_steps)
+        self._schedules.take_metric(metrics[settings.monitor], self._stepper.n_steps)
         self._early_stopping.take(metrics[settings.monitor])
         return metrics
 
@@ -302,16 +268,6 @@ class Trainer:
             window=self._window,
             limit=settings.debug.limit_batches,
         )
-
-    def _keep_if_best(self, epoch: int, metrics: dict[str, float | None]) -> None:
-        row = {"epoch": epoch, **metrics}
-        if is_better(row, self._best.row, self.settings.monitor, self.settings.mode):
-            # Row by row in memory, whatever the layout in training: safetensors takes nothing else.
-            weights = {
-                name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-                for name, tensor in self.module.state_dict().items()
-            }
-            self._best = _Best(row, weights)
 
     def _stateful(self) -> dict[str, Any]:
         """Everything with a state of its own."""
@@ -330,7 +286,7 @@ class Trainer:
         is_between_steps = self._at.batch % self.settings.accumulate_batches == 0
         own = {"generators": generator_state(self.fabric.device), "sums": self._sums.state_dict()}
         state = {name: part.state_dict() for name, part in self._stateful().items()} | {
-            "n_steps": self._n_steps,
+            "n_steps": self._stepper.n_steps,
             "history": self._rows,
             "best": self._best.row,
             "of_processes": self.team.gathered(own),
@@ -338,9 +294,8 @@ class Trainer:
             if is_between_steps
             else {name: parameter.grad for name, parameter in self.module.named_parameters()},
         }
-        best_epoch = None if self._best.row is None else self._best.row["epoch"]
-        checkpoint = Checkpoint(self._at, state, best_epoch, self._best.weights)
-        attempt.save(checkpoint, self._n_steps)
+        checkpoint = Checkpoint(self._at, state, self._best.epoch, self._best.weights)
+        attempt.save(checkpoint, self._stepper.n_steps)
         return checkpoint
 
     def _resume(self, checkpoint: Checkpoint) -> None:
@@ -348,9 +303,9 @@ class Trainer:
         for name, part in self._stateful().items():
             part.load_state_dict(state[name])
         self._at = checkpoint.at
-        self._n_steps = state["n_steps"]
+        self._stepper.n_steps = state["n_steps"]
         self._rows = state["history"]
-        self._best = _Best(state["best"], checkpoint.best_weights)
+        self._best.row, self._best.weights = state["best"], checkpoint.best_weights
         own = state["of_processes"][self.team.rank]
         self._sums.load_state_dict(own["sums"])
         self._generators = own["generators"] if checkpoint.at.batch else None

@@ -12,7 +12,7 @@ from auscult.config.model import TimmSettings
 from auscult.config.train import StartSettings, TrainSettings
 from auscult.errors import ConfigError, DataError
 from auscult.models import build_model, load_model
-from auscult.training import loop
+from auscult.training.best import Best
 from auscult.training.start import load_start
 
 SHAPE = (64, 96)
@@ -30,13 +30,13 @@ def changed(before, after):
 
 def weights_by_epoch(monkeypatch):
     seen = []
-    original = loop.Trainer._keep_if_best
+    original = Best.take
 
-    def keep(self, epoch, metrics):
-        seen.append({name: tensor.clone() for name, tensor in self.module.state_dict().items()})
-        original(self, epoch, metrics)
+    def take(self, epoch, metrics, module):
+        seen.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
+        original(self, epoch, metrics, module)
 
-    monkeypatch.setattr(loop.Trainer, "_keep_if_best", keep)
+    monkeypatch.setattr(Best, "take", take)
     return seen
 
 

@@ -13,6 +13,7 @@ from auscult.examples import load_examples
 from auscult.models import load_model
 from auscult.training import checkpoint, loop, run
 from auscult.training.checkpoint import Position
+from auscult.training.stepper import Stepper
 from auscult.training.stop import Stop, StopReason, TrainingStopped
 
 OUTPUTS = ("model.safetensors", "model.json", "history.csv", "metrics.jsonl")
@@ -100,14 +101,15 @@ class Killed(BaseException):
 def kill(monkeypatch, at, where):
     """Stop the process' work as SIGKILL would, at the batch or save at a position: inside it, or right after it."""
     if where == "batch":
-        original = loop.Trainer._train_batch
+        original = Stepper.train_batch
 
-        def train_batch(self, batch, plan):
-            original(self, batch, plan)
-            if self._at == at:
+        def train_batch(self, batch, *, epoch, number, plan):
+            loss = original(self, batch, epoch=epoch, number=number, plan=plan)
+            if Position(epoch, number) == at:
                 raise Killed
+            return loss
 
-        monkeypatch.setattr(loop.Trainer, "_train_batch", train_batch)
+        monkeypatch.setattr(Stepper, "train_batch", train_batch)
         return
     original_save = checkpoint.CheckpointStore.save
 
@@ -299,10 +301,13 @@ def test_one_batch_can_be_learned_by_heart(setup, tmp_path):
 
 def test_the_number_of_batches_can_be_limited(setup, tmp_path, monkeypatch):
     seen = []
-    original = loop.Trainer._train_batch
-    monkeypatch.setattr(
-        loop.Trainer, "_train_batch", lambda self, batch, plan: (seen.append(len(plan)), original(self, batch, plan))
-    )
+    original = Stepper.train_batch
+
+    def train_batch(self, batch, *, epoch, number, plan):
+        seen.append(len(plan))
+        return original(self, batch, epoch=epoch, number=number, plan=plan)
+
+    monkeypatch.setattr(Stepper, "train_batch", train_batch)
     train(setup, tmp_path, setup.with_train(epochs=3, batch_size=4, debug={"limit_batches": 2}))
     assert seen == [2] * 6
     assert load_model(tmp_path).meta["training"]["n_val"] == 8
@@ -347,15 +352,15 @@ def test_two_batches_of_one_step_are_as_one_batch(setup, tmp_path):
 
 def test_gradients_are_clipped(setup, tmp_path, monkeypatch):
     norms = []
-    original = loop.Trainer._step
+    original = Stepper._step
 
     def step(self):
-        before = [parameter.detach().clone() for parameter in self.module.parameters()]
+        before = [parameter.detach().clone() for parameter in self._model.parameters()]
         original(self)
-        moves = zip(before, self.module.parameters(), strict=True)
+        moves = zip(before, self._model.parameters(), strict=True)
         norms.append(sum(float(((new.detach() - old) ** 2).sum()) for old, new in moves) ** 0.5)
 
-    monkeypatch.setattr(loop.Trainer, "_step", step)
+    monkeypatch.setattr(Stepper, "_step", step)
     sgd = {"name": "sgd", "lr": 1.0, "momentum": 0.0}
     train(setup, tmp_path / "norm", setup.with_train(epochs=1, optimizer=sgd, clip_gradient={"norm": 0.001}))
     assert max(norms) <= 0.001 * 1.01
