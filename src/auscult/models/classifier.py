@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from auscult.config.model import HeadSettings
-from auscult.errors import ConfigError
+from auscult.errors import ConfigError, unknown_name
+
+EmbeddingLayer = Literal["backbone", "head"]
+"""Where features are taken: the pooled backbone, or the first dense layer of the head before its activation."""
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -58,12 +61,14 @@ def require_size(name: str, input_shape: tuple[int, int], least: tuple[int, int]
 
 
 class Head(nn.Module):
-    """Dropout and a linear layer; with `hidden_size`, a dense layer before them.
+    """Dropout and a linear layer; with `hidden_size`, a dense layer, layer norm, activation and dropout before it.
+
+    It gives logits: sigmoid or softmax is the task's (`models.saved.probabilities`), and the losses include it.
 
     Args:
         n_features: Width of the pooled features.
         n_targets: Number of logits.
-        settings: The dense layer.
+        settings: The dense layer, and whether it is normalised (before the activation).
         dropout: On the pooled features.
     """
 
@@ -80,6 +85,14 @@ class Head(nn.Module):
             activation = _ACTIVATIONS[settings.activation]()
             self.after_hidden = nn.Sequential(*norm, activation, nn.Dropout(settings.dropout))
         self.linear = nn.Linear(width, n_targets)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Turn features [batch, feature] into what the first dense layer gives, before norm and activation.
+
+        Without `hidden_size` the first dense layer is the last one, and what it gives are the logits.
+        """
+        dense = self.linear if isinstance(self.hidden, nn.Identity) else self.hidden
+        return dense(self.dropout(features))
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features [batch, feature] into logits [batch, target]."""
@@ -105,7 +118,7 @@ class Classifier(nn.Module):
         """Turn normalised spectrograms [batch, mel, frame] into logits [batch, target]."""
         return self.head(self.backbone(spectrograms))
 
-    def embed(self, spectrograms: Tensor, layer: Literal["backbone", "head"] = "backbone") -> Tensor:
+    def embed(self, spectrograms: Tensor, layer: EmbeddingLayer = "backbone") -> Tensor:
         """Return features instead of logits.
 
         Args:
@@ -115,9 +128,11 @@ class Classifier(nn.Module):
 
         Returns:
             Shape [batch, feature].
+
+        Raises:
+            ConfigError: There is no such layer.
         """
+        if layer not in get_args(EmbeddingLayer):
+            raise ConfigError(unknown_name("layer of embeddings", layer, get_args(EmbeddingLayer)))
         features = self.backbone(spectrograms)
-        if layer == "backbone":
-            return features
-        features = self.head.dropout(features)
-        return self.head.linear(features) if isinstance(self.head.hidden, nn.Identity) else self.head.hidden(features)
+        return features if layer == "backbone" else self.head.embed(features)

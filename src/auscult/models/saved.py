@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from auscult.config.model import ModelSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError, DataError
 from auscult.io import atomic_path, sha256_file, write_json
-from auscult.models.classifier import Classifier
+from auscult.models.classifier import Classifier, EmbeddingLayer
 from auscult.models.normalisation import Normalisation
 from auscult.models.registry import build_model, count_parameters
 
@@ -76,6 +77,32 @@ class SavedModel:
         Raises:
             DataError: The spectrograms have another shape than the model's.
         """
+        return probabilities(self._answers(spectrograms_db, batch_size, self.module), self.meta["task"]["type"])
+
+    @torch.inference_mode()
+    def embed(
+        self, spectrograms_db: ArrayLike | Tensor, layer: EmbeddingLayer = "backbone", batch_size: int = 64
+    ) -> NDArray[np.float32]:
+        """Return features instead of probabilities, for a classifier or a map of one's own.
+
+        Args:
+            spectrograms_db: As the feature store holds them, in dB, shape [clip, mel, frame].
+            layer: `backbone` or `head`, as `Classifier.embed`.
+            batch_size: Clips at a time.
+
+        Returns:
+            Shape [clip, feature].
+
+        Raises:
+            DataError: The spectrograms have another shape than the model's.
+            ConfigError: There is no such layer.
+        """
+        return self._answers(spectrograms_db, batch_size, lambda batch: self.module.embed(batch, layer)).numpy()
+
+    def _answers(
+        self, spectrograms_db: ArrayLike | Tensor, batch_size: int, answer: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Return what `answer` makes of the normalised spectrograms, in float32 on the CPU, shape [clip, ...]."""
         spectrograms = spectrograms_db if isinstance(spectrograms_db, Tensor) else torch.as_tensor(spectrograms_db)
         if spectrograms.ndim != 3 or tuple(spectrograms.shape[1:]) != self.input_shape:
             raise DataError(
@@ -83,10 +110,11 @@ class SavedModel:
                 f"{self.input_shape[1]} frames]: make them with the model's own clip and spectrogram settings"
             )
         device = self.normalisation.mean_db.device
-        logits = [torch.empty((0, len(self.targets)))]
-        for batch in spectrograms.split(batch_size) if len(spectrograms) else ():
-            logits.append(self.module(self.normalisation.apply(batch.to(device))).float().cpu())
-        return probabilities(torch.cat(logits), self.meta["task"]["type"])
+        if not len(spectrograms):
+            # No batch tells the width of the answers: one silent clip does.
+            return answer(torch.zeros((1, *self.input_shape), device=device)).float().cpu()[:0]
+        batches = spectrograms.split(batch_size)
+        return torch.cat([answer(self.normalisation.apply(batch.to(device))).float().cpu() for batch in batches])
 
 
 def probabilities(logits: Tensor, task_type: str) -> NDArray[np.float64]:

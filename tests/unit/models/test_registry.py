@@ -1,11 +1,13 @@
 import pytest
 import torch
+from pydantic import ValidationError
+from torch.nn import functional
 
 from auscult.config import MixedNetSettings, TestCnnSettings, TimmSettings
 from auscult.config.model import MODELS, HeadSettings
 from auscult.errors import ConfigError
 from auscult.models import build_model, count_parameters, model_names, registry
-from auscult.models.classifier import Backbone
+from auscult.models.classifier import Backbone, Head
 
 TINY = TestCnnSettings(name="test_cnn")
 
@@ -47,6 +49,44 @@ def test_a_head_with_a_dense_layer_and_its_embeddings():
     torch.testing.assert_close(dense, model.head.hidden(pooled))
     by_hand = model.head.linear(torch.nn.functional.gelu(torch.nn.functional.layer_norm(dense, (10,))))
     torch.testing.assert_close(model(spectrograms), by_hand)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"layers", "cnn14"}))
+def test_every_own_model_gives_embeddings_of_both_layers(name):
+    settings = MODELS[name](name=name, head=HeadSettings(hidden_size=7))
+    model = build_model(settings, 2, (64, 144)).eval()
+    spectrograms = torch.randn(2, 64, 144, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        pooled, dense = model.embed(spectrograms, "backbone"), model.embed(spectrograms, "head")
+        assert dense.shape == (2, 7)
+        torch.testing.assert_close(dense, model.head.hidden(pooled))
+        torch.testing.assert_close(model(spectrograms), model.head.linear(dense.relu()))
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu", "elu", "tanh"])
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_the_parts_of_a_head_stand_in_the_stated_order(activation, layer_norm):
+    settings = HeadSettings(hidden_size=6, activation=activation, dropout=0.3, layer_norm=layer_norm)
+    head = Head(4, 3, settings, dropout=0.2)
+    names = [type(layer).__name__.lower() for layer in head.after_hidden]
+    assert names == [*(["layernorm"] if layer_norm else []), activation, "dropout"]
+    assert (head.dropout.p, head.after_hidden[-1].p) == (0.2, 0.3)
+    features = torch.randn(5, 4)
+    dense = head.eval().embed(features)
+    normed = functional.layer_norm(dense, (6,)) if layer_norm else dense
+    torch.testing.assert_close(head(features), head.linear(getattr(functional, activation)(normed)))
+
+
+def test_an_unknown_layer_of_embeddings_is_refused():
+    model = build_model(TINY, 1, (32, 40))
+    with pytest.raises(ConfigError, match=r"unknown layer of embeddings 'backbon'; did you mean 'backbone'\? allowed"):
+        model.embed(torch.zeros(1, 32, 40), "backbon")
+
+
+def test_settings_of_a_dense_layer_that_is_not_there_are_refused():
+    for values in ({"dropout": 0.2}, {"layer_norm": True}, {"activation": "gelu"}):
+        with pytest.raises(ValidationError, match="of the head need its hidden_size"):
+            HeadSettings(**values)
 
 
 def test_without_a_dense_layer_the_head_embeds_its_logits():

@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 from auscult.config import JobSettings, TaskSettings
-from auscult.errors import DataError
+from auscult.errors import ConfigError, DataError
 from auscult.models import Normalisation, SavedModel, build_model, describe_model, load_model, save_model
 
 SHAPE = (32, 40)
@@ -91,6 +91,21 @@ def test_batches_arrays_and_tensors_give_the_same_answers(spectrograms):
     assert (model.predict_proba(torch.from_numpy(spectrograms)) == whole).all()
     np.testing.assert_array_equal(model.predict_proba(spectrograms.astype(np.float32)), whole)
     assert model.predict_proba(spectrograms[:0]).shape == (0, 2)
+
+
+def test_embeddings_of_a_loaded_model(tmp_path, spectrograms):
+    model = make(LAYERS)
+    save_model(tmp_path, model)
+    loaded = load_model(tmp_path)
+    normalised = loaded.normalisation.apply(torch.from_numpy(spectrograms))
+    for layer, width in (("backbone", 6), ("head", 5)):
+        embeddings = loaded.embed(spectrograms, layer, batch_size=2)
+        assert (embeddings.shape, embeddings.dtype) == ((5, width), np.float32)
+        expected = loaded.module.embed(normalised, layer).detach().numpy()
+        np.testing.assert_allclose(embeddings, expected, rtol=1e-4, atol=1e-5)
+        assert loaded.embed(spectrograms[:0], layer).shape == (0, width)
+    with pytest.raises(ConfigError, match="unknown layer of embeddings 'neck'"):
+        loaded.embed(spectrograms, "neck")
 
 
 def test_spectrograms_of_another_shape_are_refused(spectrograms):
