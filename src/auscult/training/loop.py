@@ -57,6 +57,9 @@ class Trainer:
         settings: Of this training.
         augment: What is done to training clips.
         window: Of the order in which examples are visited, where they are streamed.
+
+    Attributes:
+        sums: Loss and times of the epoch so far.
     """
 
     def __init__(
@@ -112,7 +115,7 @@ class Trainer:
             ema=self._ema,
         )
         self._early_stopping = EarlyStopping(settings.early_stopping, settings.mode)
-        self._sums = EpochSums(fabric.device)
+        self.sums = EpochSums(fabric.device)
         self._best = Best(settings)
         self._at = Position(1, 0)
         self._generators: dict[str, Any] | None = None
@@ -183,7 +186,7 @@ class Trainer:
                     raise TrainingStopped(reason)
                 if is_save_due:
                     self._save(attempt)
-            sums = self._sums.together(self.team)
+            sums = self.sums.together(self.team)
             train_loss = sums.mean_loss()
             require_finite(train_loss, f"training loss of epoch {epoch}", self.settings)
             attempt.progress.values["train/loss"] = train_loss
@@ -203,9 +206,15 @@ class Trainer:
             "data_wait_share": sums.wait_s / max(sums.train_s, 1e-9),
             "samples_per_s": sums.n_clips / max(sums.train_s, 1e-9),
         }
-        self._sums = EpochSums(self.fabric.device)
+        self.sums = EpochSums(self.fabric.device)
         self._at = Position(epoch + 1, 0)
         return row
+
+    def train_epoch(self, progress: Progress) -> None:
+        """Train one epoch and nothing else: no validation, no save, no line in the log."""
+        for _ in self._train_batches(progress):
+            pass
+        self._at = Position(self._at.epoch + 1, 0)
 
     def _train_batches(self, progress: Progress) -> Any:
         """Train on the rest of the epoch's batches, and yield after each one, the state being that after it."""
@@ -214,24 +223,24 @@ class Trainer:
         epoch, plan = self._at.epoch, self._plan(self._at.epoch)
         batches = self.train.batches
         start_s, start_wait_s = time.perf_counter(), batches.wait_s
-        before_s, before_wait_s = self._sums.train_s, self._sums.wait_s
+        before_s, before_wait_s = self.sums.train_s, self.sums.wait_s
         for batch in batches(self.team.share(plan)[self._at.batch :]):
             loss = self._stepper.train_batch(batch, epoch=epoch, number=self._at.batch, plan=plan)
-            self._sums.add(loss, len(batch.clips))
+            self.sums.add(loss, len(batch.clips))
             self._at = Position(epoch, self._at.batch + 1)
-            self._sums.train_s = before_s + time.perf_counter() - start_s
-            self._sums.wait_s = before_wait_s + batches.wait_s - start_wait_s
+            self.sums.train_s = before_s + time.perf_counter() - start_s
+            self.sums.wait_s = before_wait_s + batches.wait_s - start_wait_s
             progress.batch_done(
                 {
                     "epoch": epoch,
                     "batch": self._at.batch,
                     "n_batches": len(plan),
                     "step": self._stepper.n_steps,
-                    "data_wait_share": self._sums.wait_s / max(self._sums.train_s, 1e-9),
+                    "data_wait_share": self.sums.wait_s / max(self.sums.train_s, 1e-9),
                 },
                 n_clips=len(batch.clips),
                 n_batches_left=(self.settings.epochs - epoch + 1) * len(plan) - self._at.batch,
-                loss=self._sums.mean_loss,
+                loss=self.sums.mean_loss,
             )
             yield
 
@@ -284,7 +293,7 @@ class Trainer:
     def _save(self, attempt: Attempt) -> Checkpoint:
         attempt.progress.say("saving", epoch=self._at.epoch, batch=self._at.batch)
         is_between_steps = self._at.batch % self.settings.accumulate_batches == 0
-        own = {"generators": generator_state(self.fabric.device), "sums": self._sums.state_dict()}
+        own = {"generators": generator_state(self.fabric.device), "sums": self.sums.state_dict()}
         state = {name: part.state_dict() for name, part in self._stateful().items()} | {
             "n_steps": self._stepper.n_steps,
             "history": self._rows,
@@ -307,7 +316,7 @@ class Trainer:
         self._rows = state["history"]
         self._best.row, self._best.weights = state["best"], checkpoint.best_weights
         own = state["of_processes"][self.team.rank]
-        self._sums.load_state_dict(own["sums"])
+        self.sums.load_state_dict(own["sums"])
         self._generators = own["generators"] if checkpoint.at.batch else None
         for name, parameter in self.module.named_parameters():
             gradient = None if state["gradients"] is None else state["gradients"][name]
