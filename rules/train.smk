@@ -9,7 +9,8 @@ rule train:
         "work/runs/{task}/{experiment}/{job}/train.log",
     benchmark:
         "benchmarks/train/{task}/{experiment}/{job}.tsv"
-    retries: PROJECT.retries
+    # In a cluster's job none: the next attempt is a job of its own, with its own time.
+    retries: PROJECT.retries if workflow.is_main_process else 0
     conda:
         "../environment.yml"
     threads: 2
