@@ -13,6 +13,9 @@ from auscult.config.task import TaskSettings
 __all__ = ["EvaluateSettings", "LossSettings", "OptimizerSettings", "TrainSettings", "monitors_for"]
 
 
+LiveLog = Literal["tensorboard", "csv"]
+
+
 class LossSettings(Settings):
     """`auto` takes binary cross-entropy for binary and multi-label targets, cross-entropy for multi-class."""
 
@@ -145,6 +148,7 @@ class TrainSettings(Settings):
     deterministic: bool = Field(default=False, description="refuse operations that give other bits each time")
     batches: BatchesSettings = BatchesSettings()
     save: SaveSettings = SaveSettings()
+    live_logs: tuple[LiveLog, ...] = Field(default=(), description="written epoch by epoch in the run folder")
     debug: DebugSettings = DebugSettings()
 
     @model_validator(mode="after")
@@ -186,7 +190,7 @@ class TrainSettings(Settings):
 
         When the state is saved does not, nor do the means by which batches come; the order in which they come does.
         """
-        return self.model_dump(mode="json", exclude={"save", "batches"})
+        return self.model_dump(mode="json", exclude={"save", "batches", "live_logs"})
 
 
 def _is_endless(schedule: ScheduleSettings) -> bool:

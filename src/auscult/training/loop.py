@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from auscult.training.epoch_sums import EpochSums
 from auscult.training.freezing import Freezing
 from auscult.training.generators import generator_state, kept_generators, seed_generators, set_generator_state
 from auscult.training.history import EpochRow, History, log_row
+from auscult.training.live_logs import LiveLogs, rates_of
 from auscult.training.losses import Loss
 from auscult.training.optimizers import build_optimizer
 from auscult.training.orders import Plan, answer_groups, epoch_plan
@@ -143,7 +144,9 @@ class Trainer:
         self._rows, progress = history.rows, attempt.progress
         progress.say("training", epochs=self.settings.epochs, monitor=self.settings.monitor, epoch=self._at.epoch)
         device, n_profiled = self.fabric.device, self.settings.debug.profile_batches
+        logs = LiveLogs(self.settings.live_logs if self.team.is_first else (), run_dir, self._rows)
         with (
+            closing(logs),
             attempt.stop.deferred(),
             kept_generators(device),
             profiled(run_dir, n_profiled if self.team.is_first else 0, device) as self._after_batch,
@@ -152,6 +155,7 @@ class Trainer:
                 row = self._epoch(attempt)
                 is_last = self._at.epoch > self.settings.epochs or self._early_stopping.is_over
                 history.append(row)
+                logs.write(row, rates_of(self._optimizer))
                 reason, is_save_due = attempt.asks(self._stepper.n_steps, epoch_done=row["epoch"])
                 if is_last or reason or is_save_due:
                     checkpoint = self._save(attempt)
