@@ -25,6 +25,25 @@ def progress(workflow_dir: Path) -> dict:
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
+def owner_pid(workflow_dir: Path) -> int:
+    path = workflow_dir / RUN / "state" / "lock.json"
+    try:
+        return json.loads(path.read_text())["pid"]
+    except (OSError, ValueError):
+        return 0
+
+
+def start(workflow_dir: Path, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+        cwd=workflow_dir,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
 @pytest.mark.slow
 def test_a_training_outlives_budgets_kills_and_signals(snakemake, tiny_experiment: str, workflow_dir: Path) -> None:
     del tiny_experiment
@@ -42,16 +61,24 @@ def test_a_training_outlives_budgets_kills_and_signals(snakemake, tiny_experimen
     assert "the time budget of 0.4 s is over" in log
     assert log.count(" epoch 1/30: ") == 1  # told again, so that the log is whole
 
+    # Killed three times in the midst of it: the retry finds the owner dead and goes on.
+    controller = start(workflow_dir, WEIGHTS, "--forcerun", "train", "--config", "fresh=true", "retries=3")
+    killed: set[int] = set()
+    while controller.poll() is None and len(killed) < 3:
+        pid = owner_pid(workflow_dir)
+        if pid and pid not in killed and list((workflow_dir / RUN / "state").glob("*/[0-9]*.json")):
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        time.sleep(0.05)
+    output, _ = controller.communicate(timeout=200)
+    assert controller.returncode == 0, output
+    assert len(killed) == 3
+    assert "was killed or lost without a word" in progress(workflow_dir)["resumed_because"]
+    assert (workflow_dir / WEIGHTS).read_bytes() == expected
+
     # Ctrl-C reaches the training: saved, and out within ten seconds.
     set_epochs(workflow_dir, 100_000)
-    controller = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2", WEIGHTS],
-        cwd=workflow_dir,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    controller = start(workflow_dir, WEIGHTS)
     deadline = time.monotonic() + 120
     while progress(workflow_dir).get("epochs") != 100_000 or progress(workflow_dir).get("step", 0) < 20:
         assert time.monotonic() < deadline

@@ -38,6 +38,11 @@ class JobSettings(Settings):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(), description="train once for each, in place of train.seed"
     )
+    evaluate_only: str | None = Field(
+        default=None,
+        description="folder of a trained job, such as results/pneumonia/train2356/1: nothing is trained, that model is "
+        "judged on this job's data",
+    )
     note: str = Field(default="", description="what this job is about, shown in the report")
 
     @model_validator(mode="after")
@@ -48,6 +53,12 @@ class JobSettings(Settings):
             )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)} names one twice")
+        return self
+
+    @model_validator(mode="after")
+    def _check_evaluation(self) -> Self:
+        if self.evaluate_only is not None and self.seeds:
+            raise ValueError("evaluate_only trains nothing: seeds would judge one model several times; leave them out")
         return self
 
     @model_validator(mode="after")
@@ -131,5 +142,6 @@ class ExperimentFile(Settings):
     allow_doubtful: list[str] = Field(default=[])
     folds: int | None = None
     seeds: list[int] = Field(default=[])
+    evaluate_only: str | None = None
     note: str = ""
     jobs: list[dict[str, Any]] = Field(default=[{}], min_length=1)

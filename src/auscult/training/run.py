@@ -17,6 +17,7 @@ from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.examples import Examples, load_examples
 from auscult.models import Classifier, Normalisation, build_model, count_parameters, save_model
+from auscult.training.adoption import adopt_model
 from auscult.training.attempt import Attempt
 from auscult.training.checkpoint import VERSION_KEY, CheckpointStore
 from auscult.training.description import describe_trained, require_best
@@ -60,7 +61,8 @@ def run(
 
     An interrupted training goes on from the last save in `output_dir/state`, within an epoch too, bit for bit as if it
     had not been interrupted (on a CPU, with the same number of threads); a finished one only writes its outputs again.
-    State of other settings or other data is never used. SIGTERM, SIGINT and the end of the budget save and leave.
+    State of other settings or other data is never used. SIGTERM, SIGINT and the end of the budget save and leave. A job
+    that is `evaluate_only` takes over its model.
 
     Args:
         features: Dataset -> its feature stores, in order.
@@ -81,6 +83,9 @@ def run(
         InfeasibleError: An answer to weigh is absent in training, or the monitored metric is never defined.
         TrainingStopped: A signal came (exit status 128 + its number), or the budget is over (75).
     """
+    if job.evaluate_only is not None:
+        adopt_model(Path(job.evaluate_only), output_dir, job=job, task=task)
+        return
     stop = Stop(budget_s)
     state_dir = output_dir / STATE_FOLDER
     helps = is_helper(job.train.devices)
