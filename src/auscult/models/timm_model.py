@@ -90,19 +90,29 @@ def build(settings: TimmSettings, input_shape: tuple[int, int]) -> Backbone:
         ConfigError: No way was found to bring such spectrograms into the architecture.
     """
     name = settings.name.removeprefix(TIMM_PREFIX)
-    candidates = list(_candidates(name, input_shape))
-    # Tried without memory or arithmetic (meta device) first. A few architectures cannot be, a few err in earnest alone.
-    promising = [fit for fit in candidates if _try(name, fit, "meta") is not None]
-    device = torch.get_default_device().type if promising else "cpu"
-    for fit in promising or candidates:
-        tried = _try(name, fit, device)
-        if tried is not None:
-            model, n_features = tried
-            return Backbone(TimmBackbone(model, fit), n_features, fit.note(input_shape))
+    for fit, model, n_features in _working(name, list(_candidates(name, input_shape))):
+        return Backbone(TimmBackbone(model, fit), n_features, fit.note(input_shape))
     raise ConfigError(
         f"model {settings.name!r} takes no input of [{input_shape[0]} mel, {input_shape[1]} frames], "
         "neither as it is nor padded nor resized; choose another architecture"
     )
+
+
+def _working(name: str, candidates: list[_Fit]) -> Iterator[tuple[_Fit, nn.Module, int]]:
+    """Yield what works, in order: the fit, the model on the default device, its number of pooled features."""
+    device = torch.get_default_device().type
+    for fit in candidates:
+        # Tried without memory or arithmetic (meta device) first: most fits of a large architecture fail.
+        tried = _try(name, fit, "meta")
+        if tried is not None and device != "meta":
+            tried = _try(name, fit, device)
+        if tried is not None:
+            yield fit, *tried
+    for fit in candidates:
+        # A few architectures cannot be tried that way.
+        tried = _try(name, fit, "cpu")
+        if tried is not None:
+            yield fit, *tried
 
 
 def _pool(given: Tensor) -> Tensor:
