@@ -128,7 +128,10 @@ class ManifestDataset(_Dataset):
 
     layout: Literal["manifest"]
     manifest: str | None = Field(default=None, description="CSV, TSV or Parquet, relative to the root")
-    files: str = Field(default="**/*.wav", description="glob below the root, when there is no manifest")
+    files: str | None = Field(
+        default=None,
+        description="glob below the root, when there is no manifest; without it every wav, flac, ogg and mp3 is taken",
+    )
     pattern: str | None = Field(
         default=None, description="regular expression on the file's whole stem; its named groups"
     )

@@ -64,6 +64,15 @@ def split_name(file: str) -> tuple[str, str]:
     return (stem, f".{suffix.lower()}") if dot else (name, "")
 
 
+def is_audio(file: str) -> bool:
+    """Tell whether a file's suffix, in any case, is one of those that are read.
+
+    >>> is_audio("a/b.FLAC"), is_audio("a/b.txt"), is_audio("wav")
+    (True, False, False)
+    """
+    return split_name(file)[1] in AUDIO_SUFFIXES
+
+
 def printable(text: str) -> str:
     """Return a file name, or a text with one, that any text file can hold: bytes that are no UTF-8 are escaped."""
     try:

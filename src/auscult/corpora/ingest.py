@@ -14,9 +14,10 @@ import pandas as pd
 from auscult.audio.probe import AudioFacts
 from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings, ManifestDataset
+from auscult.config.task import fold_label
 from auscult.corpora import READERS
 from auscult.corpora.audio_facts import probe_from
-from auscult.corpora.folder import printable
+from auscult.corpora.folder import AUDIO_SUFFIXES, printable
 from auscult.corpora.reading import Item
 from auscult.corpora.summary import Summary
 from auscult.corpora.table_writers import EventWriter, RecordingWriter
@@ -135,6 +136,7 @@ class _Ingest:
         self._report_progress()
 
     def _take_event(self, event: Event) -> None:
+        event = replace(event, kind=fold_label(event.kind))
         duration_s = self._durations_s[event.recording_id]
         if duration_s is None:
             return  # the recording was rejected, with its reason; its events go with it
@@ -185,7 +187,8 @@ def _say_missing_root(root: Path, dataset: str, settings: DatasetSettings) -> st
 
 def _say_empty(root: Path, dataset: str, settings: DatasetSettings, rejections: list[Rejection]) -> str:
     if isinstance(settings, ManifestDataset):
-        sought = f"the rows of {settings.manifest}" if settings.manifest else f"files like {settings.files}"
+        files = f"files like {settings.files}" if settings.files else f"files with {', '.join(AUDIO_SUFFIXES)}"
+        sought = f"the rows of {settings.manifest}" if settings.manifest else files
     else:
         sought = f"recordings in the layout {settings.layout!r} (see auscult.corpora.{settings.layout})"
     lines = [f"{dataset}: no usable recording in {root}; looked for {sought}; {len(rejections)} rejected"]

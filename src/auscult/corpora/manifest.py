@@ -22,7 +22,7 @@ from pathlib import Path
 
 from auscult.config import DatasetSettings, ManifestDataset
 from auscult.corpora.collection import Collector
-from auscult.corpora.folder import matches, walk_files
+from auscult.corpora.folder import is_audio, matches, walk_files
 from auscult.corpora.reading import Fault, Item
 from auscult.corpora.row_tables import check_columns, read_rows
 from auscult.tables import Rejection
@@ -46,7 +46,7 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     )
     if settings.manifest is None:
         for file in walk_files(root):
-            if matches(file, settings.files):
+            if is_audio(file) if settings.files is None else matches(file, settings.files):
                 yield from collector.place(file, None, file, {})
         return
     columns, rows = read_rows(root / settings.manifest)

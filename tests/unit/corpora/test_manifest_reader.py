@@ -161,6 +161,23 @@ def test_without_a_manifest_names_say_it_all(write_wav: Callable, write_text: Ca
     assert list(result.recordings["attr_index"]) == ["32", "0", "1"]
 
 
+def test_without_a_manifest_or_a_glob_every_audio_file_is_taken_and_nothing_else(
+    write_wav: Callable, write_text: Callable, run_ingest: Callable
+) -> None:
+    formats = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "mp3": "MP3"}
+    subtypes = {"ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
+    for number, (suffix, kind) in enumerate(formats.items()):
+        options = {"format": kind, "subtype": subtypes.get(suffix, "PCM_16"), "sample_rate_hz": 8000}
+        write_wav(f"low_{suffix}.{suffix}", seed=number, **options)
+        write_wav(f"sub/up_{suffix}.{suffix.upper()}", seed=number + 9, **options)
+    write_text("notes.txt", b"no sound")
+    result = run_ingest("manifest")
+    assert result.rejected == []
+    assert sorted(result.recordings["recording_id"]) == sorted(
+        [f"set/low_{suffix}" for suffix in formats] + [f"set/sub/up_{suffix}" for suffix in formats]
+    )
+
+
 def test_columns_and_groups_of_the_name_go_together(
     write_wav: Callable, write_text: Callable, run_ingest: Callable
 ) -> None:
