@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from auscult.config.base import Label, Settings
 
-Leak = Literal["byte_equal_audio", "near_duplicate_audio"]
+Leak = Literal["byte_equal_audio", "near_duplicate_audio", "similar_patient_ids"]
 """What the leakage audit may find of recordings, and an experiment may declare."""
 
 

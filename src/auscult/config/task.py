@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from auscult.config.base import Label, Settings
+
+_WHOLE_NUMBER = re.compile(r"([+-]?[0-9]+)\.0+")
+
+
+def fold_label(value: str) -> str:
+    """Return a label as it is compared: case, blanks around it and a number's `.0` say nothing.
+
+    >>> fold_label(" Crackle"), fold_label("1.0")
+    ('crackle', '1')
+    """
+    folded = value.strip().casefold()
+    number = _WHOLE_NUMBER.fullmatch(folded)
+    return number.group(1) if number else folded
 
 
 class ColumnRule(Settings):
@@ -22,18 +36,33 @@ class ColumnRule(Settings):
     negative: tuple[Label, ...] | Literal["others"]
     unknown: tuple[Label, ...] = ()
 
+    @model_validator(mode="after")
+    def _check_disjoint(self) -> Self:
+        lists = {"positive": self.positive, "negative": self.negative, "unknown": self.unknown}
+        seen: dict[str, str] = {}
+        for name, values in lists.items():
+            for value in {fold_label(value) for value in values} if isinstance(values, tuple) else ():
+                if value in seen:
+                    raise ValueError(f"{value!r} stands in both {seen[value]} and {name}")
+                seen[value] = name
+        return self
+
+
+EventKind = Annotated[str, AfterValidator(fold_label)]
+"""A kind of event, as the tables hold it: lower case."""
+
 
 class EventRule(Settings):
     """A target read from events: 1 where one of `events` overlaps the clip enough, 0 where the annotators looked.
 
     `annotated_by` names the event kinds whose intervals were listened to; outside them the target is unknown. The
     special kind `recording` stands for the whole recording. A clip that shares sound with an event of `unknown`, a kind
-    that neither is the target nor excludes it, is never 0.
+    that neither is the target nor excludes it, is never 0. Case does not matter.
     """
 
-    events: tuple[str, ...] = Field(min_length=1)
-    annotated_by: tuple[str, ...] = Field(default=("cycle",), min_length=1)
-    unknown: tuple[str, ...] = ()
+    events: tuple[EventKind, ...] = Field(min_length=1)
+    annotated_by: tuple[EventKind, ...] = Field(default=("cycle",), min_length=1)
+    unknown: tuple[EventKind, ...] = ()
 
     @model_validator(mode="after")
     def _check_disjoint(self) -> Self:
@@ -48,6 +77,14 @@ class ClassRule(Settings):
 
     column: str
     classes: dict[Label, str] | None = Field(default=None, description="value -> class; default: equal names")
+
+    @model_validator(mode="after")
+    def _check_values(self) -> Self:
+        seen: dict[str, str] = {}
+        for value, name in (self.classes or {}).items():
+            if seen.setdefault(fold_label(value), name) != name:
+                raise ValueError(f"classes gives {value!r} two meanings, {seen[fold_label(value)]!r} and {name!r}")
+        return self
 
 
 def _rule_tag(value: Any) -> str:
@@ -103,6 +140,8 @@ class TaskSettings(Settings):
             raise ValueError(f"a binary task has one target, not {list(self.targets)}")
         if self.type != "binary" and len(self.targets) < 2:
             raise ValueError(f"a {self.type} task has at least two targets, not {list(self.targets)}")
+        if len({target.casefold() for target in self.targets}) < len(self.targets):
+            raise ValueError(f"targets {list(self.targets)} names one twice")
         reserved = sorted(RESERVED_TARGETS.intersection(self.targets))
         if reserved:
             raise ValueError(f"targets cannot be called {reserved}: results use these names for their own sections")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from auscult.config.task import ClassRule, ColumnRule, EventRule, OverlapRule
+from auscult.config.task import ClassRule, ColumnRule, EventRule, OverlapRule, fold_label
 from auscult.errors import DataError
 from auscult.labels.intervals import Intervals, merge_intervals, overlaps
 from auscult.tables import LABEL_PREFIX
@@ -117,7 +117,7 @@ def _targets(
     missing = [name for name in names if name not in task.supported_datasets]
     if missing:
         raise DataError(
-            f"datasets {missing} have no labels for this task ({task.description}); "
+            f"datasets {missing} have no labels for this task (targets {', '.join(task.targets)}); "
             f"supported: {', '.join(sorted(task.supported_datasets))}"
         )
     targets = np.full((len(rows), len(task.targets)), np.nan, dtype=np.float32)
@@ -160,7 +160,7 @@ def part_target(value: str, rule: ColumnRule) -> float:
     >>> part_target("COPD+Pneumonia", rule), part_target("copd", rule), part_target("copd+unclear", rule)
     (1.0, 0.0, nan)
     """
-    parts = {part for part in (part.strip().casefold() for part in value.split("+")) if part}
+    parts = {part for part in (fold_label(part) for part in value.split("+")) if part}
     if not parts:
         return float("nan")
     if parts & _folded(rule.positive):
@@ -171,7 +171,7 @@ def part_target(value: str, rule: ColumnRule) -> float:
 
 
 def _folded(values: tuple[str, ...]) -> set[str]:
-    return {value.strip().casefold() for value in values}
+    return {fold_label(value) for value in values}
 
 
 def _class_rows(
@@ -179,9 +179,9 @@ def _class_rows(
 ) -> Targets:
     """Return one-hot rows [recording, class]; NaN rows where the class is unknown."""
     named = rule.classes if rule.classes is not None else {name: name for name in classes}
-    position = {value.strip().casefold(): classes.index(name) for value, name in named.items()}
+    position = {fold_label(value): classes.index(name) for value, name in named.items()}
     values = _column_values(recordings, rule.column, where)
-    codes = _by_value(values, chosen, lambda value: position.get(value.strip().casefold(), float("nan")))
+    codes = _by_value(values, chosen, lambda value: position.get(fold_label(value), float("nan")))
     known = ~np.isnan(codes)
     rows = np.full((len(codes), len(classes)), np.nan, dtype=np.float32)
     rows[known] = 0

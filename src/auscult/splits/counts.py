@@ -98,7 +98,7 @@ def refuse_infeasible(
         shown = "; ".join(missing[:6]) + (f"; and {len(missing) - 6} more" if len(missing) > 6 else "")
         table = _counts_text(counts, by_dataset, sorted(short))
         raise InfeasibleError(
-            f"this split cannot support the task ({task.description}): {shown}.\n{table}\n"
+            f"this split cannot support the task (targets {', '.join(task.targets)}): {shown}.\n{table}\n"
             f"{_proposal(counts, settings, sorted(short), kinds)}"
         )
 

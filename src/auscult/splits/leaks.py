@@ -5,6 +5,7 @@ It reads the recordings table and the finished split, and nothing of how the spl
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 N_EXAMPLES = 20
 BYTE_EQUAL, NEAR_DUPLICATE = "byte_equal_audio", "near_duplicate_audio"
+SIMILAR_PATIENTS = "similar_patient_ids"
 _HOW = {BYTE_EQUAL: "are byte for byte", NEAR_DUPLICATE: "hold the same sound, encoded anew or cut, as"}
 
 
@@ -34,7 +36,8 @@ class Finding:
 
     Attributes:
         kind: `patient_overlap`, `byte_equal_audio`, `near_duplicate_audio`, `sibling_recordings`,
-            `official_list_overlap`, `values_not_found`, `unused_exception`.
+            `official_list_overlap`, `similar_patient_ids`, `not_compared`, `unused_exception`, and those of
+            `splits.rule_check`.
         severity: `error` stops the run, `declared` was allowed in the experiment and is printed in the report, `note`
             is worth knowing.
         text: One sentence.
@@ -87,6 +90,8 @@ def find_leaks(recordings: pd.DataFrame, split: pd.DataFrame, declared: Declared
         _patients_on_several_sides(rows, sides, declared),
         *_equal_sound(BYTE_EQUAL, digests, rows, sides, declared),
         *_equal_sound(NEAR_DUPLICATE, _copies(rows, digests), rows, sides, declared),
+        _not_compared(rows),
+        *_similar_patient_ids(rows, sides, declared),
         _siblings(rows, sides, declared),
     ]
     findings = [finding for finding in found if finding is not None]
@@ -110,6 +115,42 @@ def _copies(rows: pd.DataFrame, digests: Codes) -> Codes:
     several = np.bincount(sounds, minlength=len(first))[sounds] > 1
     alone = len(first) + np.arange(len(rows))
     return np.where(several[digests], sounds[digests], alone)
+
+
+def _not_compared(rows: pd.DataFrame) -> Finding | None:
+    n_without = int(np.count_nonzero(pd.isna(texts(rows, "fingerprint"))))
+    if n_without == 0:
+        return None
+    text = (
+        f"{n_without} of {len(rows)} recordings hold too little changing sound to be compared (some 2 s are needed): "
+        "among them only files of equal bytes are found"
+    )
+    return Finding("not_compared", "note", text, [])
+
+
+def _similar_patient_ids(rows: pd.DataFrame, sides: Texts, declared: Declared) -> list[Finding]:
+    """Find patients whose ids differ in case, blanks or Unicode form alone: likely one person, written in two ways."""
+    codes, patients = pd.factorize(rows["patient_id"])
+    alike = [" ".join(unicodedata.normalize("NFKC", str(patient)).casefold().split()) for patient in patients]
+    groups = pd.factorize(np.array(alike, dtype=object))[0].astype(np.int64)[codes]
+    several, across = _several(groups, texts(rows, "patient_id")), _several(groups, sides)
+    crossing = several & across
+    reason = declared.reason(SIMILAR_PATIENTS)
+    severity, because = ("error", "") if reason is None else ("declared", f"; declared: {reason}")
+    kinds = [
+        (severity, crossing, f"stand on different sides{because}"),
+        ("note", several & ~across, "stand on one side"),
+    ]
+    return [
+        Finding(
+            SIMILAR_PATIENTS,
+            level,
+            f"patients whose ids differ in case, blanks or Unicode form alone {where}",
+            sorted({str(patient) for patient in texts(rows, "patient_id")[of]}),
+        )
+        for level, of, where in kinds
+        if of.any()
+    ]
 
 
 def _several(groups: Codes, values: Texts) -> Mask:
@@ -197,6 +238,8 @@ def refuse_leaks(findings: list[Finding]) -> None:
         BYTE_EQUAL: copies % BYTE_EQUAL,
         NEAR_DUPLICATE: copies % NEAR_DUPLICATE,
         "sibling_recordings": "divide by patients (`split: {kind: patients}`)",
+        SIMILAR_PATIENTS: "write each person's id in one way, or, where they are different persons, declare it: "
+        f"`split: {{allow_leaks: {{{SIMILAR_PATIENTS}: REASON}}}}`",
     }
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:

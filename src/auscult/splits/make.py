@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,8 @@ from auscult.labels import recording_targets
 from auscult.splits.assign import Assignment, assign
 from auscult.splits.audit import build_audit
 from auscult.splits.counts import refuse_infeasible
-from auscult.splits.leaks import Declared, Finding, find_leaks, refuse_leaks
+from auscult.splits.leaks import N_EXAMPLES, Declared, Finding, find_leaks, refuse_leaks
+from auscult.splits.rule_check import check_rules
 from auscult.tables import SPLIT, read_events, read_recordings, validate, write_csv
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def run(tables: Mapping[str, Path], settings: SplitSettings, task: TaskSettings,
         settings: The kind of split.
         task: Its labels stratify, and every side must hold them.
         output: The split (`tables.SPLIT`, CSV), sorted by recording.
-        audit: Counts, findings and declared exceptions (JSON).
+        audit: Counts, findings, declared exceptions, and what the task's rules met in the tables (JSON).
 
     Raises:
         ConfigError: A column, dataset or site that is not there.
@@ -46,9 +48,12 @@ def run(tables: Mapping[str, Path], settings: SplitSettings, task: TaskSettings,
     events = pd.concat([read_events(folder / "events.parquet") for folder in tables.values()], ignore_index=True)
     known = ~np.isnan(recording_targets(recordings, events, task)).all(axis=1)
     if not known.any():
+        hints = [
+            f"\n  {note.text}: {', '.join(note.ids[:N_EXAMPLES])}" for note in check_rules(recordings, events, task)
+        ]
         raise InfeasibleError(
-            f"none of {len(recordings)} recordings of {', '.join(tables)} has a known target of this task "
-            f"({task.description}); check the label columns that config/tasks names"
+            f"none of {len(recordings)} recordings of {', '.join(tables)} has a known target of this task (targets "
+            f"{', '.join(task.targets)}); compare the rules of the task with what the tables hold:{''.join(hints)}"
         )
     made = assign(pd.DataFrame(recordings[known]), events, settings, task)
     if not known.all():
@@ -61,7 +66,8 @@ def run(tables: Mapping[str, Path], settings: SplitSettings, task: TaskSettings,
     report = build_audit((recordings, events), split, task, findings, made.left_out)
     refuse_infeasible(report["total"], report["by_dataset"], settings, task)
     write_csv(output, split)
-    write_json(audit, {"settings": settings.model_dump(mode="json"), **report})
+    rules = [asdict(note) for note in check_rules(recordings, events, task)]
+    write_json(audit, {"settings": settings.model_dump(mode="json"), **report, "rules": rules})
 
 
 def _table(made: Assignment) -> pd.DataFrame:

@@ -317,3 +317,27 @@ def test_clips_agree_with_brute_force(clips, events, rule, overlap):
         event_task(rule, overlap),
     )
     np.testing.assert_array_equal(values[:, 0], np.float32([brute_force(c, events, rule, overlap) for c in clips]))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"column": "x", "positive": ["crackle"], "negative": ["normal", "Crackle"]},
+        {"column": "x", "positive": [1], "negative": ["1.0"]},
+        {"column": "x", "positive": ["a"], "negative": "others", "unknown": [" A"]},
+    ],
+)
+def test_a_value_with_two_meanings_is_refused(rule):
+    with pytest.raises(ValueError, match="stands in both positive and"):
+        ColumnRule.model_validate(rule)
+
+
+def test_a_class_value_with_two_meanings_and_a_target_twice_are_refused():
+    with pytest.raises(ValueError, match="classes gives 'normal' two meanings, 'a' and 'b'"):
+        ClassRule.model_validate({"column": "x", "classes": {"Normal": "a", "normal": "b"}})
+    with pytest.raises(ValueError, match="names one twice"):
+        TaskSettings.model_validate({"description": "t", "type": "multi_label", "targets": ["a", "A"], "level": "clip"})
+
+
+def test_event_kinds_are_compared_without_case():
+    assert EventRule.model_validate({"events": ["Wheeze"], "annotated_by": ["Cycle"]}) == EventRule(events=("wheeze",))

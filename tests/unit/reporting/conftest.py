@@ -299,6 +299,14 @@ def _audit(task, *, declared):
         "by_dataset": {"one": counts, "two": counts},
         "left_out": [{"reason": "no target is known", "recordings": 6, "patients": 2, "examples": ["one/x"]}],
         "findings": [finding, copies] if declared else [],
+        "rules": [
+            {
+                "kind": "negative_by_others",
+                "severity": "note",
+                "text": "one: negative because `others` says so",
+                "ids": ["copd (3)"],
+            }
+        ],
         "declared": [text, copies["text"]] if declared else [],
     }
 

@@ -206,3 +206,28 @@ def test_every_kind_of_split_may_declare_leaks_and_the_audit_holds_the_reason(ma
         TypeAdapter(SplitSettings).validate_python({"kind": "patients", "allow_leaks": {"patient_overlap": "why"}})
     with pytest.raises(ValidationError):
         TypeAdapter(SplitSettings).validate_python({"kind": "patients", "allow_leaks": {"byte_equal_audio": ""}})
+
+
+def test_ids_that_differ_in_case_or_unicode_form_alone_are_one_person_until_declared(make_recordings):
+    ids = ["P01", "p01", "M\u00fcller", "Mu\u0308ller", "P02"]
+    table = make_recordings([(f"r{number}", patient, "copd") for number, patient in enumerate(ids)])
+    split = split_of(table, ["train", "test", "val", "val", "train"])
+    found = find_leaks(table, split, Declared())
+    assert [(finding.kind, finding.severity, len(finding.ids)) for finding in found] == [
+        ("similar_patient_ids", "error", 2),
+        ("similar_patient_ids", "note", 2),
+    ]
+    assert found[0].ids == ["icbhi/P01", "icbhi/p01"]
+    with pytest.raises(DataError, match=r"icbhi/P01, icbhi/p01\n    To mend it: write each person's id in one way"):
+        refuse_leaks(found)
+    declared = find_leaks(table, split, Declared(leaks={"similar_patient_ids": "two persons"}))
+    assert [finding.severity for finding in declared] == ["declared", "note"]
+    refuse_leaks(declared)
+
+
+def test_recordings_that_cannot_be_compared_are_counted(make_recordings):
+    table = make_recordings([("a_0", "P01", "copd"), ("b_0", "P02", "copd")])
+    table["fingerprint"] = table["fingerprint"].where(table["recording_id"] != "icbhi/a_0")
+    found = find_leaks(table, split_of(table, ["train", "test"]), Declared())
+    assert [(finding.kind, finding.severity) for finding in found] == [("not_compared", "note")]
+    assert found[0].text.startswith("1 of 2 recordings hold too little changing sound")
