@@ -271,14 +271,25 @@ def test_an_unknown_device_is_an_error(setup, tmp_path):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("precision", ["32", "bf16-mixed", "16-mixed"])
-def test_a_gpu_learns_and_goes_on(setup, tmp_path, monkeypatch, caplog, precision):
-    job = setup.with_train(epochs=12, batch_size=4, monitor="val/loss", mode="min", precision=precision)
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({"precision": "32"}, "in cuda memory"),
+        ({"precision": "bf16-mixed"}, "in cuda memory"),
+        ({"precision": "16-mixed"}, "in cuda memory"),
+        ({"compile": True}, "in cuda memory"),
+        ({"batches": {"place": "device"}}, "in cuda memory"),
+        ({"batches": {"place": "host"}}, "in cpu memory"),
+        ({"batches": {"place": "stream", "window_clips": 12}}, "streamed from the disk by 2 workers"),
+    ],
+)
+def test_a_gpu_learns_and_goes_on(setup, tmp_path, *, monkeypatch, caplog, settings, place):
+    job = setup.with_train(epochs=12, batch_size=4, monitor="val/loss", mode="min", **settings)
     with monkeypatch.context() as patch:
         kill(patch, Position(7, 0), "after")
         with caplog.at_level("INFO"), pytest.raises(Killed):
             run.run(**setup.inputs, job=job, output_dir=tmp_path, device="cuda")
-    assert "in cuda memory" in caplog.text
+    assert place in caplog.text
     run.run(**setup.inputs, job=job, output_dir=tmp_path, device="cuda")
     history = pd.read_csv(tmp_path / "history.csv")
     assert history["epoch"].tolist() == list(range(1, 13))
