@@ -53,6 +53,10 @@ fuzz: $(INSTALLED) ## 200,000 new examples against the parsers of raw text
 gpu: $(INSTALLED) ## the tests that need a CUDA device
 	pytest -m gpu $(TESTS)
 
+.PHONY: cluster
+cluster: data ## the tests on a real Slurm of one node; needs root, slurm-wlm and munge
+	pytest -m cluster $(or $(TESTS),tests/cluster)
+
 .PHONY: check
 check: $(INSTALLED) ## format, lint, types, layers, workflow
 	ruff format --check .
@@ -65,6 +69,7 @@ check: $(INSTALLED) ## format, lint, types, layers, workflow
 .PHONY: bench
 bench: $(INSTALLED) ## speed, as ratios within one run
 	python bench/throughput.py
+	python bench/training.py
 
 .PHONY: mlflow
 mlflow: $(INSTALLED) ## the runs in the browser, at http://127.0.0.1:5000

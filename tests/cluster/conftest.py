@@ -1,0 +1,75 @@
+"""A real Slurm of one node for the whole session, and one copied workflow whose trainings share their spectrograms."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+from tests.cluster.watching import Controllers, Training
+
+CLUSTER = Path(__file__).with_name("one_node_slurm.py")
+WORKFLOW = ("Snakefile", "rules", "workflow_scripts", "config", "data.dvc", "environment.yml", "slurm-gpu", "profiles")
+EXPERIMENT = """
+description: a tiny job
+task: pneumonia
+datasets: [bd]
+clips: {{unit: window, length_s: 4, sample_rate_hz: 4000}}
+spectrogram: {{n_fft: 256, hop_samples: 128, n_mels: 32}}
+split: {{preset: patients_70_15_15, seed: 1}}
+model: {{name: test_cnn}}
+train: {{epochs: {epochs}}}
+evaluate: {{bootstrap_draws: 50}}
+"""
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    check = subprocess.run([sys.executable, CLUSTER, "check"], capture_output=True, text=True, check=False)
+    if check.returncode != 0:
+        pytest.skip(f"no test cluster here: {check.stderr.strip()}")
+    subprocess.run([sys.executable, CLUSTER, "start", tmp_path_factory.mktemp("slurm")], check=True, timeout=300)
+    yield
+    subprocess.run([sys.executable, CLUSTER, "stop"], check=True, timeout=300)
+
+
+@pytest.fixture(scope="session")
+def cluster_workflow(cluster: None, tmp_path_factory: pytest.TempPathFactory, project_dir: Path) -> Path:
+    """The workflow's files, copied; the demo data, linked."""
+    if not (project_dir / "data").is_dir():
+        pytest.fail("the demo data are not there; run: dvc pull")
+    folder = tmp_path_factory.mktemp("workflow")
+    for name in WORKFLOW:
+        source = project_dir / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy2(source, folder / name)
+    (folder / "data").symlink_to(project_dir / "data")
+    return folder
+
+
+@pytest.fixture
+def controllers(cluster_workflow: Path) -> Generator[Controllers]:
+    started = Controllers(cluster_workflow)
+    yield started
+    left = [process for process in started.running if process.poll() is None]
+    for process in left:
+        process.kill()
+        process.wait()
+    subprocess.run(["scancel", "--user=root"], check=True, timeout=60)
+    if left:
+        started.unlock()
+
+
+@pytest.fixture
+def make_experiment(cluster_workflow: Path) -> Callable[[str, int], Training]:
+    """Write an experiment `pneumonia/<name>` of one job of so many epochs."""
+
+    def make(name: str, epochs: int) -> Training:
+        path = cluster_workflow / "config" / "experiments" / "pneumonia" / f"{name}.yaml"
+        path.write_text(EXPERIMENT.format(epochs=epochs))
+        return Training(cluster_workflow / "work" / "runs" / "pneumonia" / name / "1")
+
+    return make

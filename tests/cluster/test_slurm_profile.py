@@ -1,0 +1,157 @@
+"""`snakemake --profile slurm-gpu` on a real Slurm: a result, a time limit, a budget, scancel, a killed controller."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.cluster.watching import ENDLESS, Controllers, Training, list_jobs, list_unfinished, slurm, wait_until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+MakeExperiment = Callable[[str, int], Training]
+
+
+def weights(experiment: str) -> str:
+    return f"work/runs/pneumonia/{experiment}/1/model.safetensors"
+
+
+def has_trained(training: Training, attempt: int = 1, epochs: int = 1) -> Callable[[], bool]:
+    """Whether an attempt has finished so many epochs of its own; the first line it adds is one of its own."""
+    seen: list[int] = []
+
+    def check() -> bool:
+        if training.progress.get("attempt") != attempt or training.progress.get("status") == "starting":
+            return False
+        if not seen:
+            seen.append(len(training.epochs))
+        return len(training.epochs) >= seen[0] + epochs
+
+    return check
+
+
+def assert_each_epoch_once(training: Training) -> None:
+    epochs = training.epochs
+    assert epochs == list(range(1, len(epochs) + 1))
+
+
+def test_an_experiment_goes_to_a_result(
+    controllers: Controllers, make_experiment: MakeExperiment, cluster_workflow: Path
+) -> None:
+    training = make_experiment("tiny", 20)
+    controller = controllers.start("slurm-gpu", "results/pneumonia/tiny", "--forceall")
+
+    # What the training process itself was given.
+    wait_until(lambda: "pid" in training.owner, "the training has begun", 400, controller)
+    environment = Path(f"/proc/{training.owner['pid']}/environ").read_bytes().decode().split("\0")
+    job = training.owner["slurm_job"]
+    assert "CUDA_VISIBLE_DEVICES=0" in environment
+    assert f"SLURM_JOB_ID={job}" in environment
+    shown = slurm("scontrol", "show", "job", job)
+    for part in ("Partition=gpu", "TresPerJob=gres:gpu:1", "MinMemoryNode=8000M", "TimeLimit=08:00:00", "Requeue=1"):
+        assert part in shown
+
+    assert controller.wait(timeout=300) == 0, controller.said()[-4000:]
+    assert (cluster_workflow / "results" / "pneumonia" / "tiny" / "report.html").is_file()
+    (name,) = {found.name for found in list_jobs("train", "tiny")}
+    assert name.startswith("auscult_")
+    jobs = [found for found in list_jobs() if found.name == name]
+    partitions = {found.comment.removeprefix("rule_").partition("_wildcards")[0]: found.partition for found in jobs}
+    assert partitions == {
+        "ingest": "cpu",
+        "make_split": "cpu",
+        "cut_clips": "cpu",
+        "make_spectrograms": "cpu",
+        "train": "gpu",
+        "evaluate": "gpu",
+    }
+    assert {found.state for found in jobs} == {"COMPLETED"}
+    assert (cluster_workflow / f"logs/slurm/rule_train/pneumonia_tiny_1/{job}.log").stat().st_size > 0
+
+
+def test_a_training_killed_by_its_time_limit_goes_on_from_its_checkpoint(
+    controllers: Controllers, make_experiment: MakeExperiment
+) -> None:
+    training = make_experiment("limited", ENDLESS)
+    # A budget beyond the limit: Slurm comes first.
+    controller = controllers.start(
+        "slurm-gpu", weights("limited"), AUSCULT_GPU_LIMIT_MIN="1", AUSCULT_BUDGET_S="100000"
+    )
+    wait_until(lambda: list_jobs("train", "limited"), "the training was submitted", 300, controller)
+    wait_until(lambda: training.progress.get("status") == "stopped", "the time limit struck", 200, controller)
+    assert training.progress["reason"] == "SIGTERM"
+    last_epoch = training.epochs[-1]
+    wait_until(has_trained(training, attempt=2), "the second attempt trains", 200, controller)
+
+    first, second = list_jobs("train", "limited")
+    assert (first.state, second.state) == ("TIMEOUT", "RUNNING")
+    assert "MinMemoryNode=16000M" in slurm("scontrol", "show", "job", second.id)  # more at each attempt
+    log = (training.folder / "train.log").read_text()
+    assert "attempt 2: stopped: SIGTERM" in log
+    assert f" epoch {last_epoch + 1}/{ENDLESS}: " in log
+    assert_each_epoch_once(training)
+
+    # Ctrl-C at the controller ends the job as well, and what it did is saved.
+    os.killpg(controller.pid, signal.SIGINT)
+    wait_until(lambda: not list_unfinished("limited"), "no job is left", 60, None)
+    assert training.progress["status"] == "stopped"
+    assert controller.wait(timeout=200) == 1  # it leaves when it would have asked Slurm again
+
+
+def test_a_training_whose_budget_is_over_goes_on_and_scancel_ends_the_controller(
+    controllers: Controllers, make_experiment: MakeExperiment
+) -> None:
+    training = make_experiment("budget", ENDLESS)
+    controller = controllers.start("slurm-gpu", weights("budget"), "--config", "retries=1", AUSCULT_BUDGET_S="20")
+    wait_until(lambda: training.progress.get("status") == "stopped", "the budget was over", 300, controller)
+    assert training.progress["reason"] == "the time budget of 20 s is over"
+    last_epoch = training.epochs[-1]
+    wait_until(has_trained(training, attempt=2), "the second attempt trains", 200, controller)
+    first, second = list_jobs("train", "budget")
+    assert slurm("scontrol", "show", "job", first.id).count("ExitCode=1:0") == 1  # Snakemake's own, of the 75
+    slurm("scancel", second.id)
+
+    cancelled = time.monotonic()
+    assert controller.wait(timeout=90) == 1, controller.said()[-4000:]
+    assert time.monotonic() - cancelled < 90
+    assert f"SLURM-job '{second.id}' failed, SLURM status is: 'CANCELLED'" in controller.said()
+    assert list_unfinished("budget") == []
+    assert training.progress["status"] == "stopped"
+    assert training.epochs[-1] > last_epoch
+    assert_each_epoch_once(training)
+
+
+def test_a_killed_controller_started_again_does_not_train_twice(
+    controllers: Controllers, make_experiment: MakeExperiment
+) -> None:
+    training = make_experiment("orphan", ENDLESS)
+    killed = controllers.start("slurm-gpu", weights("orphan"))
+    wait_until(has_trained(training), "the training runs", 300, killed)
+    killed.kill()
+    killed.wait()
+    (old,) = list_jobs("train", "orphan")
+    owner = training.owner
+
+    # There is a second GPU: the new controller's job starts beside the old one, and is sent away.
+    controllers.unlock()
+    controller = controllers.start("slurm-gpu", weights("orphan"), "--config", "retries=20")
+    wait_until(lambda: len(list_jobs("train", "orphan")) > 1, "a second job was submitted", 200, controller)
+    second = list_jobs("train", "orphan")[1]
+    wait_until(lambda: not is_running(second.id), "the second job was sent away", 200, controller)
+    log = controllers.folder / f"logs/slurm/rule_train/pneumonia_orphan_1/{second.id}.log"
+    assert f"is being trained by process {owner['pid']} on {owner['host']}, Slurm job {old.id}" in log.read_text()
+    assert is_running(old.id)
+    assert training.owner == owner
+    assert training.progress["attempt"] == 1
+    assert_each_epoch_once(training)
+
+    # Once the old job has left, the new controller goes on from its state.
+    slurm("scancel", old.id)
+    wait_until(has_trained(training, attempt=2), "a new attempt trains", 300, controller)
+    assert training.owner["slurm_job"] != old.id
+    assert_each_epoch_once(training)
+
+
+def is_running(job: str) -> bool:
+    return any(found.id == job and found.state in {"PENDING", "RUNNING", "COMPLETING"} for found in list_jobs())
