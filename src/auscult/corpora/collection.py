@@ -15,8 +15,8 @@ from auscult.corpora.reading import Item, MalformedError, parse_age, parse_code,
 from auscult.tables import Event, Recording, Rejection
 
 SEXES = {"f": "female", "female": "female", "m": "male", "male": "male"}
-UNKNOWN = ("", "NA")
-"""What stands for an unknown age or sex."""
+UNKNOWN = ("", "na", "n/a", "nan", "null", "<na>", "?")
+"""What stands for an unknown value, in small letters: what R, pandas and people write. `none` is a real label."""
 
 
 @dataclass(frozen=True)
@@ -105,19 +105,20 @@ class Collector:
     def _describe(self, path: str, fields: dict[str, str]) -> Recording:
         columns = self._columns
         name = path.removesuffix(split_name(path)[1]) if "." not in path else path[: path.rindex(".")]
-        patient = name if columns.patient is None else fields[columns.patient].strip()
-        if not patient:
-            raise MalformedError(f"patient: {columns.patient} is empty; without it no split keeps patients apart")
-        age = "" if columns.age_years is None else fields[columns.age_years].strip()
-        sex = "" if columns.sex is None else fields[columns.sex].strip()
+        patient = name if columns.patient is None else known_text(fields[columns.patient])
+        if patient is None:
+            raise MalformedError(
+                f"patient: {columns.patient} is empty or unknown; without it no split keeps patients apart"
+            )
+        age, sex = _text(fields, columns.age_years), _text(fields, columns.sex)
         return Recording(
             recording_id=f"{self._dataset}/{name}",
             patient_id=f"{self._dataset}/{patient}",
             path=path,
             site=_text(fields, columns.site),
             device=_text(fields, columns.device),
-            age_years=None if age in UNKNOWN else parse_age(age),
-            sex=None if sex in UNKNOWN else parse_code(sex.lower(), SEXES, "sex"),
+            age_years=None if age is None else parse_age(age),
+            sex=None if sex is None else parse_code(sex.lower(), SEXES, "sex"),
             labels={label: _text(fields, column) for label, column in columns.labels.items()},
             attributes={attribute: _text(fields, column) for attribute, column in columns.attributes.items()},
         )
@@ -126,7 +127,9 @@ class Collector:
         columns = self._columns
         if columns.start_s is None or columns.end_s is None or columns.event is None:
             return None
-        start, end, kind = (fields[column].strip() for column in (columns.start_s, columns.end_s, columns.event))
+        start, end, kind = (
+            known_text(fields[column]) or "" for column in (columns.start_s, columns.end_s, columns.event)
+        )
         if not (start or end or kind):
             return None
         if not kind:
@@ -200,5 +203,15 @@ def relative_path(real_root: str, text: str, *, follow_links: bool) -> str:
     return path
 
 
+def known_text(cell: str) -> str | None:
+    """Return a cell's text without outer blanks, None where it says that nothing is known.
+
+    >>> known_text(" Wheeze "), known_text("N/A"), known_text("none")
+    ('Wheeze', None, 'none')
+    """
+    text = cell.strip()
+    return None if text.lower() in UNKNOWN else text
+
+
 def _text(fields: dict[str, str], column: str | None) -> str | None:
-    return None if column is None else fields[column].strip() or None
+    return None if column is None else known_text(fields[column])

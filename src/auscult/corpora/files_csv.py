@@ -6,7 +6,7 @@ Terms of use: the collection's own.
 Layout: `info.csv` at the root (or what `info` in the dataset's YAML names), paths relative to `folder`. Further
 columns, and named groups of a pattern on the stem, give the patient, site and so on as in the layout `manifest`.
 
-Labels: `type`, as written; an empty cell is unknown.
+Labels: `type`, as written; an empty cell (or NA, as in `manifest`) is unknown.
 
 Known dirt: as for `manifest`, each fault refused with its line.
 """

@@ -7,8 +7,9 @@ Layout: as the dataset's YAML says (`config.dataset.ManifestDataset`): which col
 the stem, holds the patient, site, device, age, sex, labels, attributes, and the start, end and kind of events. Rows
 that share a path share the recording; they must agree on it.
 
-The recording's id is its path without suffix. Labels keep their text as written; an empty cell is unknown. Without a
-patient column every recording is a patient of its own.
+The recording's id is its path without suffix. Labels keep their text as written; an empty cell, NA, N/A, NaN, null,
+<NA> or ? (in any case) is unknown, here and in every other column. Without a patient column every recording is a
+patient of its own.
 
 Known dirt, each refused with its line: rows that are not UTF-8, with too few or too many cells, or with broken
 quotes; paths that are absolute, lead out of the root by `..` or by a link (see `follow_links`), or do not exist;

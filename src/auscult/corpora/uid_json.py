@@ -8,8 +8,8 @@ lie `train.csv` and `test.csv`: a row a recording, with a column `uid`, perhaps 
 columns, which a text file names one a line (`targets.txt`). `uid`, `patient` and `targets` in the dataset's YAML say
 otherwise.
 
-Labels: one for each target column, as written; an empty cell, and a recording without a row, is unknown. Attributes:
-`official_split` (train, test).
+Labels: one for each target column, as written; an empty cell (or NA, as in `manifest`), and a recording without a
+row, is unknown. Attributes: `official_split` (train, test).
 
 Known dirt: a folder without metadata or waveform; a sample rate that is not the file's (then neither is believed);
 rows without a folder; a uid in both tables, or twice in one: each is refused. Folders without a row are noticed.
@@ -25,6 +25,7 @@ from pathlib import Path
 import soundfile
 
 from auscult.config import DatasetSettings, UidJsonDataset
+from auscult.corpora.collection import known_text
 from auscult.corpora.folder import AUDIO_SUFFIXES, is_document, walk_files
 from auscult.corpora.json_text import parse_object
 from auscult.corpora.reading import Fault, Item, KeyedValues, MalformedError, decoded_lines, read_file
@@ -171,15 +172,14 @@ class _Rows:
                 yield Rejection(file, row.line, row.reason)
                 continue
             uid = row[settings.uid].strip()
-            patient = None if settings.patient is None else row[settings.patient].strip()
+            patient = None if settings.patient is None else known_text(row[settings.patient])
             if not uid or "/" in uid:
                 yield Rejection(file, number, f"uid: {uid!r} is not the name of a folder")
-            elif patient == "":
-                yield Rejection(
-                    file, number, f"patient: {settings.patient} is empty; no split could keep patients apart"
-                )
+            elif settings.patient is not None and patient is None:
+                reason = f"patient: {settings.patient} is empty or unknown; no split could keep patients apart"
+                yield Rejection(file, number, reason)
             else:
-                targets = tuple(row[target].strip() or None for target in self._targets)
+                targets = tuple(known_text(row[target]) for target in self._targets)
                 rejection = self.by_uid.add(uid, Described(SIDES[file], patient, targets), file, number)
                 if rejection is not None:
                     yield rejection

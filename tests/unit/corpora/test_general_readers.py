@@ -55,6 +55,23 @@ def test_uid_folders_take_their_labels_and_sides_from_the_tables(
     assert result.summary["notices"] == {"folder_without_row": {"count": 1, "subjects": ["u3"]}}
 
 
+def test_what_programs_write_for_nothing_is_no_target_patient_or_type(
+    write_uid: Callable, write_text: Callable, run_ingest: Callable
+) -> None:
+    write_uid("u1")
+    write_uid("u2", seed=1)
+    write_text("targets.txt", b"crackle\nwheeze\n")
+    write_text("train.csv", b"uid,who,crackle,wheeze\nu1,P1,NA,none\nu2,nan,1,1\n")
+    write_text("test.csv", b"uid,who,crackle,wheeze\n")
+    result = run_ingest("uid_json", patient="who")
+    assert result.fault_classes == [("train.csv", 3, "patient")]
+    assert result.row("set/u1").isna()["label_crackle"]
+    assert result.row("set/u1")["label_wheeze"] == "none"
+    write_text("info.csv", b"files,type\nu1/waveform.wav,N/A\nu2/waveform.wav,none\n")
+    listed = run_ingest("files_csv").recordings.set_index("recording_id")["label_type"]
+    assert listed.isna().to_list() == [True, False]
+
+
 def test_a_uid_in_both_tables_is_on_neither_side_and_has_no_label(
     write_uid: Callable, write_text: Callable, run_ingest: Callable
 ) -> None:

@@ -49,6 +49,20 @@ def test_rows_become_recordings_with_their_text_as_written(
     assert second[["site", "device", "age_years", "label_finding"]].isna().all()
 
 
+@pytest.mark.usefixtures("sounds")
+@pytest.mark.parametrize("unknown", ["NA", " n/a ", "NaN", "null", "<NA>", "?"])
+def test_what_programs_write_for_nothing_is_unknown_and_none_is_a_value(
+    write_text: Callable, run_ingest: Callable, unknown: str
+) -> None:
+    rows = [HEADER, "a.wav,P1" + f",{unknown}" * 6, f"b.wav,{unknown},,,,,none,0", "sub/c.wav,P2,,,,,none,0"]
+    write_text("list.csv", "\n".join(rows).encode())
+    result = run_ingest("manifest", manifest="list.csv", columns=COLUMNS)
+    assert result.fault_classes == [("list.csv", 3, "patient")]
+    names = ["site", "device", "age_years", "sex", "label_finding", "attr_fold"]
+    assert result.row("set/a")[names].isna().all()
+    assert result.row("set/sub/c")["label_finding"] == "none"
+
+
 def test_a_tsv_and_a_parquet_file_read_the_same_as_a_csv(
     sounds: None, write_text: Callable, run_ingest: Callable, root: Path
 ) -> None:
