@@ -8,6 +8,9 @@ from hypothesis import settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Test processes run side by side, one a core: were each to use all cores, all would wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples every time: a change fails by what it did, never by the day's luck. `make fuzz` draws new ones.
 settings.register_profile("fixed", derandomize=True, deadline=None)
