@@ -20,7 +20,7 @@ from auscult.config import DatasetSettings, FilesCsvDataset
 from auscult.config.dataset import REMOTE
 from auscult.corpora.collection import Collector
 from auscult.corpora.reading import Fault, Item
-from auscult.corpora.row_tables import check_columns, read_rows
+from auscult.corpora.row_tables import check_columns, read_rows, require_rows
 from auscult.tables import Rejection
 
 PATH_COLUMN = "files"
@@ -47,7 +47,7 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     )
     found, rows = read_rows(root / settings.info)
     check_columns(settings.info, found, collector.names, collector.groups)
-    for number, row in rows:
+    for number, row in require_rows(settings.info, rows):
         if isinstance(row, Fault):
             yield Rejection(settings.info, row.line, row.reason)
             continue

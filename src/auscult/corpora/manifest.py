@@ -25,7 +25,7 @@ from auscult.config import DatasetSettings, ManifestDataset
 from auscult.corpora.collection import Collector
 from auscult.corpora.folder import is_audio, matches, walk_files
 from auscult.corpora.reading import Fault, Item
-from auscult.corpora.row_tables import check_columns, read_rows
+from auscult.corpora.row_tables import check_columns, read_rows, require_rows
 from auscult.tables import Rejection
 
 
@@ -55,7 +55,7 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     path_column = settings.columns.path
     if path_column is None:
         raise TypeError("the settings of a manifest name no path column")
-    for number, row in rows:
+    for number, row in require_rows(settings.manifest, rows):
         if isinstance(row, Fault):
             yield Rejection(settings.manifest, row.line, row.reason)
         else:

@@ -37,6 +37,20 @@ def read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, Row | Fault]]]
     return list(columns), rows
 
 
+def require_rows(file: str, rows: Iterator[tuple[int, Row | Fault]]) -> Iterator[tuple[int, Row | Fault]]:
+    """Pass the rows on.
+
+    Raises:
+        DataError: There is none.
+    """
+    empty = True
+    for row in rows:
+        empty = False
+        yield row
+    if empty:
+        raise DataError(f"{file} has a header and no rows; expected at least one for each recording")
+
+
 def check_columns(file: str, columns: list[str], wanted: Iterable[str], groups: list[str]) -> None:
     """Check that each wanted name is a column, or a group of the pattern, and not both.
 
@@ -45,9 +59,22 @@ def check_columns(file: str, columns: list[str], wanted: Iterable[str], groups: 
     """
     for name in wanted:
         if name not in columns and name not in groups:
-            raise DataError(f"{file}: {unknown_name('column', name, [*columns, *groups])}")
+            hint = _separator_hint(columns)
+            raise DataError(f"{file}: {unknown_name('column', name, [*columns, *groups])}{hint}")
         if name in columns and name in groups:
             raise DataError(f"{file}: {name!r} is a column and a group of the pattern; rename the group")
+
+
+def _separator_hint(columns: list[str]) -> str:
+    """Return what to do when all columns were read as one.
+
+    >>> _separator_hint(["file", "label"]), _separator_hint(["file;label"])[:37]
+    ('', '; the columns seem to be separated by')
+    """
+    for separator, name in ((";", "';'"), ("\t", "tabs"), (",", "','")):
+        if len(columns) == 1 and separator in columns[0]:
+            return f"; the columns seem to be separated by {name}; save it as .csv with commas, or as .tsv with tabs"
+    return ""
 
 
 def _lines(path: Path) -> Iterator[str]:

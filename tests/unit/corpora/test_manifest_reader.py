@@ -209,6 +209,9 @@ def test_columns_and_groups_of_the_name_go_together(
     [
         ("list.csv", b"path,who\na.wav,1\n", "unknown column 'file'"),
         ("list.csv", b"", "the table is empty"),
+        ("list.csv", b"file,who\n\n", "^list.csv has a header and no rows"),
+        ("list.csv", b"file;who\na.wav;1\n", "columns seem to be separated by ';'; save it as .csv with commas"),
+        ("list.tsv", b"file,who\na.wav,1\n", "columns seem to be separated by ','"),
         ("list.csv", b"\n\n \n", "the table is empty"),
         ("list.csv", b"file,file\na.wav,1\n", "names a column twice"),
         ("list.csv", b"file,\na.wav,1\n", "one has no name"),
