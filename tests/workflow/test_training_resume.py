@@ -47,22 +47,20 @@ def start(workflow_dir: Path, *arguments: str) -> subprocess.Popen:
 @pytest.mark.slow
 def test_a_training_outlives_budgets_and_kills(snakemake, tiny_experiment: str, workflow_dir: Path) -> None:
     del tiny_experiment
-    set_epochs(workflow_dir, 100)
+    set_epochs(workflow_dir, 2)
     assert snakemake(WEIGHTS).returncode == 0
     expected = (workflow_dir / WEIGHTS).read_bytes()
 
     # Over and over: the budget ends, and Snakemake's retry goes on with the state.
-    whole = progress(workflow_dir)
-    budget_s = 0.4 * (whole["updated_s"] - whole["started_s"])
     fresh_run = (WEIGHTS, "--forcerun", "train", "--config", "fresh=true")
-    again = snakemake(*fresh_run, "retries=20", AUSCULT_BUDGET_S=f"{budget_s:.2f}")
+    again = snakemake(*fresh_run, "retries=50", AUSCULT_BUDGET_S="0.01")  # one batch an attempt
     assert again.returncode == 0, again.stdout[-3000:]
     assert "non-zero exit status 75" in again.stdout
     assert progress(workflow_dir)["attempt"] >= 4
     assert (workflow_dir / WEIGHTS).read_bytes() == expected
     log = (workflow_dir / RUN / "train.log").read_text()
     assert "is over" in log
-    assert log.count(" epoch 1/100: ") == 1  # told again, so that the log is whole
+    assert log.count(" epoch 1/2: ") == 1  # told again, so that the log is whole
 
     # Killed three times in the midst of it: the retry finds the owner dead and goes on.
     controller = start(workflow_dir, *fresh_run, "retries=3")
@@ -70,11 +68,10 @@ def test_a_training_outlives_budgets_and_kills(snakemake, tiny_experiment: str, 
     killed: set[int] = set()
     while controller.poll() is None and len(killed) < 3:
         pid = owner_pid(workflow_dir)
-        saves = [path for path in state.glob("*/[0-9]*.json") if not path.parent.name.startswith("previous-")]
-        if pid and pid not in killed and saves and list(state.glob("previous-*")):
+        if pid and pid not in killed and list(state.glob("previous-*")):
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
-        time.sleep(0.05)
+        time.sleep(0.005)
     output, _ = controller.communicate(timeout=200)
     assert controller.returncode == 0, output
     assert len(killed) == 3

@@ -105,10 +105,15 @@ class Stop:
         self._is_deferred = False
 
     @property
+    def urgent_reason(self) -> StopReason | None:
+        """A signal: why to leave a validation too, which is begun again; a budget lets it end, or none ever would."""
+        return None if self._signal is None else StopReason(self._signal.name, 128 + self._signal)
+
+    @property
     def reason(self) -> StopReason | None:
         """Why to leave now; None: go on."""
         if self._signal is not None:
-            return StopReason(self._signal.name, 128 + self._signal)
+            return self.urgent_reason
         if self._budget_s is not None and self._clock() - self._start_s >= self._budget_s:
             return StopReason(f"the time budget of {self._budget_s:g} s is over", EXIT_BUDGET_OVER)
         return None

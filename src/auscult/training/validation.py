@@ -44,14 +44,14 @@ def validate(
     """Return `val/loss` and the metrics of `validation_metrics`; None where one is undefined.
 
     Raises:
-        TrainingStopped: `stop` asked for it, between two batches.
+        TrainingStopped: A signal asked for it, between two batches.
         ConfigError: The answers left the finite numbers.
     """
     model.eval()
     logits: list[Tensor] = []
     for batch in part.batches(plan_in_order(len(part.batches), settings.batch_size)):
-        if stop.reason:
-            raise TrainingStopped(stop.reason)
+        if stop.urgent_reason:
+            raise TrainingStopped(stop.urgent_reason)
         logits.append(model(batch.spectrograms).float())
     together = torch.cat(logits)
     value = float(loss(together, torch.from_numpy(part.targets).to(together.device)).mean())
