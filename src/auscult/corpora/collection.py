@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auscult.config.dataset import REMOTE, ManifestColumns
-from auscult.corpora.folder import split_name
+from auscult.corpora.folder import is_audio, split_name, walk_files
 from auscult.corpora.intervals import check_interval
 from auscult.corpora.reading import Item, MalformedError, parse_age, parse_code, parse_number
-from auscult.tables import Event, Recording, Rejection
+from auscult.tables import Event, Notice, Recording, Rejection
 
 SEXES = {"f": "female", "female": "female", "m": "male", "male": "male"}
 UNKNOWN = ("", "na", "n/a", "nan", "null", "<na>", "?")
@@ -58,6 +58,7 @@ class Collector:
         self._follow_links = follow_links
         self._remote_root = remote_root
         self._seen: dict[str, _First] = {}
+        self._named: set[int] = set()
 
     @property
     def names(self) -> list[str]:
@@ -81,6 +82,7 @@ class Collector:
         try:
             path = path_below(self._remote_root, path)
             path = relative_path(self._real_root, path, follow_links=self._follow_links)
+            self._named.add(hash(path))
             fields = {**row, **self._read_stem(path)}
             recording = self._describe(path, fields)
             event = self._read_event(recording.recording_id, fields, file, line)
@@ -92,6 +94,12 @@ class Collector:
             yield recording
         if event is not None:
             yield event
+
+    def find_unnamed(self) -> Iterator[Notice]:
+        """Yield a notice for each audio file below the root that no row has named, sorted by path."""
+        unnamed = (file for file in walk_files(self._root) if is_audio(file) and hash(file) not in self._named)
+        for file in sorted(unnamed):
+            yield Notice("file_without_row", file, "no row of the table names this file; it is not read")
 
     def _read_stem(self, path: str) -> dict[str, str]:
         if self._pattern is None:

@@ -55,3 +55,4 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
         is_absolute = path.startswith(("/", REMOTE))
         below = path if not (path and settings.folder) or is_absolute else f"{settings.folder}/{path}"
         yield from collector.place(settings.info, number, below, row)
+    yield from collector.find_unnamed()

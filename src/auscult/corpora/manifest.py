@@ -14,6 +14,7 @@ patient of its own.
 Known dirt, each refused with its line: rows that are not UTF-8, with too few or too many cells, or with broken
 quotes; paths that are absolute, lead out of the root by `..` or by a link (see `follow_links`), or do not exist;
 ages, times and sexes that are none; one path with two different descriptions; files that the pattern does not match.
+Audio files that no row names are noticed.
 """
 
 from __future__ import annotations
@@ -60,3 +61,4 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
             yield Rejection(settings.manifest, row.line, row.reason)
         else:
             yield from collector.place(settings.manifest, number, row[path_column], row)
+    yield from collector.find_unnamed()

@@ -72,6 +72,24 @@ def test_what_programs_write_for_nothing_is_no_target_patient_or_type(
     assert listed.isna().to_list() == [True, False]
 
 
+@pytest.mark.parametrize(("layout", "options"), [("files_csv", {"folder": "audio"}), ("manifest", {})])
+def test_audio_files_that_no_row_names_are_noticed(
+    write_wav: Callable, write_text: Callable, run_ingest: Callable, layout: str, options: dict[str, Any]
+) -> None:
+    for number, name in enumerate(("audio/a.wav", "audio/b.WAV", "z.wav", "audio/sub/c.wav", "audio/bad.wav")):
+        write_wav(name, seed=number, format="WAV")
+    write_text("audio/notes.txt", b"no sound")
+    if layout == "files_csv":
+        write_text("info.csv", b"files,type,age\n./a.wav,x,1\nbad.wav,x,old\n")
+        result = run_ingest(layout, columns={"age_years": "age"}, **options)
+    else:
+        write_text("list.csv", b"file,age\naudio//a.wav,1\naudio/bad.wav,old\n")
+        result = run_ingest(layout, manifest="list.csv", columns={"path": "file", "age_years": "age"})
+    unnamed = ["audio/b.WAV", "audio/sub/c.wav", "z.wav"]
+    assert result.summary["notices"] == {"file_without_row": {"count": 3, "subjects": unnamed}}
+    assert len(result.rejected) == 1
+
+
 def test_a_uid_in_both_tables_is_on_neither_side_and_has_no_label(
     write_uid: Callable, write_text: Callable, run_ingest: Callable
 ) -> None:
