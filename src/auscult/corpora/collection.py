@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auscult.config.dataset import REMOTE, ManifestColumns
+from auscult.corpora.absent import say_absent
 from auscult.corpora.folder import is_audio, split_name, walk_files
 from auscult.corpora.intervals import check_interval
 from auscult.corpora.reading import Item, MalformedError, parse_age, parse_code, parse_number
@@ -59,6 +60,7 @@ class Collector:
         self._remote_root = remote_root
         self._seen: dict[str, _First] = {}
         self._named: set[int] = set()
+        self._absent: set[str] = set()
 
     @property
     def names(self) -> list[str]:
@@ -82,6 +84,12 @@ class Collector:
         try:
             path = path_below(self._remote_root, path)
             path = relative_path(self._real_root, path, follow_links=self._follow_links)
+            if path in self._absent:
+                return  # refused at the first row that names it; its other rows go with it
+            # Not Path.exists: it raises where the name is too long for a file.
+            if hash(path) not in self._named and not os.path.exists(f"{self._real_root}/{path}"):  # noqa: PTH110
+                self._absent.add(path)
+                raise MalformedError(say_absent(self._real_root, path))
             self._named.add(hash(path))
             fields = {**row, **self._read_stem(path)}
             recording = self._describe(path, fields)

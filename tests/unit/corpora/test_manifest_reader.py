@@ -148,6 +148,26 @@ def test_a_refused_row_says_what_the_first_one_said_and_how_to_mend_it(
     assert "follow_links: true" in reasons[4]
 
 
+@pytest.mark.usefixtures("sounds")
+def test_a_file_that_is_not_there_is_refused_at_its_line_with_the_one_that_was_meant(
+    write_text: Callable, write_wav: Callable, run_ingest: Callable
+) -> None:
+    write_wav("r\u00e9.wav", seed=7)
+    names = ["a.wav", "sub\\c.wav", "SUB/d.WAV", "re\u0301.wav", "gone.wav", "gone.wav", "x\\gone.wav"]
+    write_text("list.csv", "\n".join(["file", *names]).encode())
+    result = run_ingest("manifest", manifest="list.csv", columns={"path": "file"})
+    assert list(result.recordings["path"]) == ["a.wav"]
+    agree = "names must agree in case and Unicode form"
+    assert {line: reason.partition("; ")[2] for _, line, reason in result.rejected} == {
+        3: "there is 'sub/c.wav'; write folders with / instead of \\",
+        4: f"there is 'sub/d.wav': {agree}",
+        5: f"there is 'r\u00e9.wav': {agree}",
+        6: "",
+        8: "write folders with / instead of \\",
+    }
+    assert {reason.split(":")[0] for _, _, reason in result.rejected} == {"missing"}
+
+
 def test_links_out_of_the_root_are_followed_when_the_settings_say_so(
     write_text: Callable, write_wav: Callable, run_ingest: Callable, root: Path, tmp_path: Path
 ) -> None:

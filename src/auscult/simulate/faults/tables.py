@@ -35,6 +35,10 @@ class _Rows:
             raise DataError(f"{self.table.path}: no row says {path}; write the dataset anew")
         return path, lines[int(self.tree.rng.integers(len(lines)))]
 
+    def first_line(self, path: Path) -> int:
+        """Return the first line of a sound."""
+        return self.table.lines_of(self.path_column, path.relative_to(self._folder).as_posix())[0]
+
     def change(self, kind: str, reason: str, changes: Callable[[Cells], Cells]) -> PlantedFault:
         """Change cells of one row."""
         _, line = self.victim()
@@ -137,10 +141,11 @@ def _stray_quote(rows: _Rows) -> PlantedFault:
 
 
 def _absent_file(rows: _Rows) -> PlantedFault:
-    """Take a recording away: every row of it speaks of it, one fault names it."""
-    path = rows.tree.victim()
+    """Take a recording away: every row of it speaks of it, the first is refused."""
+    path, _ = rows.victim()
+    first = rows.first_line(path)
     path.unlink()
-    return rows.tree.fault(path, "row without a file", "missing")
+    return rows.fault("row without a file", "missing", first)
 
 
 def _link_out(rows: _Rows) -> PlantedFault:
