@@ -102,7 +102,10 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
                 description=_how(run.settings.split.model_dump(mode="json")),
                 rows=rows,
                 targets=() if task.type == "multi_class" else task.targets,
-                findings=[(found["severity"], found["text"], _some(found["ids"])) for found in (*audit["findings"], *audit["rules"])],
+                findings=[
+                    (found["severity"], found["text"], _some(found["ids"]))
+                    for found in (*audit["findings"], *audit["rules"])
+                ],
                 left_out=[
                     (
                         part["reason"],
