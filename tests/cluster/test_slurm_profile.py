@@ -122,6 +122,21 @@ def test_a_training_whose_budget_is_over_goes_on_and_scancel_ends_the_controller
     assert_each_epoch_once(training)
 
 
+def test_a_requeued_training_comes_back_as_the_same_job_and_goes_on(
+    controllers: Controllers, make_experiment: MakeExperiment
+) -> None:
+    training = make_experiment("requeued", ENDLESS)
+    controller = controllers.start("slurm-gpu", weights("requeued"))
+    wait_until(has_trained(training), "the training runs", 300, controller)
+    # What Slurm does to a preempted job, and to one whose node failed. It makes such a job wait for two minutes.
+    slurm("scontrol", "requeue", training.owner["slurm_job"])
+    wait_until(has_trained(training, attempt=2), "the job came back and trains", 400, controller)
+    (job,) = list_jobs("train", "requeued")
+    assert training.owner["slurm_job"] == job.id
+    assert "Restarts=1" in slurm("scontrol", "show", "job", job.id)
+    assert_each_epoch_once(training)
+
+
 def test_a_killed_controller_started_again_does_not_train_twice(
     controllers: Controllers, make_experiment: MakeExperiment
 ) -> None:
