@@ -21,6 +21,7 @@ Read = Callable[[NDArray[np.int64]], NDArray[np.float16]]
 
 _BATCHES_AHEAD = 4
 """That each worker reads ahead."""
+_HELD_BACK = (signal.SIGTERM, signal.SIGINT)
 
 
 class StreamedBatches:
@@ -64,7 +65,7 @@ class StreamedBatches:
     def __call__(self, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
         """Yield the batches of a plan. The seconds that the caller waits for them are added to `wait_s`."""
         start = time.perf_counter()
-        blocks = iter(self._loader(plan))
+        blocks = self._blocks(plan)
         for indices in plan:
             spectrograms = next(blocks)
             on_device = torch.from_numpy(indices).to(self._device)
@@ -77,11 +78,12 @@ class StreamedBatches:
     def decibels(self, n_at_once: int = 1024) -> Iterator[Tensor]:
         """Yield all spectrograms in their order, float16 [clip, mel, frame] in dB, in blocks."""
         numbers = np.arange(len(self))
-        yield from self._loader([numbers[start : start + n_at_once] for start in range(0, len(self), n_at_once)])
+        yield from self._blocks([numbers[start : start + n_at_once] for start in range(0, len(self), n_at_once)])
 
-    def _loader(self, plan: Sequence[NDArray[np.int64]]) -> DataLoader[Tensor]:
+    def _blocks(self, plan: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
+        """Start the workers on a plan and return an iterator over its spectrograms."""
         n_workers = min(self._workers, len(plan))
-        return DataLoader(
+        loader = DataLoader(
             _Blocks(self._read, plan),
             batch_size=None,
             num_workers=n_workers,
@@ -91,6 +93,12 @@ class StreamedBatches:
             # Its own, though nothing is drawn: it would take a number from the generator of the layers.
             generator=torch.Generator(),
         )
+        # Until a worker has left the process group a signal to the group would end it: it waits that long.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+        try:
+            return iter(loader)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Blocks(Dataset[Tensor]):
@@ -110,5 +118,8 @@ class _Blocks(Dataset[Tensor]):
 def _become_worker(_: int) -> None:
     """Leave the process group: a signal to it must reach the training alone, which then ends its workers."""
     os.setpgrp()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # What came while the worker was started was meant for the group: ignored once, it is gone.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
