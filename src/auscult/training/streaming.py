@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +24,7 @@ Read = Callable[[NDArray[np.int64]], NDArray[np.float16]]
 
 _BATCHES_AHEAD = 4
 """That each worker reads ahead."""
+_PR_SET_PDEATHSIG = 1
 _HELD_BACK = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -89,7 +93,7 @@ class StreamedBatches:
             num_workers=n_workers,
             prefetch_factor=_BATCHES_AHEAD if n_workers else None,
             pin_memory=self._device.type == "cuda",
-            worker_init_fn=_become_worker,
+            worker_init_fn=partial(_become_worker, os.getpid()),
             # Its own, though nothing is drawn: it would take a number from the generator of the layers.
             generator=torch.Generator(),
         )
@@ -115,9 +119,16 @@ class _Blocks(Dataset[Tensor]):
         return torch.from_numpy(self._read(self._plan[number]))
 
 
-def _become_worker(_: int) -> None:
-    """Leave the process group: a signal to it must reach the training alone, which then ends its workers."""
+def _become_worker(training: int, _: int) -> None:
+    """Leave the process group: a signal to it must reach the training alone, which then ends its workers.
+
+    Where the training is killed, the kernel ends the worker: one that waits for a reader of its batches would stay.
+    """
     os.setpgrp()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != training:
+            os._exit(1)  # it died before the kernel was asked
     # What came while the worker was started was meant for the group: ignored once, it is gone.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
