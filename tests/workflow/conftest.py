@@ -2,8 +2,13 @@
 
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +16,8 @@ import pytest
 
 WORKFLOW = ("Snakefile", "rules", "workflow_scripts", "config", "data.dvc", "environment.yml")
 Run = Callable[..., subprocess.CompletedProcess]
+BUCKET = "lung-sounds"
+START_TIMEOUT_S = 60
 
 
 @pytest.fixture
@@ -69,3 +76,44 @@ jobs:
 """
     )
     return "results/pneumonia/tiny"
+
+
+@pytest.fixture(scope="module")
+def bucket_url(tmp_path_factory):
+    """The address of an emulator that holds one empty bucket in memory."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    folder = tmp_path_factory.mktemp("emulator")
+    command = [
+        str(Path(sys.executable).parent / "gcp-storage-emulator"),
+        "start",
+        "--in-memory",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    with (folder / "log").open("w") as log:
+        emulator = subprocess.Popen(
+            [*command, "--default-bucket", BUCKET], cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while not answers(f"{url}/storage/v1/b/{BUCKET}"):
+                assert emulator.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.2)
+            yield url
+        finally:
+            os.killpg(emulator.pid, signal.SIGKILL)
+            emulator.wait()
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False

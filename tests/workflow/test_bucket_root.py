@@ -3,16 +3,14 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
+from tests.workflow.conftest import BUCKET, START_TIMEOUT_S
 
 from auscult.config import load_dataset
 from auscult.corpora import ingest
@@ -21,42 +19,7 @@ from auscult.simulate.run import write_dataset
 from auscult.tables import read_events, read_recordings
 
 BIN = Path(sys.executable).parent
-BUCKET = "lung-sounds"
-START_TIMEOUT_S = 60
 TABLES = "work/tables/icbhi/recordings.parquet"
-
-
-@pytest.fixture(scope="module")
-def emulator_url(tmp_path_factory):
-    """The address of an emulator that holds one empty bucket in memory."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
-    folder = tmp_path_factory.mktemp("emulator")
-    command = [str(BIN / "gcp-storage-emulator"), "start", "--in-memory", "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "log").open("w") as log:
-        emulator = subprocess.Popen(
-            [*command, "--default-bucket", BUCKET], cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + START_TIMEOUT_S
-            while not answers(f"{url}/storage/v1/b/{BUCKET}"):
-                assert emulator.poll() is None, (folder / "log").read_text()
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.2)
-            yield url
-        finally:
-            os.killpg(emulator.pid, signal.SIGKILL)
-            emulator.wait()
-
-
-def answers(url):
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +30,7 @@ def tree(tmp_path_factory):
 
 
 @pytest.fixture
-def bucket(emulator_url, tree, monkeypatch):
+def bucket(bucket_url, tree, monkeypatch):
     """The emulator's file system, holding the tree below icbhi/ and nothing else there."""
     monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     import gcsfs
@@ -75,7 +38,7 @@ def bucket(emulator_url, tree, monkeypatch):
     # The commands must do without it.
     monkeypatch.delenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT")
     files = gcsfs.GCSFileSystem(
-        token="anon", endpoint_url=emulator_url, use_listings_cache=False, skip_instance_cache=True
+        token="anon", endpoint_url=bucket_url, use_listings_cache=False, skip_instance_cache=True
     )
     for name in files.find(f"{BUCKET}/icbhi"):
         files.rm_file(name)
@@ -113,9 +76,9 @@ def rows(folder):
     return [table.to_dict("records") for table in tables]
 
 
-def test_a_bucket_is_read_like_a_folder_and_its_changes_are_noticed(project, snakemake, bucket, tree, emulator_url):
+def test_a_bucket_is_read_like_a_folder_and_its_changes_are_noticed(project, snakemake, bucket, tree, bucket_url):
     def build(*options):
-        finished = snakemake(*options, TABLES, STORAGE_EMULATOR_HOST=emulator_url)
+        finished = snakemake(*options, TABLES, STORAGE_EMULATOR_HOST=bucket_url)
         assert finished.returncode == 0, finished.stdout
         return finished.stdout
 
@@ -126,7 +89,7 @@ def test_a_bucket_is_read_like_a_folder_and_its_changes_are_noticed(project, sna
     assert read_json(project / Path(TABLES).with_name("summary.json")) == read_json(project / "local" / "summary.json")
 
     # An unchanged bucket reruns nothing, and a dry run asks nobody.
-    fetched = auscult(project, emulator_url, "fetch", "icbhi")
+    fetched = auscult(project, bucket_url, "fetch", "icbhi")
     assert "0 downloaded now" in fetched.stdout, fetched.stderr
     finished = snakemake("--dry-run", TABLES, STORAGE_EMULATOR_HOST="http://127.0.0.1:9")
     assert "Nothing to be done" in finished.stdout, finished.stdout
@@ -139,7 +102,7 @@ def test_a_bucket_is_read_like_a_folder_and_its_changes_are_noticed(project, sna
         bucket.pipe_file(f"{BUCKET}/icbhi/{name}", first.with_suffix(suffix).read_bytes())
         bucket.rm_file(f"{BUCKET}/icbhi/{third.with_suffix(suffix).name}")
     before = read_recordings(project / TABLES).set_index("recording_id")
-    fetched = auscult(project, emulator_url, "fetch", "icbhi")
+    fetched = auscult(project, bucket_url, "fetch", "icbhi")
     assert "3 downloaded now" in fetched.stdout
     assert "2 removed" in fetched.stdout
     build()
@@ -158,32 +121,32 @@ def test_a_dry_run_makes_no_network_call(project, snakemake):
     assert not (project / "work").exists()
 
 
-def test_the_data_commands_use_what_was_fetched(project, bucket, tree, emulator_url):
-    missing = auscult(project, emulator_url, "verify", "icbhi")
+def test_the_data_commands_use_what_was_fetched(project, bucket, tree, bucket_url):
+    missing = auscult(project, bucket_url, "verify", "icbhi")
     assert missing.returncode == 1
     assert "not fetched yet; `auscult data fetch icbhi` brings it" in missing.stderr
-    assert "(not fetched)" in auscult(project, emulator_url, "list", "icbhi").stdout
+    assert "(not fetched)" in auscult(project, bucket_url, "list", "icbhi").stdout
     n_files = len([path for path in tree.rglob("*") if path.is_file()])
-    fetched = auscult(project, emulator_url, "fetch", "icbhi")
+    fetched = auscult(project, bucket_url, "fetch", "icbhi")
     assert f"{n_files} files in work/raw/icbhi, {n_files} downloaded now" in fetched.stdout
-    assert "(not fetched)" not in auscult(project, emulator_url, "list", "icbhi").stdout
-    found = json.loads(auscult(project, emulator_url, "verify", "icbhi", "--json").stdout)
+    assert "(not fetched)" not in auscult(project, bucket_url, "list", "icbhi").stdout
+    found = json.loads(auscult(project, bucket_url, "verify", "icbhi", "--json").stdout)
     assert found["is_clean"]
     assert found["counts"]["recordings"] == len(list(tree.rglob("*.wav")))
     one = sorted((project / "work" / "raw" / "icbhi").glob("*.wav"))[0]
     data = bytearray(one.read_bytes())
     data[-1] ^= 1
     one.write_bytes(data)
-    assert f"{one.name}: cache: not what the bucket held" in auscult(project, emulator_url, "verify", "icbhi").stdout
-    assert "1 downloaded now" in auscult(project, emulator_url, "fetch", "icbhi").stdout
-    described = auscult(project, emulator_url, "describe", "icbhi", "--out", "page.html")
+    assert f"{one.name}: cache: not what the bucket held" in auscult(project, bucket_url, "verify", "icbhi").stdout
+    assert "1 downloaded now" in auscult(project, bucket_url, "fetch", "icbhi").stdout
+    described = auscult(project, bucket_url, "describe", "icbhi", "--out", "page.html")
     assert f"Read from gs://{BUCKET}/icbhi just now" in described.stdout
     assert "data:image/png" in (project / "page.html").read_text()
     point_to(project, f"gs://{BUCKET}/other")
-    assert f"holds gs://{BUCKET}/icbhi" in auscult(project, emulator_url, "describe", "icbhi").stderr
+    assert f"holds gs://{BUCKET}/icbhi" in auscult(project, bucket_url, "describe", "icbhi").stderr
 
 
-def test_a_killed_fetch_goes_on_where_it_stopped(project, bucket, emulator_url):
+def test_a_killed_fetch_goes_on_where_it_stopped(project, bucket, bucket_url):
     names = [f"many/{number:03d}.wav" for number in range(150)]
     for number, name in enumerate(names):
         bucket.pipe_file(f"{BUCKET}/{name}", bytes([64 + number]) * 100_000)
@@ -192,7 +155,7 @@ def test_a_killed_fetch_goes_on_where_it_stopped(project, bucket, emulator_url):
     begun = subprocess.Popen(
         [BIN / "auscult", "data", "fetch", "icbhi"],
         cwd=project,
-        env={**os.environ, "STORAGE_EMULATOR_HOST": emulator_url},
+        env={**os.environ, "STORAGE_EMULATOR_HOST": bucket_url},
         start_new_session=True,
     )
     deadline = time.monotonic() + START_TIMEOUT_S
@@ -205,7 +168,7 @@ def test_a_killed_fetch_goes_on_where_it_stopped(project, bucket, emulator_url):
     there = len(list(cache.glob("*.wav")))
     assert 10 <= there < len(names)
     assert not cache.with_suffix(".json").exists()
-    fetched = auscult(project, emulator_url, "fetch", "icbhi")
+    fetched = auscult(project, bucket_url, "fetch", "icbhi")
     assert f"{len(names) - there} downloaded now" in fetched.stdout, fetched.stderr
     for number, name in enumerate(names):
         assert (cache / Path(name).name).read_bytes() == bytes([64 + number]) * 100_000
@@ -219,9 +182,9 @@ def test_a_killed_fetch_goes_on_where_it_stopped(project, bucket, emulator_url):
     ],
     ids=["missing bucket", "empty prefix"],
 )
-def test_a_wrong_root_is_one_clear_sentence(project, bucket, emulator_url, root, part):
+def test_a_wrong_root_is_one_clear_sentence(project, bucket, bucket_url, root, part):
     point_to(project, root)
-    fetched = auscult(project, emulator_url, "fetch", "icbhi")
+    fetched = auscult(project, bucket_url, "fetch", "icbhi")
     assert fetched.returncode == 1
     assert fetched.stderr.startswith(f"error: {root}: ")
     assert part in fetched.stderr

@@ -87,7 +87,8 @@ def render(
     settings = [job.settings for job in jobs]
     keys = differing_keys(settings)
     # Of a job with folds or seeds the first stands in full: the page stays one that a browser opens at once.
-    in_full = {job.id for job in jobs if job.id == str(job.number)} | {found.runs[0].id for found in find_repeats(jobs)}
+    repeats = find_repeats(jobs)
+    in_full = {job.id for job in jobs if job.id == str(job.number)} | {found.runs[0].id for found in repeats}
     return environment.get_template("report.html.j2").render(
         experiment=experiment,
         task=task,
@@ -99,7 +100,7 @@ def render(
         notices=[str(text) for text in provenance.get("notices", [])],
         exceptions=declared_exceptions(experiment, audits),
         comparison=comparison,
-        repeats=find_repeats(jobs),
+        repeats=repeats,
         in_full=in_full,
         tables={job.id: metric_tables(job, task) for job in jobs},
         slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},

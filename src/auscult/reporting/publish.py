@@ -123,13 +123,14 @@ def _publish_job(job: JobResult, folder: Path) -> None:
 
 def _all_numbers(jobs: Sequence[JobResult], task: TaskSettings) -> dict[str, dict[str, float | int]]:
     """Return the numbers of each run, and before the runs of a job with folds or seeds those of the job."""
+    of_runs = {job.id: _numbers(job, task) for job in jobs}
+    first_runs = {found.runs[0].id: found for found in find_repeats(jobs)}
     numbers: dict[str, dict[str, float | int]] = {}
-    repeats = {repeats.job: repeats for repeats in find_repeats(jobs)}
-    for job in jobs:
-        if job.number in repeats and str(job.number) not in numbers:
-            of_runs = [_numbers(run, task) for run in repeats[job.number].runs]
-            numbers[str(job.number)] = spread_numbers(of_runs)
-        numbers[job.id] = _numbers(job, task)
+    for run_id, of_run in of_runs.items():
+        if run_id in first_runs:
+            found = first_runs[run_id]
+            numbers[str(found.job)] = spread_numbers([of_runs[run.id] for run in found.runs])
+        numbers[run_id] = of_run
     return numbers
 
 
