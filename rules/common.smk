@@ -227,12 +227,12 @@ def task_params(task):
 
 
 def train_params(wildcards):
-    """What a training depends on: of the evaluation's settings, only the rule for the operating point."""
-    settings = job_of(wildcards).model_dump(mode="json")
+    """What a training depends on: of the evaluation's settings, only what is frozen with the model."""
+    job = job_of(wildcards)
     return {
-        **settings,
+        **job.model_dump(mode="json"),
         "note": "",
-        "evaluate": {"threshold": settings["evaluate"]["threshold"]},
+        "evaluate": job.evaluate.frozen(),
     }
 
 

@@ -9,6 +9,7 @@ from auscult.config.dataset import (
     NativeDataset,
     UidJsonDataset,
 )
+from auscult.config.evaluate import EvaluateSettings, OutcomeSettings, ThresholdRule
 from auscult.config.experiment import Experiment, JobSettings, Run
 from auscult.config.model import HeadSettings, MixedNetSettings, ModelSettings, TestCnnSettings, TimmSettings
 from auscult.config.project import ProjectSettings, TrackingSettings, load_dataset, load_project
@@ -25,7 +26,7 @@ from auscult.config.split import (
     SplitSettings,
 )
 from auscult.config.task import ClassRule, ColumnRule, EventRule, TaskSettings
-from auscult.config.train import EvaluateSettings, LossSettings, OptimizerSettings, TrainSettings
+from auscult.config.train import LossSettings, OptimizerSettings, TrainSettings
 
 __all__ = [
     "BandPass",
@@ -52,6 +53,7 @@ __all__ = [
     "NativeDataset",
     "OfficialSplit",
     "OptimizerSettings",
+    "OutcomeSettings",
     "PatientSplit",
     "ProjectSettings",
     "Run",
@@ -59,6 +61,7 @@ __all__ = [
     "SplitSettings",
     "TaskSettings",
     "TestCnnSettings",
+    "ThresholdRule",
     "TimmSettings",
     "TrackingSettings",
     "TrainSettings",

@@ -10,10 +10,11 @@ from pydantic import Field, model_validator
 from auscult.config.augment import AugmentSettings
 from auscult.config.base import Settings
 from auscult.config.clips import ClipSettings
+from auscult.config.evaluate import EvaluateSettings
 from auscult.config.model import ModelSettings
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.split import FoldSplit, PatientSplit, SplitSettings
-from auscult.config.train import EvaluateSettings, TrainSettings
+from auscult.config.train import TrainSettings
 
 
 class JobSettings(Settings):
@@ -59,6 +60,10 @@ class JobSettings(Settings):
     def _check_evaluation(self) -> Self:
         if self.evaluate_only is not None and self.seeds:
             raise ValueError("evaluate_only trains nothing: seeds would judge one model several times; leave them out")
+        if self.evaluate_only is not None and self.evaluate.best_on_test:
+            raise ValueError(
+                "evaluate_only trains nothing: there are no epochs for evaluate.best_on_test; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""How a model is trained and how its answers are judged."""
+"""How a model is trained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from auscult.config.base import Settings
 from auscult.config.optimizer import OptimizerSettings, ScheduleSettings
 from auscult.config.task import TaskSettings
 
-__all__ = ["EvaluateSettings", "LossSettings", "OptimizerSettings", "TrainSettings", "monitors_for"]
+__all__ = ["LossSettings", "OptimizerSettings", "TrainSettings", "monitors_for"]
 
 
 LiveLog = Literal["tensorboard", "csv"]
@@ -195,15 +195,6 @@ class TrainSettings(Settings):
 
 def _is_endless(schedule: ScheduleSettings) -> bool:
     return schedule.length is None and schedule.name != "linear_warmup"
-
-
-class EvaluateSettings(Settings):
-    """The operating point, always chosen on validation, and what is drawn."""
-
-    threshold: Literal["youden", "f1", "icbhi_score"] = "youden"
-    bootstrap_draws: int = Field(default=2000, ge=0, le=100_000, description="0: no intervals")
-    seed: int = Field(default=0, ge=0, description="of the bootstrap")
-    n_examples: int = Field(default=8, ge=0, le=64, description="example spectrograms in the report")
 
 
 def losses_for(task: TaskSettings) -> tuple[str, ...]:

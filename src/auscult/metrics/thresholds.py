@@ -8,10 +8,11 @@ Nothing is drawn at random.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from auscult.config.evaluate import ThresholdRule as Rule
 from auscult.metrics.aggregate import at_level
 from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.rates import ratio
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Rule = Literal["youden", "f1", "icbhi_score"]
-RULES: tuple[Rule, ...] = ("youden", "f1", "icbhi_score")
+RULES: tuple[Rule, ...] = get_args(Rule)
 FALLBACK = 0.5
+DEFAULT_GOAL = 0.9
+_ROUNDING = 1e-9
+"""0.9 of 10 positives are 9, whatever 0.9 x 10 is in floats."""
 N_GRID_CUTS = 256
 """The joint search begins on at most this many cuts per target, at quantiles; it ends on all cuts, one at a time."""
 
@@ -44,16 +47,19 @@ class Thresholds:
     notes: tuple[str, ...] = ()
 
 
-def choose_thresholds(
+def choose_thresholds(  # noqa: PLR0917 (three are needed, three have defaults)
     targets: ArrayLike,
     probabilities: ArrayLike,
     rule: Rule,
     four_class_columns: tuple[int, int] | None = None,
     names: tuple[str, ...] | None = None,
+    goal: float = DEFAULT_GOAL,
 ) -> Thresholds:
     """Choose one threshold a target.
 
-    `youden` maximises sensitivity + specificity - 1, `f1` the F1 score, each target by itself. `icbhi_score` maximises
+    `youden` maximises sensitivity + specificity - 1, `f1` the F1 score, each target by itself. `target_sensitivity`
+    takes the highest specificity among the cuts whose sensitivity is at least `goal`, and `target_specificity` the
+    highest sensitivity among those whose specificity is. `icbhi_score` maximises
     the strict four-class score over both thresholds at once (other targets: `youden`): exactly while each target has at
     most `N_GRID_CUTS` cuts, else from the best point of a quantile grid by exact steps in one threshold at a time.
 
@@ -63,6 +69,7 @@ def choose_thresholds(
         rule: One of `RULES`.
         four_class_columns: The columns of crackle and wheeze; needed for `icbhi_score`.
         names: The targets' names, for the notes; default: their numbers.
+        goal: What `target_sensitivity` and `target_specificity` ask for.
 
     Returns:
         Where validation holds one class only, or no cut is better than chance, 0.5 and a note that says so.
@@ -84,7 +91,8 @@ def choose_thresholds(
     joint = four_class_columns if rule == "icbhi_score" and four_class_columns is not None else ()
     for column, name in enumerate(names):
         if column not in joint:
-            values[column], note = _single(truth[:, column], answers[:, column], "f1" if rule == "f1" else "youden")
+            own = "youden" if rule == "icbhi_score" else rule
+            values[column], note = _single(truth[:, column], answers[:, column], own, goal)
             notes += [f"{name}: {note}"] if note else []
     if joint:
         crackle, wheeze = joint
@@ -94,8 +102,13 @@ def choose_thresholds(
     return Thresholds(tuple(values), tuple(notes))
 
 
-def thresholds_for_task(
-    targets: ArrayLike, probabilities: ArrayLike, ids: pd.DataFrame, task: TaskSettings, rule: Rule
+def thresholds_for_task(  # noqa: PLR0917 (in the order of the data flow)
+    targets: ArrayLike,
+    probabilities: ArrayLike,
+    ids: pd.DataFrame,
+    task: TaskSettings,
+    rule: Rule,
+    goal: float = DEFAULT_GOAL,
 ) -> Thresholds:
     """Choose the thresholds of a task from clips, at the task's level; none for a multi-class task.
 
@@ -105,12 +118,13 @@ def thresholds_for_task(
         ids: Columns `clip_id`, `recording_id` and `patient_id`.
         task: Gives level, aggregation and the four-class view.
         rule: One of `RULES`.
+        goal: What `target_sensitivity` and `target_specificity` ask for.
     """
     if task.type == "multi_class":
         return Thresholds(())
     rows = at_level(probabilities, targets, ids, task, task.level)
     columns = four_class_columns(task)
-    return choose_thresholds(rows.targets, rows.probabilities, rule, columns, task.targets)
+    return choose_thresholds(rows.targets, rows.probabilities, rule, columns, task.targets, goal)
 
 
 def four_class_columns(task: TaskSettings) -> tuple[int, int] | None:
@@ -153,7 +167,7 @@ def _best(merit: Floats | NDArray[np.int64], gaps: Floats) -> int:
     return int(ties[np.argmax(gaps[ties])])
 
 
-def _single(truth: Floats, scores: Floats, rule: Literal["youden", "f1"]) -> tuple[float, str]:
+def _single(truth: Floats, scores: Floats, rule: Rule, goal: float) -> tuple[float, str]:
     known = ~np.isnan(truth)
     positive, scores = truth[known] == 1, scores[known]
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
@@ -164,15 +178,27 @@ def _single(truth: Floats, scores: Floats, rule: Literal["youden", "f1"]) -> tup
     # tp[k], fp[k]: positives and negatives of rank >= k; the last entry is 0.
     tp = _at_least(cuts.ranks[positive], n_cuts)
     fp = _at_least(cuts.ranks[~positive], n_cuts)
+    note = ""
     if rule == "youden":
         # n_positive * n_negative * (Se + Sp - 1), in whole numbers so that ties are ties.
         merit = tp * n_negative - fp * n_positive
         if merit.max() <= 0:
             return FALLBACK, "no threshold is better than chance on validation; 0.5 kept"
-        best = _best(merit, cuts.gaps)
+    elif rule == "f1":
+        merit = ratio((2 * tp).astype(np.float64), (tp + fp + n_positive).astype(np.float64))
+    elif rule == "target_sensitivity":
+        # Calling everything positive reaches any goal: the least number of false positives among those that do.
+        merit = np.where(tp >= goal * n_positive - _ROUNDING, n_negative - fp, -1)
+        note = _cost("specificity", int(merit.max()), n_negative, f"sensitivity {goal:g}")
     else:
-        best = _best(ratio((2 * tp).astype(np.float64), (tp + fp + n_positive).astype(np.float64)), cuts.gaps)
-    return float(cuts.thresholds[best]), ""
+        merit = np.where(n_negative - fp >= goal * n_negative - _ROUNDING, tp, -1)
+        note = _cost("sensitivity", int(merit.max()), n_positive, f"specificity {goal:g}")
+    return float(cuts.thresholds[_best(merit, cuts.gaps)]), note
+
+
+def _cost(name: str, n_right: int, n_all: int, goal: str) -> str:
+    """Say so where a goal is reached by giving one answer to all."""
+    return "" if n_right else f"{goal} is reached on validation only at {name} 0 (0 of {n_all})"
 
 
 def _at_least(ranks: NDArray[np.int64], n_cuts: int) -> NDArray[np.int64]:

@@ -63,6 +63,19 @@ class SavedModel:
         """A target is called positive where its probability reaches its threshold; empty for a multi-class task."""
         return tuple(self.meta["thresholds"].values())
 
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities; 1 unless it was fitted on validation."""
+        return float(self.meta.get("temperature", 1.0))
+
+    @torch.inference_mode()
+    def logits(self, spectrograms_db: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float32]:
+        """Return what the network gives before temperature and sigmoid or softmax, shape [clip, target].
+
+        Arguments and errors are those of `predict_proba`.
+        """
+        return self._answers(spectrograms_db, batch_size, self.module).numpy()
+
     @torch.inference_mode()
     def predict_proba(self, spectrograms_db: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float64]:
         """Return the probability of each target, by sigmoid, or by softmax for a multi-class task.
@@ -77,7 +90,8 @@ class SavedModel:
         Raises:
             DataError: The spectrograms have another shape than the model's.
         """
-        return probabilities(self._answers(spectrograms_db, batch_size, self.module), self.meta["task"]["type"])
+        logits = self._answers(spectrograms_db, batch_size, self.module)
+        return probabilities(logits / self.temperature, self.meta["task"]["type"])
 
     @torch.inference_mode()
     def embed(

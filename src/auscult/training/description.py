@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import InfeasibleError
-from auscult.metrics.thresholds import thresholds_for_task
 from auscult.models import Normalisation, SavedModel, describe_model
+from auscult.operating_point import choose_operating_point
 from auscult.training.checkpoint import Checkpoint
 from auscult.training.loop import Trainer
 from auscult.training.validation import Part
@@ -44,19 +44,16 @@ def describe_trained(
         training=training,
     )
     model = SavedModel(trainer.module.eval(), normalisation, meta)
-    answers = np.concatenate(list(_answers(model, val)))
-    chosen = thresholds_for_task(val.targets, answers, val.ids, task, job.evaluate.threshold)
-    for note in chosen.notes:
-        _LOG.warning("threshold: %s", note)
-    # A multi-class task has none: the most probable class is the answer.
-    thresholds = dict(zip(task.targets, chosen.values, strict=True)) if chosen.values else {}
-    extra = {"thresholds": thresholds, "threshold_rule": job.evaluate.threshold, "threshold_notes": list(chosen.notes)}
-    return SavedModel(model.module, normalisation, {**meta, **extra})
+    logits = np.concatenate(list(_logits(model, val)))
+    frozen = choose_operating_point(logits, val.targets, val.ids, task, job.evaluate)
+    for note in frozen["threshold_notes"]:
+        _LOG.warning("operating point: %s", note)
+    return SavedModel(model.module, normalisation, {**meta, **frozen})
 
 
-def _answers(model: SavedModel, part: Part) -> Iterator[NDArray[np.float64]]:
+def _logits(model: SavedModel, part: Part) -> Iterator[NDArray[np.float32]]:
     for block in part.batches.decibels():
-        yield model.predict_proba(block)
+        yield model.logits(block)
 
 
 def require_best(checkpoint: Checkpoint, job: JobSettings, task: TaskSettings, val: Part) -> None:

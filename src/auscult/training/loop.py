@@ -29,6 +29,7 @@ from auscult.training.epoch_sums import EpochSums
 from auscult.training.freezing import Freezing
 from auscult.training.generators import generator_state, kept_generators, seed_generators, set_generator_state
 from auscult.training.history import EpochRow, History, log_row
+from auscult.training.kept_epochs import KeptEpochs
 from auscult.training.live_logs import LiveLogs, rates_of
 from auscult.training.losses import Loss
 from auscult.training.optimizers import build_optimizer
@@ -61,6 +62,7 @@ class Trainer:
 
     Attributes:
         sums: Loss and times of the epoch so far.
+        kept_epochs: Takes the weights after each validation; keeps none unless it is replaced.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Trainer:
         self._early_stopping = EarlyStopping(settings.early_stopping, settings.mode)
         self.sums = EpochSums(fabric.device)
         self._best = Best(settings)
+        self.kept_epochs = KeptEpochs(None)
         self._at = Position(1, 0)
         self._generators: dict[str, Any] | None = None
         self._rows: list[EpochRow] = []
@@ -261,6 +264,7 @@ class Trainer:
                 try:
                     metrics = validate(model, self.loss, self.validation, task=self.task, settings=settings, stop=stop)
                     self._best.take(epoch, metrics, self.module)
+                    self.kept_epochs.take(epoch, self.module)
                 except TrainingStopped as stopped:
                     metrics = stopped.reason
         metrics = self.team.agree(metrics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from auscult.training.attempt import Attempt
 from auscult.training.checkpoint import VERSION_KEY, CheckpointStore
 from auscult.training.description import describe_trained, require_best
 from auscult.training.hardware import build_fabric, cpu_threads, determinism
+from auscult.training.kept_epochs import KeptEpochs
 from auscult.training.lock import RunLock
 from auscult.training.loop import Trainer
 from auscult.training.losses import build_loss
@@ -108,6 +110,8 @@ def run(
         normalisation = Normalisation.from_bands(*examples.normalisation())
         trainer = _build_trainer(fabric, examples, normalisation, job, task)
         stack.callback(trainer.team.part)
+        if store is not None and job.evaluate.best_on_test:
+            trainer.kept_epochs = KeptEpochs(store.folder / "epochs")
         try:
             checkpoint = trainer.fit(
                 output_dir, Attempt(store, stop, progress, SaveTimes(job.train.save), trainer.team)
@@ -120,7 +124,9 @@ def run(
             return
         require_best(checkpoint, job, task, trainer.validation)
         trainer.module.load_state_dict(checkpoint.best_weights)
-        save_model(output_dir, describe_trained(trainer, normalisation.to(fabric.device), checkpoint, job))
+        epochs = trainer.kept_epochs.publish(output_dir, checkpoint.state["history"], job.train.monitor)
+        model = describe_trained(trainer, normalisation.to(fabric.device), checkpoint, job)
+        save_model(output_dir, replace(model, meta={**model.meta, "epochs": epochs}))
         store.finish()
 
 
@@ -199,4 +205,6 @@ def _binding(job: JobSettings, task: TaskSettings, examples: Examples) -> dict[s
         "task": task.model_dump(mode="json"),
         "data": examples.digest(),
         "start": start_digest(job.train.start),
+        # Only where they are: a state without epochs stays what it was.
+        **({"best_on_test": True} if job.evaluate.best_on_test else {}),
     }

@@ -189,3 +189,30 @@ def test_a_task_chooses_at_its_level():
     assert len(both.values) == 2
     classes = TaskSettings(description="t", type="multi_class", targets=("a", "b"), level="clip")
     assert thresholds_for_task(np.eye(2)[[0, 1, 0, 1]], np.full((4, 2), 0.5), ids, classes, "youden").values == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=rows, rule=st.sampled_from(["target_sensitivity", "target_specificity"]), tenths=st.integers(1, 9))
+def test_a_goal_is_reached_at_the_least_cost(rows, rule, tenths):
+    y, p = np.array([row[0] for row in rows]), np.array([row[1] for row in rows]) / 12
+    known = ~np.isnan(y)
+    chosen = choose_thresholds(y[:, None], p[:, None], rule, goal=tenths / 10)
+    if not 0 < y[known].sum() < known.sum():
+        assert chosen.values == (FALLBACK,)
+        return
+    wanted, other = scores.sensitivity, scores.specificity
+    if rule == "target_specificity":
+        wanted, other = other, wanted
+    said = [(p[known] >= cut).astype(float) for cut in (*all_cuts(p[known]), chosen.values[0])]
+    reached = [other(y[known], answers) for answers in said if wanted(y[known], answers) >= tenths / 10 - 1e-12]
+    assert wanted(y[known], said[-1]) >= tenths / 10 - 1e-12
+    assert other(y[known], said[-1]) == pytest.approx(max(reached))
+    assert bool(chosen.notes) == (other(y[known], said[-1]) == 0)
+
+
+def test_nine_of_ten_are_enough_for_nine_tenths():
+    y = np.array([[1.0]] * 10 + [[0.0]] * 10)
+    p = np.concatenate([np.linspace(0.5, 0.95, 10), np.linspace(0.02, 0.2, 10)])[:, None]
+    p[0] = 0.01
+    (threshold,) = choose_thresholds(y, p, "target_sensitivity", goal=0.9).values
+    assert 0.2 < threshold < 0.55

@@ -1,0 +1,45 @@
+"""How the answers of a trained model are judged: the operating point, the protocol, and what is drawn."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from auscult.config.base import Settings
+
+ThresholdRule = Literal["youden", "f1", "icbhi_score", "target_sensitivity", "target_specificity"]
+
+
+class OutcomeSettings(Settings):
+    """Which clips of the test part stand in `outcomes/{tp,tn,fp,fn}/`, each as one picture."""
+
+    max_clips: int = Field(default=6, ge=0, le=1000, description="of each of the four folders")
+    sample: Literal["extreme", "random"] = Field(
+        default="extreme", description="extreme: the surest hits and the worst errors; random: drawn with `seed`"
+    )
+
+
+class EvaluateSettings(Settings):
+    """The operating point, always chosen on validation, and what is drawn."""
+
+    threshold: ThresholdRule = Field(default="youden", description="the rule that chooses the operating point")
+    threshold_target: float = Field(
+        default=0.9, gt=0, lt=1, description="what target_sensitivity and target_specificity ask for, on validation"
+    )
+    calibration: Literal["none", "temperature"] = Field(
+        default="none", description="temperature: logits are divided by one number, fitted on validation (Guo 2017)"
+    )
+    best_on_test: bool = Field(
+        default=False,
+        description="judge the epoch that is best on the test part too, beside the one validation chose; training "
+        "then keeps the weights of every validated epoch",
+    )
+    bootstrap_draws: int = Field(default=2000, ge=0, le=100_000, description="0: no intervals")
+    seed: int = Field(default=0, ge=0, description="of the bootstrap and of sampled outcomes")
+    n_examples: int = Field(default=8, ge=0, le=64, description="example spectrograms in the report")
+    outcomes: OutcomeSettings = OutcomeSettings()
+
+    def frozen(self) -> dict[str, Any]:
+        """Return what a training depends on, as JSON-like values; all else only changes how it is judged."""
+        return self.model_dump(mode="json", include={"threshold", "threshold_target", "calibration", "best_on_test"})
