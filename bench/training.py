@@ -24,11 +24,13 @@ import torch
 from pydantic import TypeAdapter
 from torch.nn import functional
 
+from auscult.augment import Augmenter, ItemMaker
 from auscult.config import TaskSettings, TrainSettings
 from auscult.config.augment import AugmentSettings
 from auscult.config.model import ModelSettings
 from auscult.io import write_json
 from auscult.models import Normalisation, build_model
+from auscult.training.augmentation import TrainingAugmentation
 from auscult.training.batches import ResidentBatches
 from auscult.training.hardware import build_fabric
 from auscult.training.loop import Trainer
@@ -88,7 +90,7 @@ def _measure(name: str, n_clips: int, options: argparse.Namespace) -> dict[str, 
     spectrograms = (-50 + 8 * rng.standard_normal((n_clips, *SHAPE), dtype=np.float32)).astype(np.float16)
     targets = (np.arange(n_clips) % 2).astype(np.float32)[:, None]
     normalisation = Normalisation.from_bands(np.full(SHAPE[0], -50.0), np.full(SHAPE[0], 8.0))
-    part = Part(ResidentBatches(spectrograms, targets, normalisation, fabric.device), targets, pd.DataFrame())
+    part = Part(ResidentBatches(spectrograms, normalisation, fabric.device), targets, pd.DataFrame())
     model_settings = TypeAdapter[Any](ModelSettings).validate_python({"name": name})
     trainer = Trainer(
         fabric,
@@ -98,7 +100,7 @@ def _measure(name: str, n_clips: int, options: argparse.Namespace) -> dict[str, 
         validation=part,
         task=TASK,
         settings=settings,
-        augment=AugmentSettings(),
+        augmentation=_no_augmentation(targets, fabric.device),
     )
     bare = _Bare(model_settings, spectrograms, targets, normalisation.to(fabric.device), fabric.device)
     ratios: list[float] = []
@@ -118,6 +120,14 @@ def _measure(name: str, n_clips: int, options: argparse.Namespace) -> dict[str, 
         "samples_per_s": n_clips / statistics.median(ours_s),
         "waiting": trainer.sums.wait_s / trainer.sums.train_s,
     }
+
+
+def _no_augmentation(targets: Any, device: torch.device) -> TrainingAugmentation:
+    settings, n_valid = AugmentSettings(), np.ones(len(targets), dtype=np.int64)
+    maker = ItemMaker(settings, targets, task=TASK, is_unpadded=n_valid > 0, shape=SHAPE, seed=0)
+    return TrainingAugmentation(
+        maker, Augmenter(settings, n_valid=n_valid, n_samples=1, sample_rate_hz=8000, seed=0, device=device)
+    )
 
 
 class _Bare:

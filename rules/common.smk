@@ -86,10 +86,10 @@ def remember(job):
         "settings": job.split.model_dump(mode="json"),
         "task": task_params(task),
     }
-    features = {}
+    features, sounds = {}, {}
     for name in job.datasets:
         dataset = dataset_of(name)
-        clips = paths.clips_paths(name, dataset, job.clips)
+        clips = sounds[name] = paths.clips_paths(name, dataset, job.clips)
         features[name] = paths.features_paths(name, dataset, job)
         for number in range(dataset.shards):
             SHAPED_BY[clips[number]] = {
@@ -102,7 +102,7 @@ def remember(job):
                 "settings": job.spectrogram.model_dump(mode="json"),
                 "all": paths.features_settings(dataset, job),
             }
-    return {"features": features, "split": split}
+    return {"features": features, "clips": sounds, "split": split}
 
 
 def shaped_by(path):
@@ -172,6 +172,16 @@ def training_inputs(wildcards):
 def features_of(wildcards):
     """The spectrogram stores of each dataset that a training reads."""
     return remember(job_of(wildcards))["features"]
+
+
+def clips_of(wildcards):
+    """The clip stores of each dataset that a training reads; none where stored spectrograms do."""
+    job = job_of(wildcards)
+    return remember(job)["clips"] if job.frontend != "stored" else {}
+
+
+def clips_files(wildcards):
+    return [path for stores in clips_of(wildcards).values() for path in stores]
 
 
 def audio_facts_of(wildcards):

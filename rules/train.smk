@@ -1,6 +1,7 @@
 rule train:
     input:
         unpack(training_inputs),
+        clips=clips_files,
     output:
         weights="work/runs/{task}/{experiment}/{job}/model.safetensors",
         description="work/runs/{task}/{experiment}/{job}/model.json",
@@ -20,6 +21,7 @@ rule train:
     params:
         job=train_params,
         features=features_of,
+        clips=clips_of,
         task=lambda wildcards: task_params(task_of(wildcards.task)),
     message:
         "Training {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"

@@ -18,6 +18,7 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
         features={name: [Path(path) for path in paths] for name, paths in snakemake.params.features.items()},
         tables={name: Path(tables_dir(name)) for name in job.datasets},
         split=Path(snakemake.input.split),
+        clips={name: [Path(path) for path in paths] for name, paths in snakemake.params.clips.items()},
         job=job,
         task=TaskSettings.model_validate(snakemake.params.task),
         output_dir=Path(snakemake.output.weights).parent,

@@ -1,4 +1,4 @@
-"""Examples: the clips of some sides of a split, with their targets and spectrograms. A side not asked for is absent."""
+"""Examples: the clips of some sides of a split, with targets, spectrograms and waveforms. Other sides are absent."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from auscult.audio.clip_store import ClipStore
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError
 from auscult.features.feature_store import FeatureStore, Sums
@@ -19,6 +21,9 @@ from auscult.tables import SIDES, read_events, read_recordings, read_split
 
 TRAINING_SIDE = "train"
 
+StoredKind = Literal["spectrogram", "waveform"]
+"""What is read of a clip: float16 [mel, frame] in dB from the feature store, or int16 [sample] from the clip store."""
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -26,11 +31,13 @@ class _Part:
 
     Attributes:
         path: The store.
+        clips: The clip store that it was made of, its rows the same; None where waveforms were not asked for.
         rows: Rows of the store, one an example; rows of other sides are not here.
         first: Number of its first example.
     """
 
     path: Path
+    clips: Path | None
     rows: NDArray[np.int64]
     first: int
 
@@ -87,6 +94,38 @@ class Examples:
                 spectrograms[places] = store.read(part.rows[wanted[places] - part.first])
         return spectrograms
 
+    def waveforms(self, indices: ArrayLike) -> NDArray[np.int16]:
+        """Read clips of sound, of full scale 32,768.
+
+        Args:
+            indices: As `spectrograms` takes them.
+
+        Returns:
+            Shape [len(indices), sample].
+
+        Raises:
+            IndexError: An index is not one of `clips`.
+            DataError: A store is damaged.
+            ValueError: Clip stores were not given to `load_examples`.
+        """
+        wanted = self._checked(indices)
+        waveforms = np.empty((len(wanted), *self.stored_shape("waveform")), dtype=np.int16)
+        for part, places in self._by_part(wanted):
+            with ClipStore(_given(part.clips)) as store:
+                waveforms[places] = store.read(part.rows[wanted[places] - part.first])
+        return waveforms
+
+    def stored(self, kind: StoredKind, indices: ArrayLike) -> NDArray[np.float16] | NDArray[np.int16]:
+        """Read spectrograms or waveforms, as the functions of these names."""
+        return self.spectrograms(indices) if kind == "spectrogram" else self.waveforms(indices)
+
+    def stored_shape(self, kind: StoredKind) -> tuple[int, ...]:
+        """Return the shape of what is read of one clip."""
+        if kind == "spectrogram":
+            return self.shape
+        with ClipStore(_given(self._parts[0].clips)) as store:
+            return (store.n_samples,)
+
     def normalisation(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and (population) deviation of each mel band in dB, shape [mel] each.
 
@@ -141,6 +180,12 @@ class Examples:
         return [(part, places) for part, places in found if len(places)]
 
 
+def _given(path: Path | None) -> Path:
+    if path is None:
+        raise ValueError("waveforms are read from clip stores, and load_examples was given none")
+    return path
+
+
 def _add_rows(total: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Add rows to a total one after the other, so that the result does not depend on how they come in blocks."""
     return np.concatenate([total[np.newaxis], rows]).sum(axis=0)
@@ -152,8 +197,10 @@ def load_examples(
     split: Path,
     task: TaskSettings,
     sides: tuple[str, ...],
+    *,
+    clips: Mapping[str, Sequence[Path]] | None = None,
 ) -> Examples:
-    """Find the examples of `sides`; spectrograms are read later, and only theirs can be.
+    """Find the examples of `sides`; spectrograms and waveforms are read later, and only theirs can be.
 
     Clips of recordings that the split does not name take no part, nor do clips whose targets are all unknown.
 
@@ -163,6 +210,8 @@ def load_examples(
         split: The split table (CSV).
         task: Gives the targets.
         sides: Some of `tables.SIDES`.
+        clips: Dataset -> the clip stores that its feature stores were made of, in the same order; needed to read
+            waveforms.
 
     Raises:
         DataError: A file is missing or damaged, the split names another dataset than `features` or a recording that no
@@ -178,20 +227,34 @@ def load_examples(
     if unknown:
         raise DataError(f"{split}: names the datasets {unknown}, features are given for {sorted(features)}")
     shape = _check_stores_agree(features)
-    clips: list[pd.DataFrame] = []
+    tables_of_clips: list[pd.DataFrame] = []
     targets: list[NDArray[np.float32]] = []
     parts: list[_Part] = []
     for dataset in sorted(features):
         chosen = side_of.loc[(side_of["dataset"] == dataset) & side_of["split"].isin(sides)]
         dataset_clips, dataset_targets, rows_of_stores = _load_dataset(features[dataset], tables[dataset], chosen, task)
-        clips.append(dataset_clips)
+        tables_of_clips.append(dataset_clips)
         targets.append(dataset_targets)
-        for path, rows in zip(features[dataset], rows_of_stores, strict=True):
-            parts.append(_Part(Path(path), rows, first=sum(len(part.rows) for part in parts)))
-    examples = Examples(pd.concat(clips, ignore_index=True), np.concatenate(targets), parts, shape)
+        sounds = [None] * len(features[dataset]) if clips is None else _matching(clips[dataset], features[dataset])
+        for path, sound, rows in zip(features[dataset], sounds, rows_of_stores, strict=True):
+            parts.append(_Part(Path(path), sound, rows, first=sum(len(part.rows) for part in parts)))
+    examples = Examples(pd.concat(tables_of_clips, ignore_index=True), np.concatenate(targets), parts, shape)
     for side in sides:
         examples.side(side)
     return examples
+
+
+def _matching(clips: Sequence[Path], features: Sequence[Path]) -> list[Path]:
+    """Return the clip stores, each checked to hold the clips of its feature store.
+
+    Raises:
+        DataError: One holds others.
+    """
+    for sounds, spectrograms in zip(clips, features, strict=True):
+        with ClipStore(sounds) as clip_store, FeatureStore(spectrograms) as feature_store:
+            if not clip_store.table.equals(feature_store.table):
+                raise DataError(f"{sounds} does not hold the clips of {spectrograms}; make both by the same settings")
+    return [Path(path) for path in clips]
 
 
 def _load_dataset(

@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from auscult.config.clips import FULL_SCALE
 from auscult.stores import StoreReader, StoreWriter, create_store
-
-FULL_SCALE = 32_768
-"""Int16 steps of a full-scale sample: stored = round(32768 x), clipped to what int16 holds."""
 
 _KIND = "auscult-clips/1"
 

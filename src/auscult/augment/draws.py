@@ -45,6 +45,22 @@ class Draws:
         self._state = _mix(state + _INCREMENT)
         self._n_calls = 0
 
+    def first(self, n_clips: int) -> Draws:
+        """Return the draws of the first clips, going on where these are."""
+        return self._of(self._state[:n_clips], self._n_calls)
+
+    def apart(self, places: Tensor) -> Draws:
+        """Return draws of some of the clips that share nothing with what these draw afterwards."""
+        self._n_calls += 1
+        return self._of(_mix(self._state[places] + self._n_calls * _INCREMENT) ^ _INCREMENT, 0)
+
+    @staticmethod
+    def _of(state: Tensor, n_calls: int) -> Draws:
+        draws = Draws.__new__(Draws)
+        draws._state = state
+        draws._n_calls = n_calls
+        return draws
+
     def uniform(self, *shape: int) -> Tensor:
         """Return float32 from [0, 1), shape [batch, *shape].
 

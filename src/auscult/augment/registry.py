@@ -18,7 +18,7 @@ from auscult.augment.spectrogram import (
     roll_frequency,
     roll_time,
 )
-from auscult.config.augment import SpectrogramAugmentation
+from auscult.config.augment import SpectrogramStep
 
 _SPECTROGRAM: dict[str, Callable[[Tensor, Any, Draws], Tensor]] = {
     "mask_time": mask_time,
@@ -31,19 +31,28 @@ _SPECTROGRAM: dict[str, Callable[[Tensor, Any, Draws], Tensor]] = {
 }
 
 
-def augment_spectrograms(spectrograms: Tensor, steps: Sequence[SpectrogramAugmentation], draws: Draws) -> Tensor:
-    """Apply `steps` in order, each to the clips that its own probability picks.
+def augment_spectrograms(
+    spectrograms: Tensor,
+    steps: Sequence[SpectrogramStep],
+    draws: Draws,
+    eligible: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Apply `steps` in order.
 
     Args:
         spectrograms: Normalised log-mel, shape [batch, mel, frame]; left unchanged.
-        steps: The experiment's list.
+        steps: Those that change each clip by itself.
         draws: The only source of randomness.
+        eligible: For each step, the clips that it may change, bool [batch]: all of them where it has a `quantity`, else
+            those that its probability picks. Default: all clips.
 
     Returns:
         A tensor of the same shape.
     """
-    for step in steps:
-        picked = draws.chance(step.probability)
+    for number, step in enumerate(steps):
+        picked = draws.chance(1.0 if step.quantity is not None else step.probability)
+        if eligible is not None:
+            picked = picked & eligible[number]
         changed = _SPECTROGRAM[step.name](spectrograms, step, draws)
         spectrograms = torch.where(picked[:, None, None], changed, spectrograms)
     return spectrograms

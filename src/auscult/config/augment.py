@@ -2,57 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
+from auscult.config.augmentation import Augmentation, check_name
 from auscult.config.base import Settings
-from auscult.errors import unknown_name
+from auscult.config.mixing import MIXINGS, Mixing
 
 
-class _Augmentation(Settings):
-    probability: float = Field(
-        default=0.5, gt=0, le=1, description="that one clip is changed, drawn for each clip alone"
-    )
-
-
-class MaskTime(_Augmentation):
+class MaskTime(Augmentation):
     """Silence one random run of frames across all mel bands (SpecAugment, Park et al. 2019)."""
 
     name: Literal["mask_time"]
     max_width_frames: int = Field(default=30, ge=1)
 
 
-class MaskFrequency(_Augmentation):
+class MaskFrequency(Augmentation):
     """Silence one random run of mel bands across all frames (SpecAugment, Park et al. 2019)."""
 
     name: Literal["mask_frequency"]
     max_width_bands: int = Field(default=16, ge=1)
 
 
-class GaussianNoise(_Augmentation):
+class GaussianNoise(Augmentation):
     """Add white Gaussian noise to the normalised spectrogram."""
 
     name: Literal["gaussian_noise"]
     max_deviation: float = Field(default=0.2, gt=0, description="in deviations of a mel band; drawn from 0 to this")
 
 
-class RollTime(_Augmentation):
+class RollTime(Augmentation):
     """Shift the spectrogram in time; what leaves at one end comes in at the other."""
 
     name: Literal["roll_time"]
     max_shift_frames: int = Field(default=30, ge=1, description="to either side")
 
 
-class RollFrequency(_Augmentation):
+class RollFrequency(Augmentation):
     """Shift the spectrogram by mel bands; what leaves at one edge comes in at the other."""
 
     name: Literal["roll_frequency"]
     max_shift_bands: int = Field(default=4, ge=1, description="up or down")
 
 
-class CoarseDropout(_Augmentation):
+class CoarseDropout(Augmentation):
     """Silence several random rectangles (Cutout, DeVries & Taylor 2017, with several holes)."""
 
     name: Literal["coarse_dropout"]
@@ -61,7 +55,7 @@ class CoarseDropout(_Augmentation):
     max_width_frames: int = Field(default=16, ge=1)
 
 
-class ResizeCrop(_Augmentation):
+class ResizeCrop(Augmentation):
     """Cut a random rectangle and stretch it to the whole spectrogram, bilinearly."""
 
     name: Literal["resize_crop"]
@@ -77,26 +71,33 @@ SPECTROGRAM_AUGMENTATIONS: dict[str, type[Settings]] = {
     "roll_frequency": RollFrequency,
     "coarse_dropout": CoarseDropout,
     "resize_crop": ResizeCrop,
+    **MIXINGS,
 }
 """The registry line of each augmentation: its public name and its settings."""
 
 
-def _check_name(value: Any) -> Any:
-    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    if name not in SPECTROGRAM_AUGMENTATIONS:
-        message = unknown_name("augmentation", str(name), SPECTROGRAM_AUGMENTATIONS)
-        raise PydanticCustomError("named", "{message}", {"message": message})
-    return value
-
+SpectrogramStep = MaskTime | MaskFrequency | GaussianNoise | RollTime | RollFrequency | CoarseDropout | ResizeCrop
+"""Those that change each clip by itself."""
 
 SpectrogramAugmentation = Annotated[
-    MaskTime | MaskFrequency | GaussianNoise | RollTime | RollFrequency | CoarseDropout | ResizeCrop,
+    SpectrogramStep | Mixing,
     Field(discriminator="name"),
-    BeforeValidator(_check_name),
+    BeforeValidator(check_name(SPECTROGRAM_AUGMENTATIONS, "augmentation")),
 ]
 
 
 class AugmentSettings(Settings):
     """What is done to training clips, in this order; never at validation or test."""
 
+    waveform: tuple[()] = ()
     spectrogram: tuple[SpectrogramAugmentation, ...] = ()
+
+    @property
+    def steps(self) -> tuple[SpectrogramAugmentation, ...]:
+        """All steps; the place of one here is its number."""
+        return (*self.waveform, *self.spectrogram)
+
+    @property
+    def mixings(self) -> tuple[tuple[int, Mixing], ...]:
+        """The steps that mix clips, each with its number."""
+        return tuple((number, step) for number, step in enumerate(self.steps) if isinstance(step, Mixing))

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from auscult.config.base import Settings
 
+FULL_SCALE = 32_768
+"""Int16 steps of a full-scale sample: stored = round(32768 x), clipped to what int16 holds."""
+
 Decoder = Literal["soundfile", "librosa", "torchaudio"]
 
 

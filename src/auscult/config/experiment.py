@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -45,6 +45,26 @@ class JobSettings(Settings):
         "judged on this job's data",
     )
     note: str = Field(default="", description="what this job is about, shown in the report")
+
+    @property
+    def frontend(self) -> Literal["stored", "online", "model"]:
+        """Where a training's spectrograms come from: read; computed from clips; or made by the model, from clips."""
+        if self.model.frontend is not None:
+            return "model"
+        wanted = self.train.batches.frontend
+        if wanted == "auto":
+            return "online" if self.augment.waveform else "stored"
+        return wanted
+
+    @model_validator(mode="after")
+    def _check_frontend(self) -> Self:
+        if self.train.batches.frontend == "stored" and self.augment.waveform:
+            raise ValueError("augment.waveform needs clips, and train.batches.frontend: stored reads none; use auto")
+        if self.train.batches.frontend != "auto" and self.model.frontend is not None:
+            raise ValueError(
+                f"model.frontend takes clips; leave train.batches.frontend {self.train.batches.frontend!r} out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_repeats(self) -> Self:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
+from auscult.config.frontend import FrontendSettings
 from auscult.config.layer_list import Layers
 from auscult.errors import nearest
 
@@ -31,14 +32,23 @@ class HeadSettings(Settings):
         return self
 
 
-class MixedNetSettings(Settings):
+class _ModelSettings(Settings):
+    """What every model has, beside its name."""
+
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
+    head: HeadSettings = HeadSettings()
+    frontend: FrontendSettings | None = Field(
+        default=None, description="the model takes waveforms and makes its spectrograms itself"
+    )
+
+
+class MixedNetSettings(_ModelSettings):
     """MixedNet: five stages of mixed depth-wise convolutions (MixConv, Tan & Le 2019)."""
 
     name: Literal["mixednet"]
     channels: tuple[int, ...] = Field(default=(8, 16, 32, 64, 128), min_length=1)
     kernel_sizes: tuple[int, ...] = Field(default=(3, 5, 7), min_length=1)
     dropout: float = Field(default=0.1, ge=0, lt=1, description="on the pooled features")
-    head: HeadSettings = HeadSettings()
 
     @model_validator(mode="after")
     def _check_groups(self) -> Self:
@@ -53,7 +63,7 @@ class MixedNetSettings(Settings):
         return self
 
 
-class InceptionResidualSettings(Settings):
+class InceptionResidualSettings(_ModelSettings):
     """An Inception stem (Szegedy et al. 2015), then stages of inverted residual blocks (Sandler et al. 2018)."""
 
     name: Literal["inception_residual"]
@@ -62,11 +72,9 @@ class InceptionResidualSettings(Settings):
     kernel_size: int = Field(default=6, ge=1, le=15, description="of the depth-wise convolutions")
     expansion: int = Field(default=2, ge=1, le=8, description="how many times wider a block is inside")
     stage_dropout: float = Field(default=0.1, ge=0, lt=1, description="of whole maps, after each stage")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
-    head: HeadSettings = HeadSettings()
 
 
-class SequenceNetSettings(Settings):
+class SequenceNetSettings(_ModelSettings):
     """The clip cut into pieces, the same CNN on each, and bidirectional LSTMs over what it saw."""
 
     name: Literal["sequence_net"]
@@ -78,7 +86,7 @@ class SequenceNetSettings(Settings):
     head: HeadSettings = HeadSettings(hidden_size=64)
 
 
-class Cnn6Settings(Settings):
+class Cnn6Settings(_ModelSettings):
     """Cnn6 of PANNs (Kong et al. 2020)."""
 
     name: Literal["cnn6"]
@@ -87,7 +95,7 @@ class Cnn6Settings(Settings):
     head: HeadSettings = HeadSettings(hidden_size=512, dropout=0.5)
 
 
-class Cnn10Settings(Settings):
+class Cnn10Settings(_ModelSettings):
     """Cnn10 of PANNs (Kong et al. 2020)."""
 
     name: Literal["cnn10"]
@@ -96,7 +104,7 @@ class Cnn10Settings(Settings):
     head: HeadSettings = HeadSettings(hidden_size=512, dropout=0.5)
 
 
-class Cnn14Settings(Settings):
+class Cnn14Settings(_ModelSettings):
     """Cnn14 of PANNs (Kong et al. 2020)."""
 
     name: Literal["cnn14"]
@@ -105,30 +113,24 @@ class Cnn14Settings(Settings):
     head: HeadSettings = HeadSettings(hidden_size=2048, dropout=0.5)
 
 
-class LayersSettings(Settings):
+class LayersSettings(_ModelSettings):
     """A network declared layer by layer; maps that are left at its end are averaged, and the head follows."""
 
     name: Literal["layers"]
     layers: Layers = Field(min_length=1, description="from the spectrogram [1, mel, frame] on")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
-    head: HeadSettings = HeadSettings()
 
 
-class TestCnnSettings(Settings):
+class TestCnnSettings(_ModelSettings):
     """A tiny network for fast tests."""
 
     __test__ = False
     name: Literal["test_cnn"]
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
-    head: HeadSettings = HeadSettings()
 
 
-class TimmSettings(Settings):
+class TimmSettings(_ModelSettings):
     """Any architecture of timm, fed with one channel."""
 
     name: str = Field(pattern=rf"^{TIMM_PREFIX}")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
-    head: HeadSettings = HeadSettings()
 
 
 MODELS: dict[str, type[Settings]] = {

@@ -10,7 +10,9 @@ from pydantic import TypeAdapter
 from auscult.config.definitions import check_definitions, defined_names, find_definition, is_defined
 from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
 from auscult.config.files import check_name, named_file, parse, read_yaml
+from auscult.config.frontend import frontend_bands, frontend_fault
 from auscult.config.layer_list import layer_shapes
+from auscult.config.mixing import mixing_fault
 from auscult.config.model import LayersSettings
 from auscult.config.project import load_dataset
 from auscult.config.split import OfficialSplit
@@ -147,6 +149,11 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
             f"{where}: train.loss.name: {job.train.loss.name!r} does not fit a {task.type} task; use one of "
             f"{', '.join(fitting)}"
         )
+    for number, step in job.augment.mixings:
+        fault = mixing_fault(step, task)
+        if fault is not None:
+            place = number - len(job.augment.waveform) + 1
+            raise ConfigError(f"{where}: augment.spectrogram[{place}] ({step.name}): {fault}")
     _check_shapes(job, where)
 
 
@@ -158,9 +165,14 @@ def _check_shapes(job: JobSettings, where: str) -> None:
             f"{where}: spectrogram.n_fft: {job.spectrogram.n_fft} samples do not fit into a clip of "
             f"{job.clips.n_samples} samples ({job.clips.length_s:g} s at {job.clips.sample_rate_hz} Hz)"
         )
+    if job.model.frontend is not None:
+        fault = frontend_fault(job.model.frontend, job.spectrogram, job.clips)
+        if fault is not None:
+            raise ConfigError(f"{where}: model.frontend: {fault}")
     if isinstance(job.model, LayersSettings):
+        n_bands = frontend_bands(job.model.frontend, job.spectrogram, job.clips)
         try:
-            layer_shapes(job.model.layers, (job.spectrogram.n_mels, n_frames))
+            layer_shapes(job.model.layers, (n_bands, n_frames))
         except ConfigError as error:
             raise ConfigError(f"{where}: model.layers: {error}") from None
     nyquist_hz = job.clips.sample_rate_hz / 2

@@ -71,11 +71,19 @@ class EarlyStoppingSettings(Settings):
 class BatchesSettings(Settings):
     """Where batches come from. Streamed ones come in another order, so `place` and `window_clips` change a result."""
 
+    frontend: Literal["auto", "stored", "online"] = Field(
+        default="auto",
+        description="stored: spectrograms are read; online: clips are read, and their spectrograms computed on the "
+        "device; auto: online where waveforms are augmented",
+    )
+
     place: Literal["auto", "device", "host", "stream"] = Field(
         default="auto",
         description="auto: in memory (the device's, else the host's) when they fit host_budget_mb, else streamed",
     )
-    host_budget_mb: int = Field(default=4000, ge=1, description="largest size of all spectrograms in memory")
+    host_budget_mb: int = Field(
+        default=4000, ge=1, description="largest size of all spectrograms (online: clips) in memory"
+    )
     device_share: float = Field(default=0.5, gt=0, le=1, description="of the free device memory, what they may take")
     workers: int = Field(default=2, ge=0, le=64, description="processes that read; stream only")
     window_clips: int = Field(default=4096, ge=1, description="clips that are mixed with each other; stream only")

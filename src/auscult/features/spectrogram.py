@@ -11,7 +11,7 @@ from scipy import fft, sparse
 from auscult.audio.clip_store import to_float32
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.errors import ConfigError
-from auscult.features.mel import mel_filterbank
+from auscult.filterbanks import analysis_window, mel_filterbank
 
 _BLOCK_FRAMES = 160
 """Frames transformed at once: with an FFT of 1024 they and their spectrum fit the second-level cache."""
@@ -52,7 +52,7 @@ class LogMel:
         )
         self.n_empty_bands = int(np.sum(~filters.any(axis=1)))
         self._filters = sparse.csr_array(filters)
-        self._window = _window(settings)
+        self._window = analysis_window(settings.window, settings.n_fft)
         self._floor = np.float32(10.0 ** (settings.floor_db / 10))
         self._floor_db = np.log10(self._floor) * np.float32(10)
 
@@ -147,13 +147,6 @@ class LogMel:
         end = np.asarray(n_valid, np.int64) + (settings.n_fft // 2 if settings.centred else 0)
         started = -(-end // settings.hop_samples)
         return np.clip(started, 1, self.n_frames(n_samples))
-
-
-def _window(settings: SpectrogramSettings) -> NDArray[np.float32]:
-    """Return the periodic window of length n_fft, as `scipy.signal.get_window` gives it."""
-    phase = 2 * np.pi * np.arange(settings.n_fft) / settings.n_fft
-    constant = {"hann": 0.5, "hamming": 0.54}[settings.window]
-    return (constant - (1 - constant) * np.cos(phase)).astype(np.float32)
 
 
 def _as_float32(waveform: NDArray[Any]) -> NDArray[np.float32]:

@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 
 from auscult.config.spectrogram import SpectrogramSettings
-from auscult.features.mel import hz_to_mel, mel_to_hz
 from auscult.figures.style import INK, WIDE_INCHES, panel, series_colour, styled
+from auscult.filterbanks import hz_to_mel, mel_to_hz
 
 COLOURS = "magma"
 """Perceptually even, and even in grey."""

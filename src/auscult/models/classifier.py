@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from auscult.config.model import HeadSettings
 from auscult.errors import ConfigError, unknown_name
+from auscult.models.frontends import Frontend
 
 EmbeddingLayer = Literal["backbone", "head"]
 """Where features are taken: the pooled backbone, or the first dense layer of the head before its activation."""
@@ -100,29 +102,44 @@ class Head(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A backbone and a head; the one kind of model that the project trains, stores and explains.
+    """A backbone and a head, and perhaps a front end; the one kind of model that is trained, stored and explained.
 
     Args:
         backbone: Maps spectrograms [batch, mel, frame] to pooled features [batch, feature].
         head: Maps pooled features to logits [batch, target].
         input_note: How the input is fitted to the architecture (padded, resized); empty when it is taken as it is.
+        frontend: Maps waveforms [batch, sample] to spectrograms; None: the model's inputs are spectrograms.
     """
 
-    def __init__(self, backbone: nn.Module, head: Head, input_note: str = "") -> None:
+    def __init__(self, backbone: nn.Module, head: Head, input_note: str = "", frontend: Frontend | None = None) -> None:
         super().__init__()
+        if frontend is not None:
+            self.frontend = frontend
+        self.takes_waveforms = frontend is not None
         self.backbone = backbone
         self.head = head
         self.input_note = input_note
 
-    def forward(self, spectrograms: Tensor) -> Tensor:
-        """Turn normalised spectrograms [batch, mel, frame] into logits [batch, target]."""
-        return self.head(self.backbone(spectrograms))
+    def forward(self, inputs: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Turn inputs into logits [batch, target].
 
-    def embed(self, spectrograms: Tensor, layer: EmbeddingLayer = "backbone") -> Tensor:
+        Args:
+            inputs: Normalised spectrograms [batch, mel, frame]; with a front end, waveforms [batch, sample] of full
+                scale 1.
+            change: Augments the spectrograms.
+        """
+        spectrograms = self.spectrograms(inputs)
+        return self.head(self.backbone(spectrograms if change is None else change(spectrograms)))
+
+    def spectrograms(self, inputs: Tensor) -> Tensor:
+        """Return what the backbone sees of the inputs, shape [batch, band, frame]."""
+        return self.frontend(inputs) if self.takes_waveforms else inputs
+
+    def embed(self, inputs: Tensor, layer: EmbeddingLayer = "backbone") -> Tensor:
         """Return features instead of logits.
 
         Args:
-            spectrograms: Normalised, shape [batch, mel, frame].
+            inputs: As `forward` takes them.
             layer: `backbone` for the pooled features, `head` for the first dense layer of the head before its
                 activation (the logits themselves when the head has no hidden layer).
 
@@ -134,5 +151,5 @@ class Classifier(nn.Module):
         """
         if layer not in get_args(EmbeddingLayer):
             raise ConfigError(unknown_name("layer of embeddings", layer, get_args(EmbeddingLayer)))
-        features = self.backbone(spectrograms)
+        features = self.backbone(self.spectrograms(inputs))
         return features if layer == "backbone" else self.head.embed(features)

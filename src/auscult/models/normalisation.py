@@ -1,21 +1,53 @@
-"""Normalisation per mel band, from the training clips alone; it travels inside the saved model."""
+"""From what a store holds to what a model takes: spectrograms are normalised per band, waveforms brought to scale."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from auscult.config.clips import FULL_SCALE
+
 SMALLEST_STD_DB = 0.1
 """A band that hardly moves in training (above a device's cut-off, say) is not blown up to unit deviation."""
 
 
+class Preparation(Protocol):
+    """What is done to values of a store before a model takes them."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same on `device`."""
+        ...
+
+    def apply(self, stored: Tensor) -> Tensor:
+        """Return float32 of the same shape; the input is unchanged."""
+        ...
+
+
+@dataclass(frozen=True)
+class FullScale:
+    """For models that take waveforms: int16 as clips are stored become float32 of full scale 1."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same: it holds nothing."""
+        return self
+
+    def apply(self, stored: Tensor) -> Tensor:
+        """Return waveforms of full scale 1, float32 [batch, sample], of int16 ones.
+
+        >>> FullScale().apply(torch.tensor([[-32768, 16384]], dtype=torch.int16)).tolist()
+        [[-1.0, 0.5]]
+        """
+        return stored.to(torch.float32, copy=True).div_(FULL_SCALE)
+
+
 @dataclass(frozen=True)
 class Normalisation:
-    """Mean and deviation of each mel band in dB, float32 tensors of shape [mel, 1]."""
+    """Mean and deviation of each mel band in dB, float32 tensors of shape [mel, 1]; from the training clips alone."""
 
     mean_db: Tensor
     std_db: Tensor
@@ -29,13 +61,13 @@ class Normalisation:
             std_db=torch.from_numpy(np.asarray(raised, dtype=np.float32)[:, None].copy()),
         )
 
-    def to(self, device: torch.device) -> Normalisation:
+    def to(self, device: torch.device) -> Self:
         """Return the same on `device`."""
-        return Normalisation(self.mean_db.to(device), self.std_db.to(device))
+        return type(self)(self.mean_db.to(device), self.std_db.to(device))
 
-    def apply(self, spectrograms_db: Tensor) -> Tensor:
-        """Return normalised float32 spectrograms of the same shape [batch, mel, frame]; the input is unchanged."""
-        return spectrograms_db.to(torch.float32, copy=True).sub_(self.mean_db).div_(self.std_db)
+    def apply(self, stored: Tensor) -> Tensor:
+        """Return normalised float32 spectrograms of the same shape [batch, mel, frame] of ones in dB."""
+        return stored.to(torch.float32, copy=True).sub_(self.mean_db).div_(self.std_db)
 
     def to_json(self) -> dict[str, list[float]]:
         """Return plain numbers; each float32 is exact as a JSON number."""

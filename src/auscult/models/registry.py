@@ -15,9 +15,11 @@ import torch
 from torch import nn
 
 from auscult.config.base import Settings
+from auscult.config.experiment import JobSettings
 from auscult.config.model import MODELS, TIMM_PREFIX, timm_names
 from auscult.errors import ConfigError
 from auscult.models.classifier import Backbone, Classifier, Head
+from auscult.models.frontends import Frontend, build_frontend
 
 _MODULES = {
     "mixednet": "auscult.models.mixednet",
@@ -62,7 +64,27 @@ def family_of(name: str) -> str:
     return timm.model_entrypoint(name.removeprefix(TIMM_PREFIX)).__module__.rsplit(".", 1)[-1]
 
 
-def build_model(settings: Settings, n_targets: int, input_shape: tuple[int, int], *, seed: int = 0) -> Classifier:
+def build_model_of(job: JobSettings, n_targets: int, *, seed: int = 0) -> Classifier:
+    """Build the network of a job, with its front end where it has one.
+
+    Raises:
+        ConfigError: As `build_model`.
+    """
+    if job.model.frontend is None:
+        shape = (job.spectrogram.n_mels, job.spectrogram.n_frames(job.clips.n_samples))
+        return build_model(job.model, n_targets, shape, seed=seed)
+    frontend = build_frontend(job.model.frontend, job.spectrogram, job.clips)
+    return build_model(job.model, n_targets, frontend.shape, seed=seed, frontend=frontend)
+
+
+def build_model(
+    settings: Settings,
+    n_targets: int,
+    input_shape: tuple[int, int],
+    *,
+    seed: int = 0,
+    frontend: Frontend | None = None,
+) -> Classifier:
     """Build the network that `settings` name, its weights drawn from `seed` alone.
 
     The global generators of torch are left as they were.
@@ -72,6 +94,7 @@ def build_model(settings: Settings, n_targets: int, input_shape: tuple[int, int]
         n_targets: Number of logits.
         input_shape: Mel bands and frames of one spectrogram.
         seed: Of the initial weights; equal settings, shapes and seeds give equal weights.
+        frontend: What makes the spectrograms inside the model; None: it is given them.
 
     Returns:
         The model on the CPU, in training mode.
@@ -83,7 +106,7 @@ def build_model(settings: Settings, n_targets: int, input_shape: tuple[int, int]
         torch.manual_seed(seed)
         backbone = _build_backbone(settings, input_shape)
         head = _build_head(settings, backbone.n_features, n_targets)
-    return Classifier(backbone.module, head, backbone.input_note)
+    return Classifier(backbone.module, head, backbone.input_note, frontend)
 
 
 @dataclass(frozen=True)

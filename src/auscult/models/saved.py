@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors
@@ -16,17 +16,21 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from auscult.config.clips import ClipSettings
 from auscult.config.experiment import JobSettings
 from auscult.config.model import ModelSettings
+from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError, DataError
 from auscult.io import atomic_path, sha256_file, write_json
 from auscult.models.classifier import Classifier, EmbeddingLayer
-from auscult.models.normalisation import Normalisation
+from auscult.models.frontends import build_frontend
+from auscult.models.normalisation import FullScale, Normalisation
 from auscult.models.registry import build_model, count_parameters
 
 FORMAT = "auscult-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of models that take waveforms; others are written as version 1, which older installations read."""
 WEIGHTS_FILE = "model.safetensors"
 META_FILE = "model.json"
 
@@ -38,13 +42,13 @@ class SavedModel:
     """A model ready for use.
 
     Attributes:
-        module: In eval mode; maps normalised spectrograms to logits.
-        normalisation: Of each mel band, from the training clips.
+        module: In eval mode; maps what `normalisation` gives to logits.
+        normalisation: Of each mel band, from the training clips; of a model that takes waveforms, their scale.
         meta: The content of `model.json`.
     """
 
     module: Classifier
-    normalisation: Normalisation
+    normalisation: Normalisation | FullScale
     meta: dict[str, Any]
 
     @property
@@ -54,9 +58,21 @@ class SavedModel:
 
     @property
     def input_shape(self) -> tuple[int, int]:
-        """Mel bands and frames of one spectrogram."""
+        """Bands and frames of one spectrogram, as the backbone sees it."""
         n_mels, n_frames = self.meta["input_shape"]
         return int(n_mels), int(n_frames)
+
+    @property
+    def takes(self) -> Literal["spectrogram", "waveform"]:
+        """What it is given of a clip: values of the feature store, or of the clip store."""
+        return "waveform" if self.module.takes_waveforms else "spectrogram"
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of one clip in the store that it is given values of: [mel, frame] or [sample]."""
+        if self.takes == "waveform":
+            return (ClipSettings.model_validate(self.meta["clips"]).n_samples,)
+        return self.input_shape
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -69,38 +85,40 @@ class SavedModel:
         return float(self.meta.get("temperature", 1.0))
 
     @torch.inference_mode()
-    def logits(self, spectrograms_db: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float32]:
+    def logits(self, stored: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float32]:
         """Return what the network gives before temperature and sigmoid or softmax, shape [clip, target].
 
         Arguments and errors are those of `predict_proba`.
         """
-        return self._answers(spectrograms_db, batch_size, self.module).numpy()
+        return self._answers(stored, batch_size, self.module).numpy()
 
     @torch.inference_mode()
-    def predict_proba(self, spectrograms_db: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float64]:
+    def predict_proba(self, stored: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float64]:
         """Return the probability of each target, by sigmoid, or by softmax for a multi-class task.
 
         Args:
-            spectrograms_db: As the feature store holds them, in dB, shape [clip, mel, frame].
+            stored: As a store holds them: spectrograms in dB, [clip, mel, frame], or, where the model takes waveforms,
+                int16 [clip, sample].
             batch_size: Clips at a time.
 
         Returns:
             Shape [clip, target].
 
         Raises:
-            DataError: The spectrograms have another shape than the model's.
+            DataError: They have another shape than the model's.
         """
-        logits = self._answers(spectrograms_db, batch_size, self.module)
+        logits = self._answers(stored, batch_size, self.module)
         return probabilities(logits / self.temperature, self.meta["task"]["type"])
 
     @torch.inference_mode()
     def embed(
-        self, spectrograms_db: ArrayLike | Tensor, layer: EmbeddingLayer = "backbone", batch_size: int = 64
+        self, stored: ArrayLike | Tensor, layer: EmbeddingLayer = "backbone", batch_size: int = 64
     ) -> NDArray[np.float32]:
         """Return features instead of probabilities, for a classifier or a map of one's own.
 
         Args:
-            spectrograms_db: As the feature store holds them, in dB, shape [clip, mel, frame].
+            stored: As a store holds them: spectrograms in dB, [clip, mel, frame], or, where the model takes waveforms,
+                int16 [clip, sample].
             layer: `backbone` or `head`, as `Classifier.embed`.
             batch_size: Clips at a time.
 
@@ -108,26 +126,30 @@ class SavedModel:
             Shape [clip, feature].
 
         Raises:
-            DataError: The spectrograms have another shape than the model's.
+            DataError: They have another shape than the model's.
             ConfigError: There is no such layer.
         """
-        return self._answers(spectrograms_db, batch_size, lambda batch: self.module.embed(batch, layer)).numpy()
+        return self._answers(stored, batch_size, lambda batch: self.module.embed(batch, layer)).numpy()
 
-    def _answers(
-        self, spectrograms_db: ArrayLike | Tensor, batch_size: int, answer: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        """Return what `answer` makes of the normalised spectrograms, in float32 on the CPU, shape [clip, ...]."""
-        spectrograms = spectrograms_db if isinstance(spectrograms_db, Tensor) else torch.as_tensor(spectrograms_db)
-        if spectrograms.ndim != 3 or tuple(spectrograms.shape[1:]) != self.input_shape:
-            raise DataError(
-                f"found spectrograms of shape {list(spectrograms.shape)}, expected [clip, {self.input_shape[0]} mel, "
-                f"{self.input_shape[1]} frames]: make them with the model's own clip and spectrogram settings"
+    def _answers(self, stored: ArrayLike | Tensor, batch_size: int, answer: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return what `answer` makes of the prepared values, in float32 on the CPU, shape [clip, ...]."""
+        values = stored if isinstance(stored, Tensor) else torch.as_tensor(stored)
+        if tuple(values.shape[1:]) != self.stored_shape:
+            expected = ", ".join(
+                f"{size} {axis}"
+                for size, axis in zip(
+                    self.stored_shape, ("mel", "frames") if self.takes == "spectrogram" else ("samples",), strict=True
+                )
             )
-        device = self.normalisation.mean_db.device
-        if not len(spectrograms):
+            raise DataError(
+                f"found {self.takes}s of shape {list(values.shape)}, expected [clip, {expected}]: make them with the "
+                "model's own clip and spectrogram settings"
+            )
+        device = next(self.module.parameters()).device
+        if not len(values):
             # No batch tells the width of the answers: one silent clip does.
-            return answer(torch.zeros((1, *self.input_shape), device=device)).float().cpu()[:0]
-        batches = spectrograms.split(batch_size)
+            return answer(torch.zeros((1, *self.stored_shape), device=device)).float().cpu()[:0]
+        batches = values.split(batch_size)
         return torch.cat([answer(self.normalisation.apply(batch.to(device))).float().cpu() for batch in batches])
 
 
@@ -143,7 +165,7 @@ def probabilities(logits: Tensor, task_type: str) -> NDArray[np.float64]:
 def describe_model(
     module: Classifier,
     *,
-    normalisation: Normalisation,
+    normalisation: Normalisation | FullScale,
     job: JobSettings,
     task: TaskSettings,
     input_shape: tuple[int, int],
@@ -161,14 +183,14 @@ def describe_model(
     """
     return {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if module.takes_waveforms else 1,
         "architecture": job.model.model_dump(mode="json"),
         "n_parameters": count_parameters(module),
         "input_shape": list(input_shape),
         "input_note": module.input_note,
         "clips": job.clips.model_dump(mode="json"),
         "spectrogram": job.spectrogram.model_dump(mode="json"),
-        "normalisation": normalisation.to_json(),
+        "normalisation": normalisation.to_json() if isinstance(normalisation, Normalisation) else None,
         "task_name": job.task,
         "task": task.model_dump(mode="json"),
         "targets": list(task.targets),
@@ -216,19 +238,31 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
             "damaged, or the two files belong to different models; copy both again from one place"
         )
     try:
-        settings = _SETTINGS.validate_python(meta["architecture"])
-        n_mels, n_frames = meta["input_shape"]
-        module = build_model(settings, len(meta["targets"]), (n_mels, n_frames))
+        module = _build(meta)
         module.load_state_dict(safetensors.torch.load_file(path))
-        mean_db, std_db = (np.asarray(meta["normalisation"][key], dtype=np.float32) for key in ("mean_db", "std_db"))
+        normalisation = FullScale() if module.takes_waveforms else _normalisation(meta["normalisation"])
     except (KeyError, TypeError, ValueError, RuntimeError, ConfigError, ValidationError) as error:
         raise DataError(f"{folder}: the description and the weights do not make a model: {error}") from error
     except safetensors.SafetensorError as error:
         raise DataError(f"{path}: not a readable safetensors file ({error})") from error
     device = torch.device(device)
     module = module.to(device=device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
-    normalisation = Normalisation.from_bands(mean_db, std_db).to(device)
-    return SavedModel(module=module, normalisation=normalisation, meta=meta)
+    return SavedModel(module=module, normalisation=normalisation.to(device), meta=meta)
+
+
+def _build(meta: dict[str, Any]) -> Classifier:
+    settings = _SETTINGS.validate_python(meta["architecture"])
+    n_mels, n_frames = meta["input_shape"]
+    frontend = None
+    if settings.frontend is not None:
+        clips = ClipSettings.model_validate(meta["clips"])
+        frontend = build_frontend(settings.frontend, SpectrogramSettings.model_validate(meta["spectrogram"]), clips)
+    return build_model(settings, len(meta["targets"]), (n_mels, n_frames), frontend=frontend)
+
+
+def _normalisation(stored: dict[str, list[float]]) -> Normalisation:
+    mean_db, std_db = (np.asarray(stored[key], dtype=np.float32) for key in ("mean_db", "std_db"))
+    return Normalisation.from_bands(mean_db, std_db)
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

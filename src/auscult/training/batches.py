@@ -1,40 +1,24 @@
-"""Batches from memory: all spectrograms of a part lie on the device where they fit, else in host memory."""
+"""Batches from memory: all clips of a part lie on the device where they fit, else in host memory."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from auscult.models.normalisation import Normalisation
+from auscult.models import Preparation
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Some clips, on the device.
-
-    Attributes:
-        spectrograms: Normalised, float32 [clip, mel, frame].
-        targets: Float32 [clip, target].
-        clips: The clips' numbers in their part, int64 [clip].
-    """
-
-    spectrograms: Tensor
-    targets: Tensor
-    clips: Tensor
-
-
 class Batches(Protocol):
-    """What gives batches of one part of the examples.
+    """What gives batches of one part of the examples: a model's inputs, prepared, on the device.
 
     Attributes:
         wait_s: Seconds that the caller waited for batches so far.
@@ -47,63 +31,51 @@ class Batches(Protocol):
         ...
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Mel bands and frames of one spectrogram."""
-        ...
-
-    @property
     def place(self) -> str:
-        """Where the spectrograms come from, for people."""
+        """Where the clips come from, for people."""
         ...
 
-    def __call__(self, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+    def __call__(self, plan: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
         """Yield the batches of a plan."""
         ...
 
-    def decibels(self, n_at_once: int = 1024) -> Iterator[Tensor]:
-        """Yield all spectrograms in their order, float16 [clip, mel, frame] in dB, in blocks."""
+    def stored(self, n_at_once: int = 1024) -> Iterator[Tensor]:
+        """Yield all clips in their order as their store holds them, in blocks."""
         ...
 
 
 class ResidentBatches:
-    """A part of the examples held in memory as float16, cut into batches by index.
+    """A part of the examples held in memory, cut into batches by index.
 
     Args:
-        spectrograms_db: Float16, shape [clip, mel, frame], in dB. Taken over, not copied, on a CPU.
-        targets: Float32, shape [clip, target]: 1, 0 or NaN.
-        normalisation: Of the training part.
+        stored: As a store holds them: spectrograms in dB, float16 [clip, mel, frame], or waveforms, int16
+            [clip, sample]. Taken over, not copied, on a CPU.
+        preparation: What a batch goes through: the normalisation of the training part, or the waveforms' scale.
         device: Where batches are needed.
         device_share: They lie on the device if they take no more than this share of its free memory.
     """
 
     def __init__(
         self,
-        spectrograms_db: NDArray[np.float16],
-        targets: NDArray[np.float32],
-        normalisation: Normalisation,
+        stored: NDArray[Any],
+        preparation: Preparation,
         device: torch.device,
         device_share: float = 0.5,
     ) -> None:
         self.device = device
-        self.normalisation = normalisation.to(device)
         self.wait_s = 0.0
-        self._spectrograms = _place(torch.from_numpy(spectrograms_db), device, device_share)
-        self._targets = torch.from_numpy(targets).to(device)
+        self._preparation = preparation.to(device)
+        self._stored = _place(torch.from_numpy(stored), device, device_share)
 
     def __len__(self) -> int:
-        return len(self._targets)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Mel bands and frames of one spectrogram."""
-        return int(self._spectrograms.shape[1]), int(self._spectrograms.shape[2])
+        return len(self._stored)
 
     @property
     def place(self) -> str:
-        """Where the spectrograms lie."""
-        return f"in {self._spectrograms.device.type} memory"
+        """Where the clips lie."""
+        return f"in {self._stored.device.type} memory"
 
-    def __call__(self, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+    def __call__(self, plan: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
         """Yield the batches of a plan. The seconds that the caller waits for them are added to `wait_s`."""
         for indices in plan:
             start = time.perf_counter()
@@ -111,27 +83,24 @@ class ResidentBatches:
             self.wait_s += time.perf_counter() - start
             yield batch
 
-    def decibels(self, n_at_once: int = 1024) -> Iterator[Tensor]:
-        """Yield all spectrograms in their order as they were given, float16 [clip, mel, frame] in dB, in blocks."""
-        yield from self._spectrograms.split(n_at_once)
+    def stored(self, n_at_once: int = 1024) -> Iterator[Tensor]:
+        """Yield all clips in their order as they were given, in blocks."""
+        yield from self._stored.split(n_at_once)
 
-    def _batch(self, indices: Tensor) -> Batch:
-        on_device = indices.to(self.device)
-        if self._spectrograms.device.type == self.device.type:
-            chosen = self._spectrograms.index_select(0, on_device)
+    def _batch(self, indices: Tensor) -> Tensor:
+        if self._stored.device.type == self.device.type:
+            chosen = self._stored.index_select(0, indices.to(self.device))
         else:
-            chosen = self._spectrograms.index_select(0, indices).pin_memory().to(self.device, non_blocking=True)
-        return Batch(self.normalisation.apply(chosen), self._targets.index_select(0, on_device), on_device)
+            chosen = self._stored.index_select(0, indices).pin_memory().to(self.device, non_blocking=True)
+        return self._preparation.apply(chosen)
 
 
-def _place(spectrograms: Tensor, device: torch.device, device_share: float) -> Tensor:
+def _place(stored: Tensor, device: torch.device, device_share: float) -> Tensor:
     if device.type != "cuda" or device_share == 0:
-        return spectrograms
-    n_bytes = spectrograms.numel() * spectrograms.element_size()
+        return stored
+    n_bytes = stored.numel() * stored.element_size()
     free_bytes, _ = torch.cuda.mem_get_info(device)
     if n_bytes <= device_share * free_bytes:
-        return spectrograms.to(device)
-    _LOG.info(
-        "spectrograms of %.1f GB stay in host memory: %.1f GB of the device are free", n_bytes / 1e9, free_bytes / 1e9
-    )
-    return spectrograms
+        return stored.to(device)
+    _LOG.info("clips of %.1f GB stay in host memory: %.1f GB of the device are free", n_bytes / 1e9, free_bytes / 1e9)
+    return stored

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import InfeasibleError
-from auscult.models import Normalisation, SavedModel, describe_model
+from auscult.models import FullScale, Normalisation, SavedModel, describe_model
 from auscult.operating_point import choose_operating_point
 from auscult.training.checkpoint import Checkpoint
 from auscult.training.loop import Trainer
@@ -21,7 +21,11 @@ _LOG = logging.getLogger(__name__)
 
 
 def describe_trained(
-    trainer: Trainer, normalisation: Normalisation, checkpoint: Checkpoint, job: JobSettings
+    trainer: Trainer,
+    normalisation: Normalisation | FullScale,
+    checkpoint: Checkpoint,
+    job: JobSettings,
+    input_shape: tuple[int, int],
 ) -> SavedModel:
     """Return the model in its best epoch, with thresholds chosen on what it answers to the validation part."""
     task, val = trainer.task, trainer.validation
@@ -40,7 +44,7 @@ def describe_trained(
         normalisation=normalisation,
         job=job,
         task=task,
-        input_shape=val.batches.shape,
+        input_shape=input_shape,
         training=training,
     )
     model = SavedModel(trainer.module.eval(), normalisation, meta)
@@ -52,7 +56,7 @@ def describe_trained(
 
 
 def _logits(model: SavedModel, part: Part) -> Iterator[NDArray[np.float32]]:
-    for block in part.batches.decibels():
+    for block in part.batches.stored():
         yield model.logits(block)
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from auscult.config.augment import AugmentSettings
 from auscult.config.task import TaskSettings
 from auscult.config.train import TrainSettings, monitors_for
 from auscult.models.classifier import Classifier
 from auscult.training.attempt import Attempt
+from auscult.training.augmentation import TrainingAugmentation
 from auscult.training.best import Best
 from auscult.training.checkpoint import Checkpoint, Position
 from auscult.training.early_stopping import EarlyStopping
@@ -57,7 +57,7 @@ class Trainer:
         validation: The validation part.
         task: Gives the metrics.
         settings: Of this training.
-        augment: What is done to training clips.
+        augmentation: From what is read of a training batch to logits.
         window: Of the order in which examples are visited, where they are streamed.
 
     Attributes:
@@ -75,7 +75,7 @@ class Trainer:
         validation: Part,
         task: TaskSettings,
         settings: TrainSettings,
-        augment: AugmentSettings,
+        augmentation: TrainingAugmentation,
         window: int | None = None,
     ) -> None:
         self.fabric = fabric
@@ -91,9 +91,10 @@ class Trainer:
         self._freezing = Freezing(module, settings)
         self._freezing.apply(epoch=1)
         optimizer = build_optimizer(module, settings.optimizer)
-        compiled: Any = torch.compile(module) if settings.compile else module
+        compiled: Any = _compiled(module) if settings.compile else module
         self._model, stepped = fabric.setup(compiled, optimizer)
         self.team = Team(fabric)
+        self._augmentation = augmentation
         self._window = window
         self._balance = answer_groups(train.targets) if settings.sampler == "balanced" else None
         self._schedules = Schedules(
@@ -111,9 +112,8 @@ class Trainer:
             self._model,
             stepped,
             loss,
-            targets=train.targets,
+            augmentation=augmentation,
             settings=settings,
-            augment=augment,
             schedules=self._schedules,
             ema=self._ema,
         )
@@ -231,9 +231,11 @@ class Trainer:
         batches = self.train.batches
         start_s, start_wait_s = time.perf_counter(), batches.wait_s
         before_s, before_wait_s = self.sums.train_s, self.sums.wait_s
-        for batch in batches(self.team.share(plan)[self._at.batch :]):
-            loss = self._stepper.train_batch(batch, epoch=epoch, number=self._at.batch, plan=plan)
-            self.sums.add(loss, len(batch.clips))
+        items = self._augmentation.items(epoch)
+        rows = [items.rows(share) for share in self.team.share(plan)[self._at.batch :]]
+        for of_batch, batch in zip(rows, batches([each.clips for each in rows]), strict=True):
+            loss = self._stepper.train_batch(batch, of_batch, epoch=epoch, number=self._at.batch, plan=plan)
+            self.sums.add(loss, len(of_batch.items))
             self._at = Position(epoch, self._at.batch + 1)
             self.sums.train_s = before_s + time.perf_counter() - start_s
             self.sums.wait_s = before_wait_s + batches.wait_s - start_wait_s
@@ -245,7 +247,7 @@ class Trainer:
                     "step": self._stepper.n_steps,
                     "data_wait_share": self.sums.wait_s / max(self.sums.train_s, 1e-9),
                 },
-                n_clips=len(batch.clips),
+                n_clips=len(of_batch.items),
                 n_batches_left=(self.settings.epochs - epoch + 1) * len(plan) - self._at.batch,
                 loss=self.sums.mean_loss,
             )
@@ -284,6 +286,7 @@ class Trainer:
             balance=self._balance,
             window=self._window,
             limit=settings.debug.limit_batches,
+            n_added=self._augmentation.n_added,
         )
 
     def _stateful(self) -> dict[str, Any]:
@@ -338,3 +341,11 @@ class Trainer:
                 self.settings.epochs,
                 checkpoint.at.batch,
             )
+
+
+def _compiled(module: Classifier) -> Any:
+    """Compile a model; one that makes its spectrograms itself is augmented between its parts, so they are compiled."""
+    if not module.takes_waveforms:
+        return torch.compile(module)
+    module.backbone.compile()
+    return module

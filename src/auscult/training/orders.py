@@ -31,6 +31,7 @@ def epoch_plan(
     balance: NDArray[np.int64] | None = None,
     window: int | None = None,
     limit: int | None = None,
+    n_added: int = 0,
 ) -> Plan:
     """Return the batches of an epoch of training.
 
@@ -42,6 +43,7 @@ def epoch_plan(
         balance: As `answer_groups` returns it, for `balanced_order`; None: every example once.
         window: As in `windowed_order`, where the examples are streamed; None: any example may follow any other.
         limit: So many batches at most.
+        n_added: Items that augmentation adds to the examples, numbered after them.
     """
     if balance is not None:
         order = balanced_order(balance, seed, epoch)
@@ -49,7 +51,20 @@ def epoch_plan(
         order = windowed_order(n_examples, window, seed, epoch)
     else:
         order = sample_order(n_examples, seed, epoch)
+    if n_added:
+        order = _with_added(order, n_examples, n_added, seed, epoch)
     return cut_into_batches(order, batch_size)[:limit]
+
+
+def _with_added(order: NDArray[np.int64], n_examples: int, n_added: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Put added items between those of an order, which stay in theirs."""
+    generator = np.random.default_rng(derive_seed(seed, Purpose.ADDED, epoch))
+    added = generator.permutation(np.arange(n_examples, n_examples + n_added))
+    is_added = np.zeros(len(order) + n_added, dtype=np.bool_)
+    is_added[generator.choice(len(is_added), n_added, replace=False)] = True
+    mixed = np.empty(len(is_added), dtype=np.int64)
+    mixed[is_added], mixed[~is_added] = added, order
+    return mixed
 
 
 BLOCK_CLIPS = 64

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,40 +12,53 @@ from numpy.typing import NDArray
 
 from auscult.config.train import BatchesSettings
 from auscult.errors import ConfigError
-from auscult.examples import Examples
-from auscult.models.normalisation import Normalisation
+from auscult.examples import Examples, StoredKind
+from auscult.models import Preparation
 from auscult.training.batches import Batches, ResidentBatches
 from auscult.training.streaming import StreamedBatches
 
-_LOG = logging.getLogger(__name__)
 _BYTES_A_VALUE = 2
 
 
-def is_streamed(n_examples: int, shape: tuple[int, int], settings: BatchesSettings) -> bool:
-    """Return whether examples are streamed: by the settings and their size alone, so that it is so on every machine.
+def is_streamed(n_values: int, settings: BatchesSettings) -> bool:
+    """Return whether examples of so many values are streamed: by settings and size alone, the same on every machine.
 
-    >>> is_streamed(1000, (128, 311), BatchesSettings(host_budget_mb=50))
+    >>> is_streamed(1000 * 128 * 311, BatchesSettings(host_budget_mb=50))
     True
     """
-    n_bytes = n_examples * shape[0] * shape[1] * _BYTES_A_VALUE
+    n_bytes = n_values * _BYTES_A_VALUE
     return settings.place == "stream" or (settings.place == "auto" and n_bytes > settings.host_budget_mb * 1_000_000)
 
 
+@dataclass(frozen=True)
+class Source:
+    """Clips of one part, and what is read of them.
+
+    Attributes:
+        indices: Of the examples.
+        kind: What is read.
+        preparation: What a batch of it goes through.
+    """
+
+    indices: NDArray[np.int64]
+    kind: StoredKind
+    preparation: Preparation
+
+
+def count_values(examples: Examples, sources: Mapping[str, Source]) -> int:
+    """Return the values of all parts together."""
+    return sum(len(source.indices) * math.prod(examples.stored_shape(source.kind)) for source in sources.values())
+
+
 def place_batches(
-    examples: Examples,
-    indices: Mapping[str, NDArray[np.int64]],
-    settings: BatchesSettings,
-    *,
-    normalisation: Normalisation,
-    device: torch.device,
+    examples: Examples, sources: Mapping[str, Source], settings: BatchesSettings, device: torch.device
 ) -> dict[str, Batches]:
     """Return the batches of each side.
 
     Args:
-        examples: Reads spectrograms.
-        indices: Side -> its examples.
+        examples: Reads spectrograms and clips.
+        sources: Side -> what is read.
         settings: The place and the budget.
-        normalisation: Of the training part.
         device: Where batches are needed.
 
     Raises:
@@ -52,23 +66,19 @@ def place_batches(
     """
     if settings.place == "device" and device.type != "cuda":
         raise ConfigError(f"train.batches.place: device needs a GPU, and this training runs on {device}; use auto")
-    n_examples = sum(len(numbers) for numbers in indices.values())
-    if not is_streamed(n_examples, examples.shape, settings):
+    if not is_streamed(count_values(examples, sources), settings):
         share = {"device": 1.0, "host": 0.0}.get(settings.place, settings.device_share)
         return {
-            side: ResidentBatches(
-                examples.spectrograms(numbers), examples.targets[numbers], normalisation, device, device_share=share
-            )
-            for side, numbers in indices.items()
+            side: ResidentBatches(examples.stored(source.kind, source.indices), source.preparation, device, share)
+            for side, source in sources.items()
         }
     return {
         side: StreamedBatches(
-            lambda rows, numbers=numbers: examples.spectrograms(numbers[rows]),
-            examples.targets[numbers],
-            examples.shape,
-            normalisation=normalisation,
+            lambda rows, source=source: examples.stored(source.kind, source.indices[rows]),
+            len(source.indices),
+            preparation=source.preparation,
             device=device,
             workers=settings.workers,
         )
-        for side, numbers in indices.items()
+        for side, source in sources.items()
     }

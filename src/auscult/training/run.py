@@ -9,33 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from lightning_fabric import Fabric
-from numpy.typing import NDArray
-from torch import nn
-
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.examples import Examples, load_examples
-from auscult.models import Classifier, Normalisation, build_model, count_parameters, save_model
+from auscult.models import FullScale, Normalisation, save_model
 from auscult.training.adoption import adopt_model
 from auscult.training.attempt import Attempt
+from auscult.training.building import backbone_shape, build_trainer, order_window
 from auscult.training.checkpoint import VERSION_KEY, CheckpointStore
 from auscult.training.description import describe_trained, require_best
 from auscult.training.hardware import build_fabric, cpu_threads, determinism
 from auscult.training.kept_epochs import KeptEpochs
 from auscult.training.lock import RunLock
-from auscult.training.loop import Trainer
-from auscult.training.losses import build_loss
-from auscult.training.orders import epoch_plan
-from auscult.training.placement import is_streamed, place_batches
 from auscult.training.progress import Progress
 from auscult.training.save_times import SaveTimes
-from auscult.training.seeds import Purpose, derive_seed
-from auscult.training.start import load_start, start_digest
+from auscult.training.start import start_digest
 from auscult.training.stop import Stop, TrainingStopped, ignoring_signals
 from auscult.training.team import is_helper
-from auscult.training.validation import Part
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,7 +33,6 @@ STATE_VERSION = 2
 """Raised when the code trains other weights from equal settings: an older state is then not gone on with."""
 
 STATE_FOLDER = "state"
-_ID_COLUMNS = ["clip_id", "recording_id", "patient_id"]
 
 
 def run(
@@ -51,6 +40,7 @@ def run(
     tables: Mapping[str, Path],
     split: Path,
     *,
+    clips: Mapping[str, Sequence[Path]] | None = None,
     job: JobSettings,
     task: TaskSettings,
     output_dir: Path,
@@ -70,6 +60,7 @@ def run(
         features: Dataset -> its feature stores, in order.
         tables: Dataset -> folder of tables.
         split: The split table.
+        clips: Dataset -> the clip stores behind its feature stores, where spectrograms are computed in training.
         job: What to train.
         task: What is predicted.
         output_dir: The run folder.
@@ -108,7 +99,7 @@ def run(
         fabric = build_fabric(job.train, device)
         fabric.launch()
         normalisation = Normalisation.from_bands(*examples.normalisation())
-        trainer = _build_trainer(fabric, examples, normalisation, job, task)
+        trainer = build_trainer(fabric, examples, normalisation, job, task)
         stack.callback(trainer.team.part)
         if store is not None and job.evaluate.best_on_test:
             trainer.kept_epochs = KeptEpochs(store.folder / "epochs")
@@ -125,68 +116,10 @@ def run(
         require_best(checkpoint, job, task, trainer.validation)
         trainer.module.load_state_dict(checkpoint.best_weights)
         epochs = trainer.kept_epochs.publish(output_dir, checkpoint.state["history"], job.train.monitor)
-        model = describe_trained(trainer, normalisation.to(fabric.device), checkpoint, job)
+        prepared = FullScale() if trainer.module.takes_waveforms else normalisation.to(fabric.device)
+        model = describe_trained(trainer, prepared, checkpoint, job, backbone_shape(job))
         save_model(output_dir, replace(model, meta={**model.meta, "epochs": epochs}))
         store.finish()
-
-
-def _build_trainer(
-    fabric: Fabric, examples: Examples, normalisation: Normalisation, job: JobSettings, task: TaskSettings
-) -> Trainer:
-    module: Classifier = build_model(
-        job.model, len(task.targets), examples.shape, seed=derive_seed(job.train.seed, Purpose.WEIGHTS)
-    )
-    if job.train.start is not None:
-        load_start(module, job.train.start, job.model.name)
-    indices = {side: _examples_of(examples, side, job) for side in ("train", "val")}
-    batches = place_batches(examples, indices, job.train.batches, normalisation=normalisation, device=fabric.device)
-    train, validation = (
-        Part(batches[side], examples.targets[numbers], examples.clips.loc[numbers, _ID_COLUMNS])
-        for side, numbers in indices.items()
-    )
-    _LOG.info(
-        "%s with %d parameters%s; %d clips to train on, %d to validate on, %s; on %s",
-        job.model.name,
-        count_parameters(module),
-        f", input {module.input_note}" if module.input_note else "",
-        len(train.batches),
-        len(validation.batches),
-        train.batches.place,
-        fabric.device,
-    )
-    if job.train.devices > 1 and fabric.device.type == "cuda":
-        converted: Any = nn.SyncBatchNorm.convert_sync_batchnorm(module)
-        module = converted
-    loss = build_loss(train.targets, task, job.train.loss, fabric.device)
-    return Trainer(
-        fabric,
-        module,
-        loss,
-        train=train,
-        validation=validation,
-        task=task,
-        settings=job.train,
-        augment=job.augment,
-        window=_window(examples, job),
-    )
-
-
-def _window(examples: Examples, job: JobSettings) -> int | None:
-    """Return the window of the order of streamed examples; None where they are in memory."""
-    n_examples = sum(len(_examples_of(examples, side, job)) for side in ("train", "val"))
-    settings = job.train.batches
-    return settings.window_clips if is_streamed(n_examples, examples.shape, settings) else None
-
-
-def _examples_of(examples: Examples, side: str, job: JobSettings) -> NDArray[np.int64]:
-    debug, settings = job.train.debug, job.train
-    if debug.overfit_one_batch:
-        indices = examples.side("train")
-        return np.sort(indices[epoch_plan(len(indices), settings.batch_size, seed=settings.seed, epoch=1)[0]])
-    indices = examples.side(side)
-    if debug.limit_batches is not None and side == "val":
-        return indices[: debug.limit_batches * settings.batch_size]
-    return indices
 
 
 def _say_why_again(progress: Progress) -> None:
@@ -201,7 +134,8 @@ def _binding(job: JobSettings, task: TaskSettings, examples: Examples) -> dict[s
     return {
         VERSION_KEY: STATE_VERSION,
         **shaping,
-        "train": {**job.train.shaping(), "window_clips": _window(examples, job)},
+        "train": {**job.train.shaping(), "window_clips": order_window(examples, job)},
+        "frontend": job.frontend,
         "task": task.model_dump(mode="json"),
         "data": examples.digest(),
         "start": start_digest(job.train.start),

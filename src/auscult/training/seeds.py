@@ -13,6 +13,7 @@ class Purpose(IntEnum):
     WEIGHTS = 0
     ORDER = 1
     DROPOUT = 2
+    ADDED = 3
 
 
 def derive_seed(seed: int, purpose: Purpose, epoch: int = 0) -> int:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from auscult.augment import Draws, augment_spectrograms
-from auscult.config.augment import AugmentSettings
+from auscult.augment import BatchRows
 from auscult.config.train import TrainSettings
-from auscult.training.batches import Batch
+from auscult.training.augmentation import TrainingAugmentation
 from auscult.training.ema import Ema
 from auscult.training.losses import Loss, LossSum
 from auscult.training.orders import Plan
@@ -27,9 +26,8 @@ class Stepper:
         model: As the fabric set it up.
         optimizer: As the fabric set it up.
         loss: Of logits against targets.
-        targets: Of the training part, shape [clip, target].
+        augmentation: From what is read to logits.
         settings: Of the training.
-        augment: What is done to the clips.
         schedules: Set the rates before each step.
         ema: Is told after each step.
 
@@ -44,9 +42,8 @@ class Stepper:
         optimizer: Any,
         loss: Loss,
         *,
-        targets: NDArray[np.float32],
+        augmentation: TrainingAugmentation,
         settings: TrainSettings,
-        augment: AugmentSettings,
         schedules: Schedules,
         ema: Ema | None,
     ) -> None:
@@ -55,17 +52,17 @@ class Stepper:
         self._model: Any = model
         self._optimizer = optimizer
         self._loss = loss
-        self._targets = targets
+        self._augmentation = augmentation
         self._settings = settings
-        self._augment = augment
         self._schedules = schedules
         self._ema = ema
 
-    def train_batch(self, batch: Batch, *, epoch: int, number: int, plan: Plan) -> LossSum:
+    def train_batch(self, batch: Tensor, rows: BatchRows, *, epoch: int, number: int, plan: Plan) -> LossSum:
         """Add the gradients of a batch, and step when they are complete.
 
         Args:
-            batch: This process' share of it.
+            batch: What was read for this process' share of it.
+            rows: What that is.
             epoch: From 1.
             number: Of the batch in the epoch, from 0.
             plan: All batches of the epoch, whole.
@@ -77,19 +74,17 @@ class Stepper:
         is_step = (number + 1) % n_together == 0 or number + 1 == len(plan)
         if number % n_together == 0:
             self._optimizer.zero_grad()
-        # A clip's number, with seed and epoch, is all that its augmentation depends on: not its batch.
-        draws = Draws(self._settings.seed, epoch, batch.clips)
-        spectrograms = augment_spectrograms(batch.spectrograms, self._augment.spectrogram, draws)
+        targets = self._augmentation.items(epoch).targets
         with self._fabric.no_backward_sync(self._model, enabled=not is_step):
-            loss = self._loss(self._model(spectrograms), batch.targets)
+            logits = self._augmentation.logits(self._model, batch, rows, epoch)
+            loss = self._loss(logits, torch.from_numpy(targets[rows.items]).to(logits.device, non_blocking=True))
             if n_together == self._fabric.world_size == 1:
                 self._fabric.backward(loss.mean())
             else:
                 # Over all that is known in the batches of one step, in all processes: as if they were one batch. The
                 # gradients of the processes are averaged, hence the factor.
                 first = number - number % n_together
-                clips = np.concatenate(plan[first : first + n_together])
-                n_known = self._loss.count_known(self._targets[clips])
+                n_known = self._loss.count_known(targets[np.concatenate(plan[first : first + n_together])])
                 self._fabric.backward(loss.total * self._fabric.world_size / max(n_known, 1))
         if is_step:
             self._step()

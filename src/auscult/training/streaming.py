@@ -1,4 +1,4 @@
-"""Batches read from the stores while the training goes on, for spectrograms that do not fit into memory."""
+"""Batches read from the stores while the training goes on, for clips that do not fit into memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from auscult.models.normalisation import Normalisation
-from auscult.training.batches import Batch
+from auscult.models import Preparation
 
-Read = Callable[[NDArray[np.int64]], NDArray[np.float16]]
-"""Reads the spectrograms of the examples of these numbers, in dB, shape [clip, mel, frame]."""
+Read = Callable[[NDArray[np.int64]], NDArray[Any]]
+"""Reads the examples of these numbers as their store holds them, shape [clip, ...]."""
 
 _BATCHES_AHEAD = 4
 """That each worker reads ahead."""
@@ -32,60 +32,47 @@ class StreamedBatches:
     """A part of the examples that stays on the disk.
 
     Args:
-        read: Reads spectrograms; called in the workers, each of which opens the stores for itself.
-        targets: Float32, shape [clip, target]: 1, 0 or NaN.
-        shape: Mel bands and frames of one spectrogram.
-        normalisation: Of the training part.
+        read: Reads clips; called in the workers, each of which opens the stores for itself.
+        n_examples: Of the part.
+        preparation: What a batch goes through: the normalisation of the training part, or the waveforms' scale.
         device: Where batches are needed.
         workers: Processes that read; 0: this one reads.
     """
 
     def __init__(
-        self,
-        read: Read,
-        targets: NDArray[np.float32],
-        shape: tuple[int, int],
-        *,
-        normalisation: Normalisation,
-        device: torch.device,
-        workers: int,
+        self, read: Read, n_examples: int, *, preparation: Preparation, device: torch.device, workers: int
     ) -> None:
         self.wait_s = 0.0
-        self.shape = shape
         self._read = read
-        self._targets = torch.from_numpy(targets).to(device)
-        self._normalisation = normalisation.to(device)
+        self._n_examples = n_examples
+        self._preparation = preparation.to(device)
         self._device = device
         self._workers = workers
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return self._n_examples
 
     @property
     def place(self) -> str:
-        """Where the spectrograms come from."""
+        """Where the clips come from."""
         return f"streamed from the disk by {self._workers} workers"
 
-    def __call__(self, plan: Sequence[NDArray[np.int64]]) -> Iterator[Batch]:
+    def __call__(self, plan: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
         """Yield the batches of a plan. The seconds that the caller waits for them are added to `wait_s`."""
         start = time.perf_counter()
-        blocks = self._blocks(plan)
-        for indices in plan:
-            spectrograms = next(blocks)
-            on_device = torch.from_numpy(indices).to(self._device)
-            chosen = spectrograms.to(self._device, non_blocking=True)
-            batch = Batch(self._normalisation.apply(chosen), self._targets.index_select(0, on_device), on_device)
+        for block in self._blocks(plan):
+            batch = self._preparation.apply(block.to(self._device, non_blocking=True))
             self.wait_s += time.perf_counter() - start
             yield batch
             start = time.perf_counter()
 
-    def decibels(self, n_at_once: int = 1024) -> Iterator[Tensor]:
-        """Yield all spectrograms in their order, float16 [clip, mel, frame] in dB, in blocks."""
+    def stored(self, n_at_once: int = 1024) -> Iterator[Tensor]:
+        """Yield all clips in their order as their store holds them, in blocks."""
         numbers = np.arange(len(self))
         yield from self._blocks([numbers[start : start + n_at_once] for start in range(0, len(self), n_at_once)])
 
     def _blocks(self, plan: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
-        """Start the workers on a plan and return an iterator over its spectrograms."""
+        """Start the workers on a plan and return an iterator over its clips."""
         n_workers = min(self._workers, len(plan))
         loader = DataLoader(
             _Blocks(self._read, plan),

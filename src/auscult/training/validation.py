@@ -27,7 +27,7 @@ class Part:
     """Examples of one side.
 
     Attributes:
-        batches: Spectrograms and targets.
+        batches: What the model takes of each clip.
         targets: Shape [clip, target]: 1, 0 or NaN.
         ids: Columns `clip_id`, `recording_id`, `patient_id`, one row a clip.
     """
@@ -52,7 +52,7 @@ def validate(
     for batch in part.batches(plan_in_order(len(part.batches), settings.batch_size)):
         if stop.urgent_reason:
             raise TrainingStopped(stop.urgent_reason)
-        logits.append(model(batch.spectrograms).float())
+        logits.append(model(batch).float())
     together = torch.cat(logits)
     value = float(loss(together, torch.from_numpy(part.targets).to(together.device)).mean())
     answers = probabilities(together, task.type)

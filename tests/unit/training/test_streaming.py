@@ -14,10 +14,10 @@ from auscult.config.train import BatchesSettings
 from auscult.errors import ConfigError
 from auscult.examples import load_examples
 from auscult.models import Normalisation
-from auscult.training import run
+from auscult.training import building
 from auscult.training.batches import ResidentBatches
 from auscult.training.orders import BLOCK_CLIPS, cut_into_batches, windowed_order
-from auscult.training.placement import is_streamed, place_batches
+from auscult.training.placement import Source, is_streamed, place_batches
 from auscult.training.streaming import StreamedBatches
 
 CPU = torch.device("cpu")
@@ -27,11 +27,10 @@ STREAM = {"place": "stream", "window_clips": 12}
 def both(n, workers):
     rng = np.random.default_rng(0)
     spectrograms = rng.normal(-50, 10, (n, 3, 4)).astype(np.float16)
-    targets = rng.integers(0, 2, (n, 2)).astype(np.float32)
     normalisation = Normalisation.from_bands(np.array([-50.0, -40, -30]), np.array([10.0, 5, 2]))
-    resident = ResidentBatches(spectrograms, targets, normalisation, CPU)
+    resident = ResidentBatches(spectrograms, normalisation, CPU)
     streamed = StreamedBatches(
-        lambda rows: spectrograms[rows], targets, (3, 4), normalisation=normalisation, device=CPU, workers=workers
+        lambda rows: spectrograms[rows], n, preparation=normalisation, device=CPU, workers=workers
     )
     return resident, streamed
 
@@ -43,14 +42,12 @@ def test_streamed_batches_equal_resident_ones(workers):
     torch.manual_seed(7)
     before = torch.get_rng_state()
     for ours, theirs in zip(streamed(plan), resident(plan), strict=True):
-        assert torch.equal(ours.spectrograms, theirs.spectrograms)
-        assert torch.equal(ours.targets, theirs.targets)
-        assert torch.equal(ours.clips, theirs.clips)
+        assert torch.equal(ours, theirs)
     # The layers' generator stays as it is, whatever the number of workers.
     assert torch.equal(torch.get_rng_state(), before)
     assert streamed.wait_s > 0
-    assert torch.equal(torch.cat(list(streamed.decibels(7))), torch.cat(list(resident.decibels())))
-    assert (len(streamed), streamed.shape) == (len(resident), resident.shape)
+    assert torch.equal(torch.cat(list(streamed.stored(7))), torch.cat(list(resident.stored())))
+    assert len(streamed) == len(resident) == 50
 
 
 def test_the_windowed_order_reads_neighbours_together():
@@ -66,20 +63,18 @@ def test_the_windowed_order_reads_neighbours_together():
 
 def test_auto_streams_what_exceeds_the_stated_budget():
     settings = BatchesSettings(host_budget_mb=8)
-    assert not is_streamed(1000, (40, 100), settings)
-    assert is_streamed(1001, (40, 100), settings)
-    assert not is_streamed(10**6, (40, 100), BatchesSettings(place="host"))
-    assert is_streamed(1, (40, 100), BatchesSettings(place="stream"))
+    assert not is_streamed(1000 * 40 * 100, settings)
+    assert is_streamed(1000 * 40 * 100 + 1, settings)
+    assert not is_streamed(10**10, BatchesSettings(place="host"))
+    assert is_streamed(1, BatchesSettings(place="stream"))
 
 
 def test_a_place_that_is_not_there_is_refused(setup):
     examples = load_examples(setup.features, setup.tables, setup.split, setup.task, ("train",))
     normalisation = Normalisation.from_bands(*examples.normalisation())
     with pytest.raises(ConfigError, match="place: device needs a GPU"):
-        place_batches(
-            examples, {"train": examples.side("train")}, BatchesSettings(place="device"),
-            normalisation=normalisation, device=CPU,
-        )  # fmt: skip
+        source = Source(examples.side("train"), "spectrogram", normalisation)
+        place_batches(examples, {"train": source}, BatchesSettings(place="device"), CPU)
 
 
 def test_where_batches_come_from_is_logged_and_workers_change_nothing(setup, tmp_path, caplog):
@@ -131,7 +126,7 @@ import sys, threading, time
 from pathlib import Path
 import psutil, torch, pandas, lightning_fabric
 from tests.unit.training.conftest import make_setup
-from auscult.training import run
+from auscult.training import building
 setup = make_setup(Path({str(tmp_path)!r}), n_patients=24, clips_each=1500, shape=(64, 200))
 size = sum(path.stat().st_size for path in setup.features["toy"])
 batches = {{"host_budget_mb": int(size / 1e6 / 10), "workers": {workers}}}
@@ -167,7 +162,7 @@ print(size / 1e6, (peak[0] - before) / 1e6)
 
 def test_the_budget_of_a_run_is_what_its_settings_say(setup, tmp_path, monkeypatch):
     seen = []
-    original = run.place_batches
-    monkeypatch.setattr(run, "place_batches", lambda *args, **kw: seen.append(original(*args, **kw)) or seen[-1])
+    original = building.place_batches
+    monkeypatch.setattr(building, "place_batches", lambda *args, **kw: seen.append(original(*args, **kw)) or seen[-1])
     train(setup, tmp_path, setup.with_train(epochs=1))
     assert isinstance(seen[0]["train"], ResidentBatches)

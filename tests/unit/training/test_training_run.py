@@ -103,8 +103,8 @@ def kill(monkeypatch, at, where):
     if where == "batch":
         original = Stepper.train_batch
 
-        def train_batch(self, batch, *, epoch, number, plan):
-            loss = original(self, batch, epoch=epoch, number=number, plan=plan)
+        def train_batch(self, batch, rows, *, epoch, number, plan):
+            loss = original(self, batch, rows, epoch=epoch, number=number, plan=plan)
             if Position(epoch, number) == at:
                 raise Killed
             return loss
@@ -314,9 +314,9 @@ def test_the_number_of_batches_can_be_limited(setup, tmp_path, monkeypatch):
     seen = []
     original = Stepper.train_batch
 
-    def train_batch(self, batch, *, epoch, number, plan):
+    def train_batch(self, batch, rows, *, epoch, number, plan):
         seen.append(len(plan))
-        return original(self, batch, epoch=epoch, number=number, plan=plan)
+        return original(self, batch, rows, epoch=epoch, number=number, plan=plan)
 
     monkeypatch.setattr(Stepper, "train_batch", train_batch)
     train(setup, tmp_path, setup.with_train(epochs=3, batch_size=4, debug={"limit_batches": 2}))

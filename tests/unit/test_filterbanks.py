@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pytest
 
-from auscult.features.mel import hz_to_mel, mel_filterbank, mel_to_hz
+from auscult.filterbanks import hz_to_mel, mel_filterbank, mel_to_hz
 
 
 @pytest.mark.parametrize("norm", ["slaney", "none"])
