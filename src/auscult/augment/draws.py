@@ -52,7 +52,8 @@ class Draws:
     def apart(self, places: Tensor) -> Draws:
         """Return draws of some of the clips that share nothing with what these draw afterwards."""
         self._n_calls += 1
-        return self._of(_mix(self._state[places] + self._n_calls * _INCREMENT) ^ _INCREMENT, 0)
+        state = self._state[places]
+        return self._of(_mix(_mix(state + torch.full_like(state, self._n_calls) * _INCREMENT) ^ _INCREMENT), 0)
 
     @staticmethod
     def _of(state: Tensor, n_calls: int) -> Draws:
