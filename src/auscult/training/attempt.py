@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from auscult.training.checkpoint import Checkpoint, CheckpointStore
+from auscult.training.journal import Journal, NoJournal
 from auscult.training.progress import Progress
 from auscult.training.save_times import SaveTimes
 from auscult.training.stop import Stop, StopReason
@@ -21,6 +22,7 @@ class Attempt:
         progress: Is told how it goes.
         save_times: Says when to save.
         team: The first process decides for all.
+        journal: Is told which epochs are saved.
     """
 
     store: CheckpointStore | None
@@ -28,15 +30,20 @@ class Attempt:
     progress: Progress
     save_times: SaveTimes
     team: Team
+    journal: Journal = field(default_factory=NoJournal)
 
     def load(self) -> Checkpoint | None:
         """Return the last whole checkpoint."""
-        return self.team.agree(None if self.store is None else self.store.load())
+        checkpoint = self.team.agree(None if self.store is None else self.store.load())
+        if self.store is not None:
+            self.journal.start([] if checkpoint is None else checkpoint.state["history"])
+        return checkpoint
 
     def save(self, checkpoint: Checkpoint, n_steps: int) -> None:
         """Save, and go on when it is done."""
         if self.store is not None:
             self.store.save(checkpoint)
+            self.journal.saved(checkpoint.state["history"])
         self.save_times.saved(n_steps)
         self.team.wait()
 

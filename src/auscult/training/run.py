@@ -19,6 +19,7 @@ from auscult.training.building import backbone_shape, build_trainer, order_windo
 from auscult.training.checkpoint import VERSION_KEY, CheckpointStore
 from auscult.training.description import describe_trained, require_best
 from auscult.training.hardware import build_fabric, cpu_threads, determinism
+from auscult.training.journal import Journal, NoJournal
 from auscult.training.kept_epochs import KeptEpochs
 from auscult.training.lock import RunLock
 from auscult.training.progress import Progress
@@ -48,6 +49,7 @@ def run(
     threads: int | None = None,
     fresh: bool = False,
     budget_s: float | None = None,
+    journal: Journal | None = None,
 ) -> None:
     """Train and write `model.safetensors`, `model.json`, `history.csv` and `metrics.jsonl`.
 
@@ -68,6 +70,7 @@ def run(
         threads: Of torch on the CPU; default: as they are.
         fresh: Start over, whatever state there is.
         budget_s: Seconds after which to save and leave; None: no limit.
+        journal: Is told which epochs are saved; None: nobody is.
 
     Raises:
         ConfigError: No such device, a model that cannot take the spectrograms, a diverging loss, or an unfinished
@@ -104,8 +107,9 @@ def run(
         if store is not None and job.evaluate.best_on_test:
             trainer.kept_epochs = KeptEpochs(store.folder / "epochs")
         try:
+            save_times = SaveTimes(job.train.save)
             checkpoint = trainer.fit(
-                output_dir, Attempt(store, stop, progress, SaveTimes(job.train.save), trainer.team)
+                output_dir, Attempt(store, stop, progress, save_times, trainer.team, journal or NoJournal())
             )
         except TrainingStopped:
             if helps:
