@@ -13,6 +13,7 @@ from auscult.config import (
     load_task,
     paths,
 )
+from auscult.config.earlier import EarlierResults, RunName
 from auscult.errors import AuscultError
 
 CONFIG_DIR = Path("config")
@@ -70,6 +71,43 @@ def job_of(wildcards):
             f"{wildcards.task}/{wildcards.experiment} has the jobs {', '.join(runs)}; {wildcards.job} was asked for"
         )
     return runs[wildcards.job]
+
+
+# --- what a job takes from an earlier training ---------------------------------------------------------------------------
+
+
+EARLIER = EarlierResults(list_experiments(CONFIG_DIR), experiment_of)
+
+
+@clear_errors
+def earlier_of(wildcards):
+    job_of(wildcards)
+    return EARLIER.of(RunName(wildcards.task, wildcards.experiment, wildcards.job))
+
+
+def earlier_files(wildcards):
+    """The files, or the result's folder, that have to be there before a job that begins with them or judges them."""
+    earlier = earlier_of(wildcards)
+    if earlier is None:
+        return []
+    for path in [] if earlier.runs else earlier.needs:
+        if not Path(path).is_file():
+            raise WorkflowError(
+                f"{wildcards.task}/{wildcards.experiment}, job {wildcards.job}: {earlier.setting}: {path}: no such file; "
+                "give a path from the project's folder, such as results/pneumonia/train2356/1 of an experiment of this "
+                "project, which is then made first"
+            )
+    return list(earlier.needs)
+
+
+def earlier_facts(wildcards):
+    """Size and time of files from elsewhere: an older one in their place is a change too."""
+    earlier = earlier_of(wildcards)
+    return (
+        {path: paths.file_facts(Path(path)) for path in earlier.needs}
+        if earlier and not earlier.runs
+        else {}
+    )
 
 
 # --- what shapes a file: its key cannot be turned back, so each path remembers the settings that made it ---------------
@@ -238,7 +276,9 @@ def task_params(task):
 
 def train_params(wildcards):
     """What a training depends on: of the evaluation's settings, only what is frozen with the model."""
-    job = job_of(wildcards)
+    job, earlier = job_of(wildcards), earlier_of(wildcards)
+    if earlier is not None:
+        job = earlier.read_by(job)
     return {
         **job.model_dump(mode="json"),
         "note": "",

@@ -2,6 +2,7 @@ rule train:
     input:
         unpack(training_inputs),
         clips=clips_files,
+        earlier=earlier_files,
     output:
         weights="work/runs/{task}/{experiment}/{job}/model.safetensors",
         description="work/runs/{task}/{experiment}/{job}/model.json",
@@ -20,6 +21,7 @@ rule train:
         attempt_number=lambda wildcards, attempt: attempt,
     params:
         job=train_params,
+        earlier=earlier_facts,
         features=features_of,
         clips=clips_of,
         task=lambda wildcards: task_params(task_of(wildcards.task)),

@@ -121,6 +121,22 @@ def result_dir(task: str, experiment: str) -> str:
     return f"results/{task}/{experiment}"
 
 
+def run_dir(task: str, experiment: str, run: str) -> str:
+    """Where one training of an experiment works."""
+    return f"work/runs/{task}/{experiment}/{run}"
+
+
+def file_facts(path: Path) -> list[int]:
+    """Return the size and the modification time of a file; nothing when it is missing.
+
+    They say that a file changed which no rule makes, also when an older one took its place.
+    """
+    if not path.is_file():
+        return []
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
 def inventory(root: Path) -> str:
     """Return a digest of the names, sizes and modification times of all files below `root`; empty when it is missing.
 

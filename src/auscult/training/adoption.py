@@ -9,7 +9,7 @@ from pathlib import Path
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError
-from auscult.io import atomic_path
+from auscult.io import atomic_path, sha256_file
 from auscult.models.saved import META_FILE, WEIGHTS_FILE, load_model
 from auscult.training.checkpoint import differences
 from auscult.training.history import HISTORY_FILE, METRICS_FILE
@@ -27,8 +27,10 @@ def adopt_model(result: Path, output_dir: Path, *, job: JobSettings, task: TaskS
         task: Its targets must be the model's.
 
     Raises:
-        DataError: There is no such model, or it answers other targets or takes other spectrograms, with what differs.
+        DataError: There is no such model, or it answers other targets or takes other spectrograms, with what differs;
+            or it changed meanwhile.
     """
+    digests = _digests(result)
     meta = load_model(result).meta
     stored = {"task": {key: meta["task"][key] for key in ("type", "targets")}}
     wanted = {"task": task.model_dump(mode="json", include={"type", "targets"})}
@@ -48,9 +50,23 @@ def adopt_model(result: Path, output_dir: Path, *, job: JobSettings, task: TaskS
             result,
             ", ".join(shared),
         )
-    for name in (WEIGHTS_FILE, META_FILE, HISTORY_FILE, METRICS_FILE):
-        if not (result / name).is_file():
-            raise DataError(f"{result / name}: no such file; a trained job holds it beside {META_FILE}")
+    for name, digest in digests.items():
         with atomic_path(output_dir / name) as temporary:
             shutil.copyfile(result / name, temporary)
-    _LOG.info("nothing is trained: the model of %s is judged on %s", result, ", ".join(job.datasets))
+            if sha256_file(temporary) != digest:
+                raise DataError(f"{result / name} changed while it was taken over; run again when its training is done")
+    _LOG.info(
+        "nothing is trained: the model of %s (SHA-256 %s) is judged on %s",
+        result,
+        digests[WEIGHTS_FILE],
+        ", ".join(job.datasets),
+    )
+
+
+def _digests(result: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a trained job."""
+    names = (WEIGHTS_FILE, META_FILE, HISTORY_FILE, METRICS_FILE)
+    missing = [name for name in names if not (result / name).is_file()]
+    if missing:
+        raise DataError(f"evaluate_only: {result}: {', '.join(missing)} not found; a trained job holds all of {names}")
+    return {name: sha256_file(result / name) for name in names}

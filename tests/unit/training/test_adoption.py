@@ -3,6 +3,7 @@ from tests.unit.training.test_training_run import OUTPUTS, train
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
+from auscult.io import sha256_file
 from auscult.models import load_model
 
 
@@ -17,12 +18,14 @@ def judging(setup, trained, **changes):
 
 
 def test_the_model_is_taken_as_it_is(setup, trained, tmp_path, caplog):
-    train(setup, tmp_path / "judged", judging(setup, trained))
+    with caplog.at_level("INFO"):
+        train(setup, tmp_path / "judged", judging(setup, trained))
     for name in OUTPUTS:
         assert (tmp_path / "judged" / name).read_bytes() == (trained / name).read_bytes()
     assert not (tmp_path / "judged" / "state").exists()
     assert load_model(tmp_path / "judged").thresholds == load_model(trained).thresholds
     assert "trained on toy as well" in caplog.text
+    assert sha256_file(trained / "model.safetensors") in caplog.text
 
 
 def test_a_model_of_other_sounds_or_another_network_is_refused(setup, trained, tmp_path):
@@ -40,6 +43,20 @@ def test_a_model_of_another_task_is_refused(setup, trained, tmp_path):
     other = TaskSettings.model_validate(setup.task.model_dump(mode="json") | changes)
     with pytest.raises(DataError, match=r"task.targets: \['sick'\] -> \['well'\]"):
         run.run(**setup.inputs | {"task": other}, job=judging(setup, trained), output_dir=tmp_path / "x")
+
+
+def test_a_model_that_changes_meanwhile_is_not_taken(setup, trained, tmp_path, monkeypatch):
+    from auscult.training import adoption
+
+    def load_and_change(result):
+        model = load_model(result)
+        (result / "history.csv").write_text("of another training")
+        return model
+
+    monkeypatch.setattr(adoption, "load_model", load_and_change)
+    with pytest.raises(DataError, match=r"history\.csv changed while it was taken over"):
+        train(setup, tmp_path / "judged", judging(setup, trained))
+    assert not (tmp_path / "judged" / "history.csv").exists()
 
 
 def test_a_result_that_is_not_there_is_named(setup, tmp_path):

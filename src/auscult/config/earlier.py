@@ -1,0 +1,176 @@
+"""What a job takes from an earlier training: what has to be there first, and where it is read.
+
+A result of this project is made first when it is asked for: the whole published result of another experiment, or the
+other job alone of the same one, whose result is published later.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from auscult.config.experiment import Experiment, JobSettings
+from auscult.config.paths import result_dir, run_dir
+from auscult.errors import ConfigError
+
+WEIGHTS_FILE = "model.safetensors"
+MODEL_FILES = (WEIGHTS_FILE, "model.json", "history.csv")
+"""What a training declares: the files of a model that is judged again."""
+
+_HUB = "hub"
+
+
+class RunName(NamedTuple):
+    """One training of the project."""
+
+    task: str
+    experiment: str
+    run: str
+
+    def __str__(self) -> str:
+        return f"{self.task}/{self.experiment}, job {self.run}"
+
+
+class Earlier(NamedTuple):
+    """What a job takes.
+
+    Attributes:
+        setting: Which setting names it, such as `train.start.result`.
+        written: The path in the setting.
+        read: The path that is read.
+        needs: Files, or a result's folder, that have to be there first.
+        runs: The trainings of this project that make them; empty for files from elsewhere.
+    """
+
+    setting: str
+    written: str
+    read: str
+    needs: tuple[str, ...]
+    runs: tuple[RunName, ...]
+
+    def read_by(self, job: JobSettings) -> JobSettings:
+        """Return the job's settings with the path that is read."""
+        if self.read == self.written:
+            return job
+        if self.setting == "evaluate_only":
+            return job.model_copy(update={"evaluate_only": self.read})
+        start = job.train.start
+        if start is None:
+            raise ValueError(f"{self.setting} is no setting of this job")
+        source = self.setting.rpartition(".")[2]
+        train = job.train.model_copy(update={"start": start.model_copy(update={source: self.read})})
+        return job.model_copy(update={"train": train})
+
+
+class EarlierResults:
+    """Finds what the jobs of a project take from each other.
+
+    Args:
+        experiments: Task and name of all.
+        load: Gives an experiment by task and name.
+        root: The project's folder.
+
+    Attributes:
+        load: As given.
+    """
+
+    def __init__(
+        self,
+        experiments: Collection[tuple[str, str]],
+        load: Callable[[str, str], Experiment],
+        root: Path | None = None,
+    ) -> None:
+        self._experiments = set(experiments)
+        self.load = load
+        self._root = Path.cwd() if root is None else root
+        self._ends: set[RunName] = set()
+
+    def of(self, name: RunName) -> Earlier | None:
+        """Return what a training takes from an earlier one; None: nothing.
+
+        Raises:
+            ConfigError: It needs itself first, or names a job that its experiment does not have.
+        """
+        self._require_an_end(name, ())
+        return self._of(name)
+
+    def _of(self, name: RunName) -> Earlier | None:
+        job = {run.id: run.settings for run in self.load(name.task, name.experiment).runs}[name.run]
+        found = _written(job)
+        if found is None:
+            return None
+        setting, written = found
+        is_folder = setting in {"evaluate_only", "train.start.result"}
+        files = MODEL_FILES if setting == "evaluate_only" else (WEIGHTS_FILE,)
+        path = self._from_root(written)
+        kind, owner, inner = _place(path)
+        if owner is None or owner not in self._experiments:
+            needs = tuple(f"{path}/{file}" for file in files) if is_folder else (path,)
+            return Earlier(setting, written, written, needs, ())
+        run, _, file = (inner, "", "") if is_folder else inner.rpartition("/")
+        runs = [RunName(*owner, known.id) for known in self.load(*owner).runs]
+        wanted = RunName(*owner, run)
+        if wanted not in runs:
+            raise ConfigError(
+                f"{name}: {setting}: {written}: {'/'.join(owner)} has the jobs {', '.join(known.run for known in runs)}"
+            )
+        if kind == "results" and owner != (name.task, name.experiment):
+            return Earlier(setting, written, written, (result_dir(*owner),), tuple(runs))
+        folder = run_dir(*wanted)
+        read = folder if is_folder else f"{folder}/{file}"
+        needs = tuple(f"{folder}/{each}" for each in files) if is_folder else (read,)
+        return Earlier(setting, written, read, needs, (wanted,))
+
+    def _require_an_end(self, name: RunName, before: tuple[RunName, ...]) -> None:
+        if name in self._ends:
+            return
+        if name in before:
+            ring = [*before[before.index(name) :], name]
+            raise ConfigError(
+                f"{name}: {self._setting(name)} needs this job itself first: {' <- '.join(map(str, ring))}; "
+                "a job can only take what is there before it"
+            )
+        earlier = self._of(name)
+        for run in () if earlier is None else earlier.runs:
+            self._require_an_end(run, (*before, name))
+        self._ends.add(name)
+
+    def _setting(self, name: RunName) -> str:
+        earlier = self._of(name)
+        return "" if earlier is None else f"{earlier.setting}: {earlier.written}"
+
+    def _from_root(self, written: str) -> str:
+        path = Path(os.path.normpath(written))
+        if path.is_absolute() and path.is_relative_to(self._root):
+            path = path.relative_to(self._root)
+        return path.as_posix()
+
+
+def _written(job: JobSettings) -> tuple[str, str] | None:
+    if job.evaluate_only is not None:
+        return "evaluate_only", job.evaluate_only
+    start = job.train.start
+    if start is not None:
+        for source in ("result", "weights", "timm"):
+            path: str | None = getattr(start, source)
+            if path is not None and path != _HUB:
+                return f"train.start.{source}", path
+    return None
+
+
+def _place(path: str) -> tuple[str, tuple[str, str] | None, str]:
+    """Take a path of this project apart: which tree it lies in, task and experiment, and what is below.
+
+    >>> _place("results/pneumonia/train2356/2/fold1"), _place("work/runs/pneumonia/train2356/1/model.safetensors")
+    (('results', ('pneumonia', 'train2356'), '2/fold1'), ('runs', ('pneumonia', 'train2356'), '1/model.safetensors'))
+    >>> _place("elsewhere/model.safetensors")
+    ('', None, '')
+    """
+    parts = path.split("/")
+    for kind, root in (("results", ["results"]), ("runs", ["work", "runs"])):
+        below = parts[len(root) :]
+        if parts[: len(root)] == root and len(below) > 2:
+            return kind, (below[0], below[1]), "/".join(below[2:])
+    return "", None, ""
