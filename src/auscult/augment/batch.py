@@ -11,7 +11,9 @@ from auscult.augment.draws import Draws
 from auscult.augment.items import BatchRows, EpochItems
 from auscult.augment.mixing import Taken, mix
 from auscult.augment.registry import augment_spectrograms
-from auscult.config.augment import AugmentSettings, SpectrogramAugmentation
+from auscult.augment.waveform_registry import WaveformAugmenter
+from auscult.config.augment import AugmentSettings
+from auscult.config.augmentation import Augmentation
 from auscult.config.mixing import Mixing
 
 
@@ -25,6 +27,10 @@ class Augmenter:
         sample_rate_hz: Of the clips.
         seed: Of the training.
         device: Of the batches.
+
+    Raises:
+        ConfigError: A step does not fit the sample rate, or its folder of noise is missing or empty.
+        DataError: A file of noise cannot be decoded.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class Augmenter:
         self.device = device
         self.n_valid = torch.from_numpy(np.ascontiguousarray(n_valid)).to(device)
         self.is_unpadded = self.n_valid >= n_samples
+        self.change_waveforms = WaveformAugmenter(settings.waveform, sample_rate_hz, device)
 
     def batch(self, items: EpochItems, rows: BatchRows, epoch: int) -> AugmentedBatch:
         """Return what augments one batch."""
@@ -76,7 +83,12 @@ class AugmentedBatch:
         Returns:
             The same shape.
         """
-        return waveforms
+        steps = self._augmenter.settings.waveform
+        if not steps:
+            return waveforms
+        eligible = [self._eligible(number, step, len(waveforms)) for number, step in enumerate(steps)]
+        n_valid = self._augmenter.n_valid[self._clips]
+        return self._augmenter.change_waveforms(waveforms, self._draws, n_valid=n_valid, eligible=eligible)
 
     def spectrograms(self, spectrograms: Tensor) -> Tensor:
         """Apply the spectrogram steps in their order.
@@ -113,9 +125,10 @@ class AugmentedBatch:
         mixed = mix(step, first.index_select(0, on_device), second, taken, draws)
         return first.index_copy(0, on_device, mixed)
 
-    def _eligible(self, number: int, step: SpectrogramAugmentation, n_rows: int) -> Tensor:
+    def _eligible(self, number: int, step: Augmentation, n_rows: int) -> Tensor:
         """Return which rows a step may change, bool [row]."""
         if step.quantity is not None and self._made_by is not None:
+            # Which clips new ones are made of was settled with them.
             return self._made_by[:n_rows] == number
         if step.unpadded_only:
             return self._augmenter.is_unpadded[self._clips[:n_rows]]

@@ -15,7 +15,7 @@ from scipy import special
 
 from auscult.augment.draws import Draws
 from auscult.augment.mixing import mixed_targets, portions
-from auscult.config.augment import AugmentSettings, SpectrogramAugmentation
+from auscult.config.augment import AnyStep, AugmentSettings
 from auscult.config.mixing import NONE, ClassName, Mixing
 from auscult.config.task import TaskSettings
 from auscult.errors import InfeasibleError
@@ -148,7 +148,7 @@ class ItemMaker:
             mixes.append(mix)
         return EpochItems(items_clips, items_made_by, targets, tuple(mixes))
 
-    def _n_of(self, step: SpectrogramAugmentation) -> int:
+    def _n_of(self, step: AnyStep) -> int:
         return max(1, round((step.quantity or 0) * len(self._targets)))
 
     def _drawn_sources(self, number: int, n_wanted: int, epoch: int) -> NDArray[np.int64]:
@@ -181,7 +181,7 @@ class ItemMaker:
 
 
 def _chosen(
-    step: SpectrogramAugmentation,
+    step: AnyStep,
     allowed: NDArray[np.bool_],
     name: ClassName | None,
     targets: NDArray[np.float32],
@@ -198,7 +198,7 @@ def _chosen(
     if not len(found):
         what = [*([f"of class {name!r}"] if name is not None else []), *(["unpadded"] if step.unpadded_only else [])]
         raise InfeasibleError(
-            f"augment: {step.name}: no clip of the training part is {' and '.join(what)}; take the step out, or change "
-            "its classes or unpadded_only"
+            f"augment: {step.name}: no clip of the training part is {' and '.join(what)}; take the step out, or "
+            "change its classes or unpadded_only"
         )
     return found.astype(np.int64)

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from auscult.config.augmentation import Augmentation, check_name
 from auscult.config.base import Settings
 from auscult.config.mixing import MIXINGS, Mixing
+from auscult.config.waveform_augment import WaveformAugmentation, WaveformStep
 
 
 class MaskTime(Augmentation):
@@ -79,6 +80,8 @@ SPECTROGRAM_AUGMENTATIONS: dict[str, type[Settings]] = {
 SpectrogramStep = MaskTime | MaskFrequency | GaussianNoise | RollTime | RollFrequency | CoarseDropout | ResizeCrop
 """Those that change each clip by itself."""
 
+AnyStep = WaveformStep | SpectrogramStep | Mixing
+
 SpectrogramAugmentation = Annotated[
     SpectrogramStep | Mixing,
     Field(discriminator="name"),
@@ -89,11 +92,13 @@ SpectrogramAugmentation = Annotated[
 class AugmentSettings(Settings):
     """What is done to training clips, in this order; never at validation or test."""
 
-    waveform: tuple[()] = ()
+    waveform: tuple[WaveformAugmentation, ...] = Field(
+        default=(), description="the spectrograms are then computed in training, from the clips"
+    )
     spectrogram: tuple[SpectrogramAugmentation, ...] = ()
 
     @property
-    def steps(self) -> tuple[SpectrogramAugmentation, ...]:
+    def steps(self) -> tuple[AnyStep, ...]:
         """All steps; the place of one here is its number."""
         return (*self.waveform, *self.spectrogram)
 

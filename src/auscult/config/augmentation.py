@@ -29,7 +29,8 @@ class Augmentation(Settings):
 
     @model_validator(mode="after")
     def _check_quantity(self) -> Self:
-        if self.quantity is not None and "probability" in self.model_fields_set:
+        # Not by what was given: settings that were written out with all their defaults are read again.
+        if self.quantity is not None and self.probability != type(self).model_fields["probability"].default:
             raise ValueError("quantity makes new clips, each by this step: leave probability out")
         return self
 

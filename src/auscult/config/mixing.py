@@ -37,7 +37,7 @@ class _Mixing(Augmentation):
     def _check_weight(self) -> Self:
         if self.weight is None:
             return self
-        if "alpha" in self.model_fields_set:
+        if self.alpha != type(self).model_fields["alpha"].default:
             raise ValueError("weight and alpha both say how the share is drawn: leave one out")
         if self.weight[0] > self.weight[1]:
             raise ValueError(f"weight {list(self.weight)} must rise: [least, greatest]")

@@ -1,0 +1,93 @@
+"""Augmentations of waveforms that need neither spectrum nor noise: shift, gain, polarity, clipping."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from auscult.augment.draws import Draws
+from auscult.augment.step import Drawn, Sounds, WaveformStep, amplitude, between
+from auscult.config.waveform_augment import Clipping, Gain, Polarity, TimeShift
+
+
+class TimeShifter(WaveformStep):
+    """Shifts the sound by a whole number of samples, uniform to either side, inside its true length."""
+
+    ONE_BY_ONE = False
+
+    def __init__(self, settings: TimeShift, sample_rate_hz: int, device: torch.device) -> None:
+        self._reach_samples = round(settings.max_shift_s * sample_rate_hz)
+        self._is_rolled = settings.fill == "roll"
+
+    def draw(self, draws: Draws) -> Drawn:
+        """Draw the shift in samples."""
+        return (torch.floor(draws.uniform().double() * (2 * self._reach_samples + 1)).long() - self._reach_samples,)
+
+    def apply(self, sounds: Sounds, drawn: Drawn) -> Tensor:
+        """Copy the two pieces of each clip to their places: an index of every sample would be several times slower."""
+        shifted = torch.zeros_like(sounds.waveforms)
+        shifts: list[int] = drawn[0].tolist()
+        lengths: list[int] = sounds.n_sound.tolist()
+        for before, after, shift, length in zip(sounds.waveforms, shifted, shifts, lengths, strict=True):
+            if length == 0 or (not self._is_rolled and abs(shift) >= length):
+                continue
+            cut = shift % length
+            if self._is_rolled or shift >= 0:
+                after[cut:length] = before[: length - cut]
+            if self._is_rolled or shift < 0:
+                after[:cut] = before[length - cut : length]
+        return shifted
+
+
+class GainChanger(WaveformStep):
+    """Multiplies by a factor that is uniform in dB. What exceeds full scale is kept."""
+
+    ONE_BY_ONE = False
+
+    def __init__(self, settings: Gain, sample_rate_hz: int, device: torch.device) -> None:
+        self._gain_db = settings.gain_db
+
+    def draw(self, draws: Draws) -> Drawn:
+        """Draw the gain in dB."""
+        return (between(draws, self._gain_db),)
+
+    def apply(self, sounds: Sounds, drawn: Drawn) -> Tensor:
+        """Multiply."""
+        return sounds.waveforms * amplitude(drawn[0])[:, None]
+
+
+class PolarityInverter(WaveformStep):
+    """Changes the sign of every sample."""
+
+    ONE_BY_ONE = False
+
+    def __init__(self, settings: Polarity, sample_rate_hz: int, device: torch.device) -> None:
+        pass
+
+    def draw(self, draws: Draws) -> Drawn:
+        """Draw nothing."""
+        return ()
+
+    def apply(self, sounds: Sounds, drawn: Drawn) -> Tensor:
+        """Change the sign."""
+        return -sounds.waveforms
+
+
+class Clipper(WaveformStep):
+    """Clips each clip at a level below its own peak, uniform in dB."""
+
+    def __init__(self, settings: Clipping, sample_rate_hz: int, device: torch.device) -> None:
+        self._below_peak_db = settings.below_peak_db
+
+    def draw(self, draws: Draws) -> Drawn:
+        """Draw how far below the peak, in dB."""
+        return (between(draws, self._below_peak_db),)
+
+    def apply(self, sounds: Sounds, drawn: Drawn) -> Tensor:
+        """Clip."""
+        peak = torch.maximum(sounds.waveforms.amax(dim=1), -sounds.waveforms.amin(dim=1))
+        limit = peak * amplitude(-drawn[0])
+        if len(limit) == 1:
+            # Several times faster than with limits in tensors.
+            return sounds.waveforms.clamp(-float(limit), float(limit))
+        return sounds.waveforms.clamp(-limit[:, None], limit[:, None])

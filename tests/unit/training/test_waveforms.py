@@ -1,0 +1,164 @@
+"""Trainings that read clips: spectrograms computed on the device, or made by the model itself."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from tests.unit.training.conftest import make_setup
+from tests.unit.training.test_training_run import ALL_THAT_HAS_A_STATE, Killed, Position, kill, results, train
+
+from auscult.audio.clip_store import create_clips, to_int16
+from auscult.config import JobSettings
+from auscult.errors import DataError
+from auscult.evaluation.predict import predict
+from auscult.examples import load_examples
+from auscult.features import run as make_spectrograms
+from auscult.features.feature_store import FeatureStore
+from auscult.models import load_model
+
+MIXED = {
+    "spectrogram": [
+        {"name": "mask_time", "max_width_frames": 3},
+        {"name": "mixup", "quantity": 0.3, "classes": [0, 1], "weight": [0.3, 0.7]},
+        {"name": "cutmix", "probability": 0.3, "label": "union"},
+    ]
+}
+HEARD = MIXED | {
+    "waveform": [
+        {"name": "time_shift", "max_shift_s": 0.2},
+        {"name": "augmix", "quantity": 0.2, "functions": ["gain", "pitch_shift"], "weight": [0.3, 0.7]},
+        {"name": "coloured_noise", "probability": 0.3},
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory):
+    """The toy dataset with sound: sick patients carry a louder band around 600 Hz."""
+    folder = tmp_path_factory.mktemp("heard")
+    setup = make_setup(folder)
+    with FeatureStore(setup.features["toy"][0]) as store:
+        table = store.table
+    sick = table["recording_id"].str[-2:].astype(int).to_numpy() % 2 == 1
+    rng = np.random.default_rng(0)
+    time_s = np.arange(4000) / 4000
+    waveforms = 0.02 * rng.standard_normal((len(table), 4000))
+    for frequency_hz in range(300, 901, 50):
+        waveforms[sick] += 0.05 * np.sin(2 * np.pi * frequency_hz * time_s + rng.uniform(0, 6, (sick.sum(), 1)))
+    clips, features = folder / "clips.h5", folder / "heard.h5"
+    settings = {"clips": setup.job.clips.model_dump(mode="json")}
+    with create_clips(clips, n_samples=4000, settings=settings) as writer:
+        writer.append(table, to_int16(waveforms.astype(np.float32)))
+    make_spectrograms.run(
+        clips=clips, settings=setup.job.spectrogram, output=features, full_settings={**settings, "spectrogram": {}}
+    )
+    return replace(setup, features={"toy": [features]}), {"toy": [clips]}
+
+
+def job_of(setup, *, model=None, augment=None, **values):
+    settings = setup.with_train(**values).model_dump(mode="json")
+    settings["model"] |= model or {}
+    settings["augment"] = augment or {}
+    return JobSettings.model_validate(settings)
+
+
+def test_spectrograms_computed_in_training_train_the_same_model(heard, tmp_path, caplog):
+    setup, clips = heard
+    train(setup, tmp_path / "stored", job_of(setup))
+    with caplog.at_level("INFO"):
+        train(setup, tmp_path / "online", job_of(setup, batches={"frontend": "online"}), clips=clips)
+    assert "in cpu memory, spectrograms computed in training" in caplog.text
+    stored, online = load_model(tmp_path / "stored"), load_model(tmp_path / "online")
+    assert online.takes == "spectrogram"
+    # Stored spectrograms are rounded to float16: the answers differ by what that does in some steps.
+    test = load_examples(setup.features, setup.tables, setup.split, setup.task, ("test",))
+    np.testing.assert_allclose(predict(online, test, 8), predict(stored, test, 8), atol=0.03)
+    assert results(tmp_path / "stored")[0] != results(tmp_path / "online")[0]
+
+
+@pytest.mark.parametrize("name", ["mel", "learnable_mel", "linear", "cqt"])
+def test_a_model_with_a_front_end_learns_and_answers_waveforms(heard, tmp_path, name):
+    setup, clips = heard
+    best = {"monitor": "val/loss", "mode": "min"}
+    job = job_of(setup, model={"frontend": {"name": name}, "dropout": 0}, epochs=30, batch_size=4, **best)
+    train(setup, tmp_path, job, clips=clips)
+    model = load_model(tmp_path)
+    assert (model.takes, model.stored_shape, model.meta["format_version"]) == ("waveform", (4000,), 2)
+    test = load_examples(setup.features, setup.tables, setup.split, setup.task, ("test",), clips=clips)
+    answers = predict(model, test, batch_size=3)[:, 0]
+    assert roc_auc_score(test.targets[:, 0], answers) > 0.9
+    assert model.embed(test.waveforms([0, 1])).shape == (2, 16)
+    with pytest.raises(DataError, match=r"found waveforms of shape \[1, 32, 40\], expected \[clip, 4000 samples\]"):
+        model.predict_proba(test.spectrograms([0]))
+
+
+@pytest.mark.parametrize("batches", [{}, {"place": "stream", "workers": 0, "window_clips": 12}])
+@pytest.mark.parametrize("frontend", [None, {"name": "learnable_mel"}])
+def test_an_interrupted_training_on_clips_goes_on_bit_for_bit(heard, tmp_path, *, monkeypatch, frontend, batches):
+    setup, clips = heard
+    batches = batches if frontend else {**batches, "frontend": "online"}
+    values = ALL_THAT_HAS_A_STATE | {"epochs": 3, "batches": batches}
+    job = job_of(setup, model={"frontend": frontend}, augment=HEARD, **values)
+    train(setup, tmp_path / "whole", job, clips=clips)
+    with monkeypatch.context() as patch:
+        kill(patch, Position(2, 3), "batch")
+        with pytest.raises(Killed):
+            train(setup, tmp_path / "cut", job, clips=clips)
+    train(setup, tmp_path / "cut", job, clips=clips)
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+def test_workers_read_clips_too(heard, tmp_path):
+    setup, clips = heard
+    for workers in (0, 2):
+        batches = {"place": "stream", "frontend": "online", "window_clips": 12, "workers": workers}
+        train(setup, tmp_path / str(workers), job_of(setup, augment=HEARD, epochs=2, batches=batches), clips=clips)
+    without, with_two = results(tmp_path / "0"), results(tmp_path / "2")
+    assert (without[0], without[2]) == (with_two[0], with_two[2])
+
+
+def test_mixed_clips_take_their_partners_from_the_whole_part(heard, tmp_path, caplog):
+    setup, _ = heard
+    with caplog.at_level("INFO"):
+        train(setup, tmp_path / "mixed", job_of(setup, augment=MIXED))
+    assert "20 clips to train on and 6 made of them in each epoch" in caplog.text
+    train(setup, tmp_path / "again", job_of(setup, augment=MIXED))
+    assert results(tmp_path / "mixed") == results(tmp_path / "again")
+    train(setup, tmp_path / "plain", job_of(setup))
+    assert results(tmp_path / "mixed")[0] != results(tmp_path / "plain")[0]
+
+
+def test_clip_stores_of_other_clips_are_refused(heard, tmp_path):
+    setup, clips = heard
+    with FeatureStore(setup.features["toy"][0]) as store:
+        table = store.table
+    with create_clips(tmp_path / "other.h5", n_samples=4000, settings={}) as writer:
+        writer.append(table.iloc[::-1].reset_index(drop=True), np.zeros((len(table), 4000), np.int16))
+    with pytest.raises(DataError, match="does not hold the clips of"):
+        load_examples(
+            setup.features, setup.tables, setup.split, setup.task, ("test",), clips={"toy": [tmp_path / "other.h5"]}
+        )
+    examples = load_examples(setup.features, setup.tables, setup.split, setup.task, ("test",))
+    with pytest.raises(ValueError, match="load_examples was given none"):
+        examples.waveforms([0])
+    assert load_examples(setup.features, setup.tables, setup.split, setup.task, ("test",), clips=clips)
+
+
+def test_waveforms_that_are_augmented_are_read_and_turned_into_spectrograms_in_training(heard, tmp_path, caplog):
+    setup, clips = heard
+    job = job_of(setup, augment=HEARD)
+    assert job.frontend == "online"
+    with caplog.at_level("INFO"):
+        train(setup, tmp_path / "heard", job, clips=clips)
+    assert "20 clips to train on and 10 made of them in each epoch" in caplog.text
+    assert "spectrograms computed in training" in caplog.text
+    train(setup, tmp_path / "mixed", job_of(setup, augment=MIXED, batches={"frontend": "online"}), clips=clips)
+    assert results(tmp_path / "heard")[0] != results(tmp_path / "mixed")[0]
+
+
+def test_settings_that_contradict_each_other_are_refused(setup):
+    with pytest.raises(ValueError, match=r"model\.frontend takes clips"):
+        job_of(setup, model={"frontend": {"name": "mel"}}, batches={"frontend": "online"})
+    with pytest.raises(ValueError, match=r"augment\.waveform needs clips"):
+        job_of(setup, augment=HEARD, batches={"frontend": "stored"})
