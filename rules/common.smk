@@ -222,6 +222,19 @@ def clips_files(wildcards):
     return [path for stores in clips_of(wildcards).values() for path in stores]
 
 
+def all_clips_of(wildcards):
+    """The clip stores of each dataset: an evaluation shows the sound waves, whatever its model takes."""
+    return remember(job_of(wildcards))["clips"]
+
+
+def evaluation_inputs(wildcards):
+    stores = all_clips_of(wildcards).values()
+    return {
+        **training_inputs(wildcards),
+        "clips": [path for paths in stores for path in paths],
+    }
+
+
 def audio_facts_of(wildcards):
     return paths.audio_facts_paths(wildcards.dataset, dataset_of(wildcards.dataset))
 

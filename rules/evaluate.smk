@@ -1,6 +1,6 @@
 rule evaluate:
     input:
-        unpack(training_inputs),
+        unpack(evaluation_inputs),
         weights="work/runs/{task}/{experiment}/{job}/model.safetensors",
         description="work/runs/{task}/{experiment}/{job}/model.json",
     output:
@@ -18,6 +18,7 @@ rule evaluate:
         ),
         figures=directory("work/runs/{task}/{experiment}/{job}/figures"),
         spectrograms=directory("work/runs/{task}/{experiment}/{job}/spectrograms"),
+        outcome_pictures=directory("work/runs/{task}/{experiment}/{job}/outcomes"),
     log:
         "logs/evaluate/{task}/{experiment}/{job}.log",
     benchmark:
@@ -30,6 +31,7 @@ rule evaluate:
     params:
         job=job_params,
         features=features_of,
+        clips=all_clips_of,
         task=lambda wildcards: task_params(task_of(wildcards.task)),
     message:
         "Evaluating {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"

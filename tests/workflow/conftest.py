@@ -69,7 +69,7 @@ spectrogram: {n_fft: 256, hop_samples: 128, n_mels: 32}
 split: {preset: patients_70_15_15, seed: 1}
 model: {name: test_cnn}
 train: {epochs: 2}
-evaluate: {bootstrap_draws: 50}
+evaluate: {bootstrap_draws: 50, n_examples: 2, outcomes: {max_clips: 1}}
 jobs:
   - {}
   - {train: {epochs: 3}}

@@ -1,72 +1,174 @@
-"""Spectrograms of clips that explain the model, and `spectrograms/index.json`, which says what each shows."""
+"""Pictures of single clips with what explains the answer: the examples of the report, and the folders of outcomes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from auscult.audio.clip_store import to_float32
 from auscult.config import JobSettings, TaskSettings
 from auscult.evaluation.drawings import file_name
-from auscult.evaluation.outcomes import choose_examples
+from auscult.evaluation.explain import CAPTIONS, Explainer, Maps
+from auscult.evaluation.outcomes import OUTCOMES, choose_examples, sample_outcomes
 from auscult.examples import Examples
-from auscult.figures.spectrograms import Mark, level_range_db, mel_axis, spectrogram
+from auscult.figures.clip_pictures import Evidence, Sound, clip_picture
+from auscult.figures.spectrograms import Mark, level_range_db, mel_axis
 from auscult.figures.style import save
 from auscult.io import write_json
+from auscult.models import SavedModel
 from auscult.predictions import probability_column, target_column
 from auscult.tables import read_events
 
 MAX_MARK_SHARE = 0.9
 """An event that spans this share of a clip says no more than the label does, and is not marked."""
 OUTCOME_WORDS = {"tp": "true positive", "tn": "true negative", "fp": "false positive", "fn": "missed"}
+_TITLE_CHARACTERS = 62
 
 
-def draw_examples(
-    examples: Examples,
-    predictions: pd.DataFrame,
-    outcomes: pd.DataFrame,
-    *,
-    tables: Mapping[str, Path],
-    job: JobSettings,
-    task: TaskSettings,
-    folder: Path,
-) -> None:
-    """Draw the chosen clips with one colour range, so that levels can be compared.
+@dataclass(frozen=True)
+class Asked:
+    """A clip that is drawn, and the target whose evidence is shown."""
+
+    clip_id: str
+    target: str
+
+
+class Painter:
+    """Draws clips of one evaluated job, all with one colour range, so that levels can be compared.
 
     Args:
-        examples: All examples; its rows are those of `predictions`.
+        model: Explains its answers.
+        examples: All examples, with their clip stores; its rows are those of `predictions`.
         predictions: Rows of `predictions.parquet`, index as in `examples.clips`.
         outcomes: Of the test part, from `outcomes.judge`.
         tables: Dataset -> folder with `events.parquet`, for the marks.
-        job: Clip and spectrogram settings, and how many to draw.
+        job: Clip and spectrogram settings, and how much to draw.
         task: What was predicted.
-        folder: Where to write; made when absent.
     """
-    chosen = choose_examples(outcomes, job.evaluate.n_examples, multi_class=task.type == "multi_class")
-    place = pd.Index(predictions["clip_id"])
-    indices = place.get_indexer(pd.Index(chosen, dtype="str"))
-    entries: list[dict[str, Any]] = []
-    if len(indices):
-        levels_db = examples.spectrograms(indices)
-        clips = examples.clips.iloc[indices]
-        rate_hz = job.clips.sample_rate_hz
+
+    def __init__(
+        self,
+        model: SavedModel,
+        examples: Examples,
+        predictions: pd.DataFrame,
+        outcomes: pd.DataFrame,
+        *,
+        tables: Mapping[str, Path],
+        job: JobSettings,
+        task: TaskSettings,
+    ) -> None:
+        self._model = model
+        self._explainer = Explainer(model)
+        self._examples = examples
+        self._predictions = predictions
+        self._outcomes = outcomes
+        self._tables = tables
+        self._job, self._task = job, task
+
+    def draw_examples(self, folder: Path) -> None:
+        """Draw the worst errors and the surest hits; `index.json` in `folder` says what each picture shows."""
+        n_examples, is_exclusive = self._job.evaluate.n_examples, self._task.type == "multi_class"
+        chosen = choose_examples(self._outcomes, n_examples, multi_class=is_exclusive)
+        entries: list[dict[str, Any]] = []
+        asked = [Asked(clip_id, self._target_of(clip_id)) for clip_id in chosen]
+        names = [f"{number:02d}_{file_name(clip_id)}.png" for number, clip_id in enumerate(chosen, start=1)]
+        for row, name in zip(self._draw(asked, [folder / name for name in names]), names, strict=True):
+            of_clip = self._outcomes.loc[self._outcomes["clip_id"] == row["clip_id"]].to_dict("records")
+            entries.append(_entry(name, row, of_clip, self._task))
+        write_json(folder / "index.json", entries)
+
+    def draw_outcomes(self, folder: Path, generator: np.random.Generator) -> None:
+        """Draw some clips of each outcome into `folder/{tp,tn,fp,fn}/`; `index.json` lists them.
+
+        Args:
+            folder: Where to write; its four folders are made even where an outcome did not occur.
+            generator: The only source of randomness, of `sample: random`.
+        """
+        settings = self._job.evaluate.outcomes
+        asked: list[Asked] = []
+        paths: list[Path] = []
+        entries: list[dict[str, Any]] = []
+        for outcome in OUTCOMES:
+            (folder / outcome).mkdir(parents=True, exist_ok=True)
+            rows = sample_outcomes(self._outcomes, outcome, settings.max_clips, settings.sample, generator)
+            for number, row in enumerate(rows.to_dict("records"), start=1):
+                suffix = f"_{file_name(row['target'])}" if len(self._task.targets) > 1 else ""
+                name = f"{outcome}/{number:02d}_{file_name(row['clip_id'])}{suffix}.png"
+                asked.append(Asked(row["clip_id"], row["target"]))
+                paths.append(folder / name)
+                kept = {key: row[key] for key in ("clip_id", "target", "outcome", "probability")}
+                entries.append({"file": name, **kept})
+        self._draw(asked, paths)
+        n_of = {outcome: self._outcomes["outcome"].tolist().count(outcome) for outcome in OUTCOMES}
+        write_json(folder / "index.json", {"n": n_of, "sample": settings.sample, "pictures": entries})
+
+    def _draw(self, asked: Sequence[Asked], paths: Sequence[Path]) -> list[dict[Any, Any]]:
+        """Draw each clip to its path and return their rows of the predictions."""
+        if not asked:
+            return []
+        place = pd.Index(self._predictions["clip_id"])
+        indices = place.get_indexer(pd.Index([one.clip_id for one in asked], dtype="str"))
+        levels_db = self._examples.spectrograms(indices)
+        clips = self._examples.clips.iloc[indices]
+        rate_hz = self._job.clips.sample_rate_hz
         valid_s = clips["n_valid"].to_numpy() / rate_hz
-        axis = mel_axis(job.spectrogram, rate_hz)
+        axis = mel_axis(self._job.spectrogram, rate_hz)
         n_valid_frames = [max(1, int((seconds - axis.first_s) / axis.hop_s)) for seconds in valid_s]
         sound = [picture[:, :n] for picture, n in zip(levels_db, n_valid_frames, strict=True)]
         range_db = level_range_db(np.concatenate(sound, axis=1))
-        marks = _marks(clips, tables)
-        for number, clip_id in enumerate(chosen):
-            name = f"{number + 1:02d}_{file_name(clip_id)}.png"
-            figure = spectrogram(levels_db[number], axis, float(valid_s[number]), range_db, marks[clip_id])
-            save(figure, folder / name)
-            row: dict[Any, Any] = predictions.iloc[int(indices[number])].to_dict()
-            of_clip = outcomes.loc[outcomes["clip_id"] == clip_id].to_dict("records")
-            entries.append(_entry(name, row, of_clip, task))
-    write_json(folder / "index.json", entries)
+        marks = _marks(clips.drop_duplicates("clip_id"), self._tables)
+        waveforms = self._examples.waveforms(indices)
+        columns = [self._task.targets.index(one.target) for one in asked]
+        maps = self._explainer.explain(self._examples.stored(self._model.takes, indices), columns).maps
+        rows: list[dict[Any, Any]] = [self._predictions.iloc[int(index)].to_dict() for index in indices]
+        for number, (one, path, row) in enumerate(zip(asked, paths, rows, strict=True)):
+            title, subtitle = self._texts(one, row)
+            figure = clip_picture(
+                levels_db[number],
+                axis,
+                Sound(to_float32(waveforms[number]), rate_hz, float(valid_s[number])),
+                self._evidence(one.target, maps[number]),
+                range_db=range_db,
+                marks=marks[one.clip_id],
+                title=title,
+                subtitle=subtitle,
+            )
+            save(figure, path)
+        return rows
+
+    def _evidence(self, target: str, found: Maps) -> Evidence:
+        method = self._explainer.method
+        if method == "none":
+            return Evidence(None, CAPTIONS[method])
+        if method == "grad_cam":
+            caption = f"Grad-CAM: where the evidence for {target} lies; line: half of the most"
+            if not found.any():
+                caption = f"Grad-CAM: nothing speaks for {target}"
+            return Evidence(found, caption)
+        return Evidence(found, CAPTIONS[method])
+
+    def _texts(self, one: Asked, row: dict[Any, Any]) -> tuple[str, str]:
+        of_clip = self._outcomes.loc[
+            (self._outcomes["clip_id"] == one.clip_id) & (self._outcomes["target"] == one.target)
+        ].to_dict("records")
+        (found,) = of_clip
+        title = f"{one.target}: {OUTCOME_WORDS[found['outcome']]}, probability {found['probability']:.2f}"
+        where = f"{one.clip_id}, {row['start_s']:.1f}–{row['end_s']:.1f} s"
+        return title, where if len(where) <= _TITLE_CHARACTERS else f"…{where[-_TITLE_CHARACTERS:]}"
+
+    def _target_of(self, clip_id: str) -> str:
+        """Return the target that an example is about: one that was answered wrong, else one that is present."""
+        of_clip = self._outcomes.loc[self._outcomes["clip_id"] == clip_id]
+        for outcome in ("fn", "fp", "tp", "tn"):
+            targets = of_clip.loc[of_clip["outcome"] == outcome, "target"]
+            if len(targets):
+                return str(targets.iloc[0])
+        raise ValueError(f"{clip_id} has no outcome")
 
 
 def _marks(clips: pd.DataFrame, tables: Mapping[str, Path]) -> dict[str, list[Mark]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,32 @@ def write_lists(outcomes: pd.DataFrame, folder: Path) -> None:
         write_text(folder / f"{outcome}s.txt", "\n".join(["clip_id\ttarget\tprobability", *lines]) + "\n")
 
 
+def sample_outcomes(
+    outcomes: pd.DataFrame,
+    outcome: str,
+    n_wanted: int,
+    sample: Literal["extreme", "random"],
+    generator: np.random.Generator,
+) -> pd.DataFrame:
+    """Return at most `n_wanted` rows of one outcome.
+
+    Args:
+        outcomes: From `judge`.
+        outcome: One of `OUTCOMES`.
+        n_wanted: The cap.
+        sample: `extreme`: the surest hits, or the errors that were furthest off, targets taking turns and new patients
+            first; `random`: drawn without replacement, in the order of `outcomes`.
+        generator: The only source of randomness.
+    """
+    part = outcomes.loc[outcomes["outcome"] == outcome]
+    if sample == "random":
+        drawn = np.sort(generator.permutation(len(part))[:n_wanted])
+        return part.iloc[drawn]
+    ordered = _in_turns(part)
+    is_new = ~ordered["patient_id"].duplicated()
+    return pd.concat([ordered.loc[is_new], ordered.loc[~is_new]]).iloc[:n_wanted]
+
+
 def choose_examples(outcomes: pd.DataFrame, n_examples: int, *, multi_class: bool) -> list[str]:
     """Choose clips that explain the model: its worst errors (up to half), then its surest hits.
 
@@ -78,15 +105,20 @@ def choose_examples(outcomes: pd.DataFrame, n_examples: int, *, multi_class: boo
     return sorted((clip_id for clip_id, _ in chosen), key=lambda clip_id: clip_id not in is_error)
 
 
-def _by_turns(part: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return (clip_id, patient_id), groups of (outcome, target) taking turns, each from its most extreme member on."""
+def _in_turns(part: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows so that groups of (outcome, target) take turns, each from its most extreme member on."""
     margin = (part["probability"] - part["truth"]).abs()
     is_error = part["outcome"].isin(["fp", "fn"])
     ordered = part.assign(extremity=np.where(is_error, -margin, margin)).sort_values(
         by=["outcome", "target", "extremity", "clip_id"]
     )
     turn = ordered.groupby(["outcome", "target"], sort=False).cumcount()
-    ordered = ordered.assign(turn=turn).sort_values(by="turn", kind="stable")
+    return ordered.assign(turn=turn).sort_values(by="turn", kind="stable").drop(columns=["turn", "extremity"])
+
+
+def _by_turns(part: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return (clip_id, patient_id) in that order."""
+    ordered = _in_turns(part)
     return list(zip(ordered["clip_id"], ordered["patient_id"], strict=True))
 
 

@@ -14,9 +14,10 @@ import torch
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
+from auscult.evaluation.average_spectrograms import draw_averages
 from auscult.evaluation.curve_tables import write_curves
 from auscult.evaluation.drawings import draw_job
-from auscult.evaluation.example_pictures import draw_examples
+from auscult.evaluation.example_pictures import Painter
 from auscult.evaluation.outcomes import judge, write_lists
 from auscult.evaluation.predict import predict
 from auscult.evaluation.report_text import report_text
@@ -38,6 +39,7 @@ def run(
     *,
     model_dir: Path,
     features: Mapping[str, Sequence[Path]],
+    clips: Mapping[str, Sequence[Path]],
     tables: Mapping[str, Path],
     split: Path,
     job: JobSettings,
@@ -48,12 +50,13 @@ def run(
     """Write what one trained model is worth; the only stage that reads the test part.
 
     Into `output_dir`: `predictions.parquet` (validation and test), `metrics.json`, `report.txt`, and of the test
-    part `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `figures/` and
-    `spectrograms/`, the last two emptied first.
+    part `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `figures/`, `spectrograms/`
+    and `outcomes/`, the last three emptied first.
 
     Args:
         model_dir: Holds `model.safetensors`, `model.json` and `history.csv`.
         features: Dataset -> its feature stores, in order.
+        clips: Dataset -> the clip stores that they were made of, for sound waves.
         tables: Dataset -> folder of its tables.
         split: The split table.
         job: Its settings.
@@ -66,7 +69,7 @@ def run(
     """
     model = load_model(model_dir, _device(device))
     thresholds = _thresholds(model, task, model_dir)
-    examples = load_examples(features, tables, split, task, sides=SIDES)
+    examples = load_examples(features, tables, split, task, sides=SIDES, clips=clips)
     logger.info("answering %d clips of the parts %s", len(examples), " and ".join(SIDES))
     probabilities = predict(model, examples, job.train.batch_size)
     predictions = predictions_table(examples.clips, examples.targets, probabilities, task)
@@ -80,7 +83,7 @@ def run(
         "thresholds": thresholds,
         "bootstrap_draws": job.evaluate.bootstrap_draws,
     }
-    *generators, of_slices = np.random.default_rng(job.evaluate.seed).spawn(len(SIDES) + 1)
+    *generators, of_slices, of_outcomes = np.random.default_rng(job.evaluate.seed).spawn(len(SIDES) + 2)
     for side, generator in zip(SIDES, generators, strict=True):
         part = predictions.loc[predictions["split"] == side]
         metrics[side] = summarise(
@@ -101,7 +104,7 @@ def run(
     outcomes = judge(test, task, list(thresholds.values()))
     write_csv(output_dir / "outcomes.csv", outcomes)
     write_lists(outcomes, output_dir)
-    for folder in ("figures", "spectrograms"):
+    for folder in ("figures", "spectrograms", "outcomes"):
         shutil.rmtree(output_dir / folder, ignore_errors=True)
     history = pd.read_csv(model_dir / "history.csv")
     rows = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
@@ -116,9 +119,10 @@ def run(
         task=task,
         folder=output_dir / "figures",
     )
-    draw_examples(
-        examples, predictions, outcomes, tables=tables, job=job, task=task, folder=output_dir / "spectrograms"
-    )
+    painter = Painter(model, examples, predictions, outcomes, tables=tables, job=job, task=task)
+    painter.draw_examples(output_dir / "spectrograms")
+    painter.draw_outcomes(output_dir / "outcomes", of_outcomes)
+    draw_averages(examples, outcomes, job=job, task=task, folder=output_dir / "spectrograms")
 
 
 def _device(name: str) -> str:

@@ -119,7 +119,7 @@ def spectrogram(
                 )
             )
             axes.axvline(valid_s, color="white", linewidth=1)
-        ticks = _mel_ticks(axis.mel_centres_hz)
+        ticks = mel_ticks(axis.mel_centres_hz)
         axes.set_yticks([position for position, _ in ticks])
         axes.set_yticklabels([label for _, label in ticks])
         axes.set(xlabel="time (s)", ylabel="frequency (Hz)", xlim=(min(0.0, left), right), ylim=(-0.5, n_mels - 0.5))
@@ -176,7 +176,7 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark], kinds: Sequence[str], limits_
         name.set_in_layout(False)
 
 
-def _mel_ticks(centres_hz: npt.NDArray[np.float64]) -> list[tuple[float, str]]:
+def mel_ticks(centres_hz: npt.NDArray[np.float64]) -> list[tuple[float, str]]:
     """Positions (in bands) and labels of round frequencies, leaving out those that would overlap."""
     ticks: list[tuple[float, str]] = []
     # The last band reaches up to where the next one would have its centre.

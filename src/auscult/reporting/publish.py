@@ -39,7 +39,7 @@ REQUIRED_FILES = (
     "model.json",
 )
 OPTIONAL_FILES = ("metrics.jsonl", "train.log")
-FOLDERS = ("figures", "spectrograms")
+FOLDERS = ("figures", "spectrograms", "outcomes")
 
 
 def run(

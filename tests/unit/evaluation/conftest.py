@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from auscult.audio.clip_store import create_clips
 from auscult.config import JobSettings, TaskSettings
 from auscult.evaluation.run import run
 from auscult.features.feature_store import write_features
@@ -57,6 +58,7 @@ class World:
     task: TaskSettings
     model_dir: Path
     features: dict[str, list[Path]]
+    clips: dict[str, list[Path]]
     tables: dict[str, Path]
     split: Path
 
@@ -64,6 +66,7 @@ class World:
         return {
             "model_dir": self.model_dir,
             "features": self.features,
+            "clips": self.clips,
             "tables": self.tables,
             "split": self.split,
             "job": self.job,
@@ -138,7 +141,7 @@ def make_world(folder: Path, kind: str, *, n_patients: int = 24, draws: int = 50
         split={"kind": "patients"},
         model={"name": "test_cnn"},
         train={"monitor": "val/auroc"},
-        evaluate={"bootstrap_draws": draws, "n_examples": n_examples},
+        evaluate={"bootstrap_draws": draws, "n_examples": n_examples, "outcomes": {"max_clips": 2}},
     )
     task = TASKS[kind]
     frames = (clips["n_valid"].to_numpy() - 64) // 24 + 1
@@ -150,13 +153,22 @@ def make_world(folder: Path, kind: str, *, n_patients: int = 24, draws: int = 50
         frames,
         {"clips": job.clips.model_dump(mode="json"), "spectrogram": job.spectrogram.model_dump(mode="json")},
     )
+    with create_clips(folder / "clips.h5", n_samples=SAMPLE_RATE_HZ, settings={}) as writer:
+        writer.append(clips, rng.integers(-3000, 3000, size=(len(clips), SAMPLE_RATE_HZ)).astype(np.int16))
     number = recordings["patient_id"].str.slice(5).astype(int)
     sides = np.select([number < n_patients // 3, number < 2 * n_patients // 3], ["train", "val"], "test")
     split = recordings[["recording_id", "patient_id", "dataset"]].assign(split=sides)
     write_csv(folder / "split.csv", split)
     _save_model(folder / "model", job, task)
     return World(
-        kind, job, task, folder / "model", {"toy": [folder / "features.h5"]}, {"toy": tables}, folder / "split.csv"
+        kind=kind,
+        job=job,
+        task=task,
+        model_dir=folder / "model",
+        features={"toy": [folder / "features.h5"]},
+        clips={"toy": [folder / "clips.h5"]},
+        tables={"toy": tables},
+        split=folder / "split.csv",
     )
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from auscult.config import TaskSettings
-from auscult.evaluation.outcomes import choose_examples, judge, write_lists
+from auscult.evaluation.outcomes import choose_examples, judge, sample_outcomes, write_lists
 
 BINARY = TaskSettings(description="?", type="binary", targets=("ill",), level="patient")
 DIGITS = TaskSettings(description="?", type="multi_class", targets=("0", "1", "2"), level="clip")
@@ -114,3 +114,42 @@ def test_an_error_of_a_multi_class_task_is_a_class_missed():
     )
 
     assert choose_examples(judge(table, DIGITS, []), 2, multi_class=True) == ["d/r1:0000", "d/r0:0000"]
+
+
+def many(n=40):
+    rng = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "clip_id": [f"c{number:02d}" for number in range(n)],
+            "recording_id": [f"r{number // 2:02d}" for number in range(n)],
+            "patient_id": [f"p{number // 4:02d}" for number in range(n)],
+            "dataset": "toy",
+            "target": rng.choice(["a", "b"], size=n),
+            "truth": 1,
+            "probability": rng.random(n),
+            "outcome": rng.choice(["tp", "fn"], size=n),
+        }
+    )
+
+
+def test_a_sample_is_capped_and_takes_the_extremes_of_all_targets():
+    table = many()
+    for outcome, is_hit in (("tp", True), ("fn", False)):
+        part = table.loc[table["outcome"] == outcome]
+        chosen = sample_outcomes(table, outcome, 4, "extreme", np.random.default_rng(0))
+        assert len(chosen) == 4
+        assert set(chosen["outcome"]) == {outcome}
+        assert set(chosen["target"]) == {"a", "b"}
+        assert chosen["patient_id"].is_unique
+        extreme = part["probability"].max() if is_hit else part["probability"].min()
+        assert extreme in set(chosen["probability"])
+        assert len(sample_outcomes(table, outcome, 999, "extreme", np.random.default_rng(0))) == len(part)
+
+
+def test_a_random_sample_comes_from_the_generator_alone():
+    table = many()
+    one, two, other = (sample_outcomes(table, "tp", 5, "random", np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert one["clip_id"].tolist() == two["clip_id"].tolist()
+    assert one["clip_id"].tolist() != other["clip_id"].tolist()
+    assert one["clip_id"].is_monotonic_increasing
+    assert len(sample_outcomes(table, "tn", 5, "random", np.random.default_rng(1))) == 0

@@ -1,5 +1,6 @@
 """Evaluated jobs without a training: answers are drawn, then judged and drawn as `evaluate` does."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,6 +196,7 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class):
         folder=folder / "figures",
     )
     _draw_examples(folder / "spectrograms", test, rng)
+    _draw_outcomes(folder / "outcomes", test)
     (folder / "model.safetensors").write_bytes(b"weights")
     write_json(folder / "model.json", {"architecture": {"name": job.model.name}, "threshold_notes": []})
 
@@ -268,6 +270,23 @@ def _draw_examples(folder, test, rng):
         entry = {key: row[key] for key in ("clip_id", "dataset", "start_s", "end_s")}
         entries.append({"file": name, **entry, "is_error": number == 0, "text": "pneumonia: missed (0.12)"})
     write_json(folder / "index.json", entries)
+    shutil.copyfile(folder / "01.png", folder / "average_pneumonia.png")
+    average = {"file": "average_pneumonia.png", "target": "pneumonia", "n": {"tp": 3, "tn": 4, "fp": 0, "fn": 1}}
+    write_json(folder / "averages.json", [average])
+
+
+def _draw_outcomes(folder, test):
+    for outcome in ("tp", "tn", "fp", "fn"):
+        (folder / outcome).mkdir(parents=True)
+    shutil.copyfile(folder.parent / "spectrograms" / "01.png", folder / "fn" / "01.png")
+    entry = {
+        "file": "fn/01.png",
+        "clip_id": test["clip_id"].iloc[0],
+        "target": "x",
+        "outcome": "fn",
+        "probability": 0.1,
+    }
+    write_json(folder / "index.json", {"n": {"fn": 1}, "sample": "extreme", "pictures": [entry]})
 
 
 def _audit(task, *, declared):

@@ -1,0 +1,59 @@
+import json
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from auscult.evaluation.average_spectrograms import draw_averages
+from auscult.examples import load_examples
+from auscult.figures import averages as figures
+
+
+def test_outcomes_lie_in_folders_of_their_own_with_a_picture_each(judged):
+    world, folder = judged
+    index = json.loads((folder / "outcomes" / "index.json").read_text())
+    outcomes = pd.read_csv(folder / "outcomes.csv")
+    assert {path.name for path in (folder / "outcomes").iterdir() if path.is_dir()} == {"tp", "tn", "fp", "fn"}
+    found = sorted(path.relative_to(folder / "outcomes").as_posix() for path in folder.glob("outcomes/*/*.png"))
+    assert found == sorted(entry["file"] for entry in index["pictures"])
+    for outcome, count in index["n"].items():
+        part = [entry for entry in index["pictures"] if entry["outcome"] == outcome]
+        assert count == (outcomes["outcome"] == outcome).sum()
+        assert len(part) == min(count, world.job.evaluate.outcomes.max_clips)
+        for entry in part:
+            assert entry["file"].startswith(f"{outcome}/")
+            rows = outcomes.loc[(outcomes["clip_id"] == entry["clip_id"]) & (outcomes["outcome"] == outcome)]
+            assert entry["probability"] in rows["probability"].tolist()
+            with Image.open(folder / "outcomes" / entry["file"]) as picture:
+                assert min(picture.size) > 300
+
+
+def test_averages_are_the_mean_over_true_sound(judged_binary, tmp_path, monkeypatch):
+    world, folder = judged_binary
+    outcomes = pd.read_csv(folder / "outcomes.csv")
+    examples = load_examples(world.features, world.tables, world.split, world.task, ("val", "test"))
+    drawn = {}
+    monkeypatch.setattr(
+        "auscult.evaluation.average_spectrograms.averages",
+        lambda panels, axis: drawn.update(panels=panels) or figures.averages(panels, axis),
+    )
+    draw_averages(examples, outcomes, job=world.job, task=world.task, folder=tmp_path)
+    rate_hz, settings = world.job.clips.sample_rate_hz, world.job.spectrogram
+    for panel, outcome in zip(drawn["panels"], ("tp", "tn", "fp", "fn"), strict=True):
+        chosen = set(outcomes.loc[outcomes["outcome"] == outcome, "clip_id"])
+        members = np.flatnonzero(examples.clips["clip_id"].isin(chosen))
+        assert panel.n_clips == len(members)
+        if not len(members):
+            assert panel.levels_db is None
+            continue
+        columns = []
+        for index in members:
+            centres_s = (settings.n_fft / 2 + settings.hop_samples * np.arange(examples.shape[1])) / rate_hz
+            levels_db = examples.spectrograms([index])[0].astype(float)
+            levels_db[:, centres_s >= examples.clips["n_valid"].iloc[index] / rate_hz] = np.nan
+            columns.append(levels_db)
+        expected = np.nanmean(columns, axis=0)
+        np.testing.assert_allclose(panel.levels_db[:, :10], expected[:, :10], atol=1e-3)
+        assert (np.isnan(panel.levels_db) == np.isnan(expected)).all()
+    (entry,) = json.loads((tmp_path / "averages.json").read_text())
+    assert (tmp_path / entry["file"]).is_file()
