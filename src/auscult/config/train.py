@@ -140,6 +140,11 @@ class TrainSettings(Settings):
     )
     mode: Literal["max", "min"] = "max"
     eval_every: int = Field(default=1, ge=1, description="epochs between two validations; the last one has one anyway")
+    metric_over: Literal["epoch", "batch"] = Field(
+        default="epoch",
+        description="epoch: each validation metric is computed once, over all answers; batch: in each batch of "
+        "validation, and their mean is taken",
+    )
     early_stopping: EarlyStoppingSettings | None = None
     start: StartSettings | None = None
     freeze: Literal["frontend", "backbone"] | None = Field(default=None, description="a part that is not trained")
