@@ -21,6 +21,7 @@ _CUTOFF = 0.94
 _WINDOW_S = 0.1
 _OVERLAP = 4
 _HANN_SQUARED_SUM = 1.5
+_MAX_RATE = 4
 _TINY = 1e-30
 
 
@@ -102,7 +103,7 @@ class PhaseVocoder:
 
         Args:
             waveforms: Shape [clip, sample].
-            rate: 2 is twice as fast, float64 [clip].
+            rate: 2 is twice as fast, at most 4, float64 [clip].
             n_out: Samples that come out; zeros where the sound has ended.
 
         Returns:
@@ -110,22 +111,25 @@ class PhaseVocoder:
         """
         n_clips, n_samples = waveforms.shape
         hop = self.hop_samples
-        # The first frame is centred on the first sample; those behind the end hold zeros.
+        # Frames are centred on -1, 0, 1, ... hops of what comes out: whatever lies inside is covered by four of them.
+        # The first two stay as they are read; all bins begin together.
         n_frames = -(-n_out // hop) + _OVERLAP
-        padded = functional.pad(waveforms, (self.n_fft // 2, self.n_fft + hop))
-        steps = torch.arange(n_frames, device=waveforms.device) * hop
-        places = (steps * rate[:, None]).round().long().clamp_max(n_samples + self.n_fft // 2)
+        before = self.n_fft // 2 + _MAX_RATE * hop
+        padded = functional.pad(waveforms, (before, self.n_fft + hop))
+        steps = (torch.arange(n_frames, device=waveforms.device) - 1) * hop
+        places = (steps * rate[:, None]).round().long() + before - self.n_fft // 2
+        places = places.clamp_max(before + n_samples)
         read = self._spectra(padded, places)
-        led = self._spectra(padded, places[:, :-1] + hop)
+        led = self._spectra(padded, places[:, 1:-1] + hop)
         # A tiny bit to the right: where there is no sound, there is no angle.
-        turns = torch.cumprod((led.mul_(read[:, 1:].conj()) + _TINY).sgn_(), dim=1)
-        read[:, 1:] *= turns
+        turns = torch.cumprod((led.mul_(read[:, 2:].conj()) + _TINY).sgn_(), dim=1)
+        read[:, 2:] *= turns
         frames = torch.fft.irfft(read, self.n_fft).mul_(self._window / _HANN_SQUARED_SUM)
         pieces = frames.view(n_clips, n_frames, _OVERLAP, hop)
         stretched = pieces.new_zeros(n_clips, n_frames + _OVERLAP - 1, hop)
         for piece in range(_OVERLAP):
             stretched[:, piece : piece + n_frames] += pieces[:, :, piece]
-        start = self.n_fft // 2
+        start = self.n_fft // 2 + hop
         return stretched.view(n_clips, -1)[:, start : start + n_out]
 
     def _spectra(self, padded: Tensor, places: Tensor) -> Tensor:
