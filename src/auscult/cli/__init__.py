@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from auscult.cli import data, experiment, models, schema, simulate, watch
+from auscult.cli import compare, data, experiment, models, schema, simulate, watch
 from auscult.errors import AuscultError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -14,6 +14,7 @@ app.add_typer(data.app, name="data", help="The datasets of this project: what th
 app.add_typer(experiment.app, name="experiment", help="The experiments of this project.")
 app.add_typer(models.app, name="models", help="The models that an experiment may name.")
 app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the layouts of real datasets.")
+app.command()(compare.compare)
 app.command()(schema.schema)
 app.command()(watch.watch)
 

@@ -1,0 +1,1 @@
+"""Results set beside each other: what differs, by how much, and whether that is more than chance."""
