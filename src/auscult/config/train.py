@@ -162,6 +162,9 @@ class TrainSettings(Settings):
     batches: BatchesSettings = BatchesSettings()
     save: SaveSettings = SaveSettings()
     live_logs: tuple[LiveLog, ...] = Field(default=(), description="written epoch by epoch in the run folder")
+    live_examples: int = Field(
+        default=8, ge=0, le=64, description="validation clips whose answers they follow, by number"
+    )
     debug: DebugSettings = DebugSettings()
 
     @model_validator(mode="after")
@@ -203,7 +206,7 @@ class TrainSettings(Settings):
 
         When the state is saved does not, nor do the means by which batches come; the order in which they come does.
         """
-        return self.model_dump(mode="json", exclude={"save", "batches", "live_logs"})
+        return self.model_dump(mode="json", exclude={"save", "batches", "live_logs", "live_examples"})
 
 
 def _is_endless(schedule: ScheduleSettings) -> bool:

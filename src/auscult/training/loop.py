@@ -13,8 +13,10 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
 from auscult.config.task import TaskSettings
 from auscult.config.train import TrainSettings, monitors_for
@@ -30,7 +32,7 @@ from auscult.training.freezing import Freezing
 from auscult.training.generators import generator_state, kept_generators, seed_generators, set_generator_state
 from auscult.training.history import EpochRow, History, log_row
 from auscult.training.kept_epochs import KeptEpochs
-from auscult.training.live_logs import LiveLogs, rates_of
+from auscult.training.live_logs import rates_of, start_live_logs
 from auscult.training.losses import Loss
 from auscult.training.optimizers import build_optimizer
 from auscult.training.orders import Plan, answer_groups, epoch_plan
@@ -124,6 +126,7 @@ class Trainer:
         self._at = Position(1, 0)
         self._generators: dict[str, Any] | None = None
         self._rows: list[EpochRow] = []
+        self._answers: NDArray[np.float64] | None = None
         self._after_batch: Callable[[], None] = lambda: None
 
     def fit(self, run_dir: Path, attempt: Attempt) -> Checkpoint:
@@ -147,7 +150,8 @@ class Trainer:
         self._rows, progress = history.rows, attempt.progress
         progress.say("training", epochs=self.settings.epochs, monitor=self.settings.monitor, epoch=self._at.epoch)
         device, n_profiled = self.fabric.device, self.settings.debug.profile_batches
-        logs = LiveLogs(self.settings.live_logs if self.team.is_first else (), run_dir, self._rows)
+        folder = run_dir if self.team.is_first else None
+        logs = start_live_logs(folder, self._rows, self.module, self.validation, task=self.task, settings=self.settings)
         with (
             closing(logs),
             attempt.stop.deferred(),
@@ -158,7 +162,7 @@ class Trainer:
                 row = self._epoch(attempt)
                 is_last = self._at.epoch > self.settings.epochs or self._early_stopping.is_over
                 history.append(row)
-                logs.write(row, rates_of(self._optimizer))
+                logs.write(row, rates_of(self._optimizer), self._answers)
                 reason, is_save_due = attempt.asks(self._stepper.n_steps, epoch_done=row["epoch"])
                 if is_last or reason or is_save_due:
                     checkpoint = self._save(attempt)
@@ -256,6 +260,7 @@ class Trainer:
     def _evaluate(self, stop: Stop) -> dict[str, float | None]:
         """Validate where it is due; tell what listens to the metric, and keep the weights when they are the best."""
         epoch, settings = self._at.epoch, self.settings
+        self._answers = None
         if epoch % settings.eval_every and epoch != settings.epochs:
             return dict.fromkeys(monitors_for(self.task))
         metrics: dict[str, float | None] | StopReason = {}
@@ -264,7 +269,9 @@ class Trainer:
                 # The bare model: the wrapper of a team would talk to the others.
                 model = self._model if self.team.size == 1 else self.module
                 try:
-                    metrics = validate(model, self.loss, self.validation, task=self.task, settings=settings, stop=stop)
+                    metrics, self._answers = validate(
+                        model, self.loss, self.validation, task=self.task, settings=settings, stop=stop
+                    )
                     self._best.take(epoch, metrics, self.module)
                     self.kept_epochs.take(epoch, self.module)
                 except TrainingStopped as stopped:

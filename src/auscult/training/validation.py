@@ -41,10 +41,11 @@ class Part:
 @torch.no_grad()
 def validate(
     model: nn.Module, loss: Loss, part: Part, *, task: TaskSettings, settings: TrainSettings, stop: Stop
-) -> dict[str, float | None]:
-    """Return `val/loss` and the metrics of `validation_metrics`; None where one is undefined.
+) -> tuple[dict[str, float | None], NDArray[np.float64]]:
+    """Return `val/loss` and the metrics of `validation_metrics`, None where one is undefined; and the answers.
 
-    With `metric_over: batch` each is the mean over the batches in which it is defined.
+    With `metric_over: batch` each is the mean over the batches in which it is defined. The answers are probabilities,
+    shape [clip, target].
 
     Raises:
         TrainingStopped: A signal asked for it, between two batches.
@@ -62,15 +63,14 @@ def validate(
     answers = probabilities(together, task.type)
     require_finite(float(answers.sum()), "answers to the validation part", settings)
     parts = plan if settings.metric_over == "batch" else [np.arange(len(answers))]
-    return _mean_of_defined(
-        [
-            {
-                "val/loss": _mean_loss(loss(together[rows], targets[rows])),
-                **validation_metrics(part.targets[rows], answers[rows], part.ids.iloc[rows], task),
-            }
-            for rows in parts
-        ]
-    )
+    values = [
+        {
+            "val/loss": _mean_loss(loss(together[rows], targets[rows])),
+            **validation_metrics(part.targets[rows], answers[rows], part.ids.iloc[rows], task),
+        }
+        for rows in parts
+    ]
+    return _mean_of_defined(values), answers
 
 
 def _mean_loss(loss: LossSum) -> float | None:

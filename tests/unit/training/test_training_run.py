@@ -397,25 +397,3 @@ def test_other_losses_and_the_balanced_sampler_learn_too(setup, tmp_path, name):
     history = pd.read_csv(tmp_path / "history.csv")
     assert history["train/loss"].iloc[-1] < 0.7 * history["train/loss"].iloc[0]
     assert history["val/auroc"].max() > 0.9
-
-
-def test_live_logs_hold_every_epoch_once_after_an_interruption_too(setup, tmp_path, monkeypatch):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    job = setup.with_train(
-        epochs=4, live_logs=["tensorboard", "csv"], optimizer={"lr": 0.01, "groups": {"head": {"lr": 0.02}}}
-    )
-    with monkeypatch.context() as patch:
-        kill(patch, Position(3, 0), "after")
-        with pytest.raises(Killed):
-            train(setup, tmp_path, job)
-    train(setup, tmp_path, job)
-    history = pd.read_csv(tmp_path / "history.csv")
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "live.csv"), history)
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    losses = events.Scalars("train/loss")
-    assert [event.step for event in losses] == [1, 2, 3, 4]
-    np.testing.assert_allclose([event.value for event in losses], history["train/loss"], rtol=1e-6)
-    assert events.Scalars("lr/head")[-1].value == pytest.approx(0.02)
-    assert events.Scalars("lr/backbone")[-1].value == pytest.approx(0.01)

@@ -43,7 +43,9 @@ def validated(logits, targets, metric_over):
     ids = pd.DataFrame({"clip_id": names, "recording_id": names, "patient_id": names})
     part = Part(batches, np.array(targets, dtype=np.float32).reshape(-1, 1), ids)
     settings = TrainSettings(batch_size=3, metric_over=metric_over)
-    return validate(Same(), Loss("bce", torch.ones(2, 1)), part, task=TASK, settings=settings, stop=Stop())
+    metrics, answers = validate(Same(), Loss("bce", torch.ones(2, 1)), part, task=TASK, settings=settings, stop=Stop())
+    np.testing.assert_allclose(answers[:, 0], 1 / (1 + np.exp(-np.array(logits))), rtol=1e-6)
+    return metrics
 
 
 LOGITS = [2.0, -1.0, 0.5, 1.0, -2.0, 3.0, -0.5, -1.5, -3.0]
