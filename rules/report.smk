@@ -17,7 +17,10 @@ rule track:
     params:
         experiment=experiment_params,
         task=lambda wildcards: task_of(wildcards.task).model_dump(mode="json"),
-        tracking=PROJECT.tracking.model_dump(mode="json"),
+        # Only what shapes what is logged at the end.
+        tracking=PROJECT.tracking.model_dump(
+            mode="json", include={"enabled", "uri", "register_model"}
+        ),
     message:
         "Logging {wildcards.task}/{wildcards.experiment} with MLflow"
     script:

@@ -5,19 +5,22 @@ from pathlib import Path
 from auscult import provenance, tracking
 from auscult.config import Experiment, TaskSettings, TrackingSettings
 from auscult.config.paths import result_dir
+from auscult.io import read_json
 from auscult.logs import stage_log
 
 with stage_log(snakemake.log[0]):
     experiment = Experiment.model_validate(snakemake.params.experiment)
     result = result_dir(experiment.task, experiment.name)
+    summaries = {Path(path).parent.name: Path(path) for path in snakemake.input.summaries}
+    simulated = [name for name, path in summaries.items() if "simulated" in read_json(path).get("notices", {})]
     tracking.run(
         experiment=experiment,
         task=TaskSettings.model_validate(snakemake.params.task),
         job_dirs=[Path(path).parent for path in snakemake.input.metrics],
         tracking=TrackingSettings.model_validate(snakemake.params.tracking),
         output=Path(snakemake.output[0]),
-        provenance=provenance.collect(
-            command=f"snakemake --cores all {result}",
-            inputs={Path(path).parent.name: Path(path) for path in snakemake.input.summaries},
-        ),
+        provenance={
+            **provenance.collect(command=f"snakemake --cores all {result}", inputs=summaries),
+            "simulated": simulated,
+        },
     )

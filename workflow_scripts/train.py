@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from auscult.config import JobSettings, TaskSettings
+from auscult import tracking
+from auscult.config import JobSettings, TaskSettings, TrackingSettings
 from auscult.config.paths import tables_dir
 from auscult.logs import stage_log
 from auscult.training import run as training
@@ -14,17 +15,23 @@ rank = int(os.environ.get("LOCAL_RANK", "0"))
 
 with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
     job = JobSettings.model_validate(snakemake.params.job)
-    training.run(
-        features={name: [Path(path) for path in paths] for name, paths in snakemake.params.features.items()},
-        tables={name: Path(tables_dir(name)) for name in job.datasets},
-        split=Path(snakemake.input.split),
-        clips={name: [Path(path) for path in paths] for name, paths in snakemake.params.clips.items()},
-        job=job,
-        task=TaskSettings.model_validate(snakemake.params.task),
-        output_dir=Path(snakemake.output.weights).parent,
-        device=snakemake.config["device"],
-        threads=snakemake.threads,
-        # Only the first attempt starts over: the next ones go on with what it did.
-        fresh=snakemake.config.get("fresh", False) and snakemake.resources.attempt_number == 1,
-        budget_s=choose_budget_s(os.environ, snakemake.config.get("budget_s"), snakemake.resources.get("runtime")),
-    )
+    task = TaskSettings.model_validate(snakemake.params.task)
+    name = (snakemake.wildcards.task, snakemake.wildcards.experiment, snakemake.wildcards.job)
+    folder = Path(snakemake.output.weights).parent
+    where = TrackingSettings.model_validate(snakemake.config.get("tracking", {}))
+    with tracking.live(where, name=name, job=job, task=task, folder=folder) as journal:
+        training.run(
+            features={dataset: [Path(path) for path in paths] for dataset, paths in snakemake.params.features.items()},
+            tables={dataset: Path(tables_dir(dataset)) for dataset in job.datasets},
+            split=Path(snakemake.input.split),
+            clips={dataset: [Path(path) for path in paths] for dataset, paths in snakemake.params.clips.items()},
+            job=job,
+            task=task,
+            output_dir=folder,
+            device=snakemake.config["device"],
+            threads=snakemake.threads,
+            # Only the first attempt starts over: the next ones go on with what it did.
+            fresh=snakemake.config.get("fresh", False) and snakemake.resources.attempt_number == 1,
+            budget_s=choose_budget_s(os.environ, snakemake.config.get("budget_s"), snakemake.resources.get("runtime")),
+            journal=journal,
+        )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, field_validator
 
 from auscult.config.base import Settings
 from auscult.config.dataset import DatasetSettings
@@ -17,10 +18,30 @@ _DATASET: TypeAdapter[Any] = TypeAdapter(DatasetSettings)
 
 
 class TrackingSettings(Settings):
-    """Where runs are logged."""
+    """Where runs are logged, and what of them."""
 
     enabled: bool = True
-    uri: str = Field(default="sqlite:///mlflow.db", description="an MLflow tracking URI")
+    uri: str = Field(
+        default="sqlite:///mlflow.db",
+        description="an MLflow tracking URI: sqlite:///<file>, http(s)://<server>, postgresql://<host>/<database>; "
+        "user and password come from the environment",
+    )
+    live: bool = Field(default=True, description="a server sees the epochs of a training while it runs")
+    system_metrics_s: float | None = Field(
+        default=30.0, ge=1.0, description="seconds between two looks at processor, memory and GPU; null: none"
+    )
+    register_model: bool = Field(default=False, description="each job's model is registered, with a card")
+
+    @field_validator("uri")
+    @classmethod
+    def _refuse_credentials(cls, uri: str) -> str:
+        # It would be shown by `git diff`, in provenance and in lists of processes.
+        if "@" in urlsplit(uri).netloc and ":" in urlsplit(uri).netloc.rpartition("@")[0]:
+            raise ValueError(
+                "found a password in the URI; take it out and set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD (a server) or PGUSER and PGPASSWORD (PostgreSQL) in the environment"
+            )
+        return uri
 
 
 class ProjectSettings(Settings):

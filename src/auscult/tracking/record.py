@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,21 +10,12 @@ from typing import Any
 from auscult.config import Experiment, Run, TaskSettings
 from auscult.errors import DataError
 from auscult.io import read_json, settings_key, sha256_file
-from auscult.tracking.flatten import finite, flatten_settings, flatten_summary, metric_name, run_names
+from auscult.tracking.flatten import finite, flatten_summary, metric_name, run_names
+from auscult.tracking.memo import read_memo
+from auscult.tracking.params import job_params, redacted, without_wording
+from auscult.tracking.points import Point, read_history
+from auscult.tracking.system import SYSTEM_FILE, read_system
 from auscult.tracking.uploads import Upload, choose_uploads
-
-_WORDING = frozenset({"description", "note"})
-"""Keys that say something to people and change no number."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One value of one metric."""
-
-    key: str
-    value: float
-    step: int
-    timestamp_ms: int
 
 
 @dataclass(frozen=True)
@@ -36,7 +26,8 @@ class JobRecord:
         id: As `config.Run.id`: the job's number, or with fold and seed.
         name: The run's name.
         params: Flat settings.
-        points: The final metrics, then those by epoch.
+        points: The final metrics, then those by epoch, then those of the machine.
+        live_run: The run that the training was logged to while it ran, and its store; None: it was not.
         uploads: Files for the run's artifacts.
         withheld: Names of those that hold a patient's or a recording's id.
         settings: Everything the job was made with, for the artifact `settings.json`.
@@ -49,31 +40,13 @@ class JobRecord:
     name: str
     params: dict[str, str]
     points: list[Point]
+    live_run: tuple[str, str] | None
     uploads: list[Upload]
     withheld: list[str]
     settings: dict[str, Any]
     content: str
     start_ms: int
     end_ms: int
-
-
-def experiment_settings(experiment: Experiment, task: TaskSettings) -> str:
-    """Return the digest that tells one state of an experiment's settings from another; wording plays no part."""
-    jobs = [run.settings.model_dump(mode="json", exclude=set(_WORDING)) for run in experiment.runs]
-    return settings_key({"jobs": jobs, "task": task.model_dump(mode="json", exclude=set(_WORDING))})
-
-
-def job_params(experiment: Experiment, task: TaskSettings) -> list[dict[str, str]]:
-    """Return every run's resolved settings, flat, with what the task says beside its labels' rules.
-
-    The rules themselves stand in the run's `settings.json`: equal for all jobs, they would only hide what differs.
-    """
-    of_task = task.model_dump(mode="json", include={"type", "targets", "level", "overlap", "aggregate", "four_class"})
-    return [
-        flatten_settings(run.settings.model_dump(mode="json", exclude=set(_WORDING)))
-        | flatten_settings({"task": of_task})
-        for run in experiment.runs
-    ]
 
 
 def read_jobs(experiment: Experiment, task: TaskSettings, job_dirs: list[Path]) -> list[JobRecord]:
@@ -101,27 +74,26 @@ def _read_job(folder: Path, run: Run, task: TaskSettings, *, name: str, params: 
         if not path.is_file():
             raise DataError(f"{path}: no such file; train and evaluate the job before it is tracked")
     uploads, withheld = choose_uploads(folder)
-    settings = {
-        "job": run.settings.model_dump(mode="json"),
-        "task": task.model_dump(mode="json"),
-    }
-    without_wording = {
-        part: {key: value for key, value in section.items() if key not in _WORDING}
-        for part, section in settings.items()
-    }
+    settings = {"job": redacted(run.settings.model_dump(mode="json")), "task": task.model_dump(mode="json")}
     files = {upload.name: sha256_file(upload.path) for upload in uploads}
     content = settings_key(
-        {"id": run.id, "settings": without_wording, "files": files}
+        {"id": run.id, "settings": without_wording(settings), "files": files}
         | {path.name: sha256_file(path) for path in (history, outcome)}
     )
     end_ms = max(_modified_ms(outcome), _modified_ms(history))
     # The final ones first: MLflow's comparison begins with the metric that was logged first.
-    points = final_points(read_json(outcome), task, end_ms) + read_history(history)
+    memo = read_memo(folder)
+    points = [
+        *final_points(read_json(outcome), task, end_ms),
+        *read_history(history, memo.times_ms),
+        *read_system(folder / SYSTEM_FILE),
+    ]
     return JobRecord(
         id=run.id,
         name=name,
         params=params,
         points=points,
+        live_run=memo.live_run,
         uploads=uploads,
         withheld=withheld,
         settings=settings,
@@ -133,35 +105,6 @@ def _read_job(folder: Path, run: Run, task: TaskSettings, *, name: str, params: 
 
 def _modified_ms(path: Path) -> int:
     return path.stat().st_mtime_ns // 1_000_000
-
-
-def read_history(path: Path) -> list[Point]:
-    """Read `metrics.jsonl`: every number of every epoch; nulls are left out, a repeated epoch counts as last written.
-
-    The file's own time is that of the last epoch; earlier ones are counted back by `epoch_s` where the lines hold it.
-
-    Raises:
-        DataError: A line is no JSON object with a whole `epoch`.
-    """
-    epochs: dict[int, Mapping[str, Any]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            epoch = record["epoch"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise DataError(f"{path}:{number}: found {line[:80]!r}, expected a JSON object with `epoch`") from error
-        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
-            raise DataError(f"{path}:{number}: found epoch {epoch!r}, expected a whole number from 0")
-        epochs[epoch] = record
-    points: list[Point] = []
-    time_ms = float(_modified_ms(path))
-    for epoch in sorted(epochs, reverse=True):
-        numbers = {metric_name(key): finite(value) for key, value in epochs[epoch].items() if key != "epoch"}
-        points += [Point(key, value, epoch, int(time_ms)) for key, value in numbers.items() if value is not None]
-        time_ms -= 1000 * (numbers.get(metric_name("epoch_s")) or 0.0)
-    return sorted(points, key=lambda point: (point.step, point.key))
 
 
 def final_points(outcome: Mapping[str, Any], task: TaskSettings, timestamp_ms: int) -> list[Point]:

@@ -11,25 +11,39 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auscult.config import Experiment, TaskSettings, TrackingSettings
 from auscult.config.paths import result_dir
 from auscult.io import write_json
-from auscult.provenance import UNKNOWN, redact
-from auscult.tracking.record import JobRecord, experiment_settings, job_params, read_jobs
-from auscult.tracking.store import TrackingUnavailableError, connect
+from auscult.provenance import redact
+from auscult.tracking.params import experiment_settings, job_params, redacted
+from auscult.tracking.points import agree, lacking
+from auscult.tracking.record import JobRecord, read_jobs
+from auscult.tracking.register import register_models
+from auscult.tracking.store import TrackingUnavailableError, connect, tracking_faults
+from auscult.tracking.tags import (
+    TAG_COMPLETE,
+    TAG_CONTENT,
+    TAG_EXPERIMENT,
+    TAG_JOB,
+    TAG_KIND,
+    TAG_NOTE,
+    TAG_PARENT,
+    TAG_RESULT,
+    TAG_SETTINGS,
+    TAG_SUPERSEDED,
+    TAG_TASK,
+    is_alive,
+    is_dead,
+    provenance_tags,
+)
 from auscult.tracking.writer import RunWriter
 
-TAG_EXPERIMENT = "auscult.experiment"
-TAG_KIND = "auscult.kind"
-TAG_JOB = "auscult.job"
-TAG_SETTINGS = "auscult.settings"
-TAG_CONTENT = "auscult.content"
-TAG_COMPLETE = "auscult.complete"
-TAG_SUPERSEDED = "auscult.superseded"
-TAG_PARENT = "mlflow.parentRunId"
-TAG_NOTE = "mlflow.note.content"
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+REQUEST_FILE = "tracking_request.json"
 _logger = logging.getLogger(__name__)
 
 
@@ -57,7 +71,8 @@ def run(
         job_dirs: One folder a job, in their order, each trained and evaluated.
         tracking: Where to log. When it is off MLflow is not even imported.
         output: JSON with `enabled`, `reached`, `complete`, `reason`, `uri`, `experiment` (name and id), `parent` and
-            `children` (run ids), `withheld` (files of each job that are not uploaded because they hold an id).
+            `children` (run ids), `withheld` (files of each job that are not uploaded because they hold an id),
+            `registered` (model and version of each job). Beside it stands what `sync` needs to log the same again.
         provenance: As `auscult.provenance.collect` gives it.
 
     Raises:
@@ -74,7 +89,9 @@ def run(
         "parent": None,
         "children": {},
         "withheld": {},
+        "registered": {},
     }
+    _write_request(output, experiment, task, job_dirs, provenance)
     if not tracking.enabled:
         write_json(output, {**report, "reason": "tracking is off (tracking.enabled in config/config.yaml)"})
         return
@@ -88,10 +105,19 @@ def run(
     try:
         writer = RunWriter(connect(tracking.uri), tracking.uri)
         report["reached"] = True
-        outcome = _log(writer, experiment, task, jobs, provenance)
+        outcome = _log(writer, experiment, task, jobs, provenance=provenance, uri=tracking.uri)
+        if tracking.register_model:
+            report["registered"] = register_models(
+                writer,
+                f"{experiment.task}/{experiment.name}",
+                task,
+                jobs,
+                children=outcome.children,
+                provenance=provenance,
+            )
     except TrackingUnavailableError as error:
         report["reason"] = str(error)
-    except _tracking_faults() as error:
+    except tracking_faults() as error:
         report["reason"] = redact(f"{type(error).__name__}: {error}")
     else:
         report |= {
@@ -101,28 +127,55 @@ def run(
             "children": outcome.children,
         }
     if report["reason"] is not None:
-        _logger.warning("not logged with MLflow, run the workflow again to complete it: %s", report["reason"])
+        _logger.warning("not logged with MLflow; `auscult sync` completes it: %s", report["reason"])
     write_json(output, report)
 
 
-def _tracking_faults() -> tuple[type[Exception], ...]:
-    """What a server, its network or its disk can throw at a client; MLflow is imported by the time one was thrown."""
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+def _write_request(
+    output: Path, experiment: Experiment, task: TaskSettings, job_dirs: list[Path], provenance: Mapping[str, Any]
+) -> None:
+    """Write beside `output` what is logged, so that it can be logged again, or elsewhere, under later settings too."""
+    request = {
+        "experiment": experiment.model_dump(mode="json"),
+        "task": task.model_dump(mode="json"),
+        "job_dirs": [str(folder) for folder in job_dirs],
+        "provenance": provenance,
+    }
+    write_json(output.with_name(REQUEST_FILE), request)
 
-    return MlflowException, SQLAlchemyError, OSError  # the errors of `requests` are OSErrors
+
+def _grown(writer: RunWriter, runs: list[Run], job: JobRecord, uri: str) -> Run | None:
+    """Return the run that grew while the job was trained, if all that stands there is of this training."""
+    for run in runs:
+        if (
+            job.live_run == (redact(uri), run.info.run_id)
+            and TAG_CONTENT not in run.data.tags
+            and run.data.params.items() <= job.params.items()
+            and agree(writer.history(run.info.run_id), job.points)
+        ):
+            return run
+    return None
 
 
 def _log(
-    writer: RunWriter, experiment: Experiment, task: TaskSettings, jobs: list[JobRecord], provenance: Mapping[str, Any]
+    writer: RunWriter,
+    experiment: Experiment,
+    task: TaskSettings,
+    jobs: list[JobRecord],
+    *,
+    provenance: Mapping[str, Any],
+    uri: str,
 ) -> _Outcome:
     name = f"{experiment.task}/{experiment.name}"
     experiment_id = writer.experiment(experiment.task)
+    for run in writer.running(experiment_id):
+        if is_dead(run):
+            writer.set_status(run.info.run_id, "KILLED")
     common = {
         TAG_EXPERIMENT: name,
-        "auscult.task": experiment.task,
-        "auscult.result": result_dir(experiment.task, experiment.name),
-        **_provenance_tags(provenance),
+        TAG_TASK: experiment.task,
+        TAG_RESULT: result_dir(experiment.task, experiment.name),
+        **provenance_tags(provenance),
     }
     parent, is_new = _parent(writer, experiment_id, experiment, task, jobs=jobs, common=common)
     existing = writer.find(experiment_id, {TAG_EXPERIMENT: name, TAG_KIND: "job"})
@@ -130,6 +183,7 @@ def _log(
     for job, (_, _, settings) in zip(jobs, experiment.runs, strict=True):
         of_job = [run for run in existing if run.data.tags.get(TAG_JOB) == job.id]
         same = [run for run in of_job if run.data.tags.get(TAG_CONTENT) == job.content]
+        grown = None if same else _grown(writer, of_job, job, uri)
         tags = {
             **common,
             TAG_KIND: "job",
@@ -144,17 +198,21 @@ def _log(
             writer.refresh(
                 same[0], {TAG_PARENT: parent, TAG_NOTE: tags[TAG_NOTE]}, name=job.name, drop=(TAG_SUPERSEDED,)
             )
+        elif grown is not None:
+            child = grown.info.run_id
+            writer.refresh(grown, tags, name=job.name, drop=(TAG_SUPERSEDED,))
         else:
             child = writer.start(experiment_id, job.name, tags, job.start_ms)
         if not same or same[0].data.tags.get(TAG_COMPLETE) != "true":
-            _log_job(writer, child, job, settings.datasets, provenance, is_new=not same)
+            _log_job(writer, child, job, settings.datasets, provenance, is_new=not same and grown is None)
         for run in of_job:
-            if run.info.run_id != child:
+            # One that is alive is trained elsewhere: by another person, or in another working copy.
+            if run.info.run_id != child and not is_alive(run):
                 writer.supersede(run, {TAG_SUPERSEDED: child})
         children[job.id] = child
     # A job that was taken out of the experiment has nothing that takes its place.
     for run in existing:
-        if run.data.tags.get(TAG_JOB) not in children:
+        if run.data.tags.get(TAG_JOB) not in children and not is_alive(run):
             writer.supersede(run, {TAG_SUPERSEDED: parent})
     if is_new:
         writer.complete(parent, {TAG_COMPLETE: "true"}, max(job.end_ms for job in jobs))
@@ -188,7 +246,7 @@ def _parent(
         writer.params(
             parent, {key: value for key, value in params[0].items() if all(p.get(key) == value for p in params)}
         )
-        writer.json_artifact(parent, "settings.json", experiment.model_dump(mode="json"))
+        writer.json_artifact(parent, "settings.json", redacted(experiment.model_dump(mode="json")))
     for run in parents:
         if run.info.run_id != parent:
             writer.supersede(run, {TAG_SUPERSEDED: parent})
@@ -205,7 +263,8 @@ def _log_job(
     is_new: bool,
 ) -> None:
     writer.params(run_id, job.params)
-    writer.points(run_id, job.points if is_new else writer.missing(run_id, job.points))
+    logged = {} if is_new else writer.history(run_id) | writer.system_history(run_id)
+    writer.points(run_id, lacking(logged, job.points))
     for upload in job.uploads:
         writer.artifact(run_id, upload.path, upload.folder)
     writer.json_artifact(run_id, "settings.json", job.settings)
@@ -214,18 +273,3 @@ def _log_job(
     writer.datasets(run_id, {name: str(inputs.get(name, data)) for name in datasets}, data)
     # Last of all: a run without this tag is one that was cut off.
     writer.complete(run_id, {TAG_COMPLETE: "true"}, job.end_ms)
-
-
-def _provenance_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
-    git = provenance["git"]
-    tags = {
-        "auscult.data": str(provenance["data"]["md5"]),
-        "auscult.git_branch": str(git["branch"]),
-        "auscult.git_dirty": str(git["dirty"]).lower(),
-        # The two that MLflow's own pages show as source and version.
-        "mlflow.source.name": str(provenance["command"]),
-        "mlflow.source.type": "PROJECT",
-    }
-    if git["commit"] != UNKNOWN:
-        tags["mlflow.source.git.commit"] = str(git["commit"])
-    return {**tags, "auscult.git_commit": str(git["commit"])}

@@ -14,6 +14,7 @@ import os
 import socket
 import sqlite3
 import ssl
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Generator
@@ -99,6 +100,26 @@ def artifacts_root(uri: str) -> Path | None:
     if path is not None:
         return path.parent / ARTIFACTS_FOLDER
     return Path(ARTIFACTS_FOLDER) if _dialect(uri) in _DATABASE_PORTS else None
+
+
+def is_server(uri: str) -> bool:
+    """Tell whether many machines may write to a store at once.
+
+    >>> is_server("http://tracker:5000"), is_server("postgresql://db/runs"), is_server("sqlite:///mlflow.db")
+    (True, True, False)
+    """
+    return urlsplit(uri).scheme in ("http", "https") or _dialect(uri) in _DATABASE_PORTS
+
+
+def tracking_faults() -> tuple[type[Exception], ...]:
+    """What a store, its network or its disk can throw at a client; only what is imported can have been thrown."""
+    faults: list[type[Exception]] = [TrackingUnavailableError, OSError]  # the errors of `requests` are OSErrors
+    if "mlflow" in sys.modules:
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+        faults += [MlflowException, SQLAlchemyError]
+    return tuple(faults)
 
 
 def _dialect(uri: str) -> str:

@@ -12,9 +12,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as arrow
-from pyarrow import parquet
-
 from auscult.errors import DataError
 
 MODEL_FILES = ("model.safetensors", "model.json")
@@ -67,6 +64,9 @@ def known_ids(predictions: Path) -> set[str]:
     Raises:
         DataError: The table is missing or unreadable.
     """
+    import pyarrow as arrow  # noqa: PLC0415 (half a second, and only where something is uploaded)
+    from pyarrow import parquet  # noqa: PLC0415
+
     try:
         table = parquet.read_table(predictions, columns=list(_ID_COLUMNS), use_threads=False)
     except (OSError, arrow.ArrowInvalid, KeyError) as error:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from auscult.io import atomic_path, write_json
-from auscult.tracking.record import Point
+from auscult.tracking.points import Logged, Point
 from auscult.tracking.store import ARTIFACTS_SCHEME, artifacts_root
+from auscult.tracking.system import PREFIX
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -24,6 +25,8 @@ MAX_DIGEST_CHARACTERS = 36
 KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}
 """Opens the experiment among trained models; MLflow would otherwise guess, and show pages for language models."""
 RUN_NAME_TAG = "mlflow.runName"
+MODEL_FOLDER = "model"
+"""Of the artifacts that are a model."""
 
 
 class RunWriter:
@@ -58,7 +61,9 @@ class RunWriter:
 
     def find(self, experiment_id: str, tags: Mapping[str, str]) -> list[Run]:
         """Return all runs that carry `tags`, the newest first; deleted runs are not among them."""
-        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        return self._search(experiment_id, " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items()))
+
+    def _search(self, experiment_id: str, wanted: str) -> list[Run]:
         runs: list[Run] = []
         token: str | None = None
         while True:
@@ -81,6 +86,34 @@ class RunWriter:
         for key in drop:
             if key in run.data.tags:
                 self._client.delete_tag(run.info.run_id, key)
+
+    def running(self, experiment_id: str) -> list[Run]:
+        """Return the runs that say that they run."""
+        return self._search(experiment_id, "attributes.status = 'RUNNING'")
+
+    def get(self, run_id: str) -> Run | None:
+        """Return a run; None when it is not there, or deleted."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return run if run.info.lifecycle_stage == "active" else None
+
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        for key, value in tags.items():
+            self._client.set_tag(run_id, key, value)
+
+    def set_status(self, run_id: str, status: str) -> None:
+        """Say that a run is RUNNING, or how it ended."""
+        if status == "RUNNING":
+            self._client.update_run(run_id, status=status)
+        else:
+            self._client.set_terminated(run_id, status)
 
     def supersede(self, run: Run, tags: Mapping[str, str]) -> None:
         """Mark a run that something newer replaces, and close it when it was left open."""
@@ -112,14 +145,23 @@ class RunWriter:
         for start in range(0, len(entries), MAX_METRICS_PER_BATCH):
             self._client.log_batch(run_id, metrics=entries[start : start + MAX_METRICS_PER_BATCH])
 
-    def missing(self, run_id: str, points: Sequence[Point]) -> list[Point]:
-        """Return those of `points` whose metric has no value at their step yet."""
-        logged = {
-            (key, metric.step)
-            for key in {point.key for point in points}
+    def history(self, run_id: str) -> Logged:
+        """Return all points of a run but those of the machine."""
+        logged: Logged = {}
+        for key in self._client.get_run(run_id).data.metrics:
+            if not key.startswith(PREFIX):
+                for metric in self._client.get_metric_history(run_id, key):
+                    logged.setdefault((key, metric.step), set()).add(metric.value)
+        return logged
+
+    def system_history(self, run_id: str) -> Logged:
+        """Return the points of the machine."""
+        keys = [key for key in self._client.get_run(run_id).data.metrics if key.startswith(PREFIX)]
+        return {
+            (key, metric.step): {metric.value}
+            for key in keys
             for metric in self._client.get_metric_history(run_id, key)
         }
-        return [point for point in points if (point.key, point.step) not in logged]
 
     def datasets(self, run_id: str, digests: Mapping[str, str], data_version: str) -> None:
         """Log the datasets that a run was fed with, unless they stand there already.
@@ -169,3 +211,22 @@ class RunWriter:
             path = Path(folder) / name
             write_json(path, value)
             self.artifact(run_id, path, "")
+
+    def register(self, name: str, run_id: str, card: str, tags: Mapping[str, str]) -> str:
+        """Register a run's model as the next version of `name`, once, with its card; return the version."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for version in self._client.search_model_versions(f"name = '{name}'"):
+            if version.run_id == run_id:
+                if version.description != card:
+                    self._client.update_model_version(name, str(version.version), card)
+                return str(version.version)
+        source = f"{self._client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
+        made = self._client.create_model_version(name, source, run_id, tags=dict(tags), description=card)
+        self._client.update_registered_model(name, card)
+        return str(made.version)

@@ -3,7 +3,9 @@ import json
 import pytest
 
 from auscult.errors import DataError
-from auscult.tracking.record import experiment_settings, job_params, read_history, read_jobs
+from auscult.tracking.params import experiment_settings, job_params
+from auscult.tracking.points import read_history
+from auscult.tracking.record import read_jobs
 
 
 def test_params_are_the_resolved_settings(experiment, task):
