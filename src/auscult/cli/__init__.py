@@ -6,10 +6,11 @@ import sys
 
 import typer
 
-from auscult.cli import compare, data, experiment, models, schema, simulate, sync, watch
+from auscult.cli import augment, compare, data, experiment, models, schema, simulate, sync, watch
 from auscult.errors import AuscultError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(augment.app, name="augment", help="The augmentations that an experiment may name, and what they do.")
 app.add_typer(data.app, name="data", help="The datasets of this project: what they hold, and whether it is whole.")
 app.add_typer(experiment.app, name="experiment", help="The experiments of this project.")
 app.add_typer(models.app, name="models", help="The models that an experiment may name.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from auscult.config import list_experiments, load_experiment
+from auscult.config import Experiment, list_experiments, load_experiment
 from auscult.config.paths import result_dir
 from auscult.errors import AuscultError, ConfigError
 
@@ -45,6 +45,18 @@ def show(
     config: Annotated[Path, _CONFIG] = Path("config"),
 ) -> None:
     """Print an experiment as YAML with presets, defaults and jobs resolved."""
+    resolved = find_experiment(experiment, config, job)
+    shown = resolved.model_dump(mode="json") if job is None else resolved.job(job).model_dump(mode="json")
+    typer.echo(f"# snakemake --cores all {result_dir(resolved.task, resolved.name)}")
+    typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def find_experiment(experiment: str, config: Path, job: int | None = None) -> Experiment:
+    """Return the experiment of `<task>/<name>`, resolved.
+
+    Raises:
+        ConfigError: There is none, or it has no such job.
+    """
     task, _, name = experiment.partition("/")
     if not name:
         known = ", ".join("/".join(pair) for pair in list_experiments(config))
@@ -52,6 +64,4 @@ def show(
     resolved = load_experiment(config, task, name)
     if job is not None and job > len(resolved.jobs):
         raise ConfigError(f"{experiment} has {len(resolved.jobs)} jobs; job {job} was asked for")
-    shown = resolved.model_dump(mode="json") if job is None else resolved.job(job).model_dump(mode="json")
-    typer.echo(f"# snakemake --cores all {result_dir(task, name)}")
-    typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+    return resolved
