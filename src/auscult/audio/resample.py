@@ -31,6 +31,13 @@ def resample(blocks: Iterable[NDArray[np.float32]], source_hz: int, target_hz: i
     return np.concatenate(list(pieces))
 
 
+def resample_blocks(
+    blocks: Iterable[NDArray[np.float32]], source_hz: int, target_hz: int
+) -> Iterator[NDArray[np.float32]]:
+    """Yield what `resample` returns piece by piece: nothing is ever held whole."""
+    return _stream([], iter(blocks), source_hz, target_hz)
+
+
 def _stream(
     begun: list[NDArray[np.float32]], remaining: Iterator[NDArray[np.float32]], source_hz: int, target_hz: int
 ) -> Iterator[NDArray[np.float32]]:

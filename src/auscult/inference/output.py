@@ -1,0 +1,110 @@
+"""Answers as CSV, as JSON, or as a table for the terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from auscult.inference.loaded import LoadedModel
+from auscult.inference.predictions import Predictions, positive_column
+from auscult.predictions import probability_column
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Format = Literal["csv", "json", "table"]
+
+
+def csv_text(found: Predictions) -> str:
+    """Return one table: each file's row of level `recording`, then its rows of level `clip`; a fault in `error`."""
+    whole = found.recordings.rename(columns={"duration_s": "end_s"}).drop(columns="n_clips")
+    whole = whole.assign(level="recording", start_s=0.0, clip=-1, error="")
+    parts = found.clips.assign(level="clip", error="")
+    faults = pd.DataFrame(
+        [(file, "recording", -1, text) for file, text in found.errors.items()],
+        columns=["file", "level", "clip", "error"],
+    )
+    tables = [table for table in (whole, parts, faults) if len(table)]
+    answers = [name for name in found.clips.columns if name not in {"file", "clip", "start_s", "end_s"}]
+    columns = ["file", "level", "start_s", "end_s", *answers, "error"]
+    together = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*columns, "clip"])
+    together = together.sort_values(["file", "clip"], kind="stable")
+    return together.reindex(columns=columns).to_csv(index=False, lineterminator="\n", float_format="%.9g")
+
+
+def json_text(found: Predictions, model: LoadedModel) -> str:
+    """Return `{"model", "notes", "recordings": [{..., "clips": [...]}], "errors"}`."""
+    clips = {str(file): rows for file, rows in found.clips.groupby("file", sort=False)}
+    recordings = [
+        {
+            "file": row["file"],
+            "duration_s": row["duration_s"],
+            **_answers(row, model),
+            "clips": [
+                {"start_s": clip["start_s"], "end_s": clip["end_s"], **_answers(clip, model)}
+                for clip in clips[row["file"]].to_dict("records")
+            ],
+        }
+        for row in found.recordings.to_dict("records")
+    ]
+    described = {
+        "task": model.saved.meta.get("task_name", ""),
+        "targets": list(model.targets),
+        "thresholds": model.thresholds,
+        "aggregate": model.task.aggregate.method,
+        "weights_sha256": model.saved.meta["weights_sha256"],
+    }
+    errors = [{"file": file, "error": text} for file, text in found.errors.items()]
+    value = {"model": described, "notes": list(found.notes), "recordings": recordings, "errors": errors}
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _answers(row: dict[Any, Any], model: LoadedModel) -> dict[str, Any]:
+    probabilities = {target: float(row[probability_column(target)]) for target in model.targets}
+    if model.task.type == "multi_class":
+        return {"probabilities": probabilities, "answer": row["answer"]}
+    positive = {target: bool(row[positive_column(target)]) for target in model.targets}
+    return {"probabilities": probabilities, "positive": positive}
+
+
+def tables(found: Predictions, model: LoadedModel, *, with_clips: bool) -> list[Table]:
+    """Return the answers by recording, and where asked by clip, as tables for a terminal."""
+    from rich.table import Table  # noqa: PLC0415 (slow to import)
+
+    if not len(found.recordings):
+        return []
+    made = Table("recording", box=None, pad_edge=False)
+    made.add_column("length (s)", justify="right")
+    made.add_column("clips", justify="right")
+    _add_targets(made, model)
+    for row in found.recordings.to_dict("records"):
+        made.add_row(row["file"], f"{row['duration_s']:.1f}", str(row["n_clips"]), *_cells(row, model))
+    if not with_clips:
+        return [made]
+    parts = Table("clip of", box=None, pad_edge=False)
+    parts.add_column("from (s)", justify="right")
+    parts.add_column("to (s)", justify="right")
+    _add_targets(parts, model)
+    for row in found.clips.to_dict("records"):
+        parts.add_row(row["file"], f"{row['start_s']:.1f}", f"{row['end_s']:.1f}", *_cells(row, model))
+    return [made, parts]
+
+
+def _add_targets(table: Table, model: LoadedModel) -> None:
+    for target in model.targets:
+        table.add_column(target, justify="right")
+    if model.task.type == "multi_class":
+        table.add_column("answer")
+
+
+def _cells(row: dict[Any, Any], model: LoadedModel) -> list[str]:
+    """Probabilities, marked where they reach the threshold."""
+    cells = [f"{row[probability_column(target)]:.3f}" for target in model.targets]
+    if model.task.type == "multi_class":
+        return [*cells, str(row["answer"])]
+    return [
+        f"{cell} {'+' if row[positive_column(target)] else '-'}"
+        for cell, target in zip(cells, model.targets, strict=True)
+    ]

@@ -1,0 +1,153 @@
+"""Any audio file, of any length, as the clips that the workflow would cut of it, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auscult.audio.band_pass import band_pass
+from auscult.audio.clip_store import to_int16
+from auscult.audio.cut import Cut, cut_recording, cut_windows
+from auscult.audio.decode import decode
+from auscult.audio.pad import pad
+from auscult.audio.probe import AudioFacts
+from auscult.audio.resample import resample_blocks
+from auscult.config.clips import BandPass, ClipSettings
+from auscult.errors import DataError
+
+_BLOCK_SAMPLES = 1 << 24
+_WHOLE_FILE_S = 600.0
+"""Up to this length a file is decoded by the library that the training's clips were decoded by; longer ones by
+soundfile, which alone reads in blocks. The samples are equal to rounding."""
+_FILTER_SAMPLES = 1 << 22
+"""Filtered at once: recordings up to this length are filtered whole, as the workflow does."""
+_SETTLED = 1e-7
+"""What is left of the filter's memory of samples that it does not see: far below one int16 step."""
+
+
+class ClipBlock(NamedTuple):
+    """Some consecutive clips of one file.
+
+    Attributes:
+        cuts: Where each lies.
+        waveforms: Padded as in training, int16 [clip, sample].
+    """
+
+    cuts: list[Cut]
+    waveforms: NDArray[np.int16]
+
+
+def clips_without_annotations(settings: ClipSettings) -> tuple[ClipSettings, str]:
+    """Return how to cut audio of which nothing but its sound is known, and what has to be said about it.
+
+    Breathing cycles are known from annotations alone: windows of a clip's length stand in for them.
+    """
+    if settings.unit != "cycle":
+        return settings, ""
+    note = (
+        f"the model was trained on breathing cycles, which only annotations tell: windows of {settings.length_s:g} s "
+        "are answered instead"
+    )
+    return settings.model_copy(update={"unit": "window"}), note
+
+
+def stream_clips(
+    path: Path,
+    facts: AudioFacts,
+    settings: ClipSettings,
+    *,
+    channel: int | Literal["mean"] = "mean",
+    block_clips: int = 64,
+) -> Generator[ClipBlock]:
+    """Yield the clips of an audio file, block by block; they are those that `audio.clips` cuts.
+
+    Memory holds a few blocks, however long the file is. Of a file too long to be filtered at once, the filter sees each
+    piece with as much sound around it as it takes to settle.
+
+    Args:
+        path: The audio file.
+        facts: What `audio.probe` found in it.
+        settings: What a clip is; `unit` is `window` or `recording`.
+        channel: Channel of multi-channel audio, or `mean`.
+        block_clips: Clips in a block, at most.
+
+    Raises:
+        DataError: The file cannot be decoded, has no such channel, or leaves no sample at the clips' rate.
+    """
+    if settings.unit == "cycle":
+        raise ValueError("cycles are known from annotations alone; see clips_without_annotations")
+    at_once = max(1, min(block_clips, _BLOCK_SAMPLES // settings.n_samples))
+    cuts: list[Cut] = []
+    sounds: list[NDArray[np.int16]] = []
+    for cut, sound in _cut(_samples(path, facts, settings, channel), settings, path):
+        cuts.append(cut)
+        sounds.append(pad(sound, settings.n_samples, settings.pad))
+        if len(cuts) == at_once:
+            yield ClipBlock(cuts, np.stack(sounds))
+            cuts, sounds = [], []
+    if cuts:
+        yield ClipBlock(cuts, np.stack(sounds))
+
+
+def _samples(
+    path: Path, facts: AudioFacts, settings: ClipSettings, channel: int | Literal["mean"]
+) -> Iterator[NDArray[np.float32]]:
+    decoder = settings.decoder if facts.duration_s <= _WHOLE_FILE_S else "soundfile"
+    blocks = decode(path, channel, sample_rate_hz=facts.sample_rate_hz, n_samples=facts.n_samples, decoder=decoder)
+    resampled = resample_blocks(blocks, facts.sample_rate_hz, settings.sample_rate_hz)
+    return resampled if settings.band_pass is None else _filtered(resampled, settings.band_pass, settings)
+
+
+def _filtered(
+    blocks: Iterable[NDArray[np.float32]], settings: BandPass, clips: ClipSettings
+) -> Generator[NDArray[np.float32]]:
+    margin = _settling_samples(settings, clips.sample_rate_hz)
+    held, n_given = np.zeros(0, np.float32), 0
+    for block in blocks:
+        held = np.concatenate([held, block])
+        if len(held) >= n_given + _FILTER_SAMPLES + margin:
+            end = len(held) - margin
+            yield band_pass(held, settings, clips.sample_rate_hz)[n_given:end]
+            begin = max(0, end - margin)
+            held, n_given = held[begin:], end - begin
+    if len(held) > n_given:
+        yield band_pass(held, settings, clips.sample_rate_hz)[n_given:]
+
+
+def _settling_samples(settings: BandPass, sample_rate_hz: int) -> int:
+    from scipy import signal  # noqa: PLC0415 (takes over a second, and most models filter nothing)
+
+    edges = [settings.low_hz, settings.high_hz]
+    sections = np.asarray(signal.butter(settings.order, edges, btype="bandpass", output="sos", fs=sample_rate_hz))
+    slowest = max(float(np.abs(np.roots(section[3:])).max()) for section in sections)
+    return min(_FILTER_SAMPLES, math.ceil(2 * math.log(_SETTLED) / math.log(slowest)))
+
+
+def _cut(
+    blocks: Iterable[NDArray[np.float32]], settings: ClipSettings, path: Path
+) -> Generator[tuple[Cut, NDArray[np.int16]]]:
+    """Yield each clip's place and true sound as soon as it is known not to be the last; the last ones at the end."""
+    rate, length = settings.sample_rate_hz, settings.n_samples
+    held, held_from, n_seen, n_cut = np.zeros(0, np.int16), 0, 0, 0
+    for block in blocks:
+        held = np.concatenate([held, to_int16(block)])
+        n_seen += len(block)
+        if settings.unit == "recording":
+            if n_seen >= length:
+                break
+            continue
+        while (start := n_cut * settings.hop_samples) + length < n_seen:
+            yield Cut(start, length, start / rate, (start + length) / rate), held[start - held_from :][:length]
+            n_cut += 1
+        kept_from = min(start, n_seen)
+        held, held_from = held[kept_from - held_from :], kept_from
+    if n_seen == 0:
+        raise DataError(f"{path}: too short, not one sample is left at {rate} Hz")
+    cuts = cut_recording(n_seen, settings) if settings.unit == "recording" else cut_windows(n_seen, settings)
+    for cut in cuts[n_cut:]:
+        yield cut, held[cut.start_sample - held_from :][: cut.n_valid]

@@ -1,0 +1,236 @@
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from rich.console import Console
+
+import auscult
+from auscult.config import ClipSettings, SpectrogramSettings
+from auscult.errors import ConfigError, DataError
+from auscult.features import run as features_stage
+from auscult.features.feature_store import FeatureStore
+from auscult.inference import output
+from auscult.inference.run import predict_files
+from auscult.models import load_model as load_saved
+
+
+@pytest.fixture
+def mixed(recordings):
+    """Good recordings with bad ones among them."""
+    (recordings / "c_cut.wav").write_bytes((recordings / "a.wav").read_bytes()[:5000])
+    (recordings / "a_text.wav").write_text("no sound at all")
+    (recordings / "empty.ogg").write_bytes(b"")
+    return recordings
+
+
+def settings_of(folder):
+    meta = json.loads((folder / "model.json").read_text())
+    return ClipSettings(**meta["clips"]), SpectrogramSettings(**meta["spectrogram"])
+
+
+@pytest.mark.parametrize("frontend", [None, {"name": "mel"}])
+@pytest.mark.parametrize("pad", ["zero", "repeat"])
+def test_answers_equal_those_to_the_workflow_s_own_stores(  # noqa: PLR0917 (fixtures)
+    cut_by_the_workflow, recordings, tmp_path, make_model, pad, frontend
+):
+    model = {"name": "test_cnn", "frontend": frontend}
+    folder = make_model(clips={"length_s": 1.0, "sample_rate_hz": 2000, "hop_s": 0.5, "pad": pad}, model=model)
+    saved = load_saved(folder)
+    clips, spectrogram = settings_of(folder)
+    table, waveforms = cut_by_the_workflow(clips)
+    features_stage.run(
+        clips=tmp_path / "clips.h5", settings=spectrogram, output=tmp_path / "features.h5", full_settings={}
+    )
+    with FeatureStore(tmp_path / "features.h5") as store:
+        stored = waveforms if frontend else store.read(np.arange(len(store)))
+    expected = saved.predict_proba(stored)[:, 0]
+    found = auscult.load_model(folder).predict(recordings, batch_clips=3)
+    assert found.errors == {}
+    assert found.clips["file"].tolist() == [str(recordings / path) for path in table["path"]]
+    np.testing.assert_allclose(found.clips["prob_ill"], expected, atol=1e-6)
+    means = pd.Series(expected).groupby(found.clips["file"], sort=False).mean()
+    np.testing.assert_allclose(found.recordings["prob_ill"], means.loc[found.recordings["file"]], atol=1e-6)
+    assert (found.recordings["positive_ill"] == (found.recordings["prob_ill"] >= 0.5)).all()
+
+
+@pytest.mark.parametrize("kind", ["multi_label", "multi_class"])
+def test_recordings_are_answered_as_the_task_combines_clips(make_model, recordings, kind):
+    found = auscult.load_model(make_model(kind)).predict(recordings)
+    columns = [name for name in found.clips if name.startswith("prob_")]
+    together = found.clips.groupby("file", sort=False)[columns].agg("max" if kind == "multi_label" else "mean")
+    np.testing.assert_allclose(found.recordings[columns], together.loc[found.recordings["file"]])
+    if kind == "multi_class":
+        np.testing.assert_allclose(found.recordings[columns].sum(axis=1), 1)
+        assert found.recordings["answer"].tolist() == [
+            "abc"[at] for at in found.recordings[columns].to_numpy().argmax(axis=1)
+        ]
+
+
+def test_the_size_of_batches_and_the_order_of_files_change_no_answer(make_model, recordings):
+    model = auscult.load_model(make_model())
+    files = sorted(recordings.rglob("*.*"))
+    one = model.predict(files, batch_clips=1).clips.set_index(["file", "clip"])["prob_ill"]
+    many = model.predict(files[::-1], batch_clips=100).clips.set_index(["file", "clip"])["prob_ill"]
+    np.testing.assert_allclose(one, many.loc[one.index], atol=1e-6)
+
+
+def test_a_bad_file_among_good_ones_is_named_and_the_good_ones_are_answered(make_model, mixed):
+    model = auscult.load_model(make_model())
+    named = []
+    found = predict_files(model, [mixed, mixed / "gone.wav"], on_fault=lambda path, text: named.append(path.name))
+    assert named == ["a_text.wav", "c_cut.wav", "empty.ogg", "gone.wav"]
+    assert {path.rsplit("/", 1)[1]: text.split(":")[0] for path, text in found.errors.items()} == {
+        "a_text.wav": "unreadable", "c_cut.wav": "truncated", "empty.ogg": "empty", "gone.wav": "missing",
+    }  # fmt: skip
+    good = model.predict(sorted(set(mixed.rglob("*.*")) - {mixed / name for name in named}))
+    assert set(found.recordings["file"]) == set(good.recordings["file"])
+    assert len(good.recordings) == 5
+
+
+def test_csv_json_and_table_say_the_same(make_model, mixed):
+    model = auscult.load_model(make_model("multi_label"))
+    found = model.predict(mixed)
+    table = pd.read_csv(io.StringIO(output.csv_text(found)))
+    assert list(table.columns) == [
+        "file", "level", "start_s", "end_s", "prob_crackle", "prob_wheeze", "positive_crackle", "positive_wheeze",
+        "error",
+    ]  # fmt: skip
+    whole, clips = table[table["error"].isna() & (table["level"] == "recording")], table[table["level"] == "clip"]
+    assert (len(whole), len(clips), int(table["error"].notna().sum())) == (5, len(found.clips), 3)
+    value = json.loads(output.json_text(found, model))
+    assert [one["file"] for one in value["recordings"]] == found.recordings["file"].tolist()
+    assert {one["file"]: one["error"] for one in value["errors"]} == found.errors
+    np.testing.assert_allclose(
+        [clip["probabilities"]["wheeze"] for one in value["recordings"] for clip in one["clips"]],
+        found.clips["prob_wheeze"],
+    )
+    by_file = whole.set_index("file")
+    for one in value["recordings"]:
+        assert by_file.loc[one["file"], "prob_crackle"] == pytest.approx(one["probabilities"]["crackle"])
+        assert bool(by_file.loc[one["file"], "positive_crackle"] == True) == one["positive"]["crackle"]  # noqa: E712
+    stream = io.StringIO()
+    for shown in output.tables(found, model, with_clips=True):
+        Console(file=stream, width=300).print(shown)
+    for row in found.clips.itertuples():
+        assert f"{row.prob_wheeze:.3f} {'+' if row.positive_wheeze else '-'}" in stream.getvalue()
+
+
+def test_nothing_answered_is_written_too(make_model, tmp_path):
+    model = auscult.load_model(make_model())
+    found = model.predict(tmp_path / "gone.wav")
+    assert pd.read_csv(io.StringIO(output.csv_text(found)))["error"].tolist() == ["missing: no such file"]
+    assert json.loads(output.json_text(found, model))["recordings"] == []
+    assert output.tables(found, model, with_clips=True) == []
+
+
+@pytest.mark.parametrize("kind", ["binary", "multi_label", "multi_class"])
+def test_a_picture_of_each_file_is_drawn(make_model, recordings, tmp_path, kind):
+    model = auscult.load_model(make_model(kind, clips={"length_s": 1, "sample_rate_hz": 2000, "hop_s": 1.5}))
+    predict_files(model, [recordings], plot_dir=tmp_path / "plots")
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {
+        "a.wav.png", "b.flac.png", "c.ogg.png", "d.wav.png", "e.mp3.png",
+    }  # fmt: skip
+
+
+def test_a_model_of_cycles_says_what_it_does(make_model, recordings):
+    folder = make_model(clips={"unit": "cycle", "length_s": 1.0, "sample_rate_hz": 2000})
+    found = auscult.load_model(folder).predict(recordings / "a.wav")
+    assert "breathing cycles" in found.notes[0]
+    assert found.clips["start_s"].tolist() == [0, 1, 2]
+
+
+def break_version(meta):
+    meta["format_version"] = 99
+
+
+def break_weights(meta):
+    meta["weights_sha256"] = "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (break_version, "format version 99, this installation reads up to .*; update auscult"),
+        (break_weights, "its SHA-256 is"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_refused(make_model, change, part):
+    folder = make_model()
+    meta = json.loads((folder / "model.json").read_text())
+    change(meta)
+    (folder / "model.json").write_text(json.dumps(meta))
+    with pytest.raises(DataError, match=part):
+        auscult.load_model(folder)
+
+
+def test_what_is_no_model_is_told_what_is(make_model, tmp_path):
+    make_model(name="result/1")
+    make_model(name="result/2/fold1")
+    with pytest.raises(DataError, match=r"holds no model\.json; below it there are models in 1, 2/fold1: name one"):
+        auscult.load_model(tmp_path / "result")
+    with pytest.raises(DataError, match="no such folder"):
+        auscult.load_model(tmp_path / "gone")
+    with pytest.raises(DataError, match="is a file, expected the folder of a model"):
+        auscult.load_model(tmp_path / "result" / "1" / "model.safetensors")
+    with pytest.raises(ConfigError, match="found 'tpu', expected auto, cpu or cuda"):
+        auscult.load_model(tmp_path / "result" / "1", device="tpu")
+    assert auscult.load_model(tmp_path / "result" / "1" / "model.json").targets == ("ill",)
+
+
+def run_cli(*arguments):
+    code = "import sys; from auscult.cli import main; sys.argv[0] = 'auscult'; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_answers_names_the_bad_file_and_ends_with_status_1(make_model, mixed, tmp_path):
+    folder, out = make_model(), tmp_path / "answers.json"
+    finished = run_cli("predict", folder, mixed, "--out", out)
+    assert finished.returncode == 1
+    assert f"error: {mixed / 'c_cut.wav'}: truncated" in finished.stderr
+    assert len(json.loads(out.read_text())["recordings"]) == 5
+    again = run_cli("predict", folder, mixed / "a.wav", "--out", out)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "is there already" in again.stderr
+    forced = run_cli("predict", folder, mixed / "a.wav", "--out", out, "--force")
+    assert (forced.returncode, forced.stderr) == (0, "")
+    assert len(json.loads(out.read_text())["recordings"]) == 1
+
+
+def test_importing_auscult_loads_no_torch():
+    code = "import auscult, auscult.cli, sys; assert auscult.__version__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+PEAK = """
+import resource, sys
+import auscult
+found = auscult.load_model(sys.argv[1]).predict(sys.argv[2])
+print(len(found.clips), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_two_hours_of_stereo_stay_under_a_gigabyte(make_model, tmp_path):
+    rng = np.random.default_rng(0)
+    rate = 44_100
+    with soundfile.SoundFile(tmp_path / "long.flac", "w", rate, 2) as file:
+        for _ in range(120):
+            file.write(0.05 * rng.standard_normal((60 * rate, 2), dtype=np.float32))
+    folder = make_model(
+        clips={"length_s": 10, "sample_rate_hz": 8000, "band_pass": {"low_hz": 50, "high_hz": 2000}},
+        spectrogram={"n_fft": 1024, "hop_samples": 254, "n_mels": 128},
+        model={"name": "mixednet"},
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", PEAK, folder, tmp_path / "long.flac"], capture_output=True, text=True, check=True
+    )
+    n_clips, peak_kb = map(int, finished.stdout.split())
+    assert n_clips == 720
+    assert peak_kb < 1_000_000
