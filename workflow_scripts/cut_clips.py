@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult.audio import clips
 from auscult.config import ClipSettings, paths
 from auscult.logs import stage_log

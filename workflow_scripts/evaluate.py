@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult.config import JobSettings, TaskSettings
 from auscult.config.paths import tables_dir
 from auscult.evaluation import run as evaluation

@@ -5,6 +5,7 @@ What is there already is not downloaded again. `auscult data fetch` looks whethe
 
 from pathlib import Path
 
+import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult.config import paths
 from auscult.corpora import remote
 from auscult.errors import ConfigError

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult.config import DatasetSettings, paths
 from auscult.corpora import ingest
 from auscult.logs import stage_log

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult.config import SpectrogramSettings
 from auscult.features import run as features
 from auscult.logs import stage_log

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult import splits
 from auscult.config import SplitSettings, TaskSettings
 from auscult.config.paths import tables_dir

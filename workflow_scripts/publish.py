@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult import provenance
 from auscult.config import Experiment, TaskSettings
 from auscult.config.paths import result_dir

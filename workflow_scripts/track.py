@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult import provenance, tracking
 from auscult.config import Experiment, TaskSettings, TrackingSettings
 from auscult.config.paths import result_dir

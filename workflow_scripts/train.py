@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult import tracking
 from auscult.config import JobSettings, TaskSettings, TrackingSettings
 from auscult.config.paths import tables_dir

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -127,13 +128,12 @@ def learning(history: pd.DataFrame, monitor: str, best_epoch: int | None) -> Fig
         mosaic = "L\nW" if watched else "L"
         parts = figure.subplot_mosaic(mosaic, sharex=True)
         for index, name in enumerate(losses):
-            parts["L"].plot(
-                history["epoch"], history[name], color=series_colour(index), ls=series_dashes(index), label=name
-            )
+            _draw_course(parts["L"], history, name, color=series_colour(index), ls=series_dashes(index))
         parts["L"].set_ylabel("loss")
-        parts["L"].legend(loc="upper right", ncols=2, frameon=True, facecolor="white", edgecolor="none", framealpha=0.9)
+        # Above the chart: inside, it would lie on somebody's data.
+        parts["L"].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
         if watched:
-            parts["W"].plot(history["epoch"], history[monitor], color=series_colour(2))
+            _draw_course(parts["W"], history, monitor, color=series_colour(2))
             parts["W"].set_ylabel(monitor)
         for axes in parts.values():
             axes.grid(visible=True)
@@ -153,9 +153,18 @@ def learning(history: pd.DataFrame, monitor: str, best_epoch: int | None) -> Fig
                 fontsize=8.5,
             )
         last.set_xlabel("epoch")
-        last.xaxis.set_major_locator(MaxNLocator(integer=True))
+        last.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if len(history) == 1:
+            last.set_xlim(history["epoch"].iloc[0] - 0.5, history["epoch"].iloc[0] + 0.5)
         figure.align_ylabels()
         return figure
+
+
+def _draw_course(axes: Axes, history: pd.DataFrame, name: str, **line: Any) -> None:
+    """Draw what is known, as dots too where it is not known of every epoch, or of one alone."""
+    known = history[history[name].notna()]
+    is_sparse = len(known) < max(2, len(history))
+    axes.plot(known["epoch"], known[name], marker="o" if is_sparse else None, markersize=4, label=name, **line)
 
 
 @dataclass(frozen=True)

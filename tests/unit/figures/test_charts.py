@@ -76,6 +76,24 @@ def test_learning_by_the_loss_draws_one_panel():
     assert len(charts.learning(history, "val/loss", 1).axes) == 1
 
 
+def test_a_training_of_one_epoch_and_one_that_validates_seldom_are_seen_as_dots():
+    one = pd.DataFrame({"epoch": [1], "train/loss": [0.7], "val/loss": [0.6], "val/auroc": [0.8]})
+    seldom = pd.DataFrame(
+        {
+            "epoch": range(1, 7),
+            "train/loss": [0.7, 0.6, 0.5, 0.4, 0.3, 0.2],
+            "val/loss": [np.nan, np.nan, 0.6, np.nan, np.nan, 0.4],
+            "val/auroc": [np.nan, np.nan, 0.7, np.nan, np.nan, 0.8],
+        }
+    )
+
+    losses, watched = charts.learning(one, "val/auroc", 1).axes
+    assert [line.get_marker() for line in [*losses.lines[:2], watched.lines[0]]] == ["o"] * 3
+    losses, watched = charts.learning(seldom, "val/auroc", 6).axes
+    assert [line.get_marker() for line in [*losses.lines[:2], watched.lines[0]]] == ["None", "o", "o"]
+    assert watched.lines[0].get_xydata().tolist() == [[3, 0.7], [6, 0.8]]
+
+
 def test_scores_give_the_counts_and_draw_every_answer():
     figure = answers.scores_by_truth([("no", np.array([0.1, 0.1, 0.2])), ("yes", np.array([]))], 0.4)
 
