@@ -299,6 +299,12 @@ def train_params(wildcards):
     }
 
 
+def noise_of(wildcards):
+    """What tells that a folder of noise changed which a training mixes into its clips."""
+    folders = job_of(wildcards).augment.noise_folders
+    return {folder: paths.inventory(Path(folder)) for folder in folders}
+
+
 def job_params(wildcards):
     return {**job_of(wildcards).model_dump(mode="json"), "note": ""}
 

@@ -24,6 +24,7 @@ rule train:
         earlier=earlier_facts,
         features=features_of,
         clips=clips_of,
+        noise=noise_of,
         task=lambda wildcards: task_params(task_of(wildcards.task)),
     message:
         "Training {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from auscult.config.augmentation import Augmentation, check_name
 from auscult.config.base import Settings
 from auscult.config.mixing import MIXINGS, Mixing
-from auscult.config.waveform_augment import WaveformAugmentation, WaveformStep
+from auscult.config.waveform_augment import BackgroundNoise, WaveformAugmentation, WaveformStep
 
 
 class MaskTime(Augmentation):
@@ -106,3 +106,9 @@ class AugmentSettings(Settings):
     def mixings(self) -> tuple[tuple[int, Mixing], ...]:
         """The steps that mix clips, each with its number."""
         return tuple((number, step) for number, step in enumerate(self.steps) if isinstance(step, Mixing))
+
+    @property
+    def noise_folders(self) -> tuple[str, ...]:
+        """Folders whose audio files are mixed into the clips, each once, in the order of the steps."""
+        functions = (function for step in self.waveform for function in (getattr(step, "functions", ()) or (step,)))
+        return tuple(dict.fromkeys(function.folder for function in functions if isinstance(function, BackgroundNoise)))

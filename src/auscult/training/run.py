@@ -12,6 +12,7 @@ from typing import Any
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.examples import Examples, load_examples
+from auscult.io import sha256_folder
 from auscult.models import FullScale, Normalisation, save_model
 from auscult.training.adoption import adopt_model
 from auscult.training.attempt import Attempt
@@ -94,7 +95,8 @@ def run(
         stack.enter_context(cpu_threads(threads, job.train.devices))
         stack.enter_context(determinism(is_wanted=job.train.deterministic))
         _say_why_again(progress)
-        examples = load_examples(features, tables, split, task, sides=("train", "val"))
+        clips = clips if job.frontend != "stored" else None
+        examples = load_examples(features, tables, split, task, ("train", "val"), clips=clips)
         store = None
         if not helps:
             binding = _binding(job, task, examples)
@@ -143,6 +145,11 @@ def _binding(job: JobSettings, task: TaskSettings, examples: Examples) -> dict[s
         "task": task.model_dump(mode="json"),
         "data": examples.digest(),
         "start": start_digest(job.train.start),
+        **(
+            {"noise": [sha256_folder(Path(folder)) for folder in folders]}
+            if (folders := job.augment.noise_folders)
+            else {}
+        ),
         # Only where they are: a state without epochs stays what it was.
         **({"best_on_test": True} if job.evaluate.best_on_test else {}),
     }

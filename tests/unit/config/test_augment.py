@@ -39,6 +39,16 @@ def test_what_makes_no_sense_is_refused(step, message):
         spectrogram(**step)
 
 
+def test_folders_of_noise_are_found_inside_augmix_too():
+    noise = {"name": "background_noise", "folder": "noises"}
+    other = noise | {"folder": "wards"}
+    settings = AugmentSettings.model_validate(
+        {"waveform": [noise, {"name": "augmix", "functions": ["gain", other, noise]}, {"name": "polarity"}]}
+    )
+    assert settings.noise_folders == ("noises", "wards")
+    assert AugmentSettings().noise_folders == ()
+
+
 def task(kind, targets):
     return TaskSettings.model_construct(type=kind, targets=tuple(targets))
 

@@ -1,9 +1,11 @@
 """Trainings that read clips: spectrograms computed on the device, or made by the model itself."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 from sklearn.metrics import roc_auc_score
 from tests.unit.training.conftest import make_setup
 from tests.unit.training.test_training_run import ALL_THAT_HAS_A_STATE, Killed, Position, kill, results, train
@@ -155,6 +157,22 @@ def test_waveforms_that_are_augmented_are_read_and_turned_into_spectrograms_in_t
     assert "spectrograms computed in training" in caplog.text
     train(setup, tmp_path / "mixed", job_of(setup, augment=MIXED, batches={"frontend": "online"}), clips=clips)
     assert results(tmp_path / "heard")[0] != results(tmp_path / "mixed")[0]
+
+
+def test_a_training_is_bound_to_the_noise_that_it_mixes_in(heard, tmp_path, caplog):
+    setup, clips = heard
+    noises, sound = tmp_path / "noises", 0.1 * np.random.default_rng(0).standard_normal(9000)
+    noises.mkdir()
+    soundfile.write(noises / "ward.wav", sound, 8000)
+    augment = {"waveform": [{"name": "background_noise", "folder": str(noises), "probability": 1.0}]}
+    job = job_of(setup, augment=augment, epochs=2)
+    train(setup, tmp_path / "run", job, clips=clips)
+    soundfile.write(noises / "ward.wav", sound[::-1], 8000)
+    before = results(tmp_path / "run")[0]
+    with caplog.at_level("INFO"):
+        train(setup, tmp_path / "run", job, clips=clips)
+    assert re.search(r"under other settings and is not used: .*noise", caplog.text)
+    assert results(tmp_path / "run")[0] != before
 
 
 def test_settings_that_contradict_each_other_are_refused(setup):
