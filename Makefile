@@ -70,6 +70,7 @@ check: $(INSTALLED) ## format, lint, types, layers, workflow
 bench: $(INSTALLED) ## speed, as ratios within one run
 	python bench/throughput.py
 	python bench/training.py
+	python bench/metrics.py
 
 .PHONY: mlflow
 mlflow: $(INSTALLED) ## the runs in the browser, at http://127.0.0.1:5000

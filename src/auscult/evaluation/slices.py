@@ -15,7 +15,7 @@ from auscult.metrics.aggregate import LevelRows, at_level
 from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.intervals import draw_weights, estimate
 from auscult.metrics.thresholds import four_class_columns
-from auscult.metrics.weighted import binary_values, four_class_values, multi_class_values
+from auscult.metrics.weighted import binary_values, class_values, four_class_values, multi_class_values
 from auscult.predictions import probabilities_of, truth_of
 from auscult.tables import read_recordings
 
@@ -130,7 +130,8 @@ def _judge(
     if task.type == "multi_class":
         is_known = ~np.isnan(rows.targets).any(axis=1)
         true = rows.targets[is_known].argmax(axis=1).astype(np.int64)
-        values = multi_class_values(true, rows.probabilities[is_known], patients[is_known], weights)
+        scores, of = rows.probabilities[is_known], patients[is_known]
+        values = multi_class_values(true, scores, of, weights, class_values(true, scores, of, weights))
         return _estimates(values, ("accuracy", "balanced_accuracy"), patients[is_known])
     said = rows.probabilities >= np.array([thresholds[target] for target in task.targets])
     found: dict[str, Any] = {}

@@ -10,9 +10,15 @@ import pandas as pd
 from auscult.metrics.aggregate import LEVELS, LevelRows, at_level
 from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score
 from auscult.metrics.intervals import draw_weights, estimate
-from auscult.metrics.scores import RANKING_SCORES, auroc, balanced_accuracy
+from auscult.metrics.scores import RANKING_SCORES, balanced_accuracy
 from auscult.metrics.thresholds import FALLBACK, four_class_columns
-from auscult.metrics.weighted import binary_values, four_class_values, multi_class_values
+from auscult.metrics.weighted import (
+    binary_values,
+    class_values,
+    exact_match_values,
+    four_class_values,
+    multi_class_values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +44,9 @@ def summarise(  # noqa: PLR0917 (all seven are needed, in the order of the data 
 
     `{level: {target: {metric: {"value", "low", "high"}, "n", "confusion"}, "macro", "four_class"}}`, or for a
     multi-class task `{level: {"multi_class": {...}}}`. None stands for undefined. `macro` is the mean over all targets
-    and undefined where it is so for one of them. `four_class` is in per cent, all else lies in [0, 1] (mcc in [-1, 1]).
+    and undefined where it is so for one of them; with several targets it holds `exact_match` too, the share of rows
+    with all targets right, over rows that are known throughout. `four_class` is in per cent, all else lies in [0, 1]
+    (mcc in [-1, 1], the `brier` of a multi-class task in [0, 2]).
     Intervals are explained at `intervals.estimate`. The thresholds, chosen at the task's level, hold at every level.
 
     Args:
@@ -138,6 +146,10 @@ def _targets(
     section["macro"] = {
         name: estimate(np.mean([values[name] for values in every], axis=0), fewest_patients) for name in every[0]
     }
+    if len(task.targets) > 1:
+        known = ~np.isnan(rows.targets).any(axis=1)
+        exact = exact_match_values(rows.targets[known] == 1, said[known], patients[known], weights)
+        section["macro"]["exact_match"] = estimate(exact, len(np.unique(patients[known])))
     columns = four_class_columns(task)
     if columns is not None:
         section["four_class"] = _four_class(rows.targets, said, columns, patients, weights)
@@ -172,15 +184,14 @@ def _multi_class(rows: LevelRows, task: TaskSettings, patients: NDArray[np.int64
     scores = rows.probabilities[known]
     said = scores.argmax(axis=1).astype(np.int64)
     n_patients = len(np.unique(patients[known]))
-    values = multi_class_values(true, scores, patients[known], weights)
+    of_classes = class_values(true, scores, patients[known], weights)
+    values = multi_class_values(true, scores, patients[known], weights, of_classes)
     classes = {
         name: {
-            "auroc": auroc(true == code, scores[:, code]),
-            "sensitivity": _share(said[true == code] == code),
-            "ppv": _share(true[said == code] == code),
+            **{metric: estimate(of_class[metric], n_patients) for metric in of_class},
             "n": int((true == code).sum()),
         }
-        for code, name in enumerate(task.targets)
+        for code, (name, of_class) in enumerate(zip(task.targets, of_classes, strict=True))
     }
     return {
         **{name: estimate(value, n_patients) for name, value in values.items()},

@@ -50,33 +50,76 @@ def four_class_values(true: Integers, said: Integers, patients: Integers, weight
     return scores_of(totals.reshape(-1, n, n))
 
 
-def multi_class_values(
-    true: Integers, probabilities: Floats, patients: Integers, weights: Weights
-) -> dict[str, Floats]:
-    """Return accuracy, balanced accuracy, macro F1 and macro one-vs-rest AUROC, shape [weighting] each.
+def exact_match_values(
+    truth: NDArray[np.bool_], said: NDArray[np.bool_], patients: Integers, weights: Weights
+) -> Floats:
+    """Return the share of rows with all targets right, shape [weighting].
 
-    Each is undefined where a class that it averages over has no row (balanced accuracy, AUROC), or neither row nor
-    answer (F1).
+    Args:
+        truth: Shape [row, target], rows known throughout only.
+        said: Shape [row, target].
+        patients: Shape [row].
+        weights: Shape [patient, weighting].
+    """
+    is_right = (truth == said).all(axis=1)
+    right, n_rows = _totals(
+        np.stack([is_right, np.ones_like(is_right)], axis=1).astype(np.float64), patients, weights
+    ).T
+    return ratio(right, n_rows)
+
+
+def class_values(
+    true: Integers, probabilities: Floats, patients: Integers, weights: Weights
+) -> list[dict[str, Floats]]:
+    """Return the scores of each class against the rest, as `binary_values` does; arguments of `multi_class_values`."""
+    said = probabilities.argmax(axis=1)
+    return [
+        binary_values(true == code, probabilities[:, code], said == code, patients, weights)
+        for code in range(probabilities.shape[1])
+    ]
+
+
+def multi_class_values(
+    true: Integers, probabilities: Floats, patients: Integers, weights: Weights, classes: list[dict[str, Floats]]
+) -> dict[str, Floats]:
+    """Return the scores of all classes together, shape [weighting] each.
+
+    `balanced_accuracy` and what begins with `macro_` are means over the classes, undefined where one of them is. `mcc`
+    is Gorodkin's R_K (2004, Comput Biol Chem 28:367), `brier` the sum over classes of squared differences (0 to 2),
+    `ece` that of the answer's own probability, in 15 bins.
 
     Args:
         true: Known classes, shape [row].
         probabilities: Shape [row, class]; the first of the highest is the answer.
         patients: Shape [row].
         weights: Shape [patient, weighting].
+        classes: From `class_values`.
     """
     n_classes = probabilities.shape[1]
-    said = probabilities.argmax(axis=1)
     one_hot = np.eye(n_classes)
-    right = _totals(one_hot[true] * (true == said)[:, None], patients, weights)
-    of_class = _totals(one_hot[true], patients, weights)
-    said_class = _totals(one_hot[said], patients, weights)
-    areas = [ranking_areas(true == code, probabilities[:, code], patients, weights)[0] for code in range(n_classes)]
+    said = probabilities.argmax(axis=1)
+    is_right = true == said
+    right = _totals(is_right.astype(np.float64)[:, None], patients, weights)[:, 0]
+    of_class, said_class = (_totals(one_hot[codes], patients, weights) for codes in (true, said))
+    n_rows = of_class.sum(axis=1)
+    squared = _totals(((probabilities - one_hot[true]) ** 2).sum(axis=1)[:, None], patients, weights)[:, 0]
+    sureness = probabilities.max(axis=1, initial=0.0)
+    bins = np.zeros((len(true), N_CALIBRATION_BINS))
+    bins[np.arange(len(true)), calibration_bins(sureness)] = sureness - is_right
+    gaps = np.abs(_totals(bins, patients, weights)).sum(axis=1)
+    spreads = [n_rows**2 - (counts**2).sum(axis=1) for counts in (of_class, said_class)]
     return {
-        "accuracy": ratio(right.sum(axis=1), of_class.sum(axis=1)),
-        "balanced_accuracy": ratio(right, of_class).mean(axis=1),
-        "macro_f1": ratio(2 * right, of_class + said_class).mean(axis=1),
-        "macro_auroc": np.mean(areas, axis=0),
+        "accuracy": ratio(right, n_rows),
+        "balanced_accuracy": _mean_of(classes, "sensitivity"),
+        **{f"macro_{name}": _mean_of(classes, name) for name in ("f1", "auroc", "auprc", "specificity", "ppv", "npv")},
+        "mcc": ratio(right * n_rows - (of_class * said_class).sum(axis=1), np.sqrt(spreads[0]) * np.sqrt(spreads[1])),
+        "brier": ratio(squared, n_rows),
+        "ece": ratio(gaps, n_rows),
     }
+
+
+def _mean_of(classes: list[dict[str, Floats]], name: str) -> Floats:
+    return np.mean([values[name] for values in classes], axis=0)
 
 
 def _cells(truth: NDArray[np.bool_], said: NDArray[np.bool_]) -> Floats:

@@ -10,6 +10,8 @@ from auscult.presentation.numbers import METRIC_NAMES, Number, plural
 
 Section = dict[str, Any]
 
+_CLASS_METRICS = ("sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "auprc")
+_MULTI_CLASS_HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 _PERCENT_METRICS_FIRST = ("score", "sensitivity", "specificity")
 
 
@@ -60,11 +62,11 @@ def headline(side: Section, task: TaskSettings) -> dict[str, Number]:
     """Return the few metrics that stand for a job, at the task's level, by their printed names.
 
     Binary: AUROC, AUPRC, sensitivity, specificity, F1. Multi-label: the ICBHI score and its parts where the task has
-    the four-class view, and the means over the targets. Multi-class: all four.
+    the four-class view, and the means over the targets. Multi-class: `_MULTI_CLASS_HEADLINE`.
     """
     views = {block.key: block for block in blocks(side, task, task.level)}
     if task.type == "multi_class":
-        return {METRIC_NAMES[name]: number for name, number in views["multi_class"].numbers.items()}
+        return {METRIC_NAMES[name]: views["multi_class"].numbers[name] for name in _MULTI_CLASS_HEADLINE}
     chosen: dict[str, Number] = {}
     if "four_class" in views:
         numbers = views["four_class"].numbers
@@ -135,6 +137,9 @@ def _why(name: str, n: Section, cells: Section, level: str) -> str:
 def _macro(section: Section, task: TaskSettings) -> Block:
     numbers: dict[str, Number] = {}
     for name in _ordered(section["macro"]):
+        if name == "exact_match":
+            numbers[name] = _number(section["macro"], name, "nothing is known of all targets at once")
+            continue
         missing = [target for target in task.targets if section[target][name]["value"] is None]
         numbers[name] = _number(section["macro"], name, f"undefined for {', '.join(missing)}")
     return Block("macro", f"mean of {len(task.targets)} targets", "", numbers)
@@ -161,7 +166,9 @@ def _four_class(section: Section, level: str) -> Block:
 def _multi_class(section: Section, level: str) -> Block:
     by_class, counts, n = section["by_class"], {}, section["n"]
     absent = [name for name, values in by_class.items() if not values["n"]]
-    reason = f"no {level} of class {', '.join(absent)}" if absent else "not defined here"
+    reason = (
+        f"no {level} of class {', '.join(absent)}" if absent else f"a class was never answered, or was every {level}"
+    )
     if not n["known"]:
         reason = f"every {level} holds several classes" if n["several_classes"] else f"no {level} with a known answer"
     numbers = {name: _number(section, name, reason) for name in _ordered(section)}
@@ -169,11 +176,8 @@ def _multi_class(section: Section, level: str) -> Block:
     for name, values in by_class.items():
         counts[name] = values["n"]
         missing = f"no {level} of this class" if not values["n"] else f"no {level} of another class"
-        rows[name] = {
-            "sensitivity": Number(values["sensitivity"], reason=missing),
-            "ppv": Number(values["ppv"], reason=f"no {level} was answered so"),
-            "auroc": Number(values["auroc"], reason=missing),
-        }
+        reasons = {"ppv": f"no {level} was answered so", "npv": f"no {level} was answered otherwise"}
+        rows[name] = {metric: _number(values, metric, reasons.get(metric, missing)) for metric in _CLASS_METRICS}
     mixed = n["several_classes"]
     return Block(
         key="multi_class",

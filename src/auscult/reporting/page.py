@@ -16,7 +16,7 @@ from auscult.presentation import LEVELS, LOWER_IS_BETTER, METRIC_NAMES, Block, N
 from auscult.reporting.data_tables import declared_exceptions, ingested, split_tables
 from auscult.reporting.job import JobResult
 from auscult.reporting.limits import limits
-from auscult.reporting.repeats import find_repeats
+from auscult.reporting.repeats import Repeats
 from auscult.reporting.settings import differing_keys, flatten, job_settings, settings_text, shared_settings
 from auscult.reporting.svg import inline_svg, png_data
 
@@ -61,6 +61,7 @@ def render(
     task: TaskSettings,
     jobs: Sequence[JobResult],
     *,
+    repeats: Sequence[Repeats],
     audits: Sequence[Mapping[str, Any]],
     summaries: Mapping[str, Mapping[str, Any]],
     provenance: Mapping[str, Any],
@@ -72,6 +73,7 @@ def render(
         experiment: What was run.
         task: What was predicted.
         jobs: The results of its runs, in order.
+        repeats: The jobs that have folds or seeds.
         audits: One a run: the audit of its split.
         summaries: Dataset -> `summary.json`.
         provenance: Nested facts; `notices`, a list of sentences, is printed at the top.
@@ -87,7 +89,6 @@ def render(
     settings = [job.settings for job in jobs]
     keys = differing_keys(settings)
     # Of a job with folds or seeds the first stands in full: the page stays one that a browser opens at once.
-    repeats = find_repeats(jobs)
     in_full = {job.id for job in jobs if job.id == str(job.number)} | {found.runs[0].id for found in repeats}
     return environment.get_template("report.html.j2").render(
         experiment=experiment,

@@ -17,7 +17,7 @@ from auscult.presentation import METRIC_NAMES, blocks, flat
 from auscult.reporting.comparison import draw_comparison
 from auscult.reporting.job import JobResult, read_jobs
 from auscult.reporting.page import PageFigure, experiment_yaml, read_figure, render
-from auscult.reporting.repeats import find_repeats, spread_numbers
+from auscult.reporting.repeats import Repeats, find_repeats, spread_numbers
 from auscult.reporting.settings import differing_keys, job_settings, settings_text
 from auscult.tables import write_csv
 
@@ -80,11 +80,12 @@ def run(
         provenance = {**provenance, "notices": [*provenance.get("notices", []), _simulated_text(simulated)]}
     for job in jobs:
         _publish_job(job, output_dir / job.id)
+    repeats = find_repeats(jobs, task)
     comparison = [
         PageFigure(title, caption, read_figure(output_dir / "comparison" / f"{name}.svg", f"all-{name}", caption))
         for name, title, caption in draw_comparison(jobs, task, output_dir / "comparison")
     ]
-    write_json(output_dir / "metrics.json", {"jobs": _all_numbers(jobs, task)})
+    write_json(output_dir / "metrics.json", {"jobs": _all_numbers(jobs, repeats, task)})
     write_csv(output_dir / "summary.csv", summary_table(jobs, task))
     write_text(output_dir / "experiment.yaml", experiment_yaml(experiment))
     write_json(output_dir / "provenance.json", provenance)
@@ -92,6 +93,7 @@ def run(
         experiment,
         task,
         jobs,
+        repeats=repeats,
         audits=found_audits,
         summaries=found_summaries,
         provenance=provenance,
@@ -121,10 +123,12 @@ def _publish_job(job: JobResult, folder: Path) -> None:
         shutil.copytree(job.folder / name, folder / name, dirs_exist_ok=True, copy_function=shutil.copyfile)
 
 
-def _all_numbers(jobs: Sequence[JobResult], task: TaskSettings) -> dict[str, dict[str, float | int]]:
+def _all_numbers(
+    jobs: Sequence[JobResult], repeats: Sequence[Repeats], task: TaskSettings
+) -> dict[str, dict[str, float | int]]:
     """Return the numbers of each run, and before the runs of a job with folds or seeds those of the job."""
     of_runs = {job.id: _numbers(job, task) for job in jobs}
-    first_runs = {found.runs[0].id: found for found in find_repeats(jobs)}
+    first_runs = {found.runs[0].id: found for found in repeats}
     numbers: dict[str, dict[str, float | int]] = {}
     for run_id, of_run in of_runs.items():
         if run_id in first_runs:

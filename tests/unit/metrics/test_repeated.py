@@ -1,0 +1,68 @@
+"""Folds and seeds together against doing it draw by draw."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from auscult.config.task import FourClass, TaskSettings
+from auscult.metrics import scores
+from auscult.metrics.intervals import draw_weights
+from auscult.metrics.repeated import RunAnswers, repeated_estimates
+from auscult.metrics.summary import summarise
+
+TASK = TaskSettings(
+    description="?",
+    type="multi_label",
+    targets=("c", "w"),
+    level="clip",
+    four_class=FourClass(crackle="c", wheeze="w"),
+)
+
+
+def run_of(patients, seed):
+    rng = np.random.default_rng(seed)
+    owners = np.repeat(patients, 6)
+    ids = pd.DataFrame({"clip_id": [f"{seed}-{k}" for k in range(len(owners))], "patient_id": owners})
+    truth = rng.integers(0, 2, (len(owners), 2)).astype(float)
+    p = np.clip(0.5 * truth + 0.7 * rng.random(truth.shape), 0, 1)
+    return RunAnswers(truth, p, ids.assign(recording_id=ids["patient_id"]), (0.5, 0.5))
+
+
+@pytest.mark.parametrize("kind", ["folds", "seeds"])
+def test_the_interval_of_the_mean_is_that_of_judging_every_run_in_every_draw(kind):
+    names = [f"p{number:02d}" for number in range(18)]
+    parts = [names[k::3] for k in range(3)] if kind == "folds" else [names] * 3
+    runs = [run_of(part, seed) for seed, part in enumerate(parts)]
+    found = repeated_estimates(runs, TASK, np.random.default_rng(4), 40)
+
+    weights = draw_weights(18, 40, np.random.default_rng(4))
+    means = []
+    for draw in range(41):
+        of_runs = []
+        for run in runs:
+            counts = weights[np.searchsorted(names, run.ids["patient_id"]), draw].astype(int)
+            at = np.repeat(np.arange(len(counts)), counts)
+            of_runs.append(scores.auroc(np.asarray(run.targets)[at, 0], np.asarray(run.probabilities)[at, 0]))
+        means.append(np.mean(of_runs))
+    low, high = np.percentile(means[1:], [2.5, 97.5])
+    assert found["c"]["auroc"] == {
+        "value": pytest.approx(means[0]),
+        "low": pytest.approx(low),
+        "high": pytest.approx(high),
+    }
+    single = [
+        summarise(run.targets, run.probabilities, run.ids, TASK, run.thresholds, np.random.default_rng(0), 0)["clip"]
+        for run in runs
+    ]
+    for view in ("c", "w", "macro", "four_class"):
+        for metric, estimate in found[view].items():
+            assert estimate["value"] == pytest.approx(np.mean([part[view][metric]["value"] for part in single]))
+
+
+def test_a_run_in_which_a_score_is_undefined_is_left_out():
+    runs = [run_of(["a", "b", "c"], 1), run_of(["d", "e", "f"], 2)]
+    only_positive = RunAnswers(np.ones((18, 2)), runs[1].probabilities, runs[1].ids, (0.5, 0.5))
+    alone = repeated_estimates(runs[:1], TASK, np.random.default_rng(0), 0)
+    both = repeated_estimates([runs[0], only_positive], TASK, np.random.default_rng(0), 0)
+    assert both["c"]["auroc"] == alone["c"]["auroc"]
+    assert both["c"]["sensitivity"]["value"] != alone["c"]["sensitivity"]["value"]
