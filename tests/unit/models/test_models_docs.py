@@ -8,6 +8,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from auscult.config.files import parse
+from auscult.config.frontend import ConstantQFrontend, LearnableMelFrontend, LinearFrontend, MelFrontend
 from auscult.config.layers import LAYERS
 from auscult.config.model import MODELS, ModelSettings, timm_names
 from auscult.models import model_facts
@@ -83,7 +84,21 @@ def test_every_own_model_and_every_layer_with_its_settings_has_a_row(page):
 def test_every_example_builds(page):
     blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     names = [yaml.safe_load(block)["model"]["name"] for block in blocks]
-    assert names == ["sequence_net", "timm/efficientnet_b0", "layers", "mixednet"]
+    assert names == ["sequence_net", "timm/efficientnet_b0", "layers", "mixednet", "mixednet"]
     for block in blocks:
         facts = model_facts(parse(ADAPTER, yaml.safe_load(block)["model"], "docs"), 1, SHAPE)
         assert facts.n_parameters > 1000
+
+
+def test_the_table_of_front_ends_holds_all_and_their_settings(page):
+    section = page.read_text(encoding="utf-8").split("## Front ends")[1].split("\n## ")[0]
+    rows = {row[0]: row[2] for row in re.findall(r"^\| `(\w+)` \|([^|]*)\|([^|]*)\|$", section, flags=re.MULTILINE)}
+    kinds = {
+        "mel": MelFrontend,
+        "learnable_mel": LearnableMelFrontend,
+        "linear": LinearFrontend,
+        "cqt": ConstantQFrontend,
+    }
+    assert set(rows) == set(kinds)
+    for name, kind in kinds.items():
+        assert set(re.findall(r"`(\w+)`", rows[name])) == set(kind.model_fields) - {"name"}
