@@ -27,8 +27,6 @@ class AugmixMixer(WaveformStep):
     def __init__(self, settings: Augmix, functions: Sequence[WaveformStep]) -> None:
         self._settings = settings
         self._functions = functions
-        nobody = Draws(0, 0, torch.zeros(0, dtype=torch.int64))
-        self._n_drawn = [len(function.draw(nobody)) for function in functions]
 
     def draw(self, draws: Draws) -> Drawn:
         """Draw weights, depths, the function of each link, and for each link what every function needs.
@@ -65,7 +63,7 @@ class AugmixMixer(WaveformStep):
         """Apply to each clip the function that was chosen for it; return the waveforms and what is still unused."""
         waveforms = sounds.waveforms
         for number, function in enumerate(self._functions):
-            n_used = self._n_drawn[number]
+            n_used = function.N_DRAWN
             own, drawn = drawn[:n_used], drawn[n_used:]
             rows = (chosen == number).nonzero()[:, 0]
             if len(rows) == len(waveforms):

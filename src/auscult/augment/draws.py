@@ -76,7 +76,7 @@ class Draws:
         numbers = _mix(call[:, None] + places * _INCREMENT)
         # The upper bits; as many as float32 holds exactly, so that 1.0 never comes out.
         values = _shift_right(numbers, 64 - _UNIFORM_BITS).to(torch.float32) * 2.0**-_UNIFORM_BITS
-        return values.view(-1, *shape)
+        return values.view(len(values), *shape)
 
     def normal(self, *shape: int) -> Tensor:
         """Return float32 of the standard normal distribution, shape [batch, *shape] (Box & Muller 1958)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,8 @@ class _Pools:
 class _NoiseAdder(WaveformStep):
     """Adds noise so that the sound's power over the noise's, both over the true sound, is what was drawn."""
 
+    N_DRAWN = 2
+
     def __init__(self, snr_db: tuple[float, float]) -> None:
         self._snr_db = snr_db
 
@@ -115,28 +118,28 @@ class ColouredNoiseAdder(_NoiseAdder):
     def _noise(self, n_samples: int, picks: Tensor) -> Tensor:
         n_made = max(_LEAST_SAMPLES, 1 << (n_samples * 8 - 1).bit_length())
         if self._pools is None or n_made != self._n_made:
-            sounds = coloured_noises(n_made, self._exponents, self._sample_rate_hz)
+            sounds = [coloured_noise(n_made, exponent, self._sample_rate_hz) for exponent in self._exponents]
             self._pools, self._n_made = _Pools(sounds, self._device), n_made
         colour, first, second, _ = picks.unbind(1)
         return self._pools.windows(n_samples, colour, first).add_(self._pools.windows(n_samples, colour, second))
 
 
-def coloured_noises(n_samples: int, exponents: Sequence[float], sample_rate_hz: int) -> list[NDArray[np.float32]]:
-    """Return Gaussian noise of unit power for each exponent e, always the same, shape [sample].
+@lru_cache(maxsize=8)
+def coloured_noise(n_samples: int, exponent: float, sample_rate_hz: int) -> NDArray[np.float32]:
+    """Return Gaussian noise of unit power, always the same, shape [sample]; it closes into a circle.
 
-    Its power density is 1 / frequency ** e, and level below 20 Hz, where a stethoscope hears nothing and brown noise
-    would have most of its power. It closes into a circle.
+    Its power density is 1 / frequency ** exponent, and level below 20 Hz, where a stethoscope hears nothing and brown
+    noise would have most of its power.
     """
-    white = np.random.Generator(np.random.PCG64(_SEED)).standard_normal(n_samples, np.float32)
-    if not any(exponents):
-        return [white for _ in exponents]
-    spectrum = np.fft.rfft(white)
-    frequencies_hz = np.maximum(np.fft.rfftfreq(n_samples, 1 / sample_rate_hz), _LEVEL_BELOW_HZ)
-    noises: list[NDArray[np.float32]] = []
-    for exponent in exponents:
-        noise = np.fft.irfft(spectrum * (frequencies_hz / _LEVEL_BELOW_HZ) ** (-exponent / 2), n_samples)
-        noises.append((noise / np.sqrt(np.mean(noise**2))).astype(np.float32))
-    return noises
+    noise = np.random.Generator(np.random.PCG64(_SEED)).standard_normal(n_samples, np.float32)
+    if exponent:
+        frequencies_hz = np.maximum(np.fft.rfftfreq(n_samples, 1 / sample_rate_hz), _LEVEL_BELOW_HZ)
+        gain = (frequencies_hz / _LEVEL_BELOW_HZ) ** (-exponent / 2)
+        noise = np.fft.irfft(np.fft.rfft(noise) * gain, n_samples)
+    noise = (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
+    # Whoever asks again gets the same array.
+    noise.setflags(write=False)
+    return noise
 
 
 class BackgroundNoiseAdder(_NoiseAdder):

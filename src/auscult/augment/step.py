@@ -62,6 +62,9 @@ class WaveformStep(ABC):
     ONE_BY_ONE: ClassVar[bool] = True
     """False for a single operation, which is faster on the whole batch and exact."""
 
+    N_DRAWN: ClassVar[int] = 1
+    """How many tensors `draw` returns."""
+
     @abstractmethod
     def draw(self, draws: Draws) -> Drawn:
         """Draw for every clip of a batch."""

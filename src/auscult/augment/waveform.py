@@ -60,6 +60,7 @@ class PolarityInverter(WaveformStep):
     """Changes the sign of every sample."""
 
     ONE_BY_ONE = False
+    N_DRAWN = 0
 
     def __init__(self, settings: Polarity, sample_rate_hz: int, device: torch.device) -> None:
         pass
