@@ -6,19 +6,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+import torch
 from sklearn.metrics import roc_auc_score
 from tests.unit.training.conftest import make_setup
 from tests.unit.training.test_training_run import ALL_THAT_HAS_A_STATE, Killed, Position, kill, results, train
 
 from auscult.audio.clip_store import create_clips, to_int16
+from auscult.augment import Augmenter, ItemMaker
 from auscult.config import JobSettings
+from auscult.config.augment import AugmentSettings
 from auscult.errors import DataError
 from auscult.evaluation.predict import predict
 from auscult.examples import load_examples
 from auscult.features import run as make_spectrograms
 from auscult.features.feature_store import FeatureStore
 from auscult.models import load_model
+from auscult.training import run
 
+FRONTENDS = ("mel", "learnable_mel", "linear", "cqt")
 MIXED = {
     "spectrogram": [
         {"name": "mask_time", "max_width_frames": 3},
@@ -79,7 +84,7 @@ def test_spectrograms_computed_in_training_train_the_same_model(heard, tmp_path,
     assert results(tmp_path / "stored")[0] != results(tmp_path / "online")[0]
 
 
-@pytest.mark.parametrize("name", ["mel", "learnable_mel", "linear", "cqt"])
+@pytest.mark.parametrize("name", FRONTENDS)
 def test_a_model_with_a_front_end_learns_and_answers_waveforms(heard, tmp_path, name):
     setup, clips = heard
     best = {"monitor": "val/loss", "mode": "min"}
@@ -180,3 +185,38 @@ def test_settings_that_contradict_each_other_are_refused(setup):
         job_of(setup, model={"frontend": {"name": "mel"}}, batches={"frontend": "online"})
     with pytest.raises(ValueError, match=r"augment\.waveform needs clips"):
         job_of(setup, augment=HEARD, batches={"frontend": "stored"})
+
+
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.mark.gpu
+@NO_GPU
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("frontend", [None, *({"name": name} for name in FRONTENDS)])
+def test_clips_train_on_a_gpu(heard, tmp_path, *, frontend, compiled):
+    setup, clips = heard
+    job = job_of(setup, model={"frontend": frontend}, augment=HEARD, precision="bf16-mixed", compile=compiled)
+    run.run(**setup.inputs, clips=clips, job=job, output_dir=tmp_path, device="cuda", threads=1)
+    assert load_model(tmp_path, "cuda").takes == ("waveform" if frontend else "spectrogram")
+
+
+@pytest.mark.gpu
+@NO_GPU
+def test_a_gpu_augments_as_a_cpu_does(setup):
+    settings = AugmentSettings.model_validate(HEARD)
+    waveforms = 0.1 * torch.randn(12, 4000, generator=torch.Generator().manual_seed(0))
+    targets = (np.arange(12) % 2).astype(np.float32)[:, None]
+    n_valid = np.full(12, 4000)
+    items = ItemMaker(settings, targets, task=setup.task, is_unpadded=n_valid > 0, shape=(8, 10), seed=1).epoch(1)
+    rows = items.rows(np.arange(len(items.clips)))
+    found = []
+    for name in ("cpu", "cuda"):
+        device = torch.device(name)
+        augmenter = Augmenter(settings, n_valid=n_valid, n_samples=4000, sample_rate_hz=4000, seed=1, device=device)
+        batch = augmenter.batch(items, rows, 1)
+        heard = batch.waveforms(waveforms[rows.clips].to(device))
+        seen = batch.spectrograms(heard[:, :80].reshape(-1, 8, 10))
+        found.append((heard.cpu(), seen.cpu()))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-3, rtol=1e-3)
