@@ -26,7 +26,11 @@ spectrogram: {{n_fft: 256, hop_samples: 128, n_mels: 32}}
 split: {{preset: patients_70_15_15, seed: 1}}
 model: {{name: test_cnn, dropout: 0.3}}
 augment:
+  waveform:
+    - {{name: time_shift, max_shift_s: 0.3}}
+    - {{name: augmix, quantity: 0.1, functions: [gain, coloured_noise], weight: [0.3, 0.7]}}
   spectrogram:
+    - {{name: mixup, quantity: 0.2, weight: [0.3, 0.7]}}
     - {{name: mask_time, max_width_frames: 3}}
     - {{name: gaussian_noise, max_deviation: 0.5}}
 train:

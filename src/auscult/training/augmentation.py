@@ -56,6 +56,8 @@ class TrainingAugmentation:
         Returns:
             Shape [item, target].
         """
+        if not self._augmenter.settings.steps and self._to_spectrograms is None:
+            return model(batch)
         batch_of = self._augmenter.batch(self.items(epoch), rows, epoch)
         if batch.ndim == 2:
             batch = batch_of.waveforms(batch)
