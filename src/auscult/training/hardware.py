@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from auscult.config.train import TrainSettings
 from auscult.errors import ConfigError, unknown_name
+
+_LOG = logging.getLogger(__name__)
 
 _PRECISION: dict[str, Any] = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
 
@@ -28,12 +31,16 @@ def build_fabric(settings: TrainSettings, device: str) -> Fabric:
         raise ConfigError(
             f"train.devices: {settings.devices} were asked for, and torch sees {torch.cuda.device_count()}"
         )
+    precision = settings.precision
+    if accelerator == "cpu" and precision == "16-mixed":
+        precision = "bf16-mixed"
+        _LOG.warning("train.precision: 16-mixed needs a GPU; this CPU computes in bf16-mixed instead")
     # The processes are ours, said in so many words: Fabric would read a Slurm job's variables and expect srun.
     return Fabric(
         accelerator=accelerator,
         devices=settings.devices,
         strategy="ddp" if settings.devices > 1 else "auto",
-        precision=_PRECISION[settings.precision],
+        precision=_PRECISION[precision],
         plugins=[LightningEnvironment()],
     )
 
