@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from auscult.cli import augment, compare, data, experiment, models, predict, schema, simulate, sync, watch
+from auscult.cli import augment, compare, data, experiment, models, predict, schema, simulate, sync, verify, watch
 from auscult.errors import AuscultError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -19,6 +19,7 @@ app.command()(compare.compare)
 app.command()(predict.predict)
 app.command()(schema.schema)
 app.command()(sync.sync)
+app.command()(verify.verify)
 app.command()(watch.watch)
 
 
