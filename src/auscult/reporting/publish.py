@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,7 @@ REQUIRED_FILES = (
     "model.safetensors",
     "model.json",
 )
+REPORT_FILE = "report.html"
 OPTIONAL_FILES = ("metrics.jsonl", "train.log")
 FOLDERS = ("figures", "spectrograms", "outcomes")
 
@@ -99,8 +101,8 @@ def run(
         provenance=provenance,
         comparison=comparison,
     )
-    _write_checksums(output_dir)
-    write_text(output_dir / "report.html", page)
+    _write_checksums(output_dir, {REPORT_FILE: page})
+    write_text(output_dir / REPORT_FILE, page)
     logger.info("published %s", output_dir / "report.html")
 
 
@@ -160,7 +162,9 @@ def summary_table(jobs: Sequence[JobResult], task: TaskSettings) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def _write_checksums(folder: Path) -> None:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "checksums.txt")
-    lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
-    write_text(folder / "checksums.txt", "".join(lines))
+def _write_checksums(folder: Path, to_come: Mapping[str, str]) -> None:
+    """List every file, and what is still to be written, by name and text."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "checksums.txt"]
+    digests = {path.relative_to(folder).as_posix(): sha256_file(path) for path in paths}
+    digests |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in to_come.items()}
+    write_text(folder / "checksums.txt", "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))

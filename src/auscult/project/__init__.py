@@ -1,0 +1,1 @@
+"""The project as a whole: what would run again, whether a result is whole, whether all that it needs is there."""

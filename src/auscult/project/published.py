@@ -1,0 +1,100 @@
+"""Whether a published result is as it was published: every file against `checksums.txt`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from auscult.errors import DataError
+from auscult.io import read_json, sha256_file
+from auscult.provenance import UNKNOWN, data_version
+
+CHECKSUMS_FILE = "checksums.txt"
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A result against its checksums.
+
+    Attributes:
+        n_files: That are listed.
+        damaged: Whose content differs.
+        missing: That are listed and not there.
+        extra: That are there and not listed.
+        notices: What is no fault and worth knowing.
+    """
+
+    n_files: int
+    damaged: tuple[str, ...]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every file is there, unchanged, and no other."""
+        return not (self.damaged or self.missing or self.extra)
+
+
+def verify_result(folder: Path, project_dir: Path = Path()) -> Verified:
+    """Read every file of a result.
+
+    Args:
+        folder: Such as `results/pneumonia/train2356`.
+        project_dir: Holds `data.dvc`, to tell whether the data is another one since.
+
+    Raises:
+        DataError: No such result, or one without checksums that can be read.
+    """
+    listed = read_checksums(folder / CHECKSUMS_FILE)
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return Verified(
+        n_files=len(listed),
+        damaged=tuple(
+            name for name, digest in listed.items() if name in present and sha256_file(folder / name) != digest
+        ),
+        missing=tuple(sorted(listed.keys() - present)),
+        extra=tuple(sorted(present - listed.keys() - {CHECKSUMS_FILE})),
+        notices=tuple(data_notices(folder, project_dir)),
+    )
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    """Read a list as `sha256sum` writes it: file -> SHA-256.
+
+    Raises:
+        DataError: It is missing, or a line is no checksum and name of a file inside the result.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file; a result is verified by it, such as results/pneumonia/train2356. "
+            "Run the workflow for the result, which publishes it"
+        )
+    listed: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        match = _LINE.fullmatch(line)
+        if match is None or match[2].startswith("/") or ".." in Path(match[2]).parts:
+            raise DataError(f"{path}:{number}: found {line[:80]!r}, expected a SHA-256, two blanks and a file's name")
+        listed[match[2]] = match[1]
+    return listed
+
+
+def data_notices(folder: Path, project_dir: Path = Path()) -> list[str]:
+    """Say whether a result was made from other data than `data.dvc` pins now.
+
+    Args:
+        folder: The result.
+        project_dir: Holds `data.dvc`.
+    """
+    try:
+        of_result: dict[str, Any] = read_json(folder / "provenance.json")["data"]
+        before = str(of_result["md5"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # what is damaged or missing is told by the checksums
+    now = str(data_version(project_dir)["md5"])
+    if UNKNOWN in (before, now) or before == now:
+        return []
+    return [f"made from the data {before}; data.dvc pins {now} now: the result is of an earlier version of the data"]
