@@ -107,18 +107,18 @@ class LiveJournal:
 
     def end(self, status: str) -> None:
         """Say how the training ended, and wait a little while for the rest to be logged."""
-        if self._process is None:
-            return
         self._tell({"status": status})
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
         try:
-            self._process.wait(FLUSH_S)
+            process.wait(FLUSH_S)
         except subprocess.TimeoutExpired:
             _logger.warning("the tracking server does not answer; what it lacks is logged when the job is evaluated")
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+            process.kill()
+            process.wait()
 
     def _tell(self, message: Mapping[str, Any]) -> None:
         if self._process is None or self._process.stdin is None:
@@ -129,5 +129,6 @@ class LiveJournal:
             pass  # it stands still: what is said next says this as well
         except OSError as error:
             _logger.warning("the training is no longer logged while it runs: %s; see %s", error, LOG_FILE)
+            self._process.stdin.close()
             self._process.wait()
             self._process = None

@@ -45,6 +45,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _logger = logging.getLogger(__name__)
 
@@ -68,7 +69,25 @@ def connect(uri: str) -> MlflowClient:
 
     if _dialect(uri) in _DATABASE_PORTS:
         _sign_in(uri)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    if urlsplit(uri).scheme in ("http", "https"):
+        _ask(client, uri)
+    return client
+
+
+def _ask(client: MlflowClient, uri: str) -> None:
+    """Ask a server for something that only a known user may see."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        if error.error_code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "401" in str(error) or "403" in str(error):
+            raise TrackingUnavailableError(
+                f"{redact(uri)} refuses this user; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the "
+                "environment"
+            ) from error
+        raise TrackingUnavailableError(f"{redact(uri)} is no usable MLflow server ({redact(str(error))})") from error
 
 
 def import_mlflow() -> None:
