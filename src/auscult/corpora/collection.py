@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from auscult.config.dataset import REMOTE, ManifestColumns
+from auscult.config.dataset import (
+    REMOTE,
+    FilesCsvDataset,
+    LabelFoldersDataset,
+    ManifestColumns,
+    ManifestDataset,
+)
 from auscult.corpora.absent import say_absent
 from auscult.corpora.folder import is_audio, split_name, walk_files
 from auscult.corpora.intervals import check_interval
@@ -36,9 +42,8 @@ class Collector:
         root: The dataset's folder.
         dataset: Its name.
         columns: What holds what.
-        pattern: Regular expression that must match a file's whole stem; its named groups count as columns.
-        follow_links: Whether a file may be a link to one outside the root.
-        remote_root: The root as the settings name it; where it is `gs://...`, paths below it may be written so.
+        settings: Of the dataset: the pattern of file names, whether links may lead out of the root, and the root as it
+            is written; where that is `gs://...`, paths below it may be written so.
     """
 
     def __init__(
@@ -46,18 +51,15 @@ class Collector:
         root: Path,
         dataset: str,
         columns: ManifestColumns,
-        pattern: str | None,
-        *,
-        follow_links: bool,
-        remote_root: str = "",
+        settings: ManifestDataset | FilesCsvDataset | LabelFoldersDataset,
     ) -> None:
         self._root = root
         self._real_root = os.path.realpath(root)
         self._dataset = dataset
         self._columns = columns
-        self._pattern = None if pattern is None else re.compile(pattern)
-        self._follow_links = follow_links
-        self._remote_root = remote_root
+        self._pattern = None if settings.pattern is None else re.compile(settings.pattern)
+        self._follow_links = settings.follow_links
+        self._remote_root = settings.root
         self._seen: dict[str, _First] = {}
         self._named: set[int] = set()
         self._absent: set[str] = set()

@@ -37,14 +37,7 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
         raise TypeError(f"expected the settings of files_csv, found {type(settings).__name__}")
     labels = {LABEL_COLUMN: LABEL_COLUMN, **settings.columns.labels}
     columns = settings.columns.model_copy(update={"path": PATH_COLUMN, "labels": labels})
-    collector = Collector(
-        root,
-        dataset,
-        columns,
-        settings.pattern,
-        follow_links=settings.follow_links,
-        remote_root=settings.root,
-    )
+    collector = Collector(root, dataset, columns, settings)
     found, rows = read_rows(root / settings.info)
     check_columns(settings.info, found, collector.names, collector.groups)
     for number, row in require_rows(settings.info, rows):

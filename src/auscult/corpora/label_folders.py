@@ -56,14 +56,7 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
         raise TypeError(f"expected the settings of label_folders, found {type(settings).__name__}")
     labels = {settings.label: _FOLDER_COLUMN, **settings.columns.labels}
     columns = settings.columns.model_copy(update={"labels": labels})
-    collector = Collector(
-        root,
-        dataset,
-        columns,
-        settings.pattern,
-        follow_links=settings.follow_links,
-        remote_root=settings.root,
-    )
+    collector = Collector(root, dataset, columns, settings)
     for file in walk_files(root):
         if is_document(file):
             continue

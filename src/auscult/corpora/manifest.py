@@ -38,14 +38,7 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     """
     if not isinstance(settings, ManifestDataset):
         raise TypeError(f"expected the settings of a manifest, found {type(settings).__name__}")
-    collector = Collector(
-        root,
-        dataset,
-        settings.columns,
-        settings.pattern,
-        follow_links=settings.follow_links,
-        remote_root=settings.root,
-    )
+    collector = Collector(root, dataset, settings.columns, settings)
     if settings.manifest is None:
         for file in walk_files(root):
             if is_audio(file) if settings.files is None else matches(file, settings.files):
