@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from auscult.cli import augment, compare, data, experiment, models, predict, schema, simulate, sync, verify, watch
+from auscult.cli import (
+    augment,
+    compare,
+    data,
+    experiment,
+    explain,
+    models,
+    predict,
+    schema,
+    simulate,
+    sync,
+    verify,
+    watch,
+)
 from auscult.errors import AuscultError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -16,6 +29,7 @@ app.add_typer(experiment.app, name="experiment", help="The experiments of this p
 app.add_typer(models.app, name="models", help="The models that an experiment may name.")
 app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the layouts of real datasets.")
 app.command()(compare.compare)
+app.command()(explain.explain)
 app.command()(predict.predict)
 app.command()(schema.schema)
 app.command()(sync.sync)
