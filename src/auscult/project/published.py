@@ -12,6 +12,8 @@ from auscult.io import read_json, sha256_file
 from auscult.provenance import UNKNOWN, data_version
 
 CHECKSUMS_FILE = "checksums.txt"
+_OF_SNAKEMAKE = ".snakemake_timestamp"
+"""Which Snakemake leaves in a folder that is an output."""
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
@@ -57,7 +59,7 @@ def verify_result(folder: Path, project_dir: Path = Path()) -> Verified:
             name for name, digest in listed.items() if name in present and sha256_file(folder / name) != digest
         ),
         missing=tuple(sorted(listed.keys() - present)),
-        extra=tuple(sorted(present - listed.keys() - {CHECKSUMS_FILE})),
+        extra=tuple(sorted(present - listed.keys() - {CHECKSUMS_FILE, _OF_SNAKEMAKE})),
         notices=tuple(data_notices(folder, project_dir)),
     )
 
