@@ -55,6 +55,7 @@ def draw_job(
     job: JobSettings,
     task: TaskSettings,
     folder: Path,
+    protocols: dict[str, Any] | None = None,
 ) -> None:
     """Draw every figure of a job as SVG and PNG, at the task's level.
 
@@ -67,6 +68,7 @@ def draw_job(
         job: For the watched metric.
         task: What was predicted.
         folder: Where to write; made when absent.
+        protocols: From `protocols.judge_protocols`; None where it was not asked for.
     """
     views = blocks(side, task, task.level)
     entries: list[Drawing] = []
@@ -75,6 +77,7 @@ def draw_job(
         *_confusions(views, task),
         *_answers(rows, views, thresholds, task),
         _learning(history, best_epoch, job),
+        *_protocols(protocols, task),
     ):
         entries.append(drawing)
         if figure is not None:
@@ -228,3 +231,18 @@ def _calibration(
 def _learning(history: pd.DataFrame, best_epoch: int, job: JobSettings) -> tuple[Drawing, Figure | None]:
     caption = f"Loss and {job.train.monitor} by epoch; epoch {best_epoch} was kept, by validation."
     return Drawing("learning", "Learning curves", caption), charts.learning(history, job.train.monitor, best_epoch)
+
+
+def _protocols(found: dict[str, Any] | None, task: TaskSettings) -> Iterator[tuple[Drawing, Figure | None]]:
+    if found is None:
+        return
+    epochs = pd.DataFrame(found["epochs"]).astype({"val": "float64", "test": "float64"})
+    unit = " (%)" if found["metric"] == "icbhi_score" else ""
+    best = found["best_on_test"]
+    caption = (
+        f"{found['metric']} of {plural(len(epochs), 'epoch')} at {task.level} level. Which one is best on the test "
+        "part is known only to who has looked there."
+    )
+    chosen = found["validation_chosen"]["epoch"]
+    figure = charts.protocols(epochs, f"{found['metric']}{unit}", chosen, None if best is None else best["epoch"])
+    yield Drawing("protocols", "Validation-chosen and best-on-test epoch", caption), figure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,7 +17,17 @@ CLIPS_AT_ONCE = 1024
 def predict(model: SavedModel, examples: Examples, batch_size: int) -> npt.NDArray[np.float64]:
     """Return the probability of each target for all examples, shape [clip, target]; each is read once, in order."""
     answers = [np.empty((0, len(model.targets)))]
-    for start in range(0, len(examples), CLIPS_AT_ONCE):
-        indices = np.arange(start, min(start + CLIPS_AT_ONCE, len(examples)))
-        answers.append(model.predict_proba(examples.stored(model.takes, indices), batch_size=batch_size))
+    answers += [model.predict_proba(block, batch_size=batch_size) for block in _blocks(model, examples)]
     return np.concatenate(answers)
+
+
+def predict_logits(model: SavedModel, examples: Examples, batch_size: int) -> npt.NDArray[np.float32]:
+    """Return what the network gives before temperature and sigmoid or softmax, shape [clip, target]."""
+    answers = [np.empty((0, len(model.targets)), dtype=np.float32)]
+    answers += [model.logits(block, batch_size=batch_size) for block in _blocks(model, examples)]
+    return np.concatenate(answers)
+
+
+def _blocks(model: SavedModel, examples: Examples) -> Iterator[npt.NDArray[np.float16] | npt.NDArray[np.int16]]:
+    for start in range(0, len(examples), CLIPS_AT_ONCE):
+        yield examples.stored(model.takes, np.arange(start, min(start + CLIPS_AT_ONCE, len(examples))))

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from auscult.config import JobSettings, TaskSettings
-from auscult.presentation import LEVELS, METRIC_NAMES, Block, Number, blocks, plural, slice_table
+from auscult.presentation import (
+    LEVELS,
+    METRIC_NAMES,
+    OPTIMISTIC,
+    Block,
+    Number,
+    blocks,
+    plural,
+    protocol_table,
+    slice_table,
+)
 
 SIDES = {"test": "TEST PART", "val": "VALIDATION PART (epoch and thresholds were chosen on it: optimistic)"}
 
@@ -20,12 +30,13 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         task: What was predicted.
     """
     facts = [
-        ("task", f"{job.task}: {task.description}"),
+        ("task", f"{job.task}: {task.description}".removesuffix(": ")),
         ("datasets", ", ".join(job.datasets)),
         ("model", f"{job.model.name}, {metrics['n_parameters']:,} parameters"),
         ("kept epoch", f"{metrics['best_epoch']}, by {job.train.monitor} on validation"),
         ("headline level", task.level),
         *_threshold_facts(metrics, job, task),
+        *_temperature_fact(metrics),
         ("intervals", _interval_fact(metrics)),
         *[("declared", text) for text in _declared(job)],
     ]
@@ -39,6 +50,8 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
             parts += ["", *_block({level: found[index] for level, found in by_level.items()}, block, task.level)]
         if side == "test" and metrics["slices"]:
             parts += ["", *_slices(metrics["slices"], task)]
+        if side == "test":
+            parts += _protocols(metrics, task)
     return "\n".join(parts) + "\n"
 
 
@@ -46,7 +59,15 @@ def _threshold_facts(metrics: dict[str, Any], job: JobSettings, task: TaskSettin
     if task.type == "multi_class":
         return [("answer", "the class of highest probability")]
     values = [f"{target} {threshold:.3f}" for target, threshold in metrics["thresholds"].items()]
-    return [("thresholds", f"{', '.join(values)} ({job.evaluate.threshold}, chosen on validation)")]
+    rule = metrics.get("threshold_rule") or job.evaluate.threshold
+    if metrics.get("threshold_target") is not None:
+        rule = f"{rule} {metrics['threshold_target']:g}"
+    return [("thresholds", f"{', '.join(values)} ({rule}, chosen on validation)")]
+
+
+def _temperature_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    temperature = metrics.get("temperature", 1.0)
+    return [] if temperature == 1 else [("calibration", f"temperature {temperature:.3f}, fitted on validation")]
 
 
 def _declared(job: JobSettings) -> list[str]:
@@ -98,6 +119,17 @@ def _slices(slices: Sequence[dict[str, Any]], task: TaskSettings) -> list[str]:
     if table.too_small:
         lines.append(f"  not judged, fewer than 5 patients: {table.too_small}")
     return [title, "-" * len(title), *lines]
+
+
+def _protocols(metrics: dict[str, Any], task: TaskSettings) -> list[str]:
+    table = protocol_table(metrics, task)
+    if table is None:
+        return []
+    title = f"two protocols, {task.level} level"
+    best = "none" if table.best_epoch is None else f"epoch {table.best_epoch}"
+    heads = (f"validation-chosen, epoch {table.chosen_epoch}", f"{OPTIMISTIC}, {best}", "gap")
+    rows = [("", *heads)] + [(f"  {name}", *map(_with_interval, numbers)) for name, *numbers in table.rows]
+    return ["", title, "-" * len(title), *_table(rows).splitlines(), f"  {table.gap_text}"]
 
 
 def _with_interval(number: Number) -> str:

@@ -20,6 +20,7 @@ from auscult.evaluation.drawings import draw_job
 from auscult.evaluation.example_pictures import Painter
 from auscult.evaluation.outcomes import judge, write_lists
 from auscult.evaluation.predict import predict
+from auscult.evaluation.protocols import judge_protocols
 from auscult.evaluation.report_text import report_text
 from auscult.evaluation.slices import slice_metrics
 from auscult.examples import load_examples
@@ -81,9 +82,12 @@ def run(
         "best_epoch": int(model.meta["best_epoch"]),
         "n_parameters": int(model.meta["n_parameters"]),
         "thresholds": thresholds,
+        "threshold_rule": model.meta.get("threshold_rule"),
+        "threshold_target": model.meta.get("threshold_target"),
+        "temperature": model.temperature,
         "bootstrap_draws": job.evaluate.bootstrap_draws,
     }
-    *generators, of_slices, of_outcomes = np.random.default_rng(job.evaluate.seed).spawn(len(SIDES) + 2)
+    *generators, of_slices, of_outcomes, of_protocols = np.random.default_rng(job.evaluate.seed).spawn(len(SIDES) + 3)
     for side, generator in zip(SIDES, generators, strict=True):
         part = predictions.loc[predictions["split"] == side]
         metrics[side] = summarise(
@@ -99,6 +103,9 @@ def run(
     metrics["slices"] = slice_metrics(
         test, tables, task=task, thresholds=thresholds, generator=of_slices, draws=job.evaluate.bootstrap_draws
     )
+    metrics["protocols"] = None
+    if job.evaluate.best_on_test:
+        metrics["protocols"] = judge_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
     write_json(output_dir / "metrics.json", metrics)
     write_text(output_dir / "report.txt", report_text(metrics, job, task))
     outcomes = judge(test, task, list(thresholds.values()))
@@ -118,6 +125,7 @@ def run(
         job=job,
         task=task,
         folder=output_dir / "figures",
+        protocols=metrics["protocols"],
     )
     painter = Painter(model, examples, predictions, outcomes, tables=tables, job=job, task=task)
     painter.draw_examples(output_dir / "spectrograms")

@@ -160,6 +160,45 @@ def learning(history: pd.DataFrame, monitor: str, best_epoch: int | None) -> Fig
         return figure
 
 
+def protocols(epochs: pd.DataFrame, metric: str, chosen_epoch: int, best_epoch: int | None) -> Figure:
+    """One metric on validation and on test over the epochs; rings mark the epochs that either side would choose.
+
+    Args:
+        epochs: Columns `epoch`, `val` and `test`.
+        metric: What it is, with its unit if it has one.
+        chosen_epoch: By validation.
+        best_epoch: By the test part; None where the metric is undefined there.
+    """
+    with styled():
+        figure, axes = panel((PANEL_INCHES[0], 2.8))
+        names = {"val": "validation", "test": "test"}
+        for index, (name, label) in enumerate(names.items()):
+            _draw_course(
+                axes, epochs.rename(columns={name: label}), label, color=series_colour(index), ls=series_dashes(index)
+            )
+        test = epochs.set_index("epoch")["test"]
+        marks = [(chosen_epoch, "chosen on validation", "o"), (best_epoch, "best on test: optimistic", "D")]
+        for epoch, label, shape in marks:
+            if epoch is not None and bool(np.isfinite(test.loc[epoch])):
+                axes.plot(
+                    [epoch],
+                    [test.loc[epoch]],
+                    shape,
+                    ms=8,
+                    mfc="none",
+                    mec=MUTED,
+                    mew=1.6,
+                    zorder=4,
+                    label=label,
+                    ls="none",
+                )
+        axes.set(xlabel="epoch", ylabel=metric)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(visible=True)
+        figure.legend(loc="outside lower center", ncols=2, borderaxespad=0.2)
+        return figure
+
+
 def _draw_course(axes: Axes, history: pd.DataFrame, name: str, **line: Any) -> None:
     """Draw what is known, as dots too where it is not known of every epoch, or of one alone."""
     known = history[history[name].notna()]

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from auscult.config.task import TaskSettings
 
     Floats = NDArray[np.float64]
-    Views = dict[str, dict[str, Floats]]
+
+Views = dict[str, dict[str, "NDArray[np.float64]"]]
+"""View -> metric -> its values, shape [weighting]."""
 
 
 @dataclass(frozen=True)

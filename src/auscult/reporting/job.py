@@ -31,6 +31,8 @@ class JobResult:
         roc: `roc.csv`: at the task's level, test part; targets with one class only are absent.
         figures: `figures/index.json`.
         examples: `spectrograms/index.json`.
+        averages: `spectrograms/averages.json`.
+        outcomes: `outcomes/index.json`.
     """
 
     id: str
@@ -44,6 +46,8 @@ class JobResult:
     roc: pd.DataFrame
     figures: list[dict[str, Any]]
     examples: list[dict[str, Any]]
+    averages: list[dict[str, Any]]
+    outcomes: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -90,6 +94,8 @@ def _read_job(run: Run, label: str, folder: Path, task: TaskSettings) -> JobResu
         roc=_read_curves(folder / "roc.csv"),
         figures=_read(folder / "figures" / "index.json"),
         examples=_read(folder / "spectrograms" / "index.json"),
+        averages=_read(folder / "spectrograms" / "averages.json"),
+        outcomes=_read(folder / "outcomes" / "index.json"),
     )
 
 

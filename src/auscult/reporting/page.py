@@ -12,13 +12,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from auscult.config import Experiment, TaskSettings
-from auscult.presentation import LEVELS, LOWER_IS_BETTER, METRIC_NAMES, Block, Number, blocks, slice_table
+from auscult.presentation import (
+    LEVELS,
+    LOWER_IS_BETTER,
+    METRIC_NAMES,
+    Block,
+    Number,
+    blocks,
+    protocol_table,
+    slice_table,
+)
 from auscult.reporting.data_tables import declared_exceptions, ingested, split_tables
 from auscult.reporting.job import JobResult
 from auscult.reporting.limits import limits
 from auscult.reporting.repeats import Repeats
 from auscult.reporting.settings import differing_keys, flatten, job_settings, settings_text, shared_settings
 from auscult.reporting.svg import inline_svg, png_data
+
+OUTCOME_WORDS = {"tp": "true positive", "tn": "true negative", "fp": "false positive", "fn": "missed"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,15 @@ class PageExample:
     text: str
     where: str
     is_error: bool
+
+
+@dataclass(frozen=True)
+class PageAverage:
+    """Mean spectrograms of one target."""
+
+    source: str
+    target: str
+    counts: str
 
 
 @dataclass(frozen=True)
@@ -107,6 +127,9 @@ def render(
         slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},
         figures={job.id: job_figures(job) for job in jobs if job.id in in_full},
         examples={job.id: job_examples(job) for job in jobs if job.id in in_full},
+        averages={job.id: job_averages(job) for job in jobs if job.id in in_full},
+        counts={job.id: outcome_counts(job) for job in jobs},
+        protocols={job.id: protocol_table(job.metrics, task) for job in jobs},
         rules=label_rules(task, experiment),
         ingested=[ingested(name, summary) for name, summary in summaries.items()],
         splits=split_tables(experiment, task, audits),
@@ -160,6 +183,24 @@ def job_examples(job: JobResult) -> list[PageExample]:
         )
         for entry in job.examples
     ]
+
+
+def job_averages(job: JobResult) -> list[PageAverage]:
+    """Return a job's mean spectrograms for the page."""
+    return [
+        PageAverage(
+            source=png_data(job.folder / "spectrograms" / entry["file"]),
+            target=entry["target"],
+            counts=", ".join(f"{OUTCOME_WORDS[name]} {count:,}" for name, count in entry["n"].items()),
+        )
+        for entry in job.averages
+    ]
+
+
+def outcome_counts(job: JobResult) -> str:
+    """Return how many clips stand in the folders of outcomes, of how many."""
+    drawn = [entry["outcome"] for entry in job.outcomes["pictures"]]
+    return ", ".join(f"{name}: {drawn.count(name)} of {count:,}" for name, count in job.outcomes["n"].items())
 
 
 def label_rules(task: TaskSettings, experiment: Experiment) -> list[tuple[str, str, str]]:

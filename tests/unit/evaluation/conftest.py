@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import save_file
 
 from auscult.audio.clip_store import create_clips
 from auscult.config import JobSettings, TaskSettings
 from auscult.evaluation.run import run
 from auscult.features.feature_store import write_features
+from auscult.io import sha256_file
 from auscult.models import Normalisation, SavedModel, build_model, describe_model, save_model
 from auscult.tables import Event, events_frame, write_csv, write_parquet
 
@@ -185,7 +187,7 @@ def _save_model(folder, job, task):
     )
     thresholds = {} if task.type == "multi_class" else dict.fromkeys(task.targets, 0.5)
     folder.mkdir()
-    save_model(folder, SavedModel(module, normalisation, {**meta, "thresholds": thresholds}))
+    _save_epochs(folder, module, meta, thresholds)
     history = {
         "epoch": [1, 2, 3],
         "train/loss": [0.7, 0.5, 0.4],
@@ -193,6 +195,21 @@ def _save_model(folder, job, task):
         "val/auroc": [0.5, 0.8, 0.7],
     }
     write_csv(folder / "history.csv", pd.DataFrame(history))
+
+
+def _save_epochs(folder, module, meta, thresholds):
+    """Three epochs; the second is the one that was kept, the third answers the other way round."""
+    entries = []
+    (folder / "epochs").mkdir()
+    for epoch, factor in ((1, 0.1), (2, 1.0), (3, -1.0)):
+        weights = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        weights["head.linear.weight"] *= factor
+        weights["head.linear.bias"] *= factor
+        path = folder / "epochs" / f"epoch-{epoch:03d}.safetensors"
+        save_file(weights, path)
+        entries.append({"epoch": epoch, "file": f"epochs/{path.name}", "sha256": sha256_file(path), "val": 0.5})
+    normalisation = Normalisation.from_bands(np.full(N_MELS, -60.0), np.full(N_MELS, 8.0))
+    save_model(folder, SavedModel(module, normalisation, {**meta, "thresholds": thresholds, "epochs": entries}))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,149 @@
+"""Two protocols that the literature mixes: the epoch that validation chose, and the one that is best on the test part.
+
+The second reads the test part to choose, so its scores are optimistic by construction. It is computed on request
+(`evaluate.best_on_test`), to say how much a published figure may owe to it, and is never a result of ours.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from auscult.config import JobSettings, TaskSettings
+from auscult.errors import DataError
+from auscult.evaluation.predict import predict_logits
+from auscult.examples import Examples
+from auscult.io import sha256_file
+from auscult.metrics.aggregate import at_level
+from auscult.metrics.intervals import draw_weights, estimate
+from auscult.metrics.repeated import Views, view_values
+from auscult.metrics.summary import validation_metrics
+from auscult.models import SavedModel
+from auscult.models.saved import probabilities
+from auscult.operating_point import choose_operating_point
+
+
+def judge_protocols(
+    model: SavedModel,
+    model_dir: Path,
+    examples: Examples,
+    *,
+    job: JobSettings,
+    task: TaskSettings,
+    generator: np.random.Generator,
+) -> dict[str, Any]:
+    """Judge every kept epoch on the test part, and set the best one beside the one that validation chose.
+
+    Each epoch gets its own temperature and thresholds, from validation by the same rules, so that what differs is the
+    choice of the epoch alone. Both are judged under the same draws of patients: the interval of the gap is paired.
+
+    Args:
+        model: Its description lists the epochs.
+        model_dir: Holds `epochs/`.
+        examples: Of the sides `val` and `test`.
+        job: For the watched metric and the rules.
+        task: What is predicted.
+        generator: The only source of randomness.
+
+    Returns:
+        `metric`, by which the best is chosen on test (the monitored one; AUROC, or the ICBHI score, where that is a
+        loss); `epochs`, each with its value on `val` and `test`; `validation_chosen` and `best_on_test`, each with
+        `epoch`, `thresholds` and `views` (view -> metric -> value, low, high); and `gap`, views of the second less the
+        first. `best_on_test` and `gap` are None where the metric is undefined on the test part.
+
+    Raises:
+        DataError: No epochs were kept, or one is missing or damaged.
+    """
+    kept = model.meta.get("epochs") or []
+    if not kept:
+        raise DataError(
+            f"{model_dir}: evaluate.best_on_test needs the weights of every epoch, and this training kept none; "
+            "train it again with that setting"
+        )
+    metric = _metric(job, task)
+    sides = {side: examples.side(side) for side in ("val", "test")}
+    ids = examples.clips
+    epochs: list[dict[str, Any]] = []
+    answers: dict[int, tuple[dict[str, Any], NDArray[np.float64]]] = {}
+    for entry in kept:
+        logits = predict_logits(_at_epoch(model, model_dir, entry), examples, job.train.batch_size)
+        val = sides["val"]
+        point = choose_operating_point(logits[val], examples.targets[val], ids.iloc[val], task, job.evaluate)
+        given = probabilities(torch.as_tensor(logits) / point["temperature"], task.type)
+        values = {
+            side: validation_metrics(examples.targets[rows], given[rows], ids.iloc[rows], task)[f"val/{metric}"]
+            for side, rows in sides.items()
+        }
+        epochs.append({"epoch": int(entry["epoch"]), **values})
+        answers[int(entry["epoch"])] = (point, given[sides["test"]])
+    chosen, best = int(model.meta["best_epoch"]), best_epoch(epochs)
+    truth, of_test = examples.targets[sides["test"]], ids.iloc[sides["test"]].reset_index(drop=True)
+    everyone = np.unique(of_test["patient_id"].to_numpy(dtype=str))
+    weights = draw_weights(len(everyone), job.evaluate.bootstrap_draws, generator)
+    views: dict[int, Views] = {}
+    for epoch in {chosen, chosen if best is None else best}:
+        point, given = answers[epoch]
+        rows = at_level(given, truth, of_test, task, task.level)
+        patients = np.searchsorted(everyone, rows.patient_ids.astype(str))
+        views[epoch] = view_values(rows, task, list(point["thresholds"].values()), patients, weights)
+
+    def section(epoch: int) -> dict[str, Any]:
+        found = _estimates(views[epoch], len(everyone))
+        return {"epoch": epoch, "thresholds": answers[epoch][0]["thresholds"], "views": found}
+
+    return {
+        "metric": metric,
+        "epochs": epochs,
+        "validation_chosen": section(chosen),
+        "best_on_test": None if best is None else section(best),
+        "gap": None if best is None else _estimates(_difference(views[best], views[chosen]), len(everyone)),
+    }
+
+
+def best_epoch(epochs: Sequence[dict[str, Any]]) -> int | None:
+    """Return the epoch with the highest value on test, the first of several; None where it is undefined for all.
+
+    >>> best_epoch([{"epoch": 1, "test": None}, {"epoch": 2, "test": 0.5}, {"epoch": 3, "test": 0.5}])
+    2
+    """
+    defined = [entry for entry in epochs if entry["test"] is not None]
+    return int(max(defined, key=lambda entry: entry["test"])["epoch"]) if defined else None
+
+
+def _metric(job: JobSettings, task: TaskSettings) -> str:
+    name = job.train.monitor.removeprefix("val/")
+    if name != "loss":
+        return name
+    return "icbhi_score" if task.four_class is not None else "auroc"
+
+
+def _at_epoch(model: SavedModel, model_dir: Path, entry: dict[str, Any]) -> SavedModel:
+    path = model_dir / entry["file"]
+    if not path.is_file() or sha256_file(path) != entry["sha256"]:
+        raise DataError(
+            f"{path}: missing or not the file that model.json names; train again with `--config fresh=true`"
+        )
+    module = copy.deepcopy(model.module)
+    try:
+        module.load_state_dict(safetensors.torch.load_file(path))
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise DataError(f"{path}: not the weights of this model: {error}") from error
+    return SavedModel(module.eval(), model.normalisation, model.meta)
+
+
+def _difference(one: Views, other: Views) -> Views:
+    return {view: {name: values - other[view][name] for name, values in found.items()} for view, found in one.items()}
+
+
+def _estimates(views: Views, n_patients: int) -> dict[str, dict[str, dict[str, float | None]]]:
+    return {
+        view: {name: estimate(values, n_patients) for name, values in found.items()} for view, found in views.items()
+    }
