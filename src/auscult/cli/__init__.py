@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from auscult.cli import (
+from auscult.cli import (, doctor
     augment,
     compare,
     data,
@@ -29,6 +29,7 @@ app.add_typer(experiment.app, name="experiment", help="The experiments of this p
 app.add_typer(models.app, name="models", help="The models that an experiment may name.")
 app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the layouts of real datasets.")
 app.command()(compare.compare)
+app.command()(doctor.doctor)
 app.command()(explain.explain)
 app.command()(predict.predict)
 app.command()(schema.schema)
