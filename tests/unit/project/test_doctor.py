@@ -1,0 +1,237 @@
+import os
+import shutil
+import socket
+from collections import namedtuple
+
+import pytest
+from typer.testing import CliRunner
+
+from auscult.cli import app
+from auscult.config import TrackingSettings
+from auscult.errors import ConfigError
+from auscult.project import doctor
+from auscult.project.slurm import check_slurm, read_profile
+
+SINFO = 'echo "cpu|1-00:00:00"; echo "gpu|2-00:00:00"'
+SCONTROL = 'echo "MinJobAge               = 300 sec"'
+SRUN = 'echo "devices=0"; echo "auscult=here"'
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def project(project_dir, tmp_path, monkeypatch):
+    """A project's folder, and a PATH that holds nothing but what a test puts there."""
+    shutil.copytree(project_dir / "slurm-gpu", tmp_path / "slurm-gpu")
+    shutil.copytree(project_dir / "config", tmp_path / "config")
+    shutil.copyfile(project_dir / "requirements.lock", tmp_path / "requirements.lock")
+    (tmp_path / "bin").mkdir()
+    for name in ("sh", "sleep"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for name in [name for name in os.environ if name.startswith("AUSCULT_")]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def command(project, name, script):
+    path = project / "bin" / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def cluster(project, sinfo=SINFO, scontrol=SCONTROL, srun=SRUN):
+    for name, script in {"sinfo": sinfo, "scontrol": scontrol, "srun": srun}.items():
+        command(project, name, script)
+
+
+def slurm(project, **settings):
+    return {finding.check: finding for finding in check_slurm(project, **{"wait_s": 1.0, **settings})}
+
+
+def states(findings):
+    return {name: finding.state for name, finding in findings.items()}
+
+
+def test_a_cluster_that_is_as_the_profile_wants_it(project):
+    cluster(project)
+    found = slurm(project)
+    assert set(states(found).values()) == {"ok"}
+    assert found["GPU in a job"].text == "sees device 0, and this project's .venv"
+    assert states(slurm(project, runs_job=False))["GPU in a job"] == "skipped"
+
+
+def test_without_slurm_its_checks_are_skipped(project):
+    found = slurm(project)
+    assert found.pop("cluster profile").state == "ok"
+    assert set(states(found).values()) == {"skipped"}
+    assert "no Slurm here" in found["Slurm"].text
+
+
+def test_a_slurm_that_does_not_answer_is_one_fault(project):
+    cluster(project, sinfo="echo 'slurm_load_partitions: Unable to contact slurm controller' >&2; exit 1")
+    found = slurm(project)
+    assert (found["Slurm"].state, found["GPU in a job"].state) == ("failed", "skipped")
+    assert "Unable to contact slurm controller" in found["Slurm"].text
+    assert "scontrol ping" in found["Slurm"].remedy
+
+
+def test_a_partition_of_another_name_is_found_out_with_the_nearest(project, monkeypatch):
+    cluster(project, sinfo='echo "cpu|infinite"; echo "gpus|infinite"')
+    found = slurm(project)
+    assert (found["CPU partition"].state, found["GPU in a job"].state) == ("ok", "skipped")
+    assert "did you mean 'gpus'?" in found["GPU partition"].text
+    assert found["GPU partition"].remedy == "export AUSCULT_GPU_PARTITION=gpus"
+    monkeypatch.setenv("AUSCULT_GPU_PARTITION", "gpus")
+    assert states(slurm(project))["GPU partition"] == "ok"
+
+
+def test_a_partition_with_a_shorter_limit_is_told_with_the_setting(project, monkeypatch):
+    cluster(project, sinfo='echo "cpu|1-00:00:00"; echo "gpu|8:00:00"')
+    found = slurm(project)["GPU partition"]
+    assert (found.state, found.remedy) == ("failed", "export AUSCULT_GPU_LIMIT_MIN=480")
+    monkeypatch.setenv("AUSCULT_GPU_LIMIT_MIN", "480")
+    assert slurm(project)["GPU partition"].state == "ok"
+
+
+def test_a_slurm_that_forgets_jobs_at_once_is_told(project):
+    cluster(project, scontrol='echo "MinJobAge = 60 sec"')
+    found = slurm(project)["Slurm"]
+    assert found.state == "failed"
+    assert "--slurm-init-seconds-before-status-checks" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("srun", "state", "text"),
+    [
+        ("echo devices=; echo auscult=here", "failed", "the job saw no GPU"),
+        ("echo devices=0; echo 'No such file' >&2", "failed", "cannot import this project"),
+        ("echo 'srun: error: Unable to allocate resources: Requested nodes are busy' >&2; exit 1", "skipped", "busy"),
+    ],
+)
+def test_a_job_that_gets_no_gpu_is_explained(project, srun, state, text):
+    cluster(project, srun=srun)
+    found = slurm(project)["GPU in a job"]
+    assert found.state == state
+    assert text in found.text
+    assert found.remedy
+
+
+@pytest.mark.parametrize("content", ["executor: slurm\n", "a: [\n", "__use_yte__: true\na: ?nonsense(\n"])
+def test_a_broken_profile_is_a_fault(project, content):
+    path = project / "slurm-gpu" / "config.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_profile(path)
+    assert states(slurm(project)) == {"cluster profile": "failed"}
+    path.unlink()
+    assert "no such file" in slurm(project)["cluster profile"].text
+
+
+def test_versions_are_compared_with_the_lock(tmp_path, project_dir):
+    assert doctor.check_lock(project_dir / "requirements.lock").state == "ok"
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("# pins\nnumpy==0.1\nno-such-package==1.0\npandas==2\n")
+    found = doctor.check_lock(lock)
+    assert found.state == "failed"
+    assert "no-such-package is missing, numpy " in found.text
+    assert "(pinned 0.1)" in found.text
+    assert doctor.check_lock(tmp_path / "none").state == "failed"
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Usage(500e9, 499e9, 1e9))
+    found = doctor.check_disk(tmp_path)
+    assert (found.state, found.text) == ("failed", "1.0 of 500 GB free")
+    assert "make clean" in found.remedy
+
+
+def test_settings_that_cannot_be_read_are_told(project):
+    path = project / "config" / "config.yaml"
+    path.write_text("trakcing: {}\n")
+    found = {finding.check: finding for finding in doctor.check_settings(project)}
+    assert states(found) == {"settings": "failed", "tracking": "skipped"}
+    assert "did you mean 'tracking'" in found["settings"].text
+
+
+def test_tracking_that_is_off_down_or_not_made_yet(tmp_path):
+    assert doctor.check_tracking(TrackingSettings(enabled=False), tmp_path).state == "skipped"
+    assert doctor.check_tracking(TrackingSettings(), tmp_path).state == "ok"
+    assert not (tmp_path / "mlflow.db").exists()
+    (tmp_path / "mlflow.db").write_text("no database, but long enough to be looked at " * 50)
+    assert "move the file away" in doctor.check_tracking(TrackingSettings(), tmp_path).text
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{held.getsockname()[1]}"
+    found = doctor.check_tracking(TrackingSettings(uri=uri), tmp_path)
+    assert found.state == "failed"
+    assert "does not answer" in found.text
+    assert "auscult sync" in found.remedy
+
+
+def with_data(project, remote="demo", url="demo"):
+    (project / "data.dvc").write_text("outs:\n- md5: a.dir\n  path: data\n")
+    (project / "data" / "icbhi").mkdir(parents=True)
+    (project / ".dvc").mkdir()
+    (project / ".dvc" / "config").write_text(
+        f"[core]\n    remote = {remote}\n['remote \"{remote}\"']\n    url = {url}\n"
+    )
+
+
+def data(project):
+    return {finding.check: finding for finding in doctor.check_data(project)}
+
+
+def test_a_project_without_dvc_skips_its_checks(project):
+    assert states(data(project)) == {"data": "skipped", "DVC remote": "skipped"}
+
+
+def test_data_and_remote_that_are_there(project):
+    with_data(project)
+    command(project, "dvc", "echo 'Cache and remote demo are in sync.'")
+    assert states(data(project)) == {"data": "ok", "DVC remote": "ok"}
+    shutil.rmtree(project / "data")
+    assert data(project)["data"].remedy == "dvc pull"
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        ("ERROR: Anonymous caller does not have storage.objects.list access", "gcloud auth"),
+        ("ERROR: unexpected error - Cannot connect to host storage.googleapis.com", "look at the network"),
+        ("ERROR: unexpected error - b/lung/o", "dvc remote modify --local gcs url"),
+    ],
+)
+def test_a_remote_that_does_not_answer_is_explained(project, error, remedy):
+    with_data(project, "gcs", "gs://lung/auscult")
+    command(project, "dvc", f"echo '{error}' >&2; exit 255")
+    found = data(project)["DVC remote"]
+    assert found.state == "failed"
+    assert remedy in found.remedy
+
+
+def test_a_bucket_that_was_never_named_is_told(project):
+    with_data(project, "gcs", "gs://YOUR-BUCKET/auscult")
+    command(project, "dvc", "exit 1")
+    assert "dvc remote modify --local gcs url" in data(project)["DVC remote"].remedy
+
+
+def test_a_gpu_of_this_machine(project):
+    assert doctor.check_gpu().state == "skipped"
+    command(project, "nvidia-smi", "echo 'GPU 0: NVIDIA H200 (UUID: GPU-1234)'")
+    assert doctor.check_gpu().text == "GPU 0: NVIDIA H200"
+    command(project, "nvidia-smi", "echo 'NVIDIA-SMI has failed' >&2; exit 9")
+    assert doctor.check_gpu().state == "failed"
+
+
+def test_the_command_prints_a_table_and_fails_when_a_check_does(project, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("COLUMNS", "160")
+    cluster(project)
+    good = CliRunner().invoke(app, ["doctor"])
+    assert good.exit_code == 0, good.output
+    assert "skipped" in good.output
+    cluster(project, sinfo='echo "batch|infinite"')
+    bad = CliRunner().invoke(app, ["doctor", "--no-job"])
+    assert bad.exit_code == 1
+    assert "export AUSCULT_GPU_PARTITION=<name>" in bad.output
+    assert "2 of 12 checks failed" in bad.output
