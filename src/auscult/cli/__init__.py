@@ -6,10 +6,11 @@ import sys
 
 import typer
 
-from auscult.cli import (, doctor
+from auscult.cli import (
     augment,
     compare,
     data,
+    doctor,
     experiment,
     explain,
     models,
