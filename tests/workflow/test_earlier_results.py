@@ -54,6 +54,7 @@ def test_what_cannot_be_there_first_is_explained(snakemake, tiny_experiment: str
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_changed_model_is_taken_again(snakemake, tiny_experiment: str, workflow_dir: Path) -> None:
     del tiny_experiment
     config = workflow_dir / "config"
@@ -83,3 +84,29 @@ def test_a_changed_model_is_taken_again(snakemake, tiny_experiment: str, workflo
     assert planned(finished.stdout) == {"train": 1}
     assert started.read_bytes() != before
     assert "Nothing to be done" in snakemake(*runs).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_result_of_another_experiment_is_published_and_begun_with(
+    snakemake, tiny_experiment: str, workflow_dir: Path
+) -> None:
+    del tiny_experiment
+    write_experiment(workflow_dir, "first", "{train: {epochs: 1}}")
+    write_experiment(workflow_dir, "second", "{train: {epochs: 1, start: {result: results/pneumonia/first/1}}}")
+    command = (str(RUNS / "second" / "1" / MODEL), "--config", "tracking={enabled: false}")
+    finished = snakemake(*command)
+    assert finished.returncode == 0, finished.stdout[-3000:]
+    assert planned(finished.stdout) == {"train": 2, "evaluate": 1, "publish": 1}
+    log = workflow_dir / RUNS / "second" / "1" / "train.log"
+    assert "started from results/pneumonia/first/1/model.safetensors" in log.read_text()
+    assert "Nothing to be done" in snakemake(*command).stdout
+
+    # Published again with other words, the model is the same: the training that began with it is finished already.
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "first.yaml"
+    path.write_text(path.read_text().replace("description: two tiny jobs", "description: other words"))
+    finished = snakemake(*command)
+    assert finished.returncode == 0, finished.stdout[-3000:]
+    assert planned(finished.stdout) == {"publish": 1, "train": 1}
+    assert "it was finished, and its outputs are written again" in log.read_text()
+    assert "Nothing to be done" in snakemake(*command).stdout
