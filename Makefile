@@ -13,6 +13,12 @@ export DVC_NO_ANALYTICS := 1
 RESULT ?= results/pneumonia/train2356
 TESTS ?=
 
+MLFLOW_STORE ?= sqlite:///mlflow.db
+MLFLOW_ARTIFACTS ?= mlartifacts
+MLFLOW_HOST ?= 127.0.0.1
+MLFLOW_PORT ?= 5000
+MLFLOW_AUTH ?=
+
 .PHONY: help
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -71,10 +77,13 @@ bench: $(INSTALLED) ## speed, as ratios within one run
 	python bench/throughput.py
 	python bench/training.py
 	python bench/metrics.py
+	python bench/augment.py
 
 .PHONY: mlflow
-mlflow: $(INSTALLED) ## the runs in the browser, at http://127.0.0.1:5000
-	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
+mlflow: $(INSTALLED) ## the runs in the browser, at http://127.0.0.1:5000; other stores: docs/tracking.md
+	MLFLOW_DISABLE_TELEMETRY=true mlflow server --backend-store-uri $(MLFLOW_STORE) \
+	  --artifacts-destination $(MLFLOW_ARTIFACTS) --host $(MLFLOW_HOST) --port $(MLFLOW_PORT) \
+	  $(if $(MLFLOW_AUTH),--app-name basic-auth)
 
 .PHONY: clean
 clean: ## remove what can be made again (the data and the environment stay)

@@ -118,7 +118,7 @@ def test_a_server_that_dies_in_a_training_is_completed_by_sync(
 ):
     server, postgres = served
     path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
-    path.write_text(path.read_text().replace("{epochs: 3}", "{epochs: 60}"))
+    path.write_text(path.read_text().replace("{epochs: 3}", "{epochs: 30}"))
     folder = workflow_dir / "work" / "runs" / "pneumonia" / "tiny"
     settings = ("--config", f"tracking={{uri: '{server.uri}', system_metrics_s: 1}}")
     command = [sys.executable, "-m", "snakemake", "--cores", "2", tiny_experiment, *settings]
@@ -136,7 +136,7 @@ def test_a_server_that_dies_in_a_training_is_completed_by_sync(
         server.kill()
         assert workflow.wait() == 0, (workflow_dir / "out").read_text()[-4000:]
     rows = [json.loads(line) for line in (folder / "2" / "metrics.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == list(range(1, 61))
+    assert [row["epoch"] for row in rows] == list(range(1, 31))
     assert json.loads((folder / "tracked.json").read_text())["complete"] is False
 
     server.start()
