@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from auscult.augment.draws import Draws
@@ -20,7 +19,7 @@ from auscult.augment.spectrogram import (
 )
 from auscult.config.augment import SpectrogramStep
 
-_SPECTROGRAM: dict[str, Callable[[Tensor, Any, Draws], Tensor]] = {
+_SPECTROGRAM: dict[str, Callable[[Tensor, Any, Draws, Tensor], Tensor]] = {
     "mask_time": mask_time,
     "mask_frequency": mask_frequency,
     "gaussian_noise": gaussian_noise,
@@ -53,6 +52,5 @@ def augment_spectrograms(
         picked = draws.chance(1.0 if step.quantity is not None else step.probability)
         if eligible is not None:
             picked = picked & eligible[number]
-        changed = _SPECTROGRAM[step.name](spectrograms, step, draws)
-        spectrograms = torch.where(picked[:, None, None], changed, spectrograms)
+        spectrograms = _SPECTROGRAM[step.name](spectrograms, step, draws, picked)
     return spectrograms

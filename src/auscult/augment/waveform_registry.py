@@ -86,9 +86,9 @@ class WaveformAugmenter:
                 augmented = _change(step, sounds, drawn, places)
             else:
                 # Into a tensor of our own, which the steps that follow may overwrite.
-                target = waveforms.clone() if augmented is waveforms else augmented
-                _change_one_by_one(step, sounds, drawn, places.tolist(), target)
-                augmented = target
+                is_own = augmented is not waveforms
+                augmented = augmented if is_own else _copy_but(waveforms, picked)
+                _change_one_by_one(step, sounds, drawn, places.tolist(), augmented)
         return augmented
 
 
@@ -107,6 +107,14 @@ def _n_sound(waveforms: Tensor, n_valid: Tensor) -> Tensor:
     behind = torch.arange(n_samples, device=waveforms.device) >= n_valid[padded, None]
     has_sound = ((waveforms[padded] != 0) & behind).any(dim=1)
     return n_valid.index_copy(0, padded, torch.where(has_sound, n_samples, n_valid[padded]))
+
+
+def _copy_but(waveforms: Tensor, picked: Tensor) -> Tensor:
+    """Return a tensor like `waveforms`, and equal where it is not picked."""
+    copied = torch.empty_like(waveforms)
+    for row in (~picked).nonzero()[:, 0].tolist():
+        copied[row] = waveforms[row]
+    return copied
 
 
 def _change(step: WaveformStep, sounds: Sounds, drawn: Drawn, places: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ def test_a_stretch_is_as_near_to_librosas_as_that_is_to_itself_at_another_hop(ra
     n_samples = min(len(theirs), len(sound))
     found, own = mel_correlation(ours[:n_samples], theirs), mel_correlation(others[:n_samples], theirs)
     assert found > 0.955
-    assert found > own - 0.005
+    assert found > own - 0.01
 
 
 @pytest.mark.parametrize("hundredths", [50, 89, 94, 106, 112, 150])

@@ -1,0 +1,38 @@
+"""docs/augmentation.md names every step with every setting and its default."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from auscult.config.augment import SPECTROGRAM_AUGMENTATIONS
+from auscult.config.augmentation import Augmentation
+from auscult.config.mixing import MIXINGS
+from auscult.config.waveform_augment import WAVEFORM_FUNCTIONS
+
+TEXT = (Path(__file__).parents[3] / "docs" / "augmentation.md").read_text()
+WAVEFORMS, SPECTROGRAMS = TEXT.split("## On waveforms")[1].split("## On spectrograms")
+STEPS = [
+    *((WAVEFORMS, name, kind) for name, kind in WAVEFORM_FUNCTIONS.items()),
+    *((SPECTROGRAMS, name, kind) for name, kind in SPECTROGRAM_AUGMENTATIONS.items() if name not in MIXINGS),
+]
+
+
+def shown(default: object) -> str:
+    if isinstance(default, tuple):
+        return "[" + ", ".join(shown(part) for part in default) + "]"
+    return f"{default:g}" if isinstance(default, int | float) else str(default)
+
+
+@pytest.mark.parametrize(("text", "name", "kind"), STEPS, ids=[name for _, name, _ in STEPS])
+def test_the_docs_name_every_setting_and_its_default(text, name, kind) -> None:
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+    for setting, field in kind.model_fields.items():
+        if setting == "name" or setting in Augmentation.model_fields:
+            continue
+        if field.is_required():
+            assert f"`{setting}`" in row
+            continue
+        found = re.search(rf"`{setting}` `?(\[.*?\]|[\w.-]+)", row)
+        assert found is not None, f"{setting} is missing"
+        assert found[1] == shown(field.default)
