@@ -13,6 +13,9 @@ from auscult.cli import (
     doctor,
     experiment,
     explain,
+    embed,
+    evaluate,
+    experiment,
     models,
     predict,
     schema,
@@ -32,6 +35,8 @@ app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the 
 app.command()(compare.compare)
 app.command()(doctor.doctor)
 app.command()(explain.explain)
+app.command()(embed.embed)
+app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(schema.schema)
 app.command()(sync.sync)

@@ -44,6 +44,8 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         facts.insert(0, ("note", job.note))
     parts = [_aligned(facts, separator="  ")]
     for side, title in SIDES.items():
+        if side not in metrics:
+            continue
         parts += ["", title, "=" * len(title)]
         by_level = {level: blocks(metrics[side], task, level) for level in LEVELS}
         for index, block in enumerate(by_level[task.level]):

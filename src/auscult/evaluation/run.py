@@ -29,7 +29,7 @@ from auscult.metrics.aggregate import at_level
 from auscult.metrics.summary import summarise
 from auscult.models import SavedModel, load_model
 from auscult.predictions import predictions_table, probabilities_of, truth_of
-from auscult.tables import write_csv, write_parquet
+from auscult.tables import read_split, write_csv, write_parquet
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +70,9 @@ def run(
     """
     model = load_model(model_dir, _device(device))
     thresholds = _thresholds(model, task, model_dir)
-    examples = load_examples(features, tables, split, task, sides=SIDES, clips=clips)
-    logger.info("answering %d clips of the parts %s", len(examples), " and ".join(SIDES))
+    sides = _sides(split)
+    examples = load_examples(features, tables, split, task, sides=sides, clips=clips)
+    logger.info("answering %d clips of the parts %s", len(examples), " and ".join(sides))
     probabilities = predict(model, examples, job.train.batch_size)
     predictions = predictions_table(examples.clips, examples.targets, probabilities, task)
     write_parquet(output_dir / "predictions.parquet", predictions)
@@ -89,6 +90,8 @@ def run(
     }
     *generators, of_slices, of_outcomes, of_protocols = np.random.default_rng(job.evaluate.seed).spawn(len(SIDES) + 3)
     for side, generator in zip(SIDES, generators, strict=True):
+        if side not in sides:
+            continue
         part = predictions.loc[predictions["split"] == side]
         metrics[side] = summarise(
             truth_of(part, task),
@@ -131,6 +134,12 @@ def run(
     painter.draw_examples(output_dir / "spectrograms")
     painter.draw_outcomes(output_dir / "outcomes", of_outcomes)
     draw_averages(examples, outcomes, job=job, task=task, folder=output_dir / "spectrograms")
+
+
+def _sides(split: Path) -> tuple[str, ...]:
+    """Return the parts that are judged: a model that was trained elsewhere has no validation part here."""
+    there = set(read_split(split)["split"])
+    return tuple(side for side in SIDES if side == "test" or side in there)
 
 
 def _device(name: str) -> str:

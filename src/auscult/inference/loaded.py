@@ -46,6 +46,11 @@ class LoadedModel:
         self.targets = saved.targets
         self.thresholds: dict[str, float] = dict(saved.meta["thresholds"])
 
+    @property
+    def batch_clips(self) -> int:
+        """Clips at a time, as suits the device."""
+        return BATCH_CLIPS[next(self.saved.module.parameters()).device.type]
+
     def predict(self, files: Files, *, channel: Channel = "mean", batch_clips: int | None = None) -> Predictions:
         """Answer audio files of any length and rate; long ones are streamed.
 
@@ -123,8 +128,7 @@ class LoadedModel:
     ) -> Iterator[FileAnswers]:
         given = [files] if isinstance(files, str | PathLike) else files
         paths = find_audio([Path(file) for file in given])
-        at_once = batch_clips or BATCH_CLIPS[next(self.saved.module.parameters()).device.type]
-        return answer_files(paths, reader, answer, batch_clips=at_once, watch=watch)
+        return answer_files(paths, reader, answer, batch_clips=batch_clips or self.batch_clips, watch=watch)
 
 
 def load_model(folder: str | PathLike[str], device: str = "cpu") -> LoadedModel:
@@ -142,7 +146,7 @@ def load_model(folder: str | PathLike[str], device: str = "cpu") -> LoadedModel:
     folder = Path(folder)
     if folder.name == META_FILE:
         folder = folder.parent
-    _require_model(folder)
+    require_model(folder)
     return LoadedModel(load_saved(folder, choose_device(device)))
 
 
@@ -160,7 +164,7 @@ def choose_device(name: str) -> str:
     return "cuda" if name != "cpu" and has_gpu else "cpu"
 
 
-def _require_model(folder: Path) -> None:
+def require_model(folder: Path) -> None:
     """Refuse what is no folder of a model, naming those that are near."""
     if not folder.is_dir():
         what = "is a file, expected the folder of a model" if folder.exists() else "no such folder"

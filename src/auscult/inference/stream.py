@@ -24,7 +24,7 @@ _BLOCK_SAMPLES = 1 << 24
 _WHOLE_FILE_S = 600.0
 """Up to this length a file is decoded by the library that the training's clips were decoded by; longer ones by
 soundfile, which alone reads in blocks. The samples are equal to rounding."""
-_FILTER_SAMPLES = 1 << 22
+_FILTER_SAMPLES = 1 << 20
 """Filtered at once: recordings up to this length are filtered whole, as the workflow does."""
 _SETTLED = 1e-7
 """What is left of the filter's memory of samples that it does not see: far below one int16 step."""

@@ -114,7 +114,7 @@ def render(
         experiment=experiment,
         task=task,
         jobs=jobs,
-        command=f"snakemake --cores all results/{experiment.task}/{experiment.name}",
+        command=_rerun(experiment, provenance),
         datasets=list(dict.fromkeys(name for job in experiment.jobs for name in job.datasets)),
         metric_names=METRIC_NAMES,
         levels=LEVELS,
@@ -138,6 +138,14 @@ def render(
         limits=limits(jobs, task, summaries),
         facts=provenance_facts(provenance),
     )
+
+
+def _rerun(experiment: Experiment, provenance: Mapping[str, Any]) -> str:
+    """Return what makes the result again: the workflow, or the one command that judged a stored model."""
+    command = str(provenance.get("command", ""))
+    if command.startswith("auscult "):
+        return command
+    return f"snakemake --cores all results/{experiment.task}/{experiment.name}"
 
 
 def metric_tables(job: JobResult, task: TaskSettings) -> list[MetricTable]:

@@ -1,0 +1,122 @@
+"""A whole dataset as a stored model takes it: tables, clips and spectrograms, those of the workflow where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from auscult.audio import clips as clip_stage
+from auscult.config import DatasetSettings, JobSettings, load_dataset, load_project, paths
+from auscult.config.files import read_yaml
+from auscult.corpora import ingest
+from auscult.errors import ConfigError
+from auscult.features import run as features_stage
+from auscult.shards import Shard
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """Where the stages left their files.
+
+    Attributes:
+        name: Of the dataset.
+        tables: Folder of its tables.
+        clips: Its clip stores, in order.
+        features: Its feature stores, in the same order.
+    """
+
+    name: str
+    tables: Path
+    clips: list[Path]
+    features: list[Path]
+
+
+def job_like(meta: Mapping[str, Any], datasets: tuple[str, ...], **changes: Any) -> JobSettings:
+    """Return the settings of a job that is to a model what its own job was, on other datasets.
+
+    Args:
+        meta: The model's description.
+        datasets: Whose clips it is to take.
+        changes: Further keys of the job.
+    """
+    return JobSettings.model_validate(
+        {
+            "task": meta["task_name"],
+            "datasets": datasets,
+            "clips": meta["clips"],
+            "spectrogram": meta["spectrogram"],
+            "model": meta["architecture"],
+            "train": meta["training"].get("settings", {}),
+            "split": {"kind": "column", "column": "dataset", "test": datasets},
+            **changes,
+        }
+    )
+
+
+def settings_of(name: str, config_dir: Path, root: str | None = None) -> DatasetSettings:
+    """Return a dataset's settings, its root replaced by `root`, or else as `config.yaml` says.
+
+    Raises:
+        ConfigError: There is no such dataset, or a fault in its file.
+    """
+    path = config_dir / "config.yaml"
+    roots = load_project(read_yaml(path), config_dir).roots if path.is_file() else {}
+    return load_dataset(config_dir, name, {**roots, name: root} if root else roots)
+
+
+def prepare(
+    name: str, settings: DatasetSettings, job: JobSettings, folder: Path, *, reads_anew: bool
+) -> PreparedDataset:
+    """Run ingest, clips and spectrograms for one dataset; what the workflow made by equal settings is not made again.
+
+    Args:
+        name: Of the dataset.
+        settings: Its own.
+        job: Says what a clip and a spectrogram are.
+        folder: Where what is made goes.
+        reads_anew: Leave the workflow's files aside: the root is another than theirs.
+
+    Raises:
+        ConfigError: The dataset lies in a bucket and was not fetched.
+        DataError: Its root is missing or holds no usable recording.
+    """
+    root = Path(paths.local_root(name, settings.root))
+    if paths.is_remote(settings.root) and not root.is_dir():
+        raise ConfigError(f"{name}: lies in {settings.root}; bring it here first: auscult data fetch {name}")
+    tables = Path(paths.tables_dir(name))
+    has_tables = all((tables / f"{table}.parquet").is_file() for table in ("recordings", "events"))
+    is_reused = has_tables and (tables / "summary.json").is_file() and not reads_anew
+    if not is_reused:
+        tables = folder / "tables" / name
+        ingest.run(root, name, settings, tables)
+    clips: list[Path] = []
+    features: list[Path] = []
+    for index, (clip_path, feature_path) in enumerate(
+        zip(paths.clips_paths(name, settings, job.clips), paths.features_paths(name, settings, job), strict=True)
+    ):
+        of_clips, of_features = Path(clip_path), Path(feature_path)
+        if not (is_reused and of_clips.is_file()):
+            of_clips = folder / of_clips
+            clip_stage.run(
+                root=root,
+                dataset=name,
+                tables_dir=tables,
+                settings=job.clips,
+                channel=settings.channel,
+                output=of_clips,
+                full_settings=paths.clips_settings(settings, job.clips),
+                shard=Shard(index, settings.shards),
+            )
+        if not (is_reused and of_features.is_file()):
+            of_features = folder / of_features
+            features_stage.run(
+                clips=of_clips,
+                settings=job.spectrogram,
+                output=of_features,
+                full_settings=paths.features_settings(settings, job),
+            )
+        clips.append(of_clips)
+        features.append(of_features)
+    return PreparedDataset(name, tables, clips, features)

@@ -1,0 +1,209 @@
+"""A stored model on a whole dataset: judged, and turned into features."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from sklearn.metrics import roc_auc_score
+
+import auscult
+from auscult.config import paths
+from auscult.errors import ConfigError, DataError
+from auscult.inference import embeddings
+from auscult.inference.dataset import job_like, prepare, settings_of
+from auscult.inference.evaluation import default_output, evaluate_model
+from auscult.models import load_model as load_saved
+
+DATASET = """
+description: made up
+root: raw
+layout: manifest
+pattern: (?P<patient>p[0-9]+)_(?P<state>[a-z]+)_(?P<number>[0-9])
+columns: {patient: patient, labels: {state: state}}
+"""
+TASK = """
+description: Is the patient ill?
+type: binary
+targets: [ill]
+level: patient
+datasets:
+  clinic: {ill: {column: state, positive: [ill], negative: [well]}}
+  other: {ill: {column: state, positive: [ill], negative: [well]}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with one dataset: ten patients of two recordings, one of them of an unknown state."""
+    rng = np.random.default_rng(4)
+    (tmp_path / "raw").mkdir()
+    for patient in range(10):
+        state = "unclear" if patient == 9 else ("ill", "well")[patient % 2]
+        for number in range(2):
+            sound = rng.standard_normal(int(2000 * (1.6 + 0.3 * number))) * (0.02 if state == "ill" else 0.2)
+            soundfile.write(tmp_path / "raw" / f"p{patient}_{state}_{number}.wav", sound, 2000)
+    for folder, name, text in (
+        ("datasets", "clinic", DATASET),
+        ("datasets", "other", DATASET),
+        ("tasks", "binary", TASK),
+    ):
+        (tmp_path / "config" / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "config" / folder / f"{name}.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def edit_meta(folder, **changes):
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def with_history(folder):
+    meta = json.loads((folder / "model.json").read_text())
+    edit_meta(folder, training={**meta["training"], "at_best_epoch": {"epoch": 2, "train/loss": 0.5, "val/loss": 0.6}})
+    return folder
+
+
+def test_a_stored_model_is_judged_on_all_patients_of_another_dataset(project, make_model):
+    folder = with_history(make_model())
+    report = evaluate_model(folder, "clinic", output_dir=project / "out")
+    assert report == project / "out" / "report.html"
+    page = report.read_text(encoding="utf-8")
+    assert "auscult evaluate" in page
+    assert "snakemake --cores" not in page
+    table = pd.read_parquet(project / "out" / "1" / "predictions.parquet")
+    assert set(table["split"]) == {"test"}
+    assert table["patient_id"].nunique() == 9
+    answers = auscult.load_model(folder).predict(project / "raw").clips.set_index(["file", "clip"])["prob_ill"]
+    keys = [
+        (str(project / "raw" / f"{clip.split('/')[1].split(':')[0]}.wav"), int(clip.split(":")[1]))
+        for clip in table["clip_id"]
+    ]
+    np.testing.assert_allclose(table["prob_ill"], answers.loc[keys], atol=1e-5)
+    by_patient = table.groupby("patient_id").agg({"prob_ill": "mean", "target_ill": "max"})
+    numbers = json.loads((project / "out" / "metrics.json").read_text())["jobs"]["1"]
+    assert numbers["auroc"] == pytest.approx(roc_auc_score(by_patient["target_ill"], by_patient["prob_ill"]))
+    report_text = (project / "out" / "1" / "report.txt").read_text()
+    assert "VALIDATION" not in report_text
+    for name in ("outcomes", "figures", "spectrograms"):
+        assert any((project / "out" / "1" / name).iterdir())
+    assert not list(project.glob(".evaluate-*"))
+    assert not (project / "work").exists()
+    with pytest.raises(ConfigError, match="holds a result already"):
+        evaluate_model(folder, "clinic", output_dir=project / "out")
+
+
+def test_patients_that_the_model_knows_are_not_judged_unless_they_are_its_test_part(project, make_model):
+    folder = with_history(make_model())
+    edit_meta(folder, datasets=["clinic"])
+    with pytest.raises(DataError, match=r"it knows patients of clinic and would look better .*--test-part"):
+        evaluate_model(folder, "clinic", output_dir=project / "out")
+    names = [
+        f"clinic/p{patient}_{('ill', 'well')[patient % 2]}_{number}" for patient in range(6) for number in range(2)
+    ]
+    own = pd.DataFrame({"recording_id": names, "patient_id": "x", "clip_id": "x", "dataset": "clinic"})
+    own = own.assign(start_s=0.0, end_s=1.0, target_ill=0.0, prob_ill=0.0, split=np.repeat(["test", "val"], [8, 4]))
+    own.to_parquet(folder / "predictions.parquet")
+    evaluate_model(folder, "clinic", output_dir=project / "out", test_part_only=True)
+    table = pd.read_parquet(project / "out" / "1" / "predictions.parquet")
+    assert sorted(set(table["recording_id"])) == names[:8]
+    assert "not in the model&#39;s test part" in (project / "out" / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match="was not trained on other"):
+        evaluate_model(folder, "other", output_dir=project / "out2", test_part_only=True)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "changes", "part"),
+    [
+        ("clinik", {}, "no labels for dataset 'clinik'; it has for clinic, other"),
+        ("clinic", {"task_name": "cough"}, "unknown task 'cough'"),
+        ("clinic", {"root": "nowhere"}, "there is no such folder"),
+    ],
+)
+def test_a_mistake_is_named(project, make_model, dataset, changes, part):
+    with pytest.raises((ConfigError, DataError), match=part):
+        evaluate_model(make_model(), dataset, output_dir=project / "out", **changes)
+    assert not (project / "out").exists()
+
+
+def test_a_task_that_asks_something_else_and_a_strange_folder_are_refused(project, make_model):
+    (project / "config" / "tasks" / "binary.yaml").write_text(TASK.replace("ill]", "sick]").replace("{ill:", "{sick:"))
+    with pytest.raises(ConfigError, match=r"its targets is \['sick'\], the model answers \['ill'\]"):
+        evaluate_model(make_model(), "clinic", output_dir=project / "out")
+    with pytest.raises(ConfigError, match="is there already and holds no result"):
+        evaluate_model(project / "model", "clinic", output_dir=project / "raw", is_forced=True)
+    name = json.loads((project / "model" / "model.json").read_text())["weights_sha256"][:8]
+    assert default_output(project / "model", "clinic", None).as_posix() == f"evaluations/binary/clinic/{name}"
+
+
+@pytest.mark.parametrize("layer", ["backbone", "head"])
+@pytest.mark.parametrize("frontend", [None, {"name": "mel"}])
+def test_a_dataset_is_embedded_with_its_ids(project, make_model, layer, frontend):
+    model = {"name": "test_cnn", "head": {"hidden_size": 5}, "frontend": frontend}
+    loaded = auscult.load_model(make_model(model=model))
+    job = job_like(loaded.saved.meta, ("clinic",))
+    prepared = prepare("clinic", settings_of("clinic", project / "config"), job, project / "made", reads_anew=False)
+    ids, features = embeddings.embed_dataset(loaded, prepared, layer, batch_clips=3)
+    files, of_files, errors = loaded.embed(project / "raw", layer)
+    assert errors == {}
+    assert features.shape == (len(ids), 5 if layer == "head" else features.shape[1])
+    assert ids["clip_id"].str.split(":").str[0].str.removeprefix("clinic/").tolist() == [
+        re.sub(r".*/|\.wav", "", file) for file in files["file"]
+    ]
+    np.testing.assert_allclose(features, of_files, atol=1e-5)
+    written = embeddings.write_embeddings(project / "emb" / "clinic.v1", ids, features)
+    assert [path.name for path in written] == ["clinic.v1.parquet", "clinic.v1.npy"]
+    table = pd.read_parquet(written[0])
+    np.testing.assert_array_equal(np.load(written[1]), features)
+    np.testing.assert_array_equal(table[[f"f{number}" for number in range(features.shape[1])]].to_numpy(), features)
+    assert table["patient_id"].nunique() == 10
+
+
+def test_what_the_workflow_made_is_used_and_another_root_is_read_anew(project, make_model):
+    loaded = auscult.load_model(make_model())
+    settings, job = settings_of("clinic", project / "config"), job_like(loaded.saved.meta, ("clinic",))
+    made = prepare("clinic", settings, job, project, reads_anew=False)
+    made.tables.rename(project / "work" / "tables")  # where the workflow has them
+    (project / "work" / "tables").rename(project / "moved")
+    (project / "work" / "tables").mkdir()
+    (project / "moved").rename(project / paths.tables_dir("clinic"))
+    again = prepare("clinic", settings, job, project / "second", reads_anew=False)
+    assert [str(path) for path in again.features] == paths.features_paths("clinic", settings, job)
+    assert not (project / "second").exists()
+    anew = prepare("clinic", settings, job, project / "third", reads_anew=True)
+    assert all(path.is_relative_to(project / "third") for path in (*anew.clips, *anew.features, anew.tables))
+
+
+def test_features_give_the_model_s_own_answers_back(project, make_model):
+    saved = load_saved(make_model())
+    clips = np.random.default_rng(0).normal(-50, 10, (7, *saved.input_shape)).astype(np.float16)
+    linear = saved.module.head.linear
+    logits = saved.embed(clips) @ linear.weight.detach().numpy().T + linear.bias.detach().numpy()
+    np.testing.assert_allclose(logits, saved.logits(clips), atol=1e-4)
+    np.testing.assert_allclose(
+        np.concatenate([saved.embed(clip[None]) for clip in clips]), saved.embed(clips), atol=1e-5
+    )
+
+
+def test_the_commands_write_and_refuse(project, make_model):
+    def run(*arguments):
+        code = "import sys; from auscult.cli import main; sys.argv[0] = 'auscult'; main()"
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
+        )
+
+    folder = make_model()
+    (project / "raw" / "p0_torn_3.wav").write_bytes(b"RIFF")
+    finished = run("embed", folder, "raw", "--out", "emb/raw")
+    assert finished.returncode == 1
+    assert "error: raw/p0_torn_3.wav: unreadable" in finished.stderr
+    assert len(np.load(project / "emb" / "raw.npy")) == len(pd.read_parquet(project / "emb" / "raw.parquet"))
+    again = run("embed", folder, "clinic", "--out", "emb/raw")
+    assert (again.returncode, "is there already" in again.stderr) == (1, True)
+    strange = run("embed", folder, "clinik", "--out", "emb/x")
+    assert (strange.returncode, "did you mean 'clinic'" in strange.stderr) == (1, True)
