@@ -11,11 +11,10 @@ from auscult.cli import (
     compare,
     data,
     doctor,
-    experiment,
-    explain,
     embed,
     evaluate,
     experiment,
+    explain,
     models,
     predict,
     schema,
@@ -34,9 +33,9 @@ app.add_typer(models.app, name="models", help="The models that an experiment may
 app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the layouts of real datasets.")
 app.command()(compare.compare)
 app.command()(doctor.doctor)
-app.command()(explain.explain)
 app.command()(embed.embed)
 app.command()(evaluate.evaluate)
+app.command()(explain.explain)
 app.command()(predict.predict)
 app.command()(schema.schema)
 app.command()(sync.sync)
