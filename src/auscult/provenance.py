@@ -67,7 +67,8 @@ def collect(command: str, inputs: Mapping[str, Path], root: Path = Path()) -> di
 
     Returns:
         `command`, `created_utc`, `git` (commit, branch, dirty: the text "unknown" with a `reason` where git cannot say;
-        `dirty` counts untracked files that git does not ignore), `data` (what `data.dvc` pins), `inputs`, `packages`,
+        `dirty` counts untracked files that git does not ignore, and nothing below `results`), `data` (what `data.dvc`
+        pins), `inputs`, `packages`,
         `python`, `platform`, `cpu_count` and `gpus` (names, empty without nvidia-smi).
 
     Raises:
@@ -122,7 +123,8 @@ def git_state(root: Path = Path()) -> dict[str, Any]:
     try:
         _git(root, "ls-files", "--error-unmatch", "--", ".")
         commit = _git(root, "rev-parse", "--verify", "HEAD").strip()
-        dirty = bool(_git(root, "status", "--porcelain", "--", ".").strip())
+        # A committed result is removed while it is made anew: that is no change of what it is made from.
+        dirty = bool(_git(root, "status", "--porcelain", "--", ".", ":(exclude)results").strip())
     except FileNotFoundError:
         return {**unknown, "reason": "git is not installed"}
     except subprocess.TimeoutExpired:
