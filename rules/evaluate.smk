@@ -6,7 +6,13 @@ rule evaluate:
     output:
         predictions="work/runs/{task}/{experiment}/{job}/predictions.parquet",
         metrics="work/runs/{task}/{experiment}/{job}/metrics.json",
-        report="work/runs/{task}/{experiment}/{job}/report.txt",
+        report=report(
+            "work/runs/{task}/{experiment}/{job}/report.txt",
+            caption="../report/numbers.rst",
+            category="{task}",
+            subcategory="Numbers",
+            labels={"experiment": "{experiment}", "job": "{job}"},
+        ),
         curves=multiext("work/runs/{task}/{experiment}/{job}/", "roc.csv", "pr.csv"),
         outcomes="work/runs/{task}/{experiment}/{job}/outcomes.csv",
         lists=multiext(
@@ -16,9 +22,43 @@ rule evaluate:
             "fps.txt",
             "fns.txt",
         ),
-        figures=directory("work/runs/{task}/{experiment}/{job}/figures"),
-        spectrograms=directory("work/runs/{task}/{experiment}/{job}/spectrograms"),
-        outcome_pictures=directory("work/runs/{task}/{experiment}/{job}/outcomes"),
+        figures=report(
+            directory("work/runs/{task}/{experiment}/{job}/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figures.rst",
+            category="{task}",
+            subcategory="Figures",
+            labels={
+                "experiment": "{experiment}",
+                "job": "{job}",
+                "figure": "{figure}",
+            },
+        ),
+        spectrograms=report(
+            directory("work/runs/{task}/{experiment}/{job}/spectrograms"),
+            patterns=["{picture}.png"],
+            caption="../report/spectrograms.rst",
+            category="{task}",
+            subcategory="Spectrograms",
+            labels={
+                "experiment": "{experiment}",
+                "job": "{job}",
+                "picture": "{picture}",
+            },
+        ),
+        outcome_pictures=report(
+            directory("work/runs/{task}/{experiment}/{job}/outcomes"),
+            patterns=["{outcome}/{clip}.png"],
+            caption="../report/outcomes.rst",
+            category="{task}",
+            subcategory="Outcomes",
+            labels={
+                "experiment": "{experiment}",
+                "job": "{job}",
+                "outcome": "{outcome}",
+                "clip": "{clip}",
+            },
+        ),
     log:
         "logs/evaluate/{task}/{experiment}/{job}.log",
     benchmark:

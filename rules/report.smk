@@ -34,7 +34,14 @@ rule publish:
         summaries=summaries_of,
         tracked="work/runs/{task}/{experiment}/tracked.json",
     output:
-        directory("results/{task}/{experiment}"),
+        report(
+            directory("results/{task}/{experiment}"),
+            patterns=["{page}.html"],
+            caption="../report/result.rst",
+            category="{task}",
+            subcategory="Result",
+            labels={"experiment": "{experiment}", "page": "{page}"},
+        ),
     log:
         "logs/publish/{task}/{experiment}.log",
     benchmark:

@@ -10,7 +10,17 @@ import pytest
 from tests.cluster.watching import Controllers, Training
 
 CLUSTER = Path(__file__).with_name("one_node_slurm.py")
-WORKFLOW = ("Snakefile", "rules", "workflow_scripts", "config", "data.dvc", "environment.yml", "slurm-gpu", "profiles")
+WORKFLOW = (
+    "Snakefile",
+    "rules",
+    "workflow_scripts",
+    "report",
+    "config",
+    "data.dvc",
+    "environment.yml",
+    "slurm-gpu",
+    "profiles",
+)
 EXPERIMENT = """
 description: a tiny job
 task: pneumonia

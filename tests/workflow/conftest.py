@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-WORKFLOW = ("Snakefile", "rules", "workflow_scripts", "config", "data.dvc", "environment.yml")
+WORKFLOW = ("Snakefile", "rules", "workflow_scripts", "report", "config", "data.dvc", "environment.yml")
 Run = Callable[..., subprocess.CompletedProcess]
 BUCKET = "lung-sounds"
 START_TIMEOUT_S = 60

@@ -163,8 +163,10 @@ def _operating_point(block: Block | None) -> tuple[tuple[float, float] | None, t
 
 
 def _what(views: list[Block], task: TaskSettings) -> str:
-    counts = f": {views[-1].counts}" if len(task.targets) == 1 or task.type == "multi_class" else ""
-    return f"Test part, {task.level} level{counts}"
+    if len(task.targets) == 1 or task.type == "multi_class":
+        return f"Test part, {task.level} level: {views[-1].counts}"
+    counts = [f"{view.name}: {view.counts}" for view in views if view.key == "target"]
+    return f"Test part, {task.level} level. {'. '.join(counts)}"
 
 
 def _confusions(views: list[Block], task: TaskSettings) -> Iterator[tuple[Drawing, Figure | None]]:
@@ -229,7 +231,8 @@ def _calibration(
 
 
 def _learning(history: pd.DataFrame, best_epoch: int, job: JobSettings) -> tuple[Drawing, Figure | None]:
-    caption = f"Loss and {job.train.monitor} by epoch; epoch {best_epoch} was kept, by validation."
+    n_epochs = plural(len(history), "epoch")
+    caption = f"Loss and {job.train.monitor} over {n_epochs}; epoch {best_epoch} was kept, by validation."
     return Drawing("learning", "Learning curves", caption), charts.learning(history, job.train.monitor, best_epoch)
 
 

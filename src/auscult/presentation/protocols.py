@@ -10,6 +10,8 @@ from auscult.config import TaskSettings
 from auscult.presentation.blocks import headline
 from auscult.presentation.numbers import Number
 
+_OF_DECISIONS = {"icbhi_score", "balanced_accuracy"}
+"""Epochs are compared before there are thresholds: decisions are then taken at 0.5."""
 OPTIMISTIC = "best on test (optimistic)"
 
 
@@ -77,7 +79,8 @@ def _gap_text(found: Mapping[str, Any]) -> str:
     if one.value is None or two.value is None:
         return f"In epoch {chosen} the score is undefined on the test part."
     gap = Number(two.value - one.value, is_percent=is_percent)
+    at = " at a threshold of 0.5" if found["metric"] in _OF_DECISIONS else ""
     return (
-        f"By {found['metric']}, epoch {best['epoch']} has {two.value_text} on the test part and epoch {chosen} "
+        f"By {found['metric']}{at}, epoch {best['epoch']} has {two.value_text} on the test part and epoch {chosen} "
         f"{one.value_text}: choosing on test would add {gap.value_text}."
     )

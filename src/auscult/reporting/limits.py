@@ -13,6 +13,25 @@ FEW_PATIENTS = 50
 """Test parts below this size get a warning of their own."""
 
 
+def model_card(jobs: Sequence[JobResult], task: TaskSettings) -> list[tuple[str, str]]:
+    """Return (heading, text): what the models are for, what they take and what they give."""
+    clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
+    datasets = dict.fromkeys(name for job in jobs for name in job.settings.datasets)
+    given = "one class out of" if task.type == "multi_class" else "the probability of"
+    calibrated = [job.id for job in jobs if job.metrics.get("temperature", 1.0) != 1.0]
+    rules = dict.fromkeys(job.metrics.get("threshold_rule") or job.settings.evaluate.threshold for job in jobs)
+    point = "the class of highest probability" if task.type == "multi_class" else f"thresholds by {', '.join(rules)}"
+    return [
+        ("made for", "research on methods: comparing models, data and settings on one split"),
+        ("question", task.description or "not stated"),
+        ("takes", f"clips of {' or '.join(dict.fromkeys(clips))}, mono"),
+        ("gives", f"{given} {', '.join(task.targets)}; combined by {task.aggregate.method} up to {task.level} level"),
+        ("trained on", ", ".join(datasets)),
+        ("operating point", f"{point}, chosen on validation"),
+        ("calibration", f"temperature scaling, job {', '.join(calibrated)}" if calibrated else "none"),
+    ]
+
+
 def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return sentences, the gravest first."""
     found = ["A research result. It is no medical device, and no diagnosis may rest on it."]

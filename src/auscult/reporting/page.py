@@ -24,7 +24,7 @@ from auscult.presentation import (
 )
 from auscult.reporting.data_tables import declared_exceptions, ingested, split_tables
 from auscult.reporting.job import JobResult
-from auscult.reporting.limits import limits
+from auscult.reporting.limits import limits, model_card
 from auscult.reporting.repeats import Repeats
 from auscult.reporting.settings import differing_keys, flatten, job_settings, settings_text, shared_settings
 from auscult.reporting.svg import inline_svg, png_data
@@ -135,6 +135,7 @@ def render(
         splits=split_tables(experiment, task, audits),
         shared=shared_settings(settings),
         differing=[(key, [settings_text(job_settings(job).get(key)) for job in settings]) for key in keys],
+        card=model_card(jobs, task),
         limits=limits(jobs, task, summaries),
         facts=provenance_facts(provenance),
     )

@@ -1,0 +1,85 @@
+"""The test part is read in `evaluate` and nowhere else."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import auscult
+from auscult.audio.clip_store import ClipStore
+from auscult.config import JobSettings
+from auscult.evaluation.run import run as evaluate
+from auscult.features.feature_store import FeatureStore
+from auscult.tables import read_split
+from auscult.training import run as training
+
+SOURCE = Path(auscult.__file__).parent
+ALLOWED = {"evaluation"}
+
+
+@pytest.fixture
+def guard_test_part(monkeypatch):
+    """Return a function that makes every read of a test clip's spectrogram, sums or sound an error."""
+
+    def guard(split):
+        sides = read_split(split).set_index("recording_id")["split"]
+
+        def guarded(read):
+            def checked(self, rows, *arguments):
+                recordings = self.table["recording_id"].to_numpy()[np.asarray(rows)]
+                touched = [name for name in recordings if sides.get(name) == "test"]
+                if touched:
+                    raise AssertionError(f"the test part was read: {touched[:3]}")
+                return read(self, rows, *arguments)
+
+            return checked
+
+        for store, names in ((FeatureStore, ("read", "sums", "n_frames_valid")), (ClipStore, ("read",))):
+            for name in names:
+                monkeypatch.setattr(store, name, guarded(getattr(store, name)))
+
+    return guard
+
+
+def test_training_never_reads_the_test_part_and_evaluation_does(judge_once, tmp_path, guard_test_part):
+    world, _ = judge_once("binary")
+    job = JobSettings.model_validate(
+        world.job.model_dump(mode="json")
+        | {"train": {"epochs": 1, "batch_size": 8}, "evaluate": {"best_on_test": True}}
+    )
+    guard_test_part(world.split)
+    training.run(
+        world.features,
+        world.tables,
+        world.split,
+        job=job,
+        task=world.task,
+        output_dir=tmp_path / "run",
+        device="cpu",
+        threads=1,
+    )
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    with pytest.raises(AssertionError, match="the test part was read"):
+        evaluate(**world.arguments(tmp_path / "judged"))
+
+
+def _asks_for_test(call: ast.Call) -> bool:
+    values = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return any(isinstance(node, ast.Constant) and node.value == "test" for value in values for node in ast.walk(value))
+
+
+def test_no_other_stage_asks_for_its_examples():
+    """Whoever loads examples names the sides in the call, and none but `evaluate` names this one."""
+    seen = set()
+    for path in SOURCE.rglob("*.py"):
+        stage = path.relative_to(SOURCE).parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "load_examples":
+                seen.add(stage)
+                sides = [keyword.value for keyword in node.keywords if keyword.arg == "sides"] or node.args[4:5]
+                assert sides, f"{path}: load_examples is called without sides"
+                is_written_out = isinstance(sides[0], ast.Tuple)
+                assert is_written_out or stage in ALLOWED, f"{path}: sides must be written out in the call"
+                assert not _asks_for_test(node) or stage in ALLOWED, f"{path} reads the test part"
+    assert {"training", "evaluation"} <= seen
