@@ -36,3 +36,16 @@ def test_the_docs_name_every_setting_and_its_default(text, name, kind) -> None:
         found = re.search(rf"`{setting}` `?(\[.*?\]|[\w.-]+)", row)
         assert found is not None, f"{setting} is missing"
         assert found[1] == shown(field.default)
+
+
+def test_the_docs_name_every_setting_of_mixing():
+    section = TEXT.split("## Of two clips")[1].split("\n## ")[0]
+    for name, kind in MIXINGS.items():
+        (row,) = [line for line in section.splitlines() if line.startswith(f"| `{name}` |")]
+        own = {*kind.model_fields} - {*Augmentation.model_fields, "name"}
+        of_all = {"classes", "weight", "label"}
+        assert {*re.findall(r"`(\w+)` [\d.]+", row)} == own - of_all
+        for setting in own - of_all:
+            assert f"`{setting}` {kind.model_fields[setting].default:g}" in row
+        for setting in of_all:
+            assert f"| `{setting}" in section
