@@ -76,5 +76,5 @@ def _scores(task: TaskSettings, job: JobRecord) -> str:
             if value is not None:
                 interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
                 rows.append(f"| {target} | {title} | {value:.3f} | {interval} |")
-    head = "| | metric | value | 95% interval |\n|---|---|---|---|\n"
+    head = "| target | metric | value | 95% interval |\n|---|---|---|---|\n"
     return f"## How well it does, on the test patients\n\n{head}" + "\n".join(rows) if rows else ""

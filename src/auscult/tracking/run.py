@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from auscult.config import Experiment, TaskSettings, TrackingSettings
 from auscult.config.paths import result_dir
-from auscult.io import write_json
+from auscult.io import settings_key, write_json
 from auscult.provenance import redact
-from auscult.tracking.params import experiment_settings, job_params, redacted
+from auscult.tracking.params import experiment_settings, job_params, redacted, without_wording
 from auscult.tracking.points import agree, lacking
 from auscult.tracking.record import JobRecord, read_jobs
 from auscult.tracking.register import register_models
@@ -188,6 +188,7 @@ def _log(
             **common,
             TAG_KIND: "job",
             TAG_JOB: job.id,
+            TAG_SETTINGS: settings_key(without_wording(job.settings)),
             TAG_CONTENT: job.content,
             TAG_PARENT: parent,
             TAG_NOTE: settings.note,
