@@ -28,8 +28,8 @@ _TINY = 1e-30
 class Resampler:
     """Reads waveforms at `ratio` times their speed, where 100 times the ratio is a whole number.
 
-    100 samples that come out lie at the same places of the samples that go in as the next 100: so one matrix, a
-    windowed sinc at each of these places, makes all of them.
+    100 samples that come out lie at the same places of the samples that go in as the next 100 (of even ratios, 50): so
+    one matrix, a windowed sinc at each of these places, makes all of them.
 
     Args:
         device: Of the waveforms.
@@ -59,19 +59,24 @@ class Resampler:
                 after[:n_filled] = before[:n_filled]
                 continue
             kernel = self._kernel(ratio)
-            n_half = (len(kernel) - ratio) // 2
-            n_blocks = -(-n_filled // STEPS)
-            n_behind = max(0, n_blocks * ratio + n_half - len(before))
-            blocks = functional.pad(before, (n_half, n_behind)).unfold(0, len(kernel), ratio)[:n_blocks]
+            n_made = kernel.shape[1]
+            n_read = ratio * n_made // STEPS
+            n_half = (len(kernel) - n_read) // 2
+            n_blocks = -(-n_filled // n_made)
+            n_behind = max(0, n_blocks * n_read + n_half - len(before))
+            blocks = functional.pad(before, (n_half, n_behind)).unfold(0, len(kernel), n_read)[:n_blocks]
             after[:n_filled] = (blocks @ kernel).view(-1)[:n_filled]
         return resampled
 
     def _kernel(self, ratio: int) -> Tensor:
-        """Return the matrix, float32 [samples in, 100]."""
+        """Return the matrix, float32 [samples in, samples out]."""
         if ratio not in self._kernels:
             cutoff = _CUTOFF * min(1.0, STEPS / ratio)
             n_half = math.ceil(_HALF_TAPS * max(1.0, ratio / STEPS))
-            places = np.arange(ratio + 2 * n_half)[:, None] - n_half - np.arange(STEPS) * (ratio / STEPS)
+            # The narrower, the less there is to multiply; below 25 the products are too small to be fast.
+            n_made = STEPS // math.gcd(ratio, 4)
+            n_read = ratio * n_made // STEPS
+            places = np.arange(n_read + 2 * n_half)[:, None] - n_half - np.arange(n_made) * (ratio / STEPS)
             inside = np.clip(1 - (places / n_half) ** 2, 0, None)
             window = np.where(inside > 0, np.i0(_KAISER_BETA * np.sqrt(inside)) / np.i0(_KAISER_BETA), 0)
             kernel = cutoff * np.sinc(cutoff * places) * window

@@ -82,7 +82,7 @@ def gaussian_noise(spectrograms: Tensor, settings: GaussianNoise, draws: Draws, 
     windows = pools.draw(draws, 2)
     n_values = spectrograms[0].numel()
     noise = (pools.windows(windows, 0, n_values) + pools.windows(windows, 1, n_values)).mul_(deviation)
-    return spectrograms + noise.view_as(spectrograms).to(spectrograms.dtype)
+    return noise.view_as(spectrograms).add_(spectrograms).to(spectrograms.dtype)
 
 
 def roll_time(spectrograms: Tensor, settings: RollTime, draws: Draws, picked: Tensor) -> Tensor:
