@@ -12,13 +12,15 @@ import pandas as pd
 
 from auscult.audio.clip_store import to_float32
 from auscult.config import JobSettings, TaskSettings
+from auscult.config.frontend import ConstantQFrontend, LinearFrontend, frontend_range_hz
 from auscult.evaluation.drawings import file_name
 from auscult.evaluation.explain import CAPTIONS, Explainer, Maps
 from auscult.evaluation.outcomes import OUTCOMES, choose_examples, sample_outcomes
 from auscult.examples import Examples
 from auscult.figures.clip_pictures import Evidence, Sound, clip_picture
-from auscult.figures.spectrograms import Mark, level_range_db, mel_axis
+from auscult.figures.spectrograms import Axis, Mark, level_range_db, mel_axis
 from auscult.figures.style import save
+from auscult.filterbanks import constant_q_frequencies
 from auscult.io import write_json
 from auscult.models import SavedModel
 from auscult.predictions import probability_column, target_column
@@ -132,7 +134,7 @@ class Painter:
                 levels_db[number],
                 axis,
                 Sound(to_float32(waveforms[number]), rate_hz, float(valid_s[number])),
-                self._evidence(one.target, maps[number]),
+                self._evidence(one.target, on_mel_axis(maps[number], axis, self._job)),
                 range_db=range_db,
                 marks=marks[one.clip_id],
                 title=title,
@@ -169,6 +171,30 @@ class Painter:
             if len(targets):
                 return str(targets.iloc[0])
         raise ValueError(f"{clip_id} has no outcome")
+
+
+def on_mel_axis(found: Maps, axis: Axis, job: JobSettings) -> Maps:
+    """Return evidence over the bands that are drawn; a front end of its own may see other bands than these.
+
+    Args:
+        found: Shape [band, frame], as the backbone sees the clip.
+        axis: Of the spectrograms that are drawn.
+        job: Its front end.
+
+    Returns:
+        Shape [mel, frame]; 0 where the front end hears nothing.
+    """
+    frontend = job.model.frontend
+    if not isinstance(frontend, LinearFrontend | ConstantQFrontend):
+        return found
+    low_hz, high_hz = frontend_range_hz(frontend, job.spectrogram, job.clips)
+    if isinstance(frontend, ConstantQFrontend):
+        centres_hz = constant_q_frequencies(f_min_hz=low_hz, f_max_hz=high_hz, bins_per_octave=frontend.bins_per_octave)
+    else:
+        centres_hz = np.linspace(low_hz, high_hz, len(found))
+    wanted_hz = axis.mel_centres_hz
+    columns = [np.interp(wanted_hz, centres_hz, column, left=0.0, right=0.0) for column in found.T]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _marks(clips: pd.DataFrame, tables: Mapping[str, Path]) -> dict[str, list[Mark]]:

@@ -5,11 +5,14 @@ import pytest
 import torch
 from torch import nn
 
+from auscult.config import ClipSettings, SpectrogramSettings
 from auscult.config.model import HeadSettings
 from auscult.evaluation import explain
 from auscult.evaluation.explain import Explainer, attention_rollout, grad_cam
 from auscult.models import Normalisation, SavedModel, build_model
 from auscult.models.classifier import Classifier, Head
+from auscult.models.frontends import build_frontend
+from auscult.models.normalisation import FullScale
 
 N_MELS, N_FRAMES = 32, 64
 
@@ -157,3 +160,24 @@ def test_a_model_without_maps_is_said_to_be_unexplained():
     explainer = Explainer(model)
     assert explainer.method == "none"
     assert not explainer.explain(np.ones((1, N_MELS, N_FRAMES)), [0]).maps.any()
+
+
+@pytest.mark.parametrize("frontend", ["mel", "learnable_mel"])
+def test_a_model_that_takes_waveforms_is_explained_over_its_own_spectrogram(frontend):
+    from auscult.config.model import TestCnnSettings
+
+    clips = ClipSettings(length_s=1, sample_rate_hz=4000)
+    spectrogram = SpectrogramSettings(n_fft=256, hop_samples=32, n_mels=N_MELS)
+    settings = TestCnnSettings.model_validate({"name": "test_cnn", "frontend": {"name": frontend}})
+    shape = (N_MELS, (clips.n_samples - 256) // 32 + 1)
+    module = build_model(settings, 2, shape, frontend=build_frontend(settings.frontend, spectrogram, clips), seed=0)
+    meta = {"targets": ["a", "b"], "input_shape": list(shape), "task": {"type": "multi_label"}}
+    model = SavedModel(module.eval(), FullScale(), {**meta, "clips": clips.model_dump(mode="json")})
+    assert model.takes == "waveform"
+    sound = np.random.default_rng(0).integers(-9000, 9000, size=(2, clips.n_samples)).astype(np.int16)
+    explainer = Explainer(model)
+    assert explainer.method == "grad_cam"
+    assert explainer.layer.startswith("backbone.")
+    found = explainer.explain(sound, [0, 1]).maps
+    assert found.shape == (2, *shape)
+    assert found.max() <= 1

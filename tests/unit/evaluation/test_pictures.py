@@ -2,11 +2,17 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
+from auscult.config import JobSettings
+from auscult.config.frontend import frontend_bands
 from auscult.evaluation.average_spectrograms import draw_averages
+from auscult.evaluation.example_pictures import on_mel_axis
 from auscult.examples import load_examples
 from auscult.figures import averages as figures
+from auscult.figures.spectrograms import mel_axis
+from auscult.filterbanks import constant_q_frequencies
 
 
 def test_outcomes_lie_in_folders_of_their_own_with_a_picture_each(judged):
@@ -57,3 +63,24 @@ def test_averages_are_the_mean_over_true_sound(judged_binary, tmp_path, monkeypa
         assert (np.isnan(panel.levels_db) == np.isnan(expected)).all()
     (entry,) = json.loads((tmp_path / "averages.json").read_text())
     assert (tmp_path / entry["file"]).is_file()
+
+
+@pytest.mark.parametrize("frontend", [{"name": "cqt", "bins_per_octave": 12}, {"name": "linear", "n_bands": 50}])
+def test_evidence_of_other_bands_is_drawn_at_its_frequency(judged_binary, frontend):
+    world, _ = judged_binary
+    model = world.job.model.model_dump(mode="json") | {"frontend": frontend}
+    job = JobSettings.model_validate(world.job.model_dump(mode="json") | {"model": model})
+    axis = mel_axis(job.spectrogram, job.clips.sample_rate_hz)
+    n_bands = frontend_bands(job.model.frontend, job.spectrogram, job.clips)
+    if frontend["name"] == "cqt":
+        centres_hz = constant_q_frequencies(f_min_hz=60.0, f_max_hz=500.0, bins_per_octave=12)
+    else:
+        centres_hz = np.linspace(0, 500, 50)
+    found = np.zeros((n_bands, 7), dtype=np.float32)
+    found[n_bands // 2, 3] = 1
+    drawn = on_mel_axis(found, axis, job)
+    assert drawn.shape == (job.spectrogram.n_mels, 7)
+    assert not drawn[:, [0, 1, 2, 4, 5, 6]].any()
+    peak_hz = axis.mel_centres_hz[drawn[:, 3].argmax()]
+    assert peak_hz == pytest.approx(centres_hz[n_bands // 2], rel=0.1)
+    assert on_mel_axis(found, axis, world.job) is found
