@@ -14,7 +14,7 @@ from tests.workflow.test_training_resume import progress, start
 N_KILLS = 20
 N_KILLS_IN_A_SAVE = 6
 N_KILLS_AT_THE_START = 3
-EPOCHS = 100
+EPOCHS = 24
 TIMING = ["epoch_s", "data_wait_share", "samples_per_s"]
 RUNS = Path("work/runs/pneumonia/killed")
 EXPERIMENT = """
@@ -52,8 +52,9 @@ jobs:
 class Killer:
     """Waits for the moment to kill the training of a run, which its lock names."""
 
-    def __init__(self, run: Path, seed: int) -> None:
+    def __init__(self, run: Path, n_batches: int, seed: int) -> None:
         self.state = run / "state"
+        self.n_batches = n_batches  # of an epoch
         self.rng = np.random.default_rng(seed)
         self.pids: list[int] = []
         self.n_in_a_save = 0
@@ -66,10 +67,10 @@ class Killer:
     def files_being_written(self) -> list[Path]:
         return list(self.state.glob("*/.*.tmp*"))
 
-    def epoch(self) -> int:
-        """The epoch in which the last save goes on; 0: nothing is saved."""
-        saves = self.saves()
-        return int(saves[-1].partition("-")[0]) if saves else 0
+    def position(self) -> int:
+        """Batches that are saved."""
+        epoch, _, batch = (self.saves() or ["1-0"])[-1].partition("-")
+        return (int(epoch) - 1) * self.n_batches + int(batch)
 
     def new_owner(self) -> int | None:
         try:
@@ -79,7 +80,7 @@ class Killer:
         return pid if pid not in self.pids and psutil.pid_exists(pid) else None
 
     def kill_next(self, controller: psutil.Popen) -> None:
-        """Kill the next attempt: as it starts, or some epochs later; the last ones while they save."""
+        """Kill the next attempt: as it starts, or some batches later; the last ones while they save."""
         while (pid := self.new_owner()) is None:
             assert controller.poll() is None, controller.communicate()[0]
             time.sleep(0.01)
@@ -87,9 +88,9 @@ class Killer:
         if number < N_KILLS_AT_THE_START:
             time.sleep(self.rng.uniform(0, 2))
         else:
-            # By epochs, not by the clock: on a machine of any speed it is not over before the last kill.
-            goal = self.epoch() + self.rng.uniform(0, EPOCHS / (N_KILLS + 5))
-            while self.epoch() <= goal and training.is_running():
+            # By batches, not by the clock: on a machine of any speed it is not over before the last kill.
+            goal = self.position() + self.rng.uniform(0, EPOCHS * self.n_batches / (N_KILLS + 5))
+            while self.position() <= goal and training.is_running():
                 time.sleep(0.005)
             time.sleep(self.rng.uniform(0, 0.05))
         if number >= N_KILLS - N_KILLS_IN_A_SAVE:
@@ -117,6 +118,7 @@ def outcome(run: Path) -> tuple[bytes, dict, str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_twenty_kills_change_no_bit_of_weights_history_and_predictions(
     snakemake, workflow_dir: Path, workers: int
@@ -128,10 +130,11 @@ def test_twenty_kills_change_no_bit_of_weights_history_and_predictions(
     assert whole.returncode == 0, whole.stdout[-3000:]
 
     controller = start(workflow_dir, str(RUNS / "2" / "predictions.parquet"), "--config", f"retries={N_KILLS + 5}")
-    killer = Killer(workflow_dir / RUNS / "2", seed=workers)
+    n_batches = progress(workflow_dir, RUNS / "1")["n_batches"]
+    killer = Killer(workflow_dir / RUNS / "2", n_batches, seed=workers)
     for _ in range(N_KILLS):
         killer.kill_next(controller)
-    output, _ = controller.communicate(timeout=300)
+    output, _ = controller.communicate(timeout=900)
     assert controller.returncode == 0, output
     # Snakemake tried again after each, and nothing else ended an attempt.
     assert output.count("Trying to restart job") == N_KILLS, output
