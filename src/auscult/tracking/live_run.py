@@ -18,6 +18,7 @@ from auscult.tracking.tags import (
     TAG_EXPERIMENT,
     TAG_JOB,
     TAG_KIND,
+    TAG_PARENT,
     TAG_RESULT,
     TAG_SEEN,
     TAG_SUPERSEDED,
@@ -155,6 +156,11 @@ class LiveRun:
             TAG_SEEN: str(unix_ms() // 1000),
             **provenance_tags({"git": git_state(), "data": data_version()}),
         }
+        parents = writer.find(experiment_id, {TAG_EXPERIMENT: self._request.experiment, TAG_KIND: "experiment"})
+        # Until the experiment was logged once its trainings stand alone; the step `track` gives each its parent.
+        current = [run.info.run_id for run in parents if TAG_SUPERSEDED not in run.data.tags]
+        if current:
+            tags[TAG_PARENT] = current[0]
         start_ms = min([unix_ms(), *(point.timestamp_ms for point in points)])
         run_id = writer.start(experiment_id, self._request.name, tags, start_ms)
         self._memo.run, self._may_go_on = run_id, True

@@ -151,6 +151,17 @@ def test_the_step_track_goes_on_with_the_run_that_grew(  # noqa: PLR0917 (fixtur
         assert run.data.metrics["test/auroc"] == pytest.approx(0.93)
 
 
+def test_a_training_stands_below_its_experiment_once_that_was_logged(  # noqa: PLR0917 (fixtures)
+    experiment, task, job_dirs, store_uri, client, provenance, tmp_path
+):
+    output = tmp_path / "tracked.json"
+    where = TrackingSettings(uri=store_uri)
+    tracking.run(experiment, task, job_dirs, tracking=where, output=output, provenance=provenance)
+    write_rows(tmp_path / "again", 1)
+    run_id = sent(tmp_path / "again", store_uri, 1)
+    assert client.get_run(run_id).data.tags["mlflow.parentRunId"] == json.loads(output.read_text())["parent"]
+
+
 # --- the process beside a training ---
 
 
