@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from auscult.project.explain import explain
+from auscult.project.published import verify_result
+
 
 def messages(output: str) -> list[str]:
     """Read the messages of the jobs that ran, in order."""
@@ -37,11 +40,20 @@ def test_a_result_is_published_and_only_what_changed_is_done_again(
     assert len(list((workflow_dir / "work" / "features" / "icbhi").glob("*.h5"))) == 1
     assert "The sounds of icbhi, bd are simulated." in (result / "report.html").read_text()
 
+    assert verify_result(result, workflow_dir).is_whole
     again = snakemake(published)
     assert "Nothing to be done" in again.stdout
 
     path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
     path.write_text(path.read_text().replace("{epochs: 3}", "{epochs: 1}"))
+    found = explain(published, project_dir=workflow_dir)
+    assert found.changes[0] == "settings: jobs.2.train.epochs: 3 -> 1"
+    assert [(job.message, job.reasons, job.cost.basis) for job in found.jobs] == [
+        ("Training pneumonia/tiny, job 2", ("setting train.epochs: 3 -> 1",), "last time"),
+        ("Evaluating pneumonia/tiny, job 2", ("what it reads is made anew",), "last time"),
+        ("Logging pneumonia/tiny with MLflow", ("what it reads is made anew",), "last time"),
+        ("Publishing results/pneumonia/tiny", ("what it reads is made anew",), "last time"),
+    ]
     changed = snakemake(published)
     assert changed.returncode == 0, changed.stdout[-6000:]
     assert sorted(messages(changed.stdout)) == [
