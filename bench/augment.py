@@ -16,6 +16,7 @@ as fast on one thread of a CPU.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import tempfile
@@ -144,6 +145,7 @@ def _waveform_pairs(
     waveforms = (0.1 * torch.randn(n_clips, N_SAMPLES, generator=torch.Generator().manual_seed(1))).to(device)
     ids, n_valid = torch.arange(n_clips, device=device), torch.full((n_clips,), N_SAMPLES, device=device)
     eligible = [torch.ones(n_clips, dtype=torch.bool, device=device)]
+    epochs = itertools.count(1)
     pairs: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = []
     for name in WAVEFORM_AUGMENTATIONS:
         extra = {"background_noise": {"folder": folder}, "augmix": {"functions": ["pitch_shift", "time_stretch"]}}
@@ -153,7 +155,7 @@ def _waveform_pairs(
         rival = _Rival(folder)
 
         def ours(augmenter: WaveformAugmenter = augmenter) -> Any:
-            return augmenter(waveforms, Draws(1, 1, ids), n_valid=n_valid, eligible=eligible)
+            return augmenter(waveforms, Draws(1, next(epochs), ids), n_valid=n_valid, eligible=eligible)
 
         pairs.append((f"waveform/{name}", ours, _clip_by_clip(getattr(rival, name), settings, waveforms)))
     return pairs
@@ -162,6 +164,7 @@ def _waveform_pairs(
 def _spectrogram_pairs(n_clips: int, device: torch.device) -> list[tuple[str, Callable[[], Any], Callable[[], Any]]]:
     spectrograms = torch.randn(n_clips, *SHAPE, generator=torch.Generator().manual_seed(1)).to(device)
     ids = torch.arange(n_clips, device=device)
+    epochs = itertools.count(1)
     pairs: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = []
     for name, kind in SPECTROGRAM_AUGMENTATIONS.items():
         if name in MIXINGS:
@@ -169,7 +172,7 @@ def _spectrogram_pairs(n_clips: int, device: torch.device) -> list[tuple[str, Ca
         settings: Any = kind.model_validate({"name": name, "probability": 1})
 
         def ours(settings: Any = settings) -> Any:
-            return augment_spectrograms(spectrograms, [settings], Draws(1, 1, ids))
+            return augment_spectrograms(spectrograms, [settings], Draws(1, next(epochs), ids))
 
         pairs.append((f"spectrogram/{name}", ours, _clip_by_clip(_SPECTROGRAM[name], settings, spectrograms)))
     return pairs

@@ -1,7 +1,7 @@
 """Augmented clips that must not change: an experiment has to train on the same clips again.
 
-The clips are formulas. Of each result there are some samples and its level, and for masks what is hidden. To renew the
-file after a wanted change: `AUSCULT_RENEW_GOLDEN=1 pytest tests/golden/test_augmentation_golden.py`.
+The clips are always the same. Of each result there are some samples and its level, and for masks what is hidden. To
+renew the file after a wanted change: `AUSCULT_RENEW_GOLDEN=1 pytest tests/golden/test_augmentation_golden.py`.
 """
 
 import json
@@ -36,10 +36,15 @@ WAVEFORM = [*(set(WAVEFORM_FUNCTIONS) - {"background_noise"}), *AUGMIX]
 
 
 def clips() -> tuple[torch.Tensor, torch.Tensor]:
-    """Chirps of a breath's shape; the last clip is padded with zeros."""
+    """Chirps of a breath's shape in a little noise; the last clip is padded with zeros.
+
+    Without the noise the angles of empty bins, which are rounding errors, would be stretched and shifted too.
+    """
     times_s = np.arange(N_SAMPLES) / RATE_HZ
+    noise = 0.01 * np.random.Generator(np.random.PCG64(5)).standard_normal((N_CLIPS, N_SAMPLES))
     rows = [
         0.3 * np.sin(2 * np.pi * (120 * (1 + k) * times_s + 90 * times_s**2)) * np.sin(np.pi * times_s * (1 + k)) ** 2
+        + noise[k]
         for k in range(N_CLIPS)
     ]
     rows[-1][10_000:] = 0
@@ -88,7 +93,7 @@ def compared(name: str, found: dict) -> dict:
 def test_augmented_waveforms_are_those_on_file(name: str) -> None:
     found = augmented_waveforms(name)
     expected = compared(f"waveform/{name}", found)
-    np.testing.assert_allclose(found["samples"], expected["samples"], atol=2e-5)
+    np.testing.assert_allclose(found["samples"], expected["samples"], atol=1e-4)
     np.testing.assert_allclose(found["levels"], expected["levels"], rtol=1e-4)
 
 
