@@ -76,6 +76,7 @@ check: $(INSTALLED) ## format, lint, types, layers, workflow
 bench: $(INSTALLED) ## speed, as ratios within one run
 	python bench/throughput.py
 	python bench/training.py
+	python bench/embedding.py
 	python bench/metrics.py
 	python bench/augment.py
 

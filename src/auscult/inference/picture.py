@@ -88,14 +88,15 @@ def over_time(
         title: What stands above.
     """
     with styled():
-        height = _INCHES[1] + (_LEGEND_LINE_INCHES * math.ceil(len(targets) / 4) if len(targets) > 1 else 0)
+        height = _INCHES[1] + (_LEGEND_LINE_INCHES * math.ceil(len(targets) / 3) if len(targets) > 1 else 0)
         figure = Figure(figsize=(_INCHES[0], height), layout="constrained")
         FigureCanvasAgg(figure)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.7, 1))
         above.set_title(title, loc="left", color=INK)
         _draw_levels(figure, above, spectrogram)
         for index, target in enumerate(targets):
-            _draw_steps(below, cuts, answers[:, index], index, target)
+            name = f"{target} (dotted: threshold {thresholds[target]:.2f})" if target in thresholds else target
+            _draw_steps(below, cuts, answers[:, index], index, name)
             if target in thresholds:
                 below.axhline(
                     thresholds[target], color=series_colour(index) if len(targets) > 1 else MUTED,
@@ -110,7 +111,7 @@ def over_time(
         figure.align_ylabels()
         if len(targets) > 1:
             handles, labels = below.get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=4)
+            figure.legend(handles, labels, loc="outside lower center", ncols=3)
         return figure
 
 

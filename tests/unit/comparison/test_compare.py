@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 from sklearn.metrics import average_precision_score, roc_auc_score
+from typer.testing import CliRunner
 
+from auscult.cli import app
 from auscult.comparison.page import render, write_page
 from auscult.comparison.run import compare
 from auscult.comparison.text import print_comparison
@@ -166,3 +168,16 @@ def test_one_class_only_is_undefined_and_no_crash(make_result):
     assert found.views[0].delong == [None]
     assert "undefined" in as_text(found)
     assert "Undefined: the test part holds one class only" in render(found)
+
+
+def test_the_command_prints_writes_the_page_once_and_names_mistakes(make_result, tmp_path):
+    arguments = ["compare", str(make_result("a")), str(make_result("b", seed=1)), "--draws", "20"]
+    page = tmp_path / "page.html"
+    first = CliRunner().invoke(app, [*arguments, "--out", str(page)])
+    assert first.exit_code == 0
+    assert "AUROC by DeLong, B − A" in first.output
+    assert page.is_file()
+    again = CliRunner().invoke(app, [*arguments, "--out", str(page)])
+    assert isinstance(again.exception, ConfigError)
+    assert "is there already" in str(again.exception)
+    assert CliRunner().invoke(app, [*arguments, "--out", str(page), "--force"]).exit_code == 0

@@ -2,21 +2,21 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
 
 import auscult
+from auscult.cli import app
 from auscult.config import paths
 from auscult.errors import ConfigError, DataError
 from auscult.inference import embeddings
 from auscult.inference.dataset import job_like, prepare, settings_of
-from auscult.inference.evaluation import default_output, evaluate_model
+from auscult.inference.evaluation import default_output, evaluate_model, headline_of
 from auscult.models import load_model as load_saved
 
 DATASET = """
@@ -88,6 +88,7 @@ def test_a_stored_model_is_judged_on_all_patients_of_another_dataset(project, ma
     by_patient = table.groupby("patient_id").agg({"prob_ill": "mean", "target_ill": "max"})
     numbers = json.loads((project / "out" / "metrics.json").read_text())["jobs"]["1"]
     assert numbers["auroc"] == pytest.approx(roc_auc_score(by_patient["target_ill"], by_patient["prob_ill"]))
+    assert re.search(rf"^auroc +{numbers['auroc']:.3f}$", headline_of(project / "out"), flags=re.MULTILINE)
     report_text = (project / "out" / "1" / "report.txt").read_text()
     assert "VALIDATION" not in report_text
     for name in ("outcomes", "figures", "spectrograms"):
@@ -191,19 +192,13 @@ def test_features_give_the_model_s_own_answers_back(project, make_model):
 
 
 def test_the_commands_write_and_refuse(project, make_model):
-    def run(*arguments):
-        code = "import sys; from auscult.cli import main; sys.argv[0] = 'auscult'; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
-        )
-
-    folder = make_model()
+    folder = str(make_model())
     (project / "raw" / "p0_torn_3.wav").write_bytes(b"RIFF")
-    finished = run("embed", folder, "raw", "--out", "emb/raw")
-    assert finished.returncode == 1
+    finished = CliRunner().invoke(app, ["embed", folder, "raw", "--out", "emb/raw"])
+    assert finished.exit_code == 1
     assert "error: raw/p0_torn_3.wav: unreadable" in finished.stderr
     assert len(np.load(project / "emb" / "raw.npy")) == len(pd.read_parquet(project / "emb" / "raw.parquet"))
-    again = run("embed", folder, "clinic", "--out", "emb/raw")
-    assert (again.returncode, "is there already" in again.stderr) == (1, True)
-    strange = run("embed", folder, "clinik", "--out", "emb/x")
-    assert (strange.returncode, "did you mean 'clinic'" in strange.stderr) == (1, True)
+    again = CliRunner().invoke(app, ["embed", folder, "clinic", "--out", "emb/raw"])
+    assert "is there already" in str(again.exception)
+    strange = CliRunner().invoke(app, ["embed", folder, "clinik", "--out", "emb/x"])
+    assert "did you mean 'clinic'" in str(strange.exception)

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 import soundfile
 from rich.console import Console
+from typer.testing import CliRunner
 
 import auscult
+from auscult.cli import app
 from auscult.config import ClipSettings, SpectrogramSettings
 from auscult.errors import ConfigError, DataError
 from auscult.features import run as features_stage
@@ -182,30 +184,36 @@ def test_what_is_no_model_is_told_what_is(make_model, tmp_path):
     assert auscult.load_model(tmp_path / "result" / "1" / "model.json").targets == ("ill",)
 
 
-def run_cli(*arguments):
-    code = "import sys; from auscult.cli import main; sys.argv[0] = 'auscult'; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-
-
 def test_the_command_answers_names_the_bad_file_and_ends_with_status_1(make_model, mixed, tmp_path):
-    folder, out = make_model(), tmp_path / "answers.json"
-    finished = run_cli("predict", folder, mixed, "--out", out)
-    assert finished.returncode == 1
+    folder, out = str(make_model()), tmp_path / "answers.json"
+    finished = CliRunner().invoke(app, ["predict", folder, str(mixed), "--out", str(out)])
+    assert finished.exit_code == 1
     assert f"error: {mixed / 'c_cut.wav'}: truncated" in finished.stderr
     assert len(json.loads(out.read_text())["recordings"]) == 5
-    again = run_cli("predict", folder, mixed / "a.wav", "--out", out)
-    assert (again.returncode, again.stdout) == (1, "")
-    assert "is there already" in again.stderr
-    forced = run_cli("predict", folder, mixed / "a.wav", "--out", out, "--force")
-    assert (forced.returncode, forced.stderr) == (0, "")
+    good = ["predict", folder, str(mixed / "a.wav"), "--out", str(out)]
+    again = CliRunner().invoke(app, good)
+    assert isinstance(again.exception, ConfigError)
+    assert "is there already" in str(again.exception)
+    forced = CliRunner().invoke(app, [*good, "--force"])
+    assert (forced.exit_code, forced.stderr) == (0, "")
     assert len(json.loads(out.read_text())["recordings"]) == 1
+    shown = CliRunner().invoke(app, ["predict", folder, str(mixed / "a.wav"), "--format", "csv", "--channel", "0"])
+    assert len(pd.read_csv(io.StringIO(shown.stdout))) == 1 + 4
+    table = CliRunner().invoke(app, ["predict", folder, str(mixed / "a.wav"), "--clips"])
+    assert table.stdout.count(str(mixed / "a.wav")) == 5
 
 
 def test_importing_auscult_loads_no_torch():
     code = "import auscult, auscult.cli, sys; assert auscult.__version__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.gpu
+def test_a_gpu_answers_as_a_processor_does(make_model, recordings):
+    folder = make_model()
+    on_cpu, on_gpu = (auscult.load_model(folder, device).predict(recordings).clips for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(on_gpu["prob_ill"], on_cpu["prob_ill"], atol=1e-3)
+    assert auscult.load_model(folder, "auto").batch_clips == 64
 
 
 PEAK = """
