@@ -14,7 +14,7 @@ from auscult.metrics.delong import AreaDifference, area_difference, areas_of
 from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.intervals import draw_weights, estimate
 from auscult.metrics.thresholds import four_class_columns
-from auscult.metrics.weighted import binary_values, four_class_values, multi_class_values
+from auscult.metrics.weighted import binary_values, class_values, four_class_values, multi_class_values
 from auscult.presentation import LOWER_IS_BETTER, METRIC_NAMES, Number
 
 SHOWN = (
@@ -84,9 +84,24 @@ def compare_rows(
     if task.type == "multi_class":
         known = ~np.isnan(truth).any(axis=1)
         true = truth[known].argmax(axis=1).astype(np.int64)
-        found = [multi_class_values(true, one.probabilities[known], patients[known], weights) for one in rows]
-        views = [View(f"{len(task.targets)} classes", _lines(found, _n(patients[known])), [])]
-        return views + [_class_view(rows, truth, column, name) for column, name in enumerate(task.targets)]
+        owners = patients[known]
+        of_classes = [class_values(true, one.probabilities[known], owners, weights) for one in rows]
+        together = [
+            multi_class_values(true, one.probabilities[known], owners, weights, values)
+            for one, values in zip(rows, of_classes, strict=True)
+        ]
+        return [
+            View(f"{len(task.targets)} classes", _lines(together, _n(owners)), []),
+            *(
+                View(
+                    f"{name} against the rest",
+                    _lines([values[column] for values in of_classes], _n(owners)),
+                    _delong(rows, truth[:, column], column),
+                    column,
+                )
+                for column, name in enumerate(task.targets)
+            ),
+        ]
     of_targets: list[list[Values]] = []
     n_patients: list[int] = []
     for column in range(len(task.targets)):
@@ -138,10 +153,6 @@ def _four_class_view(
         values = four_class_values(true[known], answers[known], patients[known], weights)
         found.append({name: values[name] for name in _OF_FOUR_CLASSES})
     return View("four classes (ICBHI)", _lines(found, _n(patients[known]), is_percent=True), [])
-
-
-def _class_view(rows: Sequence[LevelRows], truth: NDArray[np.float64], column: int, name: str) -> View:
-    return View(f"{name} against the rest", [], _delong(rows, truth[:, column], column), column)
 
 
 def _delong(rows: Sequence[LevelRows], truth: NDArray[np.float64], column: int) -> list[AreaDifference | None]:

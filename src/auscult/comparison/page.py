@@ -61,11 +61,10 @@ def render(found: Comparison) -> str:
 def _figures(found: Comparison, number: int) -> list[PageFigure]:
     view = found.views[number]
     made: list[PageFigure] = []
-    if view.lines:
-        figure = draw_differences(view, LETTERS[: len(found.results)])
-        caption = "Each result less A, with 95% intervals over patients. The line marks no difference."
-        if figure is not None:
-            made.append(PageFigure("Differences", caption, _inline(figure, f"v{number}-differences", caption)))
+    figure = draw_differences(view, LETTERS[: len(found.results)])
+    caption = "Each result less A, with 95% intervals over patients. The line marks no difference."
+    if figure is not None:
+        made.append(PageFigure("Differences", caption, _inline(figure, f"v{number}-differences", caption)))
     if view.target is None:
         return made
     curves = draw_curves(found, view.target)

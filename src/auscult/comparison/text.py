@@ -25,10 +25,7 @@ def print_comparison(found: Comparison, console: Console) -> None:
         console.print(f"{label}  ({result.model})", highlight=False)
     for view in found.views:
         console.print()
-        if view.lines:
-            console.print(_metrics(found, view.name, view.lines))
-        elif view.delong:
-            console.print(f"[bold]{view.name}[/bold]")
+        console.print(_metrics(found, view.name, view.lines))
         for letter, answer in zip(LETTERS[1:], view.delong, strict=False):
             console.print(f"  AUROC by DeLong, {letter} − A: {delong_text(answer)}", highlight=False)
     console.print()
