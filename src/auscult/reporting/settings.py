@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from auscult.config import JobSettings
 
 _WHOLE = {"model.name": "model.", "split.kind": "split."}
@@ -31,11 +33,18 @@ def settings_text(value: Any) -> str:
 
     >>> settings_text(0.001), settings_text(["a", "b"]), settings_text(None), settings_text(True), settings_text([])
     ('0.001', 'a, b', '–', 'yes', '–')
+    >>> settings_text([{"name": "mixup", "quantity": 0.2, "classes": [0, 1], "alpha": None, "unpadded_only": False}])
+    'mixup (quantity: 0.2, classes: [0, 1])'
     """
     if value is None or value in ([], {}, ""):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        # As one writes it, without what is not in use.
+        said = {key: part for key, part in value.items() if key != "name" and part not in (None, False, [], {}, "")}
+        text = yaml.safe_dump(said, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+        return f"{value.get('name', '')} ({text.strip()[1:-1]})".strip()
     if isinstance(value, list | tuple):
         return ", ".join(settings_text(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
