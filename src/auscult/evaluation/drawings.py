@@ -19,7 +19,6 @@ from auscult.figures.curves import calibration_bins, known, pr_points, roc_point
 from auscult.figures.style import save
 from auscult.io import write_json
 from auscult.metrics.aggregate import LevelRows
-from auscult.metrics.scores import auprc
 from auscult.presentation import Block, Number, blocks, plural, plural_of
 
 MAX_TARGETS_DRAWN_APART = 6
@@ -112,7 +111,7 @@ def _curves(rows: LevelRows, views: list[Block], task: TaskSettings) -> list[tup
     for column, target, _, block in _targets(task, views):
         truth, prob = rows.targets[:, column].astype(np.float64), rows.probabilities[:, column]
         corners, steps = roc_points(truth, prob), pr_points(truth, prob)
-        area, precision = _areas(block, views, target, auprc(truth, prob))
+        area, precision = _areas(block, views, target)
         if corners is None or steps is None:
             reasons.append(f"{target}, {area.reason}" if len(task.targets) > 1 else area.reason)
             continue
@@ -138,11 +137,10 @@ def _curves(rows: LevelRows, views: list[Block], task: TaskSettings) -> list[tup
     ]
 
 
-def _areas(block: Block | None, views: list[Block], target: str, plain_auprc: float | None) -> tuple[Number, Number]:
-    """AUROC and AUPRC of a target with their intervals; of a class without."""
-    if block is not None:
-        return block.numbers["auroc"], block.numbers["auprc"]
-    return views[0].by_class[target]["auroc"], Number(plain_auprc)
+def _areas(block: Block | None, views: list[Block], target: str) -> tuple[Number, Number]:
+    """AUROC and AUPRC of a target, or of a class against the rest, with their intervals."""
+    numbers = views[0].by_class[target] if block is None else block.numbers
+    return numbers["auroc"], numbers["auprc"]
 
 
 def _note(name: str, number: Number) -> str:
