@@ -173,6 +173,18 @@ def test_the_result_depends_on_the_clip_not_on_its_batch_and_the_input_is_unchan
     assert not torch.equal(other_epoch, whole)
 
 
+@pytest.mark.parametrize("step", EVERY_STEP, ids=lambda step: step.name)
+def test_clips_that_are_not_picked_are_left_to_the_last_bit_and_change_no_other(step) -> None:
+    spectrograms = torch.randn(60, 16, 23, generator=torch.Generator().manual_seed(1))
+    always = step.model_copy(update={"probability": 1.0})
+    whole = augment_spectrograms(spectrograms, [always], draws(60))
+    picked = torch.arange(60) % 3 == 0
+    part = augment_spectrograms(spectrograms, [always], draws(60), eligible=[picked])
+    assert torch.equal(part[~picked], spectrograms[~picked])
+    assert torch.equal(part[picked], whole[picked])
+    assert not torch.equal(whole[picked], spectrograms[picked])
+
+
 def test_draws_are_uniform_and_independent() -> None:
     source = draws(2000)
     first, second = source.uniform(8), source.uniform(8)
