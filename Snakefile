@@ -23,7 +23,11 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+if workflow.enable_cache:
+    share_in_cache("cut_clips", "make_spectrograms")
+
+
 rule all:
     default_target: True
     input:
-        results_of_tracked_data(),
+        results_of_tracked_data,

@@ -1,8 +1,9 @@
 # The functions of all rules. They import auscult.config alone: a dry run needs neither torch nor pandas.
 
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 
+from snakemake.caching.rule import RuleCache
 from snakemake.exceptions import WorkflowError
 
 from auscult.config import (
@@ -13,6 +14,7 @@ from auscult.config import (
     load_task,
     paths,
 )
+from auscult.config.definitions import defined_names
 from auscult.config.earlier import EarlierResults, RunName
 from auscult.errors import AuscultError
 
@@ -23,6 +25,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 def clear_errors(function):
     """Show a user's mistake as one message, without the traceback of the workflow engine."""
 
+    @wraps(function)
     def checked(*arguments, **keywords):
         try:
             return function(*arguments, **keywords)
@@ -62,10 +65,15 @@ def dataset_of(name):
     return load_dataset(CONFIG_DIR, name, PROJECT.roots)
 
 
+# In a workflow of hundreds of experiments each is expanded once, not once for each of its jobs and their inputs.
+@cache
+def runs_of(task, experiment):
+    return {run.id: run.settings for run in experiment_of(task, experiment).runs}
+
+
 @clear_errors
 def job_of(wildcards):
-    experiment = experiment_of(wildcards.task, wildcards.experiment)
-    runs = {run.id: run.settings for run in experiment.runs}
+    runs = runs_of(wildcards.task, wildcards.experiment)
     if wildcards.job not in runs:
         raise WorkflowError(
             f"{wildcards.task}/{wildcards.experiment} has the jobs {', '.join(runs)}; {wildcards.job} was asked for"
@@ -143,6 +151,18 @@ def remember(job):
     return {"features": features, "clips": sounds, "split": split}
 
 
+@cache
+@clear_errors
+def files_of_run(task, experiment, job):
+    return remember(runs_of(task, experiment)[job])
+
+
+def files_of(wildcards):
+    """The keyed files of the job that `wildcards` name."""
+    job_of(wildcards)
+    return files_of_run(wildcards.task, wildcards.experiment, wildcards.job)
+
+
 def shaped_by(path):
     """Return what `path` is made with; a cluster job starts here, without the experiment that asked for the file."""
     if path not in SHAPED_BY:
@@ -169,6 +189,30 @@ def shape(pattern):
     return lambda wildcards: shaped_by(pattern.format(**wildcards))
 
 
+@clear_errors
+def share_in_cache(*names):
+    """With `snakemake --cache`, share what the rules of these names make between clones and people.
+
+    The hash is made of data.dvc, or of an inventory of the raw folder, and of all settings. What a bucket holds is not in
+    it: with a root there nothing is shared, for one might be handed the clips of files that have changed since.
+    """
+    roots = {
+        name: dataset_of(name).root for name in defined_names(CONFIG_DIR, "dataset")
+    }
+    remote = [name for name, root in roots.items() if paths.is_remote(root)]
+    if remote:
+        logger.warning(
+            f"--cache is passed over: the raw data of {', '.join(remote)} lie in a bucket, and its hash does not know them"
+        )
+        return
+    for name in names:
+        shared = workflow.get_rule(name)
+        # Snakemake takes no rule into its cache that has a benchmark, and no directive may depend on a condition.
+        shared._benchmark = None
+        # STAGE_VERSION tells of changed code; another release of a library makes no other file.
+        shared.cache = RuleCache.from_rule(shared, "omit-software")
+
+
 # --- inputs ------------------------------------------------------------------------------------------------------------
 
 
@@ -189,17 +233,21 @@ def raw_data(wildcards):
     return [dataset.tracked_by] if dataset.tracked_by else []
 
 
+@cache
+def inventory_of(folder):
+    return paths.inventory(Path(folder))
+
+
 def raw_inventory(wildcards):
     """For a folder that DVC does not track: a digest of names, sizes and times of its files."""
     dataset = dataset_of(wildcards.dataset)
     if dataset.tracked_by or paths.is_remote(dataset.root):
         return ""
-    return paths.inventory(Path(dataset.root))
+    return inventory_of(dataset.root)
 
 
 def training_inputs(wildcards):
-    job = job_of(wildcards)
-    files = remember(job)
+    job, files = job_of(wildcards), files_of(wildcards)
     return {
         "features": [path for stores in files["features"].values() for path in stores],
         "tables": tables_of(job.datasets),
@@ -209,13 +257,13 @@ def training_inputs(wildcards):
 
 def features_of(wildcards):
     """The spectrogram stores of each dataset that a training reads."""
-    return remember(job_of(wildcards))["features"]
+    return files_of(wildcards)["features"]
 
 
 def clips_of(wildcards):
     """The clip stores of each dataset that a training reads; none where stored spectrograms do."""
-    job = job_of(wildcards)
-    return remember(job)["clips"] if job.frontend != "stored" else {}
+    frontend = job_of(wildcards).frontend
+    return files_of(wildcards)["clips"] if frontend != "stored" else {}
 
 
 def clips_files(wildcards):
@@ -224,7 +272,7 @@ def clips_files(wildcards):
 
 def all_clips_of(wildcards):
     """The clip stores of each dataset: an evaluation shows the sound waves, whatever its model takes."""
-    return remember(job_of(wildcards))["clips"]
+    return files_of(wildcards)["clips"]
 
 
 def evaluation_inputs(wildcards):
@@ -243,21 +291,20 @@ def jobs_files(pattern):
     """Return a function that gives the file `pattern` of every job of an experiment."""
 
     def files(wildcards):
-        experiment = experiment_of(wildcards.task, wildcards.experiment)
+        task, experiment = wildcards.task, wildcards.experiment
         return [
-            pattern.format(
-                task=wildcards.task, experiment=wildcards.experiment, job=run.id
-            )
-            for run in experiment.runs
+            pattern.format(task=task, experiment=experiment, job=job)
+            for job in runs_of(task, experiment)
         ]
 
     return files
 
 
 def audits_of(wildcards):
-    experiment = experiment_of(wildcards.task, wildcards.experiment)
+    task, experiment = wildcards.task, wildcards.experiment
     return [
-        paths.audit_path(remember(run.settings)["split"]) for run in experiment.runs
+        paths.audit_path(files_of_run(task, experiment, job)["split"])
+        for job in runs_of(task, experiment)
     ]
 
 
@@ -267,8 +314,9 @@ def summaries_of(wildcards):
     return [f"{paths.tables_dir(name)}/summary.json" for name in names]
 
 
-def results_of_tracked_data():
-    """The results of every experiment whose datasets DVC brings."""
+@clear_errors
+def results_of_tracked_data(wildcards):
+    """The results of every experiment whose datasets DVC brings; read only when all are asked for."""
     return [
         paths.result_dir(task, name)
         for task, name in list_experiments(CONFIG_DIR)
@@ -302,7 +350,7 @@ def train_params(wildcards):
 def noise_of(wildcards):
     """What tells that a folder of noise changed which a training mixes into its clips."""
     folders = job_of(wildcards).augment.noise_folders
-    return {folder: paths.inventory(Path(folder)) for folder in folders}
+    return {folder: inventory_of(folder) for folder in folders}
 
 
 def job_params(wildcards):

@@ -86,6 +86,7 @@ class EarlierResults:
         self.load = load
         self._root = Path.cwd() if root is None else root
         self._ends: set[RunName] = set()
+        self._expanded: dict[tuple[str, str], dict[str, JobSettings]] = {}
 
     def of(self, name: RunName) -> Earlier | None:
         """Return what a training takes from an earlier one; None: nothing.
@@ -97,7 +98,7 @@ class EarlierResults:
         return self._of(name)
 
     def _of(self, name: RunName) -> Earlier | None:
-        job = {run.id: run.settings for run in self.load(name.task, name.experiment).runs}[name.run]
+        job = self._runs(name.task, name.experiment)[name.run]
         found = _written(job)
         if found is None:
             return None
@@ -110,7 +111,7 @@ class EarlierResults:
             needs = tuple(f"{path}/{file}" for file in files) if is_folder else (path,)
             return Earlier(setting, written, written, needs, ())
         run, _, file = (inner, "", "") if is_folder else inner.rpartition("/")
-        runs = [RunName(*owner, known.id) for known in self.load(*owner).runs]
+        runs = [RunName(*owner, known) for known in self._runs(*owner)]
         wanted = RunName(*owner, run)
         if wanted not in runs:
             raise ConfigError(
@@ -122,6 +123,13 @@ class EarlierResults:
         read = folder if is_folder else f"{folder}/{file}"
         needs = tuple(f"{folder}/{each}" for each in files) if is_folder else (read,)
         return Earlier(setting, written, read, needs, (wanted,))
+
+    def _runs(self, task: str, experiment: str) -> dict[str, JobSettings]:
+        # Expanded once: a dry run of hundreds of experiments asks for each of their jobs several times.
+        name = (task, experiment)
+        if name not in self._expanded:
+            self._expanded[name] = {run.id: run.settings for run in self.load(task, experiment).runs}
+        return self._expanded[name]
 
     def _require_an_end(self, name: RunName, before: tuple[RunName, ...]) -> None:
         if name in self._ends:

@@ -36,7 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class _UniqueKeyLoader(yaml.CSafeLoader):
     """`yaml.safe_load` keeps the last of two equal keys in silence; this one refuses."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
