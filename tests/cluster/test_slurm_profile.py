@@ -128,8 +128,11 @@ def test_a_requeued_training_comes_back_as_the_same_job_and_goes_on(
     training = make_experiment("requeued", ENDLESS)
     controller = controllers.start("slurm-gpu", weights("requeued"))
     wait_until(has_trained(training), "the training runs", 300, controller)
-    # What Slurm does to a preempted job, and to one whose node failed. It makes such a job wait for two minutes.
-    slurm("scontrol", "requeue", training.owner["slurm_job"])
+    # What Slurm does to a preempted job, and to one whose node failed. It would make such a job wait for two minutes.
+    requeued = training.owner["slurm_job"]
+    slurm("scontrol", "requeue", requeued)
+    wait_until(lambda: state_of(requeued) == "PENDING", "the job waits", 100, controller)
+    slurm("scontrol", "update", f"JobId={requeued}", "StartTime=now")
     wait_until(has_trained(training, attempt=2), "the job came back and trains", 400, controller)
     (job,) = list_jobs("train", "requeued")
     assert training.owner["slurm_job"] == job.id
@@ -168,5 +171,9 @@ def test_a_killed_controller_started_again_does_not_train_twice(
     assert_each_epoch_once(training)
 
 
+def state_of(job: str) -> str:
+    return "".join(found.state for found in list_jobs() if found.id == job)
+
+
 def is_running(job: str) -> bool:
-    return any(found.id == job and found.state in {"PENDING", "RUNNING", "COMPLETING"} for found in list_jobs())
+    return state_of(job) in {"PENDING", "RUNNING", "COMPLETING"}
