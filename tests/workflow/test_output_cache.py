@@ -1,0 +1,54 @@
+"""Clips and spectrograms are shared between clones by Snakemake's output cache; data that come back rerun nothing."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def stores(tiny_experiment: str, snakemake) -> list[str]:
+    """The spectrogram stores of the tiny experiment, as targets."""
+    planned = snakemake("--dry-run", tiny_experiment).stdout
+    return sorted(set(re.findall(r"work/features/\w+/[^\s,]+\.h5", planned)))
+
+
+@pytest.mark.slow
+def test_a_second_clone_computes_no_clip_and_no_spectrogram(
+    workflow_dir: Path, stores: list[str], snakemake, tmp_path_factory
+) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    shared = {"SNAKEMAKE_OUTPUT_CACHE": str(cache)}
+    first = snakemake(*stores, "--cache", **shared)
+    assert first.returncode == 0, first.stdout
+    assert len(list(cache.glob("*.h5"))) == first.stdout.count("Moving output file") == 2 * len(stores) > 0
+    made = {path: (workflow_dir / path).read_bytes() for path in stores}
+
+    for name in ("work", ".snakemake", "logs", "benchmarks"):
+        shutil.rmtree(workflow_dir / name)
+    second = snakemake(*stores, "--cache", **shared)
+    assert second.returncode == 0, second.stdout
+    # What is computed with a cache is moved to it.
+    assert "Moving output file" not in second.stdout
+    assert second.stdout.count("from cache") == 2 * len(stores)
+    assert {path: (workflow_dir / path).read_bytes() for path in stores} == made
+
+    # Nor does it run again, with the cache or without.
+    assert "Nothing to be done" in snakemake(*stores, "--cache", **shared).stdout
+    assert "Nothing to be done" in snakemake(*stores).stdout
+
+    # Another version of the data is seen; back at the first, with a new time of data.dvc, nothing runs.
+    pointer = workflow_dir / "data.dvc"
+    text = pointer.read_text()
+    pointer.write_text(re.sub(r"md5: \w{32}", "md5: " + 32 * "0", text))
+    other = snakemake("--dry-run", *stores).stdout
+    assert re.search(r"^ingest +2$", other, flags=re.MULTILINE), other
+    pointer.write_text(text)
+    assert "Nothing to be done" in snakemake(*stores).stdout
+
+
+def test_with_raw_data_in_a_bucket_nothing_is_shared(workflow_dir: Path, stores: list[str], snakemake) -> None:
+    finished = snakemake("--dry-run", *stores, "--cache", "--config", "roots={bd: gs://nowhere/bd}")
+    assert finished.returncode == 0, finished.stdout
+    assert "--cache is passed over: the raw data of bd lie in a bucket" in finished.stdout
