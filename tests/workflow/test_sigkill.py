@@ -145,7 +145,7 @@ def test_twenty_kills_change_no_bit_of_weights_history_and_predictions(
     # They hit many places, within epochs and between them.
     assert len(set(killer.reached)) > N_KILLS // 2
     assert len({save.partition("-")[0] for save in killer.reached}) > 5
-    assert bool(killer.orphans) == bool(workers)
+    assert killer.orphans or not workers
 
     ours, theirs = (outcome(workflow_dir / RUNS / job) for job in ("2", "1"))
     assert ours == theirs
