@@ -88,6 +88,21 @@ def test_a_whole_batch_at_once_as_on_a_gpu_gives_what_clip_by_clip_does(name, fo
     assert (at_once - one_by_one).abs().max() < 1e-6
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gpu_gives_what_a_cpu_does(name, folder, augment) -> None:
+    waveforms, n_valid = padded()
+    device = torch.device("cuda")
+    settings = WAVEFORM_AUGMENTATIONS[name].model_validate({**step(name, folder), "probability": 1})
+    found = WaveformAugmenter([settings], 8000, device)(
+        waveforms.to(device),
+        Draws(3, 1, torch.arange(N_CLIPS, device=device)),
+        n_valid=n_valid.to(device),
+        eligible=[torch.ones(N_CLIPS, dtype=torch.bool, device=device)],
+    )
+    torch.testing.assert_close(found.cpu(), augment(waveforms, step(name, folder), n_valid=n_valid), atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_silent_padding_stays_silent_and_repeated_padding_is_sound(name, folder, augment) -> None:
     waveforms, n_valid = padded()
