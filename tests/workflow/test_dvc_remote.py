@@ -1,14 +1,19 @@
 """The data commands of docs/data.md, run against a Google Cloud Storage emulator in a repository of their own."""
 
 import hashlib
+import http.server
+import json
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.workflow.conftest import BUCKET
 
 PROJECT = Path(__file__).parents[2]
@@ -153,6 +158,103 @@ def test_a_missing_bucket_loses_nothing(repository):
     repository("dvc push -q -r gcs")
     repository.wipe()
     repository("dvc pull -q -r gcs")
+    assert repository.checksums() == before
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """A bucket, and the place where keys are shown, that know nobody."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.answer(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
+
+    def do_GET(self):
+        self.answer(
+            401, {"error": {"code": 401, "message": "Anonymous caller does not have storage.objects.list access"}}
+        )
+
+    def answer(self, status, body):
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def refusing_url():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def write_key(path, token_uri):
+    """Write a well-formed key of a service account that nobody knows."""
+    key = rsa.generate_private_key(65537, 2048)
+    encoded = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    account = {"type": "service_account", "client_email": "nobody@example.org", "token_uri": token_uri}
+    path.write_text(json.dumps({**account, "private_key_id": "1", "private_key": encoded.decode()}))
+
+
+def fault(repository, command):
+    """Run a command that must fail with one clear error, soon, and lose nothing; return the error."""
+    before = repository.checksums()
+    start = time.monotonic()
+    with pytest.raises(AssertionError) as failed:
+        repository(command)
+    assert time.monotonic() - start < 30
+    assert repository.checksums() == before
+    text = str(failed.value)
+    assert "Traceback" not in text
+    (line,) = [line.strip() for line in text.splitlines() if line.strip().startswith("error: ")]
+    return line
+
+
+def test_each_fault_of_a_remote_has_its_error_within_seconds_and_loses_nothing(
+    repository, bucket_url, refusing_url, tmp_path
+):
+    repository("dvc add -q data")
+    before = repository.checksums()
+    setting = "dvc remote modify --local gcs"
+
+    repository(f"{setting} url gs://no-such-bucket/auscult")
+    for direction in ("push", "pull"):
+        assert "there is no bucket 'no-such-bucket'" in fault(repository, f"auscult data {direction} -r gcs")
+    repository(f"{setting} url gs://{BUCKET}/auscult")
+
+    repository(f"{setting} endpointurl http://127.0.0.1:9")
+    for direction in ("push", "pull"):
+        assert "no network, or nobody answers there" in fault(repository, f"auscult data {direction} -r gcs")
+
+    repository(f"{setting} endpointurl {refusing_url}")
+    for direction in ("push", "pull"):
+        said = fault(repository, f"auscult data {direction} -r gcs")
+        assert "wrong or missing credentials" in said
+        assert "Anonymous caller" in said
+    repository("dvc remote modify --local --unset gcs allow_anonymous_login")
+    key = tmp_path / "key.json"
+    repository(f"{setting} credentialpath {key}")
+    assert f"the key {key} does not exist" in fault(repository, "auscult data push -r gcs")
+    write_key(key, f"{refusing_url}/token")
+    assert "wrong or missing credentials" in fault(repository, "auscult data push -r gcs")
+    assert "DVC has no remote 'gsc'; there are: demo, gcs" in fault(repository, "auscult data push -r gsc")
+
+    # All was a matter of settings: with the right ones the same commands go on.
+    repository("dvc remote modify --local --unset gcs credentialpath")
+    repository.use_bucket(bucket_url)
+    repository("auscult data push -r gcs")
+    repository.wipe()
+    repository("auscult data pull data/icbhi --remote gcs")
+    assert set(repository.checksums()) == {name for name in before if "icbhi" in name}
+    repository("auscult data pull -r gcs")
     assert repository.checksums() == before
 
 

@@ -116,6 +116,26 @@ def fetch(name: _Name, *, root: _Root = None, config: _Config = Path("config")) 
     )
 
 
+_Targets = Annotated[list[str] | None, typer.Argument(help="Folders such as data/icbhi; all without.")]
+_Remote = Annotated[str | None, typer.Option("--remote", "-r", help="A remote of DVC; the default one without.")]
+
+
+@app.command()
+def pull(targets: _Targets = None, *, remote: _Remote = None) -> None:
+    """Run `dvc pull` once the remote is known to answer: a fault is told within seconds, with its remedy."""
+    from auscult.project.dvc_transfer import transfer  # noqa: PLC0415 (`--help` stays quick)
+
+    transfer("pull", Path(), remote, targets or [])
+
+
+@app.command()
+def push(targets: _Targets = None, *, remote: _Remote = None) -> None:
+    """Run `dvc push` once the remote is known to answer: a fault is told within seconds, with its remedy."""
+    from auscult.project.dvc_transfer import transfer  # noqa: PLC0415 (`--help` stays quick)
+
+    transfer("push", Path(), remote, targets or [])
+
+
 def _settings(name: str, root: str | None, config: Path) -> DatasetSettings:
     """Return a dataset's settings, its root replaced by --root, or else by `roots` in config.yaml."""
     from auscult.describe.listing import project_settings  # noqa: PLC0415
