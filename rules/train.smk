@@ -15,8 +15,10 @@ rule train:
     retries: PROJECT.retries if workflow.is_main_process else 0
     conda:
         "../environment.yml"
-    threads: 2
+    # train.devices: as many processes, started inside the one job, each with a GPU where there are any.
+    threads: lambda wildcards: 2 * job_of(wildcards).train.devices
     resources:
+        gpu=lambda wildcards: job_of(wildcards).train.devices,
         mem_mb=8000,
         attempt_number=lambda wildcards, attempt: attempt,
     params:
