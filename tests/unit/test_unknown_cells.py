@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
+from auscult.audio.clip_store import create_clips
 from auscult.config import JobSettings, TaskSettings
 from auscult.evaluation.run import run as evaluate
 from auscult.features.feature_store import write_features
@@ -136,10 +137,14 @@ def go(folder: Path, values: np.ndarray, kept: np.ndarray) -> Finished:
     )
     split = recordings[["recording_id", "patient_id", "dataset"]].assign(split=sides)[kept]
     write_csv(folder / "split.csv", split)
+    with create_clips(folder / "clips.h5", n_samples=4000, settings=settings) as writer:
+        # Only drawn beside the answers: any sound will do.
+        writer.append(clips[of_clips].reset_index(drop=True), np.ones((of_clips.sum(), 4000), dtype=np.int16))
+    sounds = {"toy": [folder / "clips.h5"]}
     inputs = {"features": {"toy": [folder / "features.h5"]}, "tables": {"toy": tables}, "split": folder / "split.csv"}
     output = folder / "run"
     train(**inputs, job=JOB, task=TASK, output_dir=output, device="cpu", threads=1)
-    evaluate(**inputs, model_dir=output, job=JOB, task=TASK, output_dir=output, device="cpu")
+    evaluate(**inputs, clips=sounds, model_dir=output, job=JOB, task=TASK, output_dir=output, device="cpu")
     return Finished(output)
 
 

@@ -150,9 +150,9 @@ def attention_rollout(attention: Sequence[Tensor], n_prefix: int, grid: tuple[in
     Returns:
         Shape [clip, row, column].
 
-    >>> even = torch.full((1, 2, 3, 3), 1 / 3)
-    >>> attention_rollout([even], 1, (1, 2), is_pooled=False)[0].round(decimals=3).tolist()
-    [[0.167, 0.167]]
+    >>> even = torch.full((1, 2, 4, 4), 1 / 4)
+    >>> attention_rollout([even], 2, (1, 2), is_pooled=False).tolist()
+    [[[0.125, 0.125]]]
     """
     n_tokens = attention[0].shape[-1]
     identity = torch.eye(n_tokens, device=attention[0].device)
