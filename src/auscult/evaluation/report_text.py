@@ -33,7 +33,7 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         ("task", f"{job.task}: {task.description}".removesuffix(": ")),
         ("datasets", ", ".join(job.datasets)),
         ("model", f"{job.model.name}, {metrics['n_parameters']:,} parameters"),
-        ("kept epoch", f"{metrics['best_epoch']}, by {job.train.monitor} on validation"),
+        _model_came_from(metrics, job),
         ("headline level", task.level),
         *_threshold_facts(metrics, job, task),
         *_temperature_fact(metrics),
@@ -173,3 +173,9 @@ def _table(rows: Sequence[tuple[str, ...]], *, right: bool = False) -> str:
 def _aligned(facts: Sequence[tuple[str, str]], separator: str) -> str:
     width = max(len(name) for name, _ in facts)
     return "\n".join(f"{name:<{width}}{separator}{text}" for name, text in facts)
+
+
+def _model_came_from(metrics: dict[str, Any], job: JobSettings) -> tuple[str, str]:
+    if job.evaluate_only is not None:
+        return "nothing trained", f"the model of {job.evaluate_only}, in its epoch {metrics['best_epoch']}"
+    return "kept epoch", f"{metrics['best_epoch']}, by {job.train.monitor} on validation"

@@ -1,5 +1,6 @@
 import ast
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -96,6 +97,18 @@ def test_report_txt_says_what_was_declared(judged_binary):
 
     assert "near_duplicate_audio may cross sides: two ids of one person" in text
     assert "the labels of toy are in doubt for this task (allow_doubtful)" in text
+
+
+def test_report_txt_says_where_a_model_came_from(judged_binary):
+    world, folder = judged_binary
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert "kept epoch" in report_text(metrics, world.job, world.task)
+
+    job = world.job.model_copy(update={"evaluate_only": "results/toy/first/1"})
+    text = report_text(metrics, job, world.task)
+
+    assert "kept epoch" not in text
+    assert re.search(r"nothing trained +the model of results/toy/first/1, in its epoch \d+", text)
 
 
 def test_outcome_lists_hold_each_known_clip_of_the_test_part_once(judged_binary):

@@ -146,6 +146,16 @@ def test_what_was_declared_stands_before_the_result(result):
     assert "The labels of two are in doubt" in _Page((result("multi_label")[1] / "report.html").read_text()).text
 
 
+def test_a_job_that_only_evaluates_says_whose_model_it_is(published_once, tmp_path):
+    source = published_once("binary")
+    taken = source.experiment.jobs[1].model_copy(update={"evaluate_only": "results/toy/first/1"})
+    experiment = source.experiment.model_copy(update={"jobs": (source.experiment.jobs[0], taken)})
+    run(**source.arguments(tmp_path / "result", experiment=experiment))
+    text = _Page((tmp_path / "result" / "report.html").read_text()).text
+    assert "Nothing was trained: this is the model of results/toy/first/1 , in its epoch" in text
+    assert len(re.findall(r"Epoch \d+ of \d+ was kept", text)) == 1
+
+
 def test_text_from_outside_is_escaped(result):
     _, folder = result("binary")
 
