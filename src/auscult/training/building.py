@@ -15,6 +15,7 @@ from auscult.augment import Augmenter, ItemMaker
 from auscult.config.experiment import JobSettings
 from auscult.config.frontend import frontend_bands
 from auscult.config.task import TaskSettings
+from auscult.errors import DataError
 from auscult.examples import Examples, StoredKind
 from auscult.models import FullScale, Normalisation, build_model_of, count_parameters
 from auscult.training.augmentation import TrainingAugmentation, online_spectrograms
@@ -50,8 +51,10 @@ def build_trainer(
 
     Raises:
         ConfigError: A model that cannot take the spectrograms, or a device that is not there.
+        DataError: The stores hold other spectrograms than the job asks for.
         InfeasibleError: An answer to weigh or a class to mix is absent in training.
     """
+    _require_shape(examples, job)
     module = build_model_of(job, len(task.targets), seed=derive_seed(job.train.seed, Purpose.WEIGHTS))
     if job.train.start is not None:
         load_start(module, job.train.start, job.model.name)
@@ -120,6 +123,15 @@ def _augmentation(
     )
     online = online_spectrograms(job, normalisation, device) if job.frontend == "online" else None
     return TrainingAugmentation(maker, augmenter, online)
+
+
+def _require_shape(examples: Examples, job: JobSettings) -> None:
+    asked = (job.spectrogram.n_mels, job.spectrogram.n_frames(job.clips.n_samples))
+    if examples.shape != asked:
+        found, wanted = (f"[{shape[0]} mel, {shape[1]} frames]" for shape in (examples.shape, asked))
+        raise DataError(
+            f"the stores hold spectrograms of {found}, the job asks for {wanted}; make them by its settings"
+        )
 
 
 def backbone_shape(job: JobSettings) -> tuple[int, int]:

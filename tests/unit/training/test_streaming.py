@@ -11,7 +11,7 @@ from tests.unit.training.test_stop import progress_of, start_training, wait_unti
 from tests.unit.training.test_training_run import ALL_THAT_HAS_A_STATE, AUGMENT, results, train
 
 from auscult.config.train import BatchesSettings
-from auscult.errors import ConfigError
+from auscult.errors import ConfigError, DataError
 from auscult.examples import load_examples
 from auscult.models import Normalisation
 from auscult.training import building
@@ -77,6 +77,12 @@ def test_a_place_that_is_not_there_is_refused(setup):
         place_batches(examples, {"train": source}, BatchesSettings(place="device"), CPU)
 
 
+def test_stores_of_other_spectrograms_than_the_jobs_are_refused(setup, tmp_path):
+    other = setup.job.spectrogram.model_copy(update={"n_mels": 16})
+    with pytest.raises(DataError, match=r"hold spectrograms of \[32 mel, 40 frames\], the job asks for \[16 mel, 40"):
+        train(setup, tmp_path, setup.job.model_copy(update={"spectrogram": other}))
+
+
 def test_where_batches_come_from_is_logged_and_workers_change_nothing(setup, tmp_path, caplog):
     job = setup.with_train(**ALL_THAT_HAS_A_STATE, batches={**STREAM, "workers": 0})
     job = job.model_copy(update={"augment": AUGMENT})
@@ -126,11 +132,13 @@ import sys, threading, time
 from pathlib import Path
 import psutil, torch, pandas, lightning_fabric
 from tests.unit.training.conftest import make_setup
-from auscult.training import building
-setup = make_setup(Path({str(tmp_path)!r}), n_patients=24, clips_each=1500, shape=(64, 200))
+from auscult.training import run
+setup = make_setup(Path({str(tmp_path)!r}), n_patients=24, clips_each=1500, shape=(64, 209))
 size = sum(path.stat().st_size for path in setup.features["toy"])
 batches = {{"host_budget_mb": int(size / 1e6 / 10), "workers": {workers}}}
 job = setup.with_train(epochs=1, batch_size=64, batches=batches)
+large = job.spectrogram.model_copy(update={{"n_mels": 64, "hop_samples": 18}})
+job = job.model_copy(update={{"spectrogram": large}})
 def memory():
     me = psutil.Process()
     total = 0
@@ -144,7 +152,7 @@ before, peak, done = memory(), [0], threading.Event()
 def look():
     while not done.wait(0.1):
         peak[0] = max(peak[0], memory())
-thread = threading.Thread(target=look); thread.start()
+thread = threading.Thread(target=look, daemon=True); thread.start()
 run.run(**setup.inputs, job=job, output_dir=Path({str(tmp_path)!r}) / "run", device="cpu", threads=1)
 done.set(); thread.join()
 print(size / 1e6, (peak[0] - before) / 1e6)
