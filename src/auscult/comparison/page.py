@@ -6,7 +6,6 @@ import io
 import shlex
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -16,6 +15,7 @@ from auscult.comparison.wording import delong_text, interval, signed, verdict
 from auscult.figures.style import styled
 from auscult.outputs import write_output
 from auscult.reporting.page import PageFigure
+from auscult.reporting.pages import page_templates
 from auscult.reporting.settings import settings_text
 from auscult.reporting.svg import inline_svg
 
@@ -31,30 +31,26 @@ def write_page(found: Comparison, path: Path) -> None:
 
 def render(found: Comparison) -> str:
     """Return the page."""
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("auscult.comparison", "templates"), PackageLoader("auscult.reporting", "templates")]
-        ),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     first = found.results[0]
-    return environment.get_template("compare.html.j2").render(
-        found=found,
-        title=f"{first.task_name}: {len(found.results)} results",
-        letters=list(LETTERS[: len(found.results)]),
-        figures=[_figures(found, number) for number in range(len(found.views))],
-        facts=[
-            (name, [result.facts[index][1] for result in found.results]) for index, (name, _) in enumerate(first.facts)
-        ],
-        command="auscult compare " + " ".join(shlex.quote(result.folder.as_posix()) for result in found.results),
-        signed=signed,
-        interval=interval,
-        verdict=verdict,
-        delong_text=delong_text,
-        settings_text=settings_text,
+    return (
+        page_templates("auscult.comparison")
+        .get_template("compare.html.j2")
+        .render(
+            found=found,
+            title=f"{first.task_name}: {len(found.results)} results",
+            letters=list(LETTERS[: len(found.results)]),
+            figures=[_figures(found, number) for number in range(len(found.views))],
+            facts=[
+                (name, [result.facts[index][1] for result in found.results])
+                for index, (name, _) in enumerate(first.facts)
+            ],
+            command="auscult compare " + " ".join(shlex.quote(result.folder.as_posix()) for result in found.results),
+            signed=signed,
+            interval=interval,
+            verdict=verdict,
+            delong_text=delong_text,
+            settings_text=settings_text,
+        )
     )
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 from numpy.typing import NDArray
 
 from auscult.config import JobSettings
@@ -19,7 +18,8 @@ from auscult.describe.augmentation import Change, Look, Preview, parameters
 from auscult.errors import ConfigError
 from auscult.figures.spectrograms import level_range_db, mel_axis, spectrogram
 from auscult.figures.style import save
-from auscult.io import write_text
+from auscult.outputs import write_output
+from auscult.reporting.pages import page_templates
 from auscult.reporting.svg import png_data
 
 
@@ -50,30 +50,19 @@ def write_page(found: Preview, path: Path, *, title: str) -> None:
     """
     if path.is_dir():
         raise ConfigError(f"--out {path}: is a folder, expected a file such as {path / 'augmentation.html'}")
-    page = render(found, title=title)
-    try:
-        write_text(path, page)
-    except OSError as error:
-        raise ConfigError(f"--out {path}: cannot be written ({error.strerror or error}); name another place") from error
+    write_output(path, render(found, title=title))
 
 
 def render(found: Preview, *, title: str) -> str:
     """Return the page."""
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("auscult.describe", "templates"), PackageLoader("auscult.reporting", "templates")]
-        ),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     levels_db = np.stack([pair[0].levels_db for change in found.changes for pair in change.pairs])
     sections = [
         _section(number, change, found.job, level_range_db(levels_db))
         for number, change in enumerate(found.changes, start=1)
     ]
-    return environment.get_template("augmentation.html.j2").render(title=title, sections=sections)
+    return (
+        page_templates("auscult.describe").get_template("augmentation.html.j2").render(title=title, sections=sections)
+    )
 
 
 def _section(number: int, change: Change, job: JobSettings, range_db: tuple[float, float]) -> _Section:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from auscult.describe.description import Description, examples_generator
 from auscult.describe.examples import Picture, choose_excerpts, draw_excerpts
@@ -15,9 +14,10 @@ from auscult.describe.pictures import draw_events, draw_labels, draw_patients, d
 from auscult.describe.sources import root_text
 from auscult.describe.wording import ages_text, counts_text, duration_text, kinds_text
 from auscult.errors import ConfigError
-from auscult.io import write_text
+from auscult.outputs import write_output
 from auscult.presentation import plural
 from auscult.reporting.page import rule_text
+from auscult.reporting.pages import page_templates
 
 N_EXAMPLES = 6
 MAX_IDS_SHOWN = 200
@@ -51,48 +51,39 @@ def write_page(found: Description, path: Path, *, show_ids: bool) -> None:
     """
     if path.is_dir():
         raise ConfigError(f"--out {path}: is a folder, expected a file such as {path / found.name}.html")
-    page = render(found, show_ids=show_ids)
-    try:
-        write_text(path, page)
-    except OSError as error:
-        raise ConfigError(f"--out {path}: cannot be written ({error.strerror or error}); name another place") from error
+    write_output(path, render(found, show_ids=show_ids))
 
 
 def render(found: Description, *, show_ids: bool) -> str:
     """Return the page."""
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("auscult.describe", "templates"), PackageLoader("auscult.reporting", "templates")]
-        ),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     facts = found.facts
     examples, why_none = _examples(found)
-    return environment.get_template("dataset.html.j2").render(
-        found=found,
-        facts=facts,
-        cards=_cards(found),
-        columns=_columns(found, show_ids=show_ids),
-        recordings=draw_recordings(facts),
-        patients=draw_patients(facts),
-        labels=draw_labels(facts, show_ids=show_ids),
-        hidden_labels=[
-            (column.name, counts_text(column, show_ids=show_ids))
-            for column in facts.labels
-            if not column.values or (column.identifies and not show_ids)
-        ],
-        events=draw_events(facts),
-        tasks=draw_tasks(found.tasks),
-        rules={task.name: _rules(found, task.name) for task in found.tasks},
-        examples=examples,
-        why_no_examples=why_none,
-        rejected=kinds_text(facts.rejected),
-        notices=kinds_text(facts.notices),
-        ids=_ids(found) if show_ids else None,
-        doc=doc_html(found.reader_doc),
+    return (
+        page_templates("auscult.describe")
+        .get_template("dataset.html.j2")
+        .render(
+            found=found,
+            facts=facts,
+            cards=_cards(found),
+            columns=_columns(found, show_ids=show_ids),
+            recordings=draw_recordings(facts),
+            patients=draw_patients(facts),
+            labels=draw_labels(facts, show_ids=show_ids),
+            hidden_labels=[
+                (column.name, counts_text(column, show_ids=show_ids))
+                for column in facts.labels
+                if not column.values or (column.identifies and not show_ids)
+            ],
+            events=draw_events(facts),
+            tasks=draw_tasks(found.tasks),
+            rules={task.name: _rules(found, task.name) for task in found.tasks},
+            examples=examples,
+            why_no_examples=why_none,
+            rejected=kinds_text(facts.rejected),
+            notices=kinds_text(facts.notices),
+            ids=_ids(found) if show_ids else None,
+            doc=doc_html(found.reader_doc),
+        )
     )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from auscult.config import Experiment, TaskSettings
@@ -25,6 +24,7 @@ from auscult.presentation import (
 from auscult.reporting.data_tables import declared_exceptions, ingested, split_tables
 from auscult.reporting.job import JobResult
 from auscult.reporting.limits import limits, model_card
+from auscult.reporting.pages import page_templates
 from auscult.reporting.repeats import Repeats
 from auscult.reporting.settings import differing_keys, flatten, job_settings, settings_text, shared_settings
 from auscult.reporting.svg import inline_svg, png_data
@@ -99,45 +99,42 @@ def render(
         provenance: Nested facts; `notices`, a list of sentences, is printed at the top.
         comparison: Figures that show several jobs.
     """
-    environment = Environment(
-        loader=PackageLoader("auscult.reporting", "templates"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     settings = [job.settings for job in jobs]
     keys = differing_keys(settings)
     # Of a job with folds or seeds the first stands in full: the page stays one that a browser opens at once.
     in_full = {job.id for job in jobs if job.id == str(job.number)} | {found.runs[0].id for found in repeats}
-    return environment.get_template("report.html.j2").render(
-        experiment=experiment,
-        task=task,
-        jobs=jobs,
-        command=_rerun(experiment, provenance),
-        datasets=list(dict.fromkeys(name for job in experiment.jobs for name in job.datasets)),
-        metric_names=METRIC_NAMES,
-        levels=LEVELS,
-        notices=[str(text) for text in provenance.get("notices", [])],
-        exceptions=declared_exceptions(experiment, audits),
-        comparison=comparison,
-        repeats=repeats,
-        in_full=in_full,
-        tables={job.id: metric_tables(job, task) for job in jobs},
-        slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},
-        figures={job.id: job_figures(job) for job in jobs if job.id in in_full},
-        examples={job.id: job_examples(job) for job in jobs if job.id in in_full},
-        averages={job.id: job_averages(job) for job in jobs if job.id in in_full},
-        counts={job.id: outcome_counts(job) for job in jobs},
-        protocols={job.id: protocol_table(job.metrics, task) for job in jobs},
-        rules=label_rules(task, experiment),
-        ingested=[ingested(name, summary) for name, summary in summaries.items()],
-        splits=split_tables(experiment, task, audits),
-        shared=shared_settings(settings),
-        differing=[(key, [settings_text(job_settings(job).get(key)) for job in settings]) for key in keys],
-        card=model_card(jobs, task),
-        limits=limits(jobs, task, summaries),
-        facts=provenance_facts(provenance),
+    return (
+        page_templates()
+        .get_template("report.html.j2")
+        .render(
+            experiment=experiment,
+            task=task,
+            jobs=jobs,
+            command=_rerun(experiment, provenance),
+            datasets=list(dict.fromkeys(name for job in experiment.jobs for name in job.datasets)),
+            metric_names=METRIC_NAMES,
+            levels=LEVELS,
+            notices=[str(text) for text in provenance.get("notices", [])],
+            exceptions=declared_exceptions(experiment, audits),
+            comparison=comparison,
+            repeats=repeats,
+            in_full=in_full,
+            tables={job.id: metric_tables(job, task) for job in jobs},
+            slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},
+            figures={job.id: job_figures(job) for job in jobs if job.id in in_full},
+            examples={job.id: job_examples(job) for job in jobs if job.id in in_full},
+            averages={job.id: job_averages(job) for job in jobs if job.id in in_full},
+            counts={job.id: outcome_counts(job) for job in jobs},
+            protocols={job.id: protocol_table(job.metrics, task) for job in jobs},
+            rules=label_rules(task, experiment),
+            ingested=[ingested(name, summary) for name, summary in summaries.items()],
+            splits=split_tables(experiment, task, audits),
+            shared=shared_settings(settings),
+            differing=[(key, [settings_text(job_settings(job).get(key)) for job in settings]) for key in keys],
+            card=model_card(jobs, task),
+            limits=limits(jobs, task, summaries),
+            facts=provenance_facts(provenance),
+        )
     )
 
 
