@@ -128,8 +128,9 @@ class Stop:
         try:
             yield
         finally:
+            # After one of them the process only ends: a second one must not change how.
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler if self._signal is None else signal.SIG_IGN)
 
     @contextmanager
     def deferred(self) -> Generator[None]:

@@ -1,3 +1,4 @@
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,3 +128,12 @@ def make_setup(
 @pytest.fixture(scope="session")
 def setup(tmp_path_factory) -> Setup:
     return make_setup(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(autouse=True)
+def own_signals():
+    """A training that was told to stop takes no further signals; the tests that come after it do."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

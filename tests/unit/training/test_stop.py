@@ -106,14 +106,20 @@ def test_outside_the_loop_a_signal_ends_at_once():
     assert stopped.value.code == 143
 
 
-def test_inside_it_is_noted_and_the_handlers_come_back():
+def test_without_a_signal_the_handlers_come_back():
     before = signal.getsignal(signal.SIGINT)
+    with Stop().listening():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_inside_it_is_noted_and_a_further_one_does_not_change_how_the_process_ends():
     stop = Stop()
     with stop.listening(), stop.deferred():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.reason.exit_code == 130
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) == signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
 
 
 def test_a_thread_takes_no_signals():
