@@ -27,6 +27,9 @@ if workflow.enable_cache:
     share_in_cache("cut_clips", "make_spectrograms")
 
 
+read_what_is_asked_for()
+
+
 rule all:
     default_target: True
     input:

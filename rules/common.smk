@@ -1,6 +1,7 @@
 # The functions of all rules. They import auscult.config alone: a dry run needs neither torch nor pandas.
 
 import gc
+import sys
 from functools import cache, wraps
 from pathlib import Path
 
@@ -331,6 +332,19 @@ def results_of_tracked_data(wildcards):
             for dataset in job.datasets
         )
     ]
+
+
+@clear_errors
+def read_what_is_asked_for():
+    """Read the experiments named on the command line before any rule does.
+
+    Snakemake wraps what it meets in a rule's function in a traceback, and knows its targets only after this file is read.
+    """
+    for argument in sys.argv[1:]:
+        _, owner, _ = paths.place_of(argument.rstrip("/"))
+        for job in runs_of(*owner) if owner else ():
+            files_of_run(*owner, job)
+            EARLIER.of(RunName(*owner, job))
 
 
 # --- params: each rule is handed the slice of settings that it uses, so that only a change of that slice reruns it ------

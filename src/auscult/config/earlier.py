@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auscult.config.experiment import Experiment, JobSettings
-from auscult.config.paths import result_dir, run_dir
+from auscult.config.paths import place_of, result_dir, run_dir
 from auscult.errors import ConfigError
 
 WEIGHTS_FILE = "model.safetensors"
@@ -106,7 +106,7 @@ class EarlierResults:
         is_folder = setting in {"evaluate_only", "train.start.result"}
         files = MODEL_FILES if setting == "evaluate_only" else (WEIGHTS_FILE,)
         path = self._from_root(written)
-        kind, owner, inner = _place(path)
+        kind, owner, inner = place_of(path)
         if owner is None or owner not in self._experiments:
             needs = tuple(f"{path}/{file}" for file in files) if is_folder else (path,)
             return Earlier(setting, written, written, needs, ())
@@ -166,19 +166,3 @@ def _written(job: JobSettings) -> tuple[str, str] | None:
             if path is not None and path != _HUB:
                 return f"train.start.{source}", path
     return None
-
-
-def _place(path: str) -> tuple[str, tuple[str, str] | None, str]:
-    """Take a path of this project apart: which tree it lies in, task and experiment, and what is below.
-
-    >>> _place("results/pneumonia/train2356/2/fold1"), _place("work/runs/pneumonia/train2356/1/model.safetensors")
-    (('results', ('pneumonia', 'train2356'), '2/fold1'), ('runs', ('pneumonia', 'train2356'), '1/model.safetensors'))
-    >>> _place("elsewhere/model.safetensors")
-    ('', None, '')
-    """
-    parts = path.split("/")
-    for kind, root in (("results", ["results"]), ("runs", ["work", "runs"])):
-        below = parts[len(root) :]
-        if parts[: len(root)] == root and len(below) > 2:
-            return kind, (below[0], below[1]), "/".join(below[2:])
-    return "", None, ""

@@ -126,6 +126,22 @@ def run_dir(task: str, experiment: str, run: str) -> str:
     return f"work/runs/{task}/{experiment}/{run}"
 
 
+def place_of(path: str) -> tuple[str, tuple[str, str] | None, str]:
+    """Take a path of this project apart: which tree it lies in, task and experiment, and what is below.
+
+    >>> place_of("results/pneumonia/train2356"), place_of("work/runs/pneumonia/train2356/1/model.safetensors")
+    (('results', ('pneumonia', 'train2356'), ''), ('runs', ('pneumonia', 'train2356'), '1/model.safetensors'))
+    >>> place_of("elsewhere/model.safetensors")
+    ('', None, '')
+    """
+    parts = path.split("/")
+    for kind, root in (("results", ["results"]), ("runs", ["work", "runs"])):
+        below = parts[len(root) :]
+        if parts[: len(root)] == root and len(below) > 1:
+            return kind, (below[0], below[1]), "/".join(below[2:])
+    return "", None, ""
+
+
 def file_facts(path: Path) -> list[int]:
     """Return the size and the modification time of a file; nothing when it is missing.
 
