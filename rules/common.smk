@@ -1,11 +1,13 @@
 # The functions of all rules. They import auscult.config alone: a dry run needs neither torch nor pandas.
 
 import gc
+import os
 import sys
 from functools import cache, wraps
 from pathlib import Path
 
-from snakemake.caching.rule import RuleCache
+from snakemake.caching import LOCATION_ENVVAR
+from snakemake.caching.rule import CacheFlag, RuleCache
 from snakemake.exceptions import WorkflowError
 
 from auscult.config import (
@@ -211,12 +213,21 @@ def share_in_cache(*names):
             f"--cache is passed over: the raw data of {', '.join(remote)} lie in a bucket, and its hash does not know them"
         )
         return
+    # STAGE_VERSION tells of changed code; another release of a library makes no other file.
+    flags, in_bucket = CacheFlag.output | CacheFlag.omit_software, None
+    if paths.is_remote(os.environ.get(LOCATION_ENVVAR, "")):
+        from auscult.project.bucket_cache import BucketCache, BucketRuleCache
+
+        in_bucket = BucketCache()
     for name in names:
         shared = workflow.get_rule(name)
         # Snakemake takes no rule into its cache that has a benchmark, and no directive may depend on a condition.
         shared._benchmark = None
-        # STAGE_VERSION tells of changed code; another release of a library makes no other file.
-        shared.cache = RuleCache.from_rule(shared, "omit-software")
+        shared.cache = (
+            BucketRuleCache(shared, flags, in_bucket)
+            if in_bucket
+            else RuleCache(shared, flags)
+        )
 
 
 # --- inputs ------------------------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-"""Clips and spectrograms are shared between clones by Snakemake's output cache; data that come back rerun nothing."""
+"""Clips and spectrograms are shared between clones by Snakemake's output cache."""
 
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+from tests.workflow.conftest import BUCKET
 
 
 @pytest.fixture
@@ -38,14 +39,37 @@ def test_a_second_clone_computes_no_clip_and_no_spectrogram(
     assert "Nothing to be done" in snakemake(*stores, "--cache", **shared).stdout
     assert "Nothing to be done" in snakemake(*stores).stdout
 
-    # Another version of the data is seen; back at the first, with a new time of data.dvc, nothing runs.
-    pointer = workflow_dir / "data.dvc"
-    text = pointer.read_text()
-    pointer.write_text(re.sub(r"md5: \w{32}", "md5: " + 32 * "0", text))
-    other = snakemake("--dry-run", *stores).stdout
-    assert re.search(r"^ingest +2$", other, flags=re.MULTILINE), other
-    pointer.write_text(text)
+
+@pytest.mark.slow
+def test_a_bucket_serves_as_the_cache_and_a_mute_one_costs_no_result(
+    workflow_dir: Path, stores: list[str], snakemake, bucket_url: str
+) -> None:
+    shared = {"SNAKEMAKE_OUTPUT_CACHE": f"gs://{BUCKET}/cache", "STORAGE_EMULATOR_HOST": bucket_url}
+
+    def start_over() -> None:
+        for name in ("work", ".snakemake", "logs", "benchmarks"):
+            shutil.rmtree(workflow_dir / name)
+
+    first = snakemake(*stores, "--cache", **shared)
+    assert first.returncode == 0, first.stdout
+    assert first.stdout.count(f"kept in the cache gs://{BUCKET}/cache") == 2 * len(stores) > 0
+    made = {path: (workflow_dir / path).read_bytes() for path in stores}
+
+    start_over()
+    second = snakemake(*stores, "--cache", **shared)
+    assert second.returncode == 0, second.stdout
+    assert second.stdout.count(f"from the cache gs://{BUCKET}/cache") == 2 * len(stores)
+    assert "kept in the cache" not in second.stdout
+    assert {path: (workflow_dir / path).read_bytes() for path in stores} == made
+    assert not list(workflow_dir.glob("work/**/.*.part"))
     assert "Nothing to be done" in snakemake(*stores).stdout
+
+    start_over()
+    third = snakemake(*stores, "--cache", **{**shared, "STORAGE_EMULATOR_HOST": "http://127.0.0.1:9"})
+    assert third.returncode == 0, third.stdout
+    assert "--cache: gs://" in third.stdout
+    assert "Everything is computed here, and not shared" in third.stdout
+    assert {path: (workflow_dir / path).read_bytes() for path in stores} == made
 
 
 def test_with_raw_data_in_a_bucket_nothing_is_shared(workflow_dir: Path, stores: list[str], snakemake) -> None:

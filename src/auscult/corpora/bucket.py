@@ -28,8 +28,11 @@ _PAGE_OBJECTS = 1000
 _BLOCK_BYTES = 1 << 20
 _LOGIN = (
     "give them by GOOGLE_APPLICATION_CREDENTIALS=/path/to/key.json or `gcloud auth application-default login`, "
-    "and let that account read the bucket (Storage Object Viewer)"
+    "and let that account {}"
 )
+_READING = "read the bucket (Storage Object Viewer)"
+_WRITING = "read and write the bucket (Storage Object User)"
+_SCOPES = "https://www.googleapis.com/auth/devstorage."
 
 
 @dataclass(frozen=True, order=True)
@@ -54,11 +57,16 @@ class Bucket:
 
     Args:
         root: `gs://bucket/prefix`.
+        setting: What names it, for messages.
+        writable: Whether to ask for the right to write.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, setting: str = "`root`", writable: bool = False) -> None:
         bucket, _, prefix = root.removeprefix(REMOTE).partition("/")
         self.root = root
+        self._setting = setting
+        self._access = "read_write" if writable else "read_only"
+        self._login = _LOGIN.format(_WRITING if writable else _READING)
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._files: Any = None
@@ -84,6 +92,30 @@ class Bucket:
             )
         return sorted(found)
 
+    def find(self, name: str) -> RemoteObject | None:
+        """Return an object by its name below the prefix; None: there is none, or not even the bucket.
+
+        Raises:
+            DataError: No network or no permission.
+        """
+        with self._clear_errors():
+            try:
+                item = self._connect().call(
+                    "GET", "b/{}/o/{}", self._bucket, f"{self._prefix}{name}", json_out=True, timeout=FIRST_ANSWER_S
+                )
+            except FileNotFoundError:
+                return None
+        return self._object(item)
+
+    def upload(self, path: Path, name: str) -> None:
+        """Keep a file as the object `name` below the prefix; it is there whole, or not at all.
+
+        Raises:
+            DataError: There is no such bucket, no network or no permission.
+        """
+        with self._clear_errors():
+            self._connect().put_file(str(path), f"{self._bucket}/{self._prefix}{name}")
+
     def download(self, item: RemoteObject, path: Path) -> None:
         """Write an object to `path`.
 
@@ -101,7 +133,7 @@ class Bucket:
     def _connect(self) -> Any:
         if self._files is None:
             self._files = _gcsfs().GCSFileSystem(
-                token=_token(), use_listings_cache=False, skip_instance_cache=True, access="read_only"
+                token=_token(self._access), use_listings_cache=False, skip_instance_cache=True, access=self._access
             )
         return self._files
 
@@ -133,7 +165,7 @@ class Bucket:
         try:
             yield
         except FileNotFoundError:
-            raise DataError(f"{self.root}: there is no bucket or object of this name; mend `root`") from None
+            raise DataError(f"{self.root}: there is no bucket or object of this name; mend {self._setting}") from None
         except (FSTimeoutError, TransportError, aiohttp.ClientError, ConnectionError, TimeoutError) as error:
             reason = str(error) or f"no answer within {FIRST_ANSWER_S:g} s"
             raise DataError(
@@ -141,10 +173,12 @@ class Bucket:
                 "goes on where it stopped"
             ) from error
         except GoogleAuthError as error:
-            raise DataError(f"{self.root}: the credentials are not usable ({_first_line(error)}); {_LOGIN}") from error
+            raise DataError(
+                f"{self.root}: the credentials are not usable ({_first_line(error)}); {self._login}"
+            ) from error
         except HttpError as error:
             if error.code in (401, 403):
-                raise DataError(f"{self.root}: access is refused ({_first_line(error)}); {_LOGIN}") from error
+                raise DataError(f"{self.root}: access is refused ({_first_line(error)}); {self._login}") from error
             raise DataError(f"{self.root}: the bucket answers with an error ({_first_line(error)})") from error
         except ValueError as error:
             raise DataError(f"{self.root}: the bucket answers with an error ({_first_line(error)})") from error
@@ -152,7 +186,7 @@ class Bucket:
             if error.errno is not None:
                 raise DataError(f"{self.root}: cannot be kept here: {error.strerror} ({error.filename})") from error
             if "Forbidden" in str(error) or "Anonymous caller" in str(error):
-                raise DataError(f"{self.root}: access is refused ({_first_line(error)}); {_LOGIN}") from error
+                raise DataError(f"{self.root}: access is refused ({_first_line(error)}); {self._login}") from error
             raise DataError(f"{self.root}: the bucket answers with an error ({_first_line(error)})") from error
 
 
@@ -172,7 +206,7 @@ def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _token() -> Any:
+def _token(access: str) -> Any:
     """Return credentials from the environment, `anon` where there are none.
 
     Raises:
@@ -185,7 +219,7 @@ def _token() -> Any:
     from google.auth.transport.requests import Request  # noqa: PLC0415
 
     try:
-        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/devstorage.read_only"])
+        credentials, _ = google.auth.default(scopes=[_SCOPES + access])
     except DefaultCredentialsError:
         if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
             raise
