@@ -29,7 +29,7 @@ clips: {{unit: window, length_s: 4, sample_rate_hz: 4000}}
 spectrogram: {{n_fft: 256, hop_samples: 128, n_mels: 32}}
 split: {{preset: patients_70_15_15, seed: 1}}
 model: {{name: test_cnn}}
-train: {{epochs: {epochs}}}
+train: {{epochs: {epochs}, devices: {devices}}}
 evaluate: {{bootstrap_draws: 50}}
 """
 
@@ -74,12 +74,12 @@ def controllers(cluster_workflow: Path) -> Generator[Controllers]:
 
 
 @pytest.fixture
-def make_experiment(cluster_workflow: Path) -> Callable[[str, int], Training]:
+def make_experiment(cluster_workflow: Path) -> Callable[..., Training]:
     """Write an experiment `pneumonia/<name>` of one job of so many epochs."""
 
-    def make(name: str, epochs: int) -> Training:
+    def make(name: str, epochs: int, devices: int = 1) -> Training:
         path = cluster_workflow / "config" / "experiments" / "pneumonia" / f"{name}.yaml"
-        path.write_text(EXPERIMENT.format(epochs=epochs))
+        path.write_text(EXPERIMENT.format(epochs=epochs, devices=devices))
         return Training(cluster_workflow / "work" / "runs" / "pneumonia" / name / "1")
 
     return make

@@ -1,5 +1,6 @@
 """`snakemake --profile slurm-gpu` on a real Slurm: a result, a time limit, a budget, scancel, a killed controller."""
 
+import json
 import os
 import signal
 import time
@@ -10,7 +11,7 @@ import pytest
 from tests.cluster.watching import ENDLESS, Controllers, Training, list_jobs, list_unfinished, slurm, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-MakeExperiment = Callable[[str, int], Training]
+MakeExperiment = Callable[..., Training]
 
 
 def weights(experiment: str) -> str:
@@ -36,25 +37,26 @@ def assert_each_epoch_once(training: Training) -> None:
     assert epochs == list(range(1, len(epochs) + 1))
 
 
-def test_an_experiment_goes_to_a_result(
-    controllers: Controllers, make_experiment: MakeExperiment, cluster_workflow: Path
-) -> None:
-    training = make_experiment("tiny", 20)
-    controller = controllers.start("slurm-gpu", "results/pneumonia/tiny", "--forceall")
+@pytest.mark.timeout(1800)
+def test_the_main_experiment_goes_to_a_result(controllers: Controllers, cluster_workflow: Path) -> None:
+    training = Training(cluster_workflow / "work" / "runs" / "pneumonia" / "train2356" / "1")
+    controller = controllers.start("slurm-gpu", "results/pneumonia/train2356", "--forceall")
 
     # What the training process itself was given.
     wait_until(lambda: "pid" in training.owner, "the training has begun", 400, controller)
-    environment = Path(f"/proc/{training.owner['pid']}/environ").read_bytes().decode().split("\0")
+    environment = environment_of(Path(f"/proc/{training.owner['pid']}"))
     job = training.owner["slurm_job"]
-    assert "CUDA_VISIBLE_DEVICES=0" in environment
-    assert f"SLURM_JOB_ID={job}" in environment
+    assert environment["CUDA_VISIBLE_DEVICES"] in {"0", "1"}  # its two jobs train side by side
+    assert environment["SLURM_JOB_ID"] == job
     shown = slurm("scontrol", "show", "job", job)
     for part in ("Partition=gpu", "TresPerJob=gres:gpu:1", "MinMemoryNode=8000M", "TimeLimit=08:00:00", "Requeue=1"):
         assert part in shown
 
-    assert controller.wait(timeout=300) == 0, controller.said()[-4000:]
-    assert (cluster_workflow / "results" / "pneumonia" / "tiny" / "report.html").is_file()
-    (name,) = {found.name for found in list_jobs("train", "tiny")}
+    assert controller.wait(timeout=1500) == 0, controller.said()[-4000:]
+    result = cluster_workflow / "results" / "pneumonia" / "train2356"
+    assert (result / "report.html").is_file()
+    assert json.loads((result / "metrics.json").read_text())["jobs"]["1"]["auroc"] >= 0.9
+    (name,) = {found.name for found in list_jobs("train", "train2356")}
     assert name.startswith("auscult_")
     jobs = [found for found in list_jobs() if found.name == name]
     partitions = {found.comment.removeprefix("rule_").partition("_wildcards")[0]: found.partition for found in jobs}
@@ -67,7 +69,34 @@ def test_an_experiment_goes_to_a_result(
         "evaluate": "gpu",
     }
     assert {found.state for found in jobs} == {"COMPLETED"}
-    assert (cluster_workflow / f"logs/slurm/rule_train/pneumonia_tiny_1/{job}.log").stat().st_size > 0
+    assert (cluster_workflow / f"logs/slurm/rule_train/pneumonia_train2356_1/{job}.log").stat().st_size > 0
+
+
+def test_a_training_on_two_gpus_is_one_job_of_two_processes(
+    controllers: Controllers, make_experiment: MakeExperiment
+) -> None:
+    training = make_experiment("pair", ENDLESS, devices=2)
+    controller = controllers.start("slurm-gpu", weights("pair"))
+    wait_until(has_trained(training), "the training runs", 300, controller)
+    (job,) = list_jobs("train", "pair")
+    assert "TresPerJob=gres:gpu:2" in slurm("scontrol", "show", "job", job.id)
+
+    # Fabric's launcher started the second process inside the job, and each sees both GPUs.
+    ranks = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        environment = environment_of(folder)
+        if environment.get("SLURM_JOB_ID") == job.id and "LOCAL_RANK" in environment:
+            ranks[folder.name] = (environment["LOCAL_RANK"], environment["CUDA_VISIBLE_DEVICES"])
+    assert ("1", "0,1") in ranks.values()
+    assert environment_of(Path(f"/proc/{training.owner['pid']}"))["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert training.owner["slurm_job"] == job.id
+
+    # Both leave when the job is ended, and what they did is kept.
+    os.killpg(controller.pid, signal.SIGINT)
+    wait_until(lambda: not list_unfinished("pair"), "no job is left", 60, None)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ranks), "both have left", 10, None)
+    assert training.progress["status"] == "stopped"
+    assert_each_epoch_once(training)
 
 
 def test_a_training_killed_by_its_time_limit_goes_on_from_its_checkpoint(
@@ -169,6 +198,15 @@ def test_a_killed_controller_started_again_does_not_train_twice(
     wait_until(has_trained(training, attempt=2), "a new attempt trains", 300, controller)
     assert training.owner["slurm_job"] != old.id
     assert_each_epoch_once(training)
+
+
+def environment_of(process: Path) -> dict[str, str]:
+    """What a process was started with; empty when it has gone."""
+    try:
+        text = (process / "environ").read_bytes().decode(errors="replace")
+    except OSError:
+        return {}
+    return dict(line.partition("=")[::2] for line in text.split("\0"))
 
 
 def state_of(job: str) -> str:

@@ -21,7 +21,8 @@ COMMAND = "sys.argv = ['auscult', 'data', 'list']; import runpy; runpy.run_modul
 
 def interrupted(name, then, cwd):
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_IMPORT.format(name=name, then=then)],
+        # Ctrl-C must reach it, also where the tests run in the background of a script, which ignores that signal.
+        ["env", "--default-signal=INT", sys.executable, "-c", SLOW_IMPORT.format(name=name, then=then)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
     )  # fmt: skip
     assert process.stdout.readline() == "importing\n"
