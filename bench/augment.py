@@ -20,8 +20,8 @@ import itertools
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ import librosa
 import numpy as np
 import soundfile
 import torch
+from measure import clock_s, processor_s, say
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from scipy import ndimage, signal
@@ -58,7 +59,7 @@ def main() -> int:
     options = _options()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    time_of = _processor_time if device.type == "cpu" and options.threads == 1 else _clock(device)
+    time_of = processor_s if device.type == "cpu" and options.threads == 1 else partial(clock_s, device=device)
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="auscult-bench-") as folder:
         _write_noises(Path(folder))
@@ -69,7 +70,7 @@ def main() -> int:
             if options.only and title not in options.only:
                 continue
             report[title] = row = _measure(ours, theirs, options.repetitions, time_of)
-            _say(
+            say(
                 f"{title:28} {row['ours_ms']:8.1f} ms, clip by clip {row['theirs_ms']:8.1f} ms: "
                 f"{row['ratio']:6.1f} times as fast ({row['low']:.1f} to {row['high']:.1f})"
             )
@@ -78,7 +79,7 @@ def main() -> int:
     ratios = [row["ratio"] for row in report.values()]
     slower = [title for title, row in report.items() if row["ratio"] < LEAST]
     n_fast = sum(ratio >= MUCH for ratio in ratios)
-    _say(
+    say(
         f"{n_fast} of {len(ratios)} at least {MUCH:g} times as fast, batches of {options.clips}; "
         f"none slower: {'MISSED by ' + ', '.join(slower) if slower else 'met'}"
     )
@@ -114,23 +115,6 @@ def _measure(
         "ours_ms": 1e3 * statistics.median(own for own, _ in pairs),
         "theirs_ms": 1e3 * statistics.median(other for _, other in pairs),
     }
-
-
-def _processor_time(function: Callable[[], Any]) -> float:
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
-def _clock(device: torch.device) -> Callable[[Callable[[], Any]], float]:
-    def time_of(function: Callable[[], Any]) -> float:
-        start = time.perf_counter()
-        function()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter() - start
-
-    return time_of
 
 
 def _write_noises(folder: Path) -> None:
@@ -353,11 +337,6 @@ _SPECTROGRAM: dict[str, Callable[[Array, Any, Rng], Array]] = {
     "coarse_dropout": _coarse_dropout,
     "resize_crop": _resize_crop,
 }
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

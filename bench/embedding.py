@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from measure import clock_s, say
 from pydantic import TypeAdapter
 
 from auscult.config.model import ModelSettings
@@ -37,7 +36,7 @@ def main() -> int:
     device = choose_device("auto")
     report = {name: _measure(name, device, options) for name in options.models}
     for name, figures in report.items():
-        _say(
+        say(
             f"{name} on {device}: {options.clips} clips in batches of {BATCH_CLIPS[device]} at {figures['ratio']:.1f} "
             f"times the speed of one at a time ({figures['low']:.1f} to {figures['high']:.1f}), "
             f"{figures['clips_per_s']:.0f} clips/s"
@@ -45,7 +44,7 @@ def main() -> int:
     if options.output is not None:
         write_json(options.output, {"device": device, "models": report})
     is_met = all(figures["ratio"] >= LEAST_RATIO[device] for figures in report.values())
-    _say(f"at least {LEAST_RATIO[device]:g} times as fast: {'met' if is_met else 'MISSED'}")
+    say(f"at least {LEAST_RATIO[device]:g} times as fast: {'met' if is_met else 'MISSED'}")
     return 0 if is_met else 1
 
 
@@ -62,15 +61,15 @@ def _options() -> argparse.Namespace:
 def _measure(name: str, device: str, options: argparse.Namespace) -> dict[str, float]:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    model = _model(name, device)
+    model, place = _model(name, device), torch.device(device)
     spectrograms = (-50 + 8 * np.random.default_rng(0).standard_normal((options.clips, *SHAPE), np.float32)).astype(
         np.float16
     )
     ratios: list[float] = []
     batched_s: list[float] = []
     for repetition in range(options.repetitions + 1):
-        single = _time(device, lambda: [model.embed(clip[None], batch_size=1) for clip in spectrograms])
-        batched = _time(device, lambda: model.embed(spectrograms, batch_size=BATCH_CLIPS[device]))
+        single = clock_s(lambda: [model.embed(clip[None], batch_size=1) for clip in spectrograms], place)
+        batched = clock_s(lambda: model.embed(spectrograms, batch_size=BATCH_CLIPS[device]), place)
         if repetition:
             ratios.append(single / batched)
             batched_s.append(batched)
@@ -88,21 +87,6 @@ def _model(name: str, device: str) -> SavedModel:
     normalisation = Normalisation.from_bands(np.full(SHAPE[0], -50.0), np.full(SHAPE[0], 8.0))
     meta = {"input_shape": list(SHAPE), "task": {"type": "binary"}}
     return SavedModel(module, normalisation.to(torch.device(device)), meta)
-
-
-def _time(device: str, function: Callable[[], object]) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    function()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ import pandas as pd
 import soundfile
 import soxr
 import torch
+from measure import say
 from numpy.typing import NDArray
 
 from auscult.audio import clips
@@ -58,7 +59,7 @@ def main() -> int:
     options = _options()
     files = sorted(options.recordings.glob("*.wav"))
     if not files:
-        _say(f"{options.recordings}: no recordings; set AUSCULT_REAL_DATA or --recordings to a folder of .wav files")
+        say(f"{options.recordings}: no recordings; set AUSCULT_REAL_DATA or --recordings to a folder of .wav files")
         return 2
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="auscult-bench-") as folder:
@@ -73,11 +74,11 @@ def main() -> int:
         "clock": _summarise([{step: spent.clock_s for step, spent in run.items()} for run in runs], sound_s),
         "least_share": LEAST_SHARE,
     }
-    _say(_table(report))
+    say(_table(report))
     if options.output is not None:
         write_json(options.output, report)
     share = report["processor"]["share_of_chain"]["median"]
-    _say(f"share of the limit {share:.2f}: at least {LEAST_SHARE} is {'met' if share >= LEAST_SHARE else 'MISSED'}")
+    say(f"share of the limit {share:.2f}: at least {LEAST_SHARE} is {'met' if share >= LEAST_SHARE else 'MISSED'}")
     return 0 if share >= LEAST_SHARE else 1
 
 
@@ -255,10 +256,6 @@ def _table(report: dict[str, Any]) -> str:
         ]
         lines.append(f"{name}: {', '.join(shares)} of the limit")
     return "\n".join(lines)
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
 
 
 if __name__ == "__main__":

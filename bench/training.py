@@ -14,13 +14,14 @@ import argparse
 import statistics
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from measure import clock_s, processor_s, say
 from pydantic import TypeAdapter
 from torch.nn import functional
 
@@ -61,14 +62,14 @@ def main() -> int:
         n_clips = options.clips if name == "mixednet" else max(options.batch_size, options.clips // 4)
         report[name] = _measure(name, n_clips, options)
         figures = report[name]
-        _say(
+        say(
             f"{name}: {figures['samples_per_s']:.0f} samples/s, {figures['share']:.3f} of a bare loop "
             f"({figures['low']:.3f} to {figures['high']:.3f}), {figures['waiting']:.1%} waiting for data"
         )
     if options.output is not None:
         write_json(options.output, report)
     is_met = all(row["share"] >= LEAST_SHARE and row["waiting"] < MOST_WAITING for row in report.values())
-    _say(f"at least {LEAST_SHARE} of a bare loop and waiting under {MOST_WAITING:.0%}: {'met' if is_met else 'MISSED'}")
+    say(f"at least {LEAST_SHARE} of a bare loop and waiting under {MOST_WAITING:.0%}: {'met' if is_met else 'MISSED'}")
     return 0 if is_met else 1
 
 
@@ -103,13 +104,14 @@ def _measure(name: str, n_clips: int, options: argparse.Namespace) -> dict[str, 
         augmentation=_no_augmentation(targets, fabric.device),
     )
     bare = _Bare(model_settings, spectrograms, targets, normalisation.to(fabric.device), fabric.device)
+    time_of = partial(clock_s, device=fabric.device) if fabric.device.type == "cuda" else processor_s
     ratios: list[float] = []
     ours_s: list[float] = []
     with tempfile.TemporaryDirectory(prefix="auscult-bench-") as folder:
         progress = Progress(Path(folder), "bench")
         for repetition in range(options.repetitions + 1):
-            theirs = _time(fabric.device, lambda: bare.epoch(options.batch_size))
-            ours = _time(fabric.device, lambda: trainer.train_epoch(progress))
+            theirs = time_of(lambda: bare.epoch(options.batch_size))
+            ours = time_of(lambda: trainer.train_epoch(progress))
             if repetition:
                 ratios.append(theirs / ours)
                 ours_s.append(ours)
@@ -150,23 +152,6 @@ class _Bare:
             loss = functional.binary_cross_entropy_with_logits(self._model(batch), self._targets[indices])
             loss.backward()
             self._optimizer.step()
-
-
-def _time(device: torch.device, function: Any) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        start = time.perf_counter()
-        function()
-        torch.cuda.synchronize(device)
-        return time.perf_counter() - start
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ def require_free(path: Path, *, is_forced: bool) -> None:
     Raises:
         ConfigError: Saying what to do.
     """
-    if path.is_dir():
-        raise ConfigError(f"--out {path}: is a folder, expected a file")
+    _refuse_folder(path)
     if path.exists() and not is_forced:
         raise ConfigError(f"--out {path}: is there already; name another file, or overwrite it with --force")
     above = next(folder for folder in path.absolute().parents if folder.exists())
@@ -28,9 +27,15 @@ def write_output(path: Path, text: str) -> None:
     """Write a text file.
 
     Raises:
-        ConfigError: The place cannot be written.
+        ConfigError: The path is a folder, or cannot be written.
     """
+    _refuse_folder(path)
     try:
         write_text(path, text)
     except OSError as error:
         raise ConfigError(f"--out {path}: cannot be written ({error.strerror or error}); name another place") from error
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise ConfigError(f"--out {path}: is a folder, expected a file")

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from auscult.config import JobSettings
 from auscult.config.augment import AnyStep
 from auscult.describe.augmentation import Change, Look, Preview, parameters
-from auscult.errors import ConfigError
 from auscult.figures.spectrograms import level_range_db, mel_axis, spectrogram
 from auscult.figures.style import save
 from auscult.outputs import write_output
@@ -48,8 +47,6 @@ def write_page(found: Preview, path: Path, *, title: str) -> None:
     Raises:
         ConfigError: The path is a folder, or cannot be written.
     """
-    if path.is_dir():
-        raise ConfigError(f"--out {path}: is a folder, expected a file such as {path / 'augmentation.html'}")
     write_output(path, render(found, title=title))
 
 

@@ -13,7 +13,6 @@ from auscult.describe.markup import doc_html
 from auscult.describe.pictures import draw_events, draw_labels, draw_patients, draw_recordings, draw_tasks
 from auscult.describe.sources import root_text
 from auscult.describe.wording import ages_text, counts_text, duration_text, kinds_text
-from auscult.errors import ConfigError
 from auscult.outputs import write_output
 from auscult.presentation import plural
 from auscult.reporting.page import rule_text
@@ -49,8 +48,6 @@ def write_page(found: Description, path: Path, *, show_ids: bool) -> None:
     Raises:
         ConfigError: The path is a folder, or cannot be written.
     """
-    if path.is_dir():
-        raise ConfigError(f"--out {path}: is a folder, expected a file such as {path / found.name}.html")
     write_output(path, render(found, show_ids=show_ids))
 
 

@@ -22,7 +22,7 @@ from auscult.training.augmentation import TrainingAugmentation, online_spectrogr
 from auscult.training.loop import Trainer
 from auscult.training.losses import build_loss
 from auscult.training.orders import epoch_plan
-from auscult.training.placement import Source, count_values, is_streamed, place_batches
+from auscult.training.placement import Selection, Source, count_values, is_streamed, place_batches
 from auscult.training.seeds import Purpose, derive_seed
 from auscult.training.start import load_start
 from auscult.training.validation import Part
@@ -58,7 +58,10 @@ def build_trainer(
     module = build_model_of(job, len(task.targets), seed=derive_seed(job.train.seed, Purpose.WEIGHTS))
     if job.train.start is not None:
         load_start(module, job.train.start, job.model.name)
-    sources = _sources(examples, normalisation, job)
+    sources = {
+        side: Source(part.indices, part.kind, normalisation if part.kind == "spectrogram" else FullScale())
+        for side, part in _parts(examples, job).items()
+    }
     batches = place_batches(examples, sources, job.train.batches, fabric.device)
     train, validation = (
         Part(batches[side], examples.targets[source.indices], examples.clips.loc[source.indices, _ID_COLUMNS])
@@ -140,24 +143,20 @@ def backbone_shape(job: JobSettings) -> tuple[int, int]:
     return n_bands, job.spectrogram.n_frames(job.clips.n_samples)
 
 
-def _sources(examples: Examples, normalisation: Normalisation, job: JobSettings) -> dict[str, Source]:
+def _parts(examples: Examples, job: JobSettings) -> dict[str, Selection]:
     """Return what is read of each side; at validation stored spectrograms do, for a model that takes spectrograms."""
     kinds: dict[str, StoredKind] = {
         "train": "spectrogram" if job.frontend == "stored" else "waveform",
         "val": "waveform" if job.frontend == "model" else "spectrogram",
     }
-    return {
-        side: Source(_examples_of(examples, side, job), kind, normalisation if kind == "spectrogram" else FullScale())
-        for side, kind in kinds.items()
-    }
+    return {side: Selection(_examples_of(examples, side, job), kind) for side, kind in kinds.items()}
 
 
 def order_window(examples: Examples, job: JobSettings) -> int | None:
     """Return the window of the order of streamed examples; None where they are in memory."""
     settings = job.train.batches
-    # What normalises them does not change how many they are.
-    sources = _sources(examples, Normalisation.from_bands(np.zeros(1), np.ones(1)), job)
-    return settings.window_clips if is_streamed(count_values(examples, sources), settings) else None
+    n_values = count_values(examples, _parts(examples, job))
+    return settings.window_clips if is_streamed(n_values, settings) else None
 
 
 def _examples_of(examples: Examples, side: str, job: JobSettings) -> NDArray[np.int64]:

@@ -31,23 +31,28 @@ def is_streamed(n_values: int, settings: BatchesSettings) -> bool:
 
 
 @dataclass(frozen=True)
-class Source:
+class Selection:
     """Clips of one part, and what is read of them.
 
     Attributes:
         indices: Of the examples.
         kind: What is read.
-        preparation: What a batch of it goes through.
     """
 
     indices: NDArray[np.int64]
     kind: StoredKind
+
+
+@dataclass(frozen=True)
+class Source(Selection):
+    """A selection, and what a batch of it goes through."""
+
     preparation: Preparation
 
 
-def count_values(examples: Examples, sources: Mapping[str, Source]) -> int:
+def count_values(examples: Examples, parts: Mapping[str, Selection]) -> int:
     """Return the values of all parts together."""
-    return sum(len(source.indices) * math.prod(examples.stored_shape(source.kind)) for source in sources.values())
+    return sum(len(part.indices) * math.prod(examples.stored_shape(part.kind)) for part in parts.values())
 
 
 def place_batches(
