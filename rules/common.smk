@@ -219,6 +219,8 @@ def share_in_cache(*names):
         from auscult.project.bucket_cache import BucketCache, BucketRuleCache
 
         in_bucket = BucketCache()
+    # With no rule named, Snakemake would not tell the jobs of a cluster that there is a cache.
+    workflow.workflow_settings.cache = workflow.workflow_settings.cache or list(names)
     for name in names:
         shared = workflow.get_rule(name)
         # Snakemake takes no rule into its cache that has a benchmark, and no directive may depend on a condition.

@@ -41,6 +41,25 @@ def test_a_second_clone_computes_no_clip_and_no_spectrogram(
 
 
 @pytest.mark.slow
+def test_the_jobs_of_a_cluster_share_too(workflow_dir: Path, stores: list[str], snakemake, tmp_path_factory) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    # A cluster that runs what is submitted at once: each job is a Snakemake of its own.
+    cluster = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", "sh", "--jobs", "2", "--cache")
+    shared = {"SNAKEMAKE_OUTPUT_CACHE": str(cache)}
+    first = snakemake(*stores, *cluster, **shared)
+    assert first.returncode == 0, first.stdout
+    kept = {path.name: path.stat().st_mtime_ns for path in cache.glob("*.h5")}
+    assert len(kept) == 2 * len(stores) > 0
+
+    for name in ("work", ".snakemake", "logs"):
+        shutil.rmtree(workflow_dir / name)
+    second = snakemake(*stores, *cluster, **shared)
+    assert second.returncode == 0, second.stdout
+    assert all((workflow_dir / path).resolve().parent == cache.resolve() for path in stores)
+    assert {path.name: path.stat().st_mtime_ns for path in cache.glob("*.h5")} == kept
+
+
+@pytest.mark.slow
 def test_a_bucket_serves_as_the_cache_and_a_mute_one_costs_no_result(
     workflow_dir: Path, stores: list[str], snakemake, bucket_url: str
 ) -> None:
