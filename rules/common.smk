@@ -27,6 +27,7 @@ from auscult.errors import AuscultError
 gc.set_threshold(200_000, 20, 100)
 
 CONFIG_DIR = Path("config")
+EXPERIMENTS = list_experiments(CONFIG_DIR)
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 
@@ -92,7 +93,7 @@ def job_of(wildcards):
 # --- what a job takes from an earlier training ---------------------------------------------------------------------------
 
 
-EARLIER = EarlierResults(list_experiments(CONFIG_DIR), experiment_of)
+EARLIER = EarlierResults(EXPERIMENTS, runs_of)
 
 
 @clear_errors
@@ -338,7 +339,7 @@ def results_of_tracked_data(wildcards):
     """The results of every experiment whose datasets DVC brings; read only when all are asked for."""
     return [
         paths.result_dir(task, name)
-        for task, name in list_experiments(CONFIG_DIR)
+        for task, name in EXPERIMENTS
         if all(
             dataset_of(dataset).tracked_by
             for job in experiment_of(task, name).jobs
@@ -355,7 +356,8 @@ def read_what_is_asked_for():
     """
     for argument in sys.argv[1:]:
         _, owner, _ = paths.place_of(argument.rstrip("/"))
-        for job in runs_of(*owner) if owner else ():
+        # A path may as well be the value of another option, such as --report.
+        for job in runs_of(*owner) if owner in EXPERIMENTS else ():
             files_of_run(*owner, job)
             EARLIER.of(RunName(*owner, job))
 

@@ -70,6 +70,13 @@ def test_a_target_that_cannot_be_made_is_explained(snakemake, target: str, parts
         assert part in finished.stdout
 
 
+def test_a_path_of_another_option_is_no_target(snakemake) -> None:
+    finished = snakemake(
+        "--dry-run", "results/pneumonia/train2356", "--scheduler-solver-path", "results/pneumonia/none"
+    )
+    assert finished.returncode == 0, finished.stdout
+
+
 def test_a_misspelt_setting_stops_before_anything_is_built(snakemake, workflow_dir: Path) -> None:
     path = workflow_dir / "config" / "experiments" / "pneumonia" / "train2356.yaml"
     path.write_text(path.read_text().replace("epochs:", "epoch:", 1))

@@ -7,11 +7,11 @@ other job alone of the same one, whose result is published later.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from auscult.config.experiment import Experiment, JobSettings
+from auscult.config.experiment import JobSettings
 from auscult.config.paths import place_of, result_dir, run_dir
 from auscult.errors import ConfigError
 
@@ -69,24 +69,23 @@ class EarlierResults:
 
     Args:
         experiments: Task and name of all.
-        load: Gives an experiment by task and name.
+        runs: Gives the settings of an experiment's trainings, by task and name; asked several times for each.
         root: The project's folder.
 
     Attributes:
-        load: As given.
+        runs: As given.
     """
 
     def __init__(
         self,
         experiments: Collection[tuple[str, str]],
-        load: Callable[[str, str], Experiment],
+        runs: Callable[[str, str], Mapping[str, JobSettings]],
         root: Path | None = None,
     ) -> None:
         self._experiments = set(experiments)
-        self.load = load
+        self.runs = runs
         self._root = Path.cwd() if root is None else root
         self._ends: set[RunName] = set()
-        self._expanded: dict[tuple[str, str], dict[str, JobSettings]] = {}
 
     def of(self, name: RunName) -> Earlier | None:
         """Return what a training takes from an earlier one; None: nothing.
@@ -98,7 +97,7 @@ class EarlierResults:
         return self._of(name)
 
     def _of(self, name: RunName) -> Earlier | None:
-        job = self._runs(name.task, name.experiment)[name.run]
+        job = self.runs(name.task, name.experiment)[name.run]
         found = _written(job)
         if found is None:
             return None
@@ -111,7 +110,7 @@ class EarlierResults:
             needs = tuple(f"{path}/{file}" for file in files) if is_folder else (path,)
             return Earlier(setting, written, written, needs, ())
         run, _, file = (inner, "", "") if is_folder else inner.rpartition("/")
-        runs = [RunName(*owner, known) for known in self._runs(*owner)]
+        runs = [RunName(*owner, known) for known in self.runs(*owner)]
         wanted = RunName(*owner, run)
         if wanted not in runs:
             raise ConfigError(
@@ -123,13 +122,6 @@ class EarlierResults:
         read = folder if is_folder else f"{folder}/{file}"
         needs = tuple(f"{folder}/{each}" for each in files) if is_folder else (read,)
         return Earlier(setting, written, read, needs, (wanted,))
-
-    def _runs(self, task: str, experiment: str) -> dict[str, JobSettings]:
-        # Expanded once: a dry run of hundreds of experiments asks for each of their jobs several times.
-        name = (task, experiment)
-        if name not in self._expanded:
-            self._expanded[name] = {run.id: run.settings for run in self.load(task, experiment).runs}
-        return self._expanded[name]
 
     def _require_an_end(self, name: RunName, before: tuple[RunName, ...]) -> None:
         if name in self._ends:

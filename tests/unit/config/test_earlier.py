@@ -12,7 +12,7 @@ FILES = ("model.safetensors", "model.json", "history.csv")
 def project(tmp_path, **experiments):
     """Experiments of the task `toy`, each a list of what differs in its jobs."""
 
-    def load(task, name):
+    def runs(task, name):
         jobs = [
             JobSettings.model_validate(
                 {
@@ -27,9 +27,10 @@ def project(tmp_path, **experiments):
             )
             for difference in experiments[name]
         ]
-        return Experiment(name=name, task=task, description="", jobs=tuple(jobs))
+        experiment = Experiment(name=name, task=task, description="", jobs=tuple(jobs))
+        return {run.id: run.settings for run in experiment.runs}
 
-    return EarlierResults([("toy", name) for name in experiments], load, tmp_path)
+    return EarlierResults([("toy", name) for name in experiments], runs, tmp_path)
 
 
 def starting(**start):
@@ -58,7 +59,7 @@ def test_another_job_of_the_same_experiment_is_read_before_it_is_published(tmp_p
     judged, started = (results.of(RunName("toy", "a", run)) for run in ("2", "3"))
     assert judged.needs == tuple(f"work/runs/toy/a/1/fold2/{name}" for name in FILES)
     assert started.needs == ("work/runs/toy/a/1/fold1/model.safetensors",)
-    _, second, third = results.load("toy", "a").jobs
+    *_, second, third = results.runs("toy", "a").values()
     assert judged.read_by(second).evaluate_only == "work/runs/toy/a/1/fold2"
     assert started.read_by(third).train.start.result == "work/runs/toy/a/1/fold1"
 
