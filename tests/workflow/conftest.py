@@ -1,6 +1,7 @@
 """A copy of the workflow, so that a test may change settings and run it without touching the project."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -76,6 +77,13 @@ jobs:
 """
     )
     return "results/pneumonia/tiny"
+
+
+@pytest.fixture
+def stores(tiny_experiment: str, snakemake) -> list[str]:
+    """The spectrogram stores of the tiny experiment, as targets."""
+    planned = snakemake("--dry-run", tiny_experiment).stdout
+    return sorted(set(re.findall(r"work/features/\w+/[^\s,]+\.h5", planned)))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.workflow.test_dvc_remote import PROJECT, Repository
+from tests.workflow.repository import Repository
+from tests.workflow.test_dvc_remote import PROJECT
 
 METRICS = "results/pneumonia/train2356/metrics.json"
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from auscult.config.paths import place_of
 from auscult.errors import ConfigError, DataError
 from auscult.project.changes import params_changes, result_changes
 from auscult.project.rule_texts import Cost, expected_cost, read_rules
@@ -84,11 +85,11 @@ def explain(target: str, arguments: Sequence[str] = (), project_dir: Path = Path
         Planned(message, tuple(read_reasons(reason)), expected_cost(message, rules, project_dir))
         for _, message, reason in dict.fromkeys(_JOB.findall(output))
     )
-    parts = Path(target.rstrip("/")).parts
+    kind, owner, inner = place_of(Path(target).as_posix())
     changes: list[str] = []
-    if len(parts) == 3 and parts[0] == "results":
+    if kind == "results" and owner is not None and not inner:
         changes = result_changes(
-            project_dir / target, parts[1], parts[2], config_dir=project_dir / "config", project_dir=project_dir
+            project_dir / target, *owner, config_dir=project_dir / "config", project_dir=project_dir
         )
     return Explanation(target, jobs, tuple(changes))
 
