@@ -6,6 +6,7 @@ SHELL := bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+SITE_VENV := .venv-docs
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
@@ -19,10 +20,17 @@ MLFLOW_HOST ?= 127.0.0.1
 MLFLOW_PORT ?= 5000
 MLFLOW_AUTH ?=
 
+# A line `##@ Title` begins a group, `target: ## what it does` is a line of it.
 .PHONY: help
-help: ## what there is to make
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+help: ## this list
+	@colour=0; if [ -t 1 ]; then colour=1; fi; awk -v colour=$$colour ' \
+	  function painted(code, text) { return colour ? "\033[" code "m" text "\033[0m" : text } \
+	  BEGIN { FS = ":[^#]*## "; print painted("1", "auscult") ": reproducible training of auscultation classifiers" } \
+	  /^##@ / { print "\n" painted("1", substr($$0, 5)) } \
+	  /^[a-z-]+:.*## / { printf "  make %s %s\n", painted("36", sprintf("%-8s", $$1)), $$2 } \
+	  END { print "\nVariables: PYTHON, RESULT (make run), TESTS (what pytest takes), MLFLOW_STORE, MLFLOW_PORT.\nauscult --help: the commands at work. README.md: where to begin." }' $(MAKEFILE_LIST)
 
+##@ Begin
 $(INSTALLED): requirements.lock pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { echo "error: $(PYTHON) was not found; install Python 3.11, or say make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +50,8 @@ run: data ## the main job: from the demo data to results/pneumonia/train2356/rep
 	snakemake --cores all $(RESULT)
 	@test -f $(RESULT)/report.html || { echo "error: $(RESULT) holds no report; remove that folder and run again"; exit 1; }
 	@echo "The report: $(RESULT)/report.html"
+
+##@ Check a change
 
 .PHONY: test
 test: data ## the tests, at most 15 minutes on 2 cores
@@ -72,6 +82,12 @@ check: $(INSTALLED) ## format, lint, types, layers, workflow
 	lint-imports --no-cache
 	snakemake --lint
 
+.PHONY: hooks
+hooks: $(INSTALLED) ## the checks of format and of patients' data before each commit
+	pre-commit install
+
+##@ Look
+
 .PHONY: bench
 bench: $(INSTALLED) ## speed, as ratios within one run
 	python bench/throughput.py
@@ -80,12 +96,24 @@ bench: $(INSTALLED) ## speed, as ratios within one run
 	python bench/metrics.py
 	python bench/augment.py
 
+$(SITE_VENV)/.installed: requirements-docs.lock
+	$(PYTHON) -m venv $(SITE_VENV)
+	$(SITE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.lock
+	touch $@
+
+.PHONY: docs
+docs: $(SITE_VENV)/.installed ## the documentation as a site, in site/; fails at a dead link
+	PATH=$(CURDIR)/$(SITE_VENV)/bin:$$PATH NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "The site: site/index.html; with search: $(SITE_VENV)/bin/mkdocs serve"
+
 .PHONY: mlflow
 mlflow: $(INSTALLED) ## the runs in the browser, at http://127.0.0.1:5000; other stores: docs/tracking.md
 	MLFLOW_DISABLE_TELEMETRY=true mlflow server --backend-store-uri $(MLFLOW_STORE) \
 	  --artifacts-destination $(MLFLOW_ARTIFACTS) --host $(MLFLOW_HOST) --port $(MLFLOW_PORT) \
 	  $(if $(MLFLOW_AUTH),--app-name basic-auth)
 
+##@ Tidy
+
 .PHONY: clean
 clean: ## remove what can be made again (the data and the environment stay)
-	rm -rf work results logs benchmarks .snakemake
+	rm -rf work results logs benchmarks site .snakemake

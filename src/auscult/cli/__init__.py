@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from auscult import __version__
 from auscult.cli import (
     augment,
     compare,
@@ -25,7 +27,7 @@ from auscult.cli import (
 )
 from auscult.errors import AuscultError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(augment.app, name="augment", help="The augmentations that an experiment may name, and what they do.")
 app.add_typer(data.app, name="data", help="The datasets of this project: what they hold, and whether it is whole.")
 app.add_typer(experiment.app, name="experiment", help="The experiments of this project.")
@@ -41,6 +43,21 @@ app.command()(schema.schema)
 app.command()(sync.sync)
 app.command()(verify.verify)
 app.command()(watch.watch)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"auscult {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def auscult(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Reproducible training of auscultation classifiers."""
 
 
 def main() -> None:
