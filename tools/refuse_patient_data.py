@@ -28,7 +28,7 @@ _MAGIC = {
 }
 # The head of a table with a column that names people; prose and code have no second column beside it.
 _PATIENT_COLUMN = re.compile(
-    r"^[^\n]*\b(patient|subject|participant)(_?(id|nr|no|number))?\"?[ ]?[,;\t][^\n]*\n[^\n]*[,;\t]", re.IGNORECASE
+    r"^[^\n]*\b(patient|subject|participant)([_ ]?(id|nr|no|number))?\"?[ ]?[,;\t][^\n]*\n[^\n]*[,;\t]", re.IGNORECASE
 )
 _TEXT = frozenset({"", ".txt", ".dat", ".tab"})
 

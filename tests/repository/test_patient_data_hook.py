@@ -1,0 +1,118 @@
+"""No recording and no table of patients gets into git unnoticed."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+Tool = Callable[[str], ModuleType]
+
+
+@pytest.fixture(scope="module")
+def hook(tool: Tool) -> ModuleType:
+    return tool("refuse_patient_data.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "what"),
+    [
+        ("a/101_1b1_Al_sc_Meditron.WAV", b"", "a recording"),
+        ("renamed.txt", b"RIFF\x24\x00\x00\x00WAVEfmt ", "a recording"),
+        ("renamed", b"fLaC\x00\x00", "a recording"),
+        ("renamed", b"OggS\x00", "a recording"),
+        ("renamed", b"\xff\xfb\x90\x64", "a recording"),
+        ("work/predictions.parquet", b"PAR1", "a table"),
+        ("renamed", b"PAR1\x15", "a table"),
+        ("patients.csv", b"", "a table"),
+        ("list.txt", b"recording;patient;age\n1;101;7\n", "a table with a column of patients"),
+        ("list.txt", b"Subject ID\tage\n1\t101\n", "a table with a column of patients"),
+        ("clips.h5", b"\x89HDF\r\n", "arrays"),
+        ("run/state.pt", b"PK", "arrays"),
+    ],
+)
+def test_recordings_tables_and_arrays_are_told_by_name_or_content(
+    hook: ModuleType, name: str, head: bytes, what: str
+) -> None:
+    assert hook.reason(name, head) == what
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("src/auscult/tables.py", b"patient, recording = 1, 2\nx = 1, 2\n"),
+        ("notes.txt", b"Each patient, young or old, is one person.\nNo second column here\n"),
+        ("picture.webp", b"RIFF\x24\x00\x00\x00WEBPVP8 "),
+        ("docs/report.png", b"\x89PNG\r\n"),
+        ("LICENSE", b"MIT License\n"),
+    ],
+)
+def test_code_prose_and_pictures_pass(hook: ModuleType, name: str, head: bytes) -> None:
+    assert hook.reason(name, head) is None
+
+
+def test_nothing_in_the_repository_is_refused(hook: ModuleType, project_dir: Path, monkeypatch) -> None:
+    monkeypatch.chdir(project_dir)
+    names = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(names) > 500
+    assert hook.refused(names, lambda name: True) == {}
+
+
+def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    environment = os.environ | {"PRE_COMMIT_HOME": str(folder.parent / "pre-commit")}
+    environment = {name: value for name, value in environment.items() if not name.startswith("GIT_")}
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def clone(project_dir: Path, tmp_path: Path) -> Path:
+    """A repository with this project's hook of patients' data installed, and a demo remote of one file."""
+    folder = tmp_path / "clone"
+    (folder / "tools").mkdir(parents=True)
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / ".gitignore").write_text("/.venv\n")
+    settings = yaml.safe_load((project_dir / ".pre-commit-config.yaml").read_text())
+    settings["repos"][0]["hooks"] = [hook for hook in settings["repos"][0]["hooks"] if hook["id"] == "patient-data"]
+    (folder / ".pre-commit-config.yaml").write_text(yaml.safe_dump(settings))
+    program = project_dir / "tools" / "refuse_patient_data.py"
+    (folder / "tools" / program.name).write_text(program.read_text())
+    (folder / ".dvc" / "demo").mkdir(parents=True)
+    (folder / ".dvc" / "demo" / "simulated").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt ")
+    for arguments in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "first")):
+        assert git(folder, *arguments).returncode == 0
+    installed = subprocess.run(
+        [sys.executable, "-m", "pre_commit", "install"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    return folder
+
+
+def commit(folder: Path) -> subprocess.CompletedProcess:
+    git(folder, "add", "--all", "--force", ":!.venv")
+    return git(folder, "commit", "--message", "second")
+
+
+@pytest.mark.parametrize("name", ["notes/P001", ".dvc/demo/new", "a folder/P 1.wav"])
+def test_a_commit_with_a_recording_is_refused_and_says_what_to_do(clone: Path, name: str) -> None:
+    (clone / name).parent.mkdir(parents=True, exist_ok=True)
+    (clone / name).write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt ")
+    refused = commit(clone)
+    assert refused.returncode == 1
+    assert f"error: {name} looks like" in refused.stderr
+    assert "git rm --cached FILE" in refused.stderr
+    assert git(clone, "rev-list", "--count", "HEAD").stdout == "1\n"
+
+
+def test_other_commits_pass_the_demo_that_is_there_among_them(clone: Path) -> None:
+    (clone / "README.md").write_text("# A page\n")
+    (clone / ".dvc" / "demo" / "simulated").chmod(0o755)
+    done = commit(clone)
+    assert done.returncode == 0, done.stderr
+    assert git(clone, "rev-list", "--count", "HEAD").stdout == "2\n"
