@@ -103,7 +103,7 @@ $(SITE_VENV)/.installed: requirements-docs.lock
 
 .PHONY: docs
 docs: $(SITE_VENV)/.installed ## the documentation as a site, in site/; fails at a dead link
-	PATH=$(CURDIR)/$(SITE_VENV)/bin:$$PATH NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	PATH=$(CURDIR)/$(SITE_VENV)/bin:$$PATH NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "The site: site/index.html; with search: $(SITE_VENV)/bin/mkdocs serve"
 
 .PHONY: mlflow

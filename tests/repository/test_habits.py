@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,23 @@ def test_the_hooks_are_valid_and_run_the_pinned_tools_offline(project_dir: Path)
         assert hook["language"] == "system"
         assert program.startswith(".venv/bin/")
         assert (Path(sys.executable).parent / Path(program).name).exists()
+
+
+def test_each_hook_of_files_passes_a_file_as_it_stands(project_dir: Path, tmp_path: Path) -> None:
+    """A hook that is called wrongly fails at every commit."""
+    for name in ("pyproject.toml", "Snakefile", "src/auscult/__init__.py", "tools/refuse_patient_data.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(project_dir / name, tmp_path / name)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (repository,) = yaml.safe_load((project_dir / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = [hook for hook in repository["hooks"] if hook.get("pass_filenames", True)]
+    for hook in hooks:
+        file = "Snakefile" if "Snakefile" in hook.get("files", "") else "src/auscult/__init__.py"
+        command = [*hook["entry"].split(), file]
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
+        assert (tmp_path / file).read_bytes() == (project_dir / file).read_bytes()
+    assert len(hooks) == 4
 
 
 def test_ci_of_github_calls_what_a_change_must_pass(project_dir: Path) -> None:

@@ -1,5 +1,6 @@
 """What tools/docs/site.py adds to the site; the site itself is built by `make docs`, which CI runs."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -75,6 +76,15 @@ def test_a_linked_file_and_each_file_of_a_linked_folder_is_shown(site: ModuleTyp
     assert settings in pages["files/slurm-gpu/config.yaml.md"]
     assert "````yaml\n" in pages["files/slurm-gpu/config.yaml.md"]
     assert all(f"\n## {name}.sh\n" in pages["files/profiles/generic.md"] for name in ("submit", "status", "cancel"))
+
+
+def test_examples_of_a_docstring_are_fenced_up_to_the_blank_line(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "griffe", SimpleNamespace(Extension=object, Object=object))
+    docstring = "Cut.\n\n>>> cut(1)\n[(0, 1)]\n>>> cut(\n...     2)\n  [1]\n\nMore.\n    >>> x\n"
+    assert tool("docs/doctests.py").fenced(docstring) == (
+        "Cut.\n\n```pycon\n>>> cut(1)\n[(0, 1)]\n>>> cut(\n...     2)\n  [1]\n```\n\nMore.\n"
+        "    ```pycon\n    >>> x\n    ```\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -93,12 +93,11 @@ def _nav_below(pages: list[tuple[list[str], str]]) -> list[NavItem]:
 
 
 def linked_files() -> list[str]:
-    """Files and folders outside `docs/` that a page links to, relative to the repository's root."""
+    """Files and folders outside `docs/` that a page links to, from the repository's root; MkDocs names dead ones."""
     pages = [ROOT / name for name in ROOT_PAGES] + sorted((ROOT / "docs").rglob("*.md"))
     targets = {_target(link, page) for page in pages for link in links(page.read_text(encoding="utf-8"))}
-    return sorted(
-        target for target in targets if target and target not in ROOT_PAGES and not target.startswith("docs/")
-    )
+    outside = {target for target in targets if target and not target.startswith("docs/")} - ROOT_PAGES.keys()
+    return sorted(target for target in outside if (ROOT / target).exists())
 
 
 def links(markdown: str) -> list[str]:

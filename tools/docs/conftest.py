@@ -1,0 +1,3 @@
+"""What pytest leaves out here: griffe is part of the site's environment alone."""
+
+collect_ignore = ["doctests.py"]
