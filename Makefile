@@ -101,9 +101,10 @@ $(SITE_VENV)/.installed: requirements-docs.lock
 	$(SITE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.lock
 	touch $@
 
+# Not --quiet: MkDocs then counts no warning, and --strict lets all pass.
 .PHONY: docs
 docs: $(SITE_VENV)/.installed ## the documentation as a site, in site/; fails at a dead link
-	PATH=$(CURDIR)/$(SITE_VENV)/bin:$$PATH NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	@PATH=$(CURDIR)/$(SITE_VENV)/bin:$$PATH NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "The site: site/index.html; with search: $(SITE_VENV)/bin/mkdocs serve"
 
 .PHONY: mlflow
