@@ -62,13 +62,15 @@ def test_nothing_in_the_repository_is_refused(hook: ModuleType, project_dir: Pat
     assert hook.refused(names, lambda name: True) == {}
 
 
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess:
+    """A command that sees no git but that of `folder`, and none of the user's settings."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "PRE_COMMIT_HOME": str(folder.parent / "pre-commit")}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
 def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    environment = os.environ | {"PRE_COMMIT_HOME": str(folder.parent / "pre-commit")}
-    environment = {name: value for name, value in environment.items() if not name.startswith("GIT_")}
-    return subprocess.run(
-        ["git", *identity, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    return run(folder, "git", "-c", "user.name=test", "-c", "user.email=test@localhost", *arguments)
 
 
 @pytest.fixture
@@ -87,9 +89,7 @@ def clone(project_dir: Path, tmp_path: Path) -> Path:
     (folder / ".dvc" / "demo" / "simulated").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt ")
     for arguments in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "first")):
         assert git(folder, *arguments).returncode == 0
-    installed = subprocess.run(
-        [sys.executable, "-m", "pre_commit", "install"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    installed = run(folder, sys.executable, "-m", "pre_commit", "install")
     assert installed.returncode == 0, installed.stdout + installed.stderr
     return folder
 
