@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOT_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 API = "api"
 SHOWN = "files"
+# A search finds the guides first.
+API_PAGE = "---\ntitle: {module}\nsearch:\n  boost: 0.0005\n---\n\n::: {module}\n"
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".json": "json", ".smk": "python"}
 
 _FENCED = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -64,7 +66,7 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
 def generated_pages() -> dict[str, str]:
     """Pages of the site that stand nowhere in `docs/`, by their path there: root pages, API, shown files."""
     root_pages = {path: (ROOT / name).read_text(encoding="utf-8") for name, path in ROOT_PAGES.items()}
-    api_pages = {page: f"::: {module}\n" for module, page in modules()}
+    api_pages = {page: API_PAGE.format(module=module) for module, page in modules()}
     return root_pages | api_pages | {f"{SHOWN}/{path}.md": shown(ROOT / path) for path in linked_files()}
 
 
