@@ -39,7 +39,7 @@ from auscult.augment.waveform_registry import WaveformAugmenter
 from auscult.config.augment import SPECTROGRAM_AUGMENTATIONS
 from auscult.config.mixing import MIXINGS
 from auscult.config.waveform_augment import WAVEFORM_AUGMENTATIONS, WaveformAugmentation
-from auscult.io import write_json
+from auscult.storage.files import write_json
 
 LEAST = 1.0
 MUCH = 5.0

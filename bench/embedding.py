@@ -22,9 +22,9 @@ from measure import clock_s, say
 from pydantic import TypeAdapter
 
 from auscult.config.model import ModelSettings
-from auscult.inference.loaded import BATCH_CLIPS, choose_device
-from auscult.io import write_json
+from auscult.inference.loaded_model import BATCH_CLIPS, choose_device
 from auscult.models import Normalisation, SavedModel, build_model
+from auscult.storage.files import write_json
 
 LEAST_RATIO = {"cuda": 5.0, "cpu": 1.0}
 SHAPE = (128, 311)

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from auscult.config.task import FourClass, TaskSettings
-from auscult.metrics.aggregate import at_level
-from auscult.metrics.intervals import draw_weights, estimate
-from auscult.metrics.repeated import view_values
+from auscult.metrics.aggregation import at_level
+from auscult.metrics.intervals import draw_weights, estimate, view_values
 
 N_CLIPS, CLIPS_PER_PATIENT, DRAWS = 10_000, 20, 2_000
 TASK = TaskSettings(

@@ -35,14 +35,13 @@ import torch
 from measure import say
 from numpy.typing import NDArray
 
-from auscult.audio import clips
-from auscult.audio.cut import cut_windows
-from auscult.audio.pad import pad
+from auscult.audio import cut_clips as clips
+from auscult.audio.cut import cut_windows, pad
 from auscult.config import ClipSettings, SpectrogramSettings
-from auscult.features import run as features
-from auscult.features.spectrogram import LogMel
-from auscult.io import write_json
-from auscult.tables import events_frame, write_parquet
+from auscult.spectrograms.log_mel import LogMel
+from auscult.spectrograms.make_spectrograms import make_spectrograms
+from auscult.storage.files import write_json
+from auscult.storage.tables import events_frame, write_parquet
 
 LEAST_SHARE = 0.6
 CLIPS = ClipSettings(unit="window", length_s=10, sample_rate_hz=8000)
@@ -160,7 +159,7 @@ def _run_chain(path: Path, facts: Any, log_mel: LogMel, timer: Timer) -> None:
 def _run_stages(root: Path, tables_dir: Path, timer: Timer) -> None:
     timer(
         "cut_clips",
-        lambda: clips.run(
+        lambda: clips.cut_clips(
             root=root,
             dataset="bench",
             tables_dir=tables_dir,
@@ -173,7 +172,7 @@ def _run_stages(root: Path, tables_dir: Path, timer: Timer) -> None:
     )
     timer(
         "make_spectrograms",
-        lambda: features.run(
+        lambda: make_spectrograms(
             clips=tables_dir / "clips.h5",
             settings=SPECTROGRAM,
             output=tables_dir / "features.h5",

@@ -29,8 +29,8 @@ from auscult.augment import Augmenter, ItemMaker
 from auscult.config import TaskSettings, TrainSettings
 from auscult.config.augment import AugmentSettings
 from auscult.config.model import ModelSettings
-from auscult.io import write_json
 from auscult.models import Normalisation, build_model
+from auscult.storage.files import write_json
 from auscult.training.augmentation import TrainingAugmentation
 from auscult.training.batches import ResidentBatches
 from auscult.training.hardware import build_fabric

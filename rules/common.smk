@@ -18,8 +18,8 @@ from auscult.config import (
     load_task,
     paths,
 )
-from auscult.config.definitions import defined_names
-from auscult.config.earlier import EarlierResults, RunName
+from auscult.config.files import defined_names
+from auscult.config.upstream import EarlierResults, RunName
 from auscult.errors import AuscultError
 
 # A plan of thousands of jobs is millions of objects that all live to its end: Python's search among them for what nobody

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
-from auscult.audio import clips
+from auscult.audio.cut_clips import cut_clips
 from auscult.config import ClipSettings, paths
 from auscult.logs import stage_log
-from auscult.shards import Shard
+from auscult.storage.hdf5 import Shard
 
 with stage_log(snakemake.log[0]):
     shape = snakemake.params.shape
-    clips.run(
+    cut_clips(
         root=Path(paths.local_root(snakemake.wildcards.dataset, snakemake.params.dataset["root"])),
         dataset=snakemake.wildcards.dataset,
         tables_dir=Path(snakemake.input.recordings).parent,

@@ -6,13 +6,13 @@ from pydantic import TypeAdapter
 
 import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult.config import DatasetSettings, paths
-from auscult.corpora import audio_facts
+from auscult.datasets.decode_audio import decode_audio
 from auscult.logs import stage_log
-from auscult.shards import Shard
+from auscult.storage.hdf5 import Shard
 
 with stage_log(snakemake.log[0]):
     dataset = TypeAdapter(DatasetSettings).validate_python(snakemake.params.dataset)
-    audio_facts.run(
+    decode_audio(
         Path(paths.local_root(snakemake.wildcards.dataset, dataset.root)),
         snakemake.wildcards.dataset,
         dataset,

@@ -5,13 +5,13 @@ from pathlib import Path
 import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult.config import JobSettings, TaskSettings
 from auscult.config.paths import tables_dir
-from auscult.evaluation import run as evaluation
+from auscult.evaluation.evaluate import evaluate
 from auscult.logs import stage_log
 
 with stage_log(snakemake.log[0]):
     job = JobSettings.model_validate(snakemake.params.job)
     run_dir = Path(snakemake.output.metrics).parent
-    evaluation.run(
+    evaluate(
         model_dir=run_dir,
         features={name: [Path(path) for path in paths] for name, paths in snakemake.params.features.items()},
         clips={name: [Path(path) for path in paths] for name, paths in snakemake.params.clips.items()},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult.config import paths
-from auscult.corpora import remote
+from auscult.datasets.fetch_raw import fetch
 from auscult.errors import ConfigError
 from auscult.logs import stage_log
 
@@ -16,7 +16,7 @@ with stage_log(snakemake.log[0]):
     root = snakemake.params.root
     if not paths.is_remote(root):
         raise ConfigError(f"{dataset}: its root {root} is a folder; there is nothing to fetch")
-    remote.fetch(
+    fetch(
         root=root,
         cache=Path(paths.raw_cache_dir(dataset)),
         listing=Path(snakemake.output[0]),

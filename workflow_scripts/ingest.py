@@ -9,12 +9,12 @@ from pydantic import TypeAdapter
 
 import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult.config import DatasetSettings, paths
-from auscult.corpora import ingest
+from auscult.datasets.ingest import ingest
 from auscult.logs import stage_log
 
 with stage_log(snakemake.log[0]):
     dataset = TypeAdapter(DatasetSettings).validate_python(snakemake.params.dataset)
-    ingest.run(
+    ingest(
         root=Path(paths.local_root(snakemake.wildcards.dataset, dataset.root)),
         dataset=snakemake.wildcards.dataset,
         settings=dataset,

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult.config import SpectrogramSettings
-from auscult.features import run as features
 from auscult.logs import stage_log
+from auscult.spectrograms.make_spectrograms import make_spectrograms
 
 with stage_log(snakemake.log[0]):
     shape = snakemake.params.shape
-    features.run(
+    make_spectrograms(
         clips=Path(snakemake.input.clips),
         settings=SpectrogramSettings.model_validate(shape["settings"]),
         output=Path(snakemake.output[0]),

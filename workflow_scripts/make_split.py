@@ -5,14 +5,14 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
-from auscult import splits
 from auscult.config import SplitSettings, TaskSettings
 from auscult.config.paths import tables_dir
 from auscult.logs import stage_log
+from auscult.splits.make_split import make_split
 
 with stage_log(snakemake.log[0]):
     shape = snakemake.params.shape
-    splits.run(
+    make_split(
         tables={name: Path(tables_dir(name)) for name in shape["datasets"]},
         settings=TypeAdapter(SplitSettings).validate_python(shape["settings"]),
         task=TaskSettings.model_validate(shape["task"]),

@@ -6,15 +6,15 @@ import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult import provenance
 from auscult.config import Experiment, TaskSettings
 from auscult.config.paths import result_dir
-from auscult.io import read_json
 from auscult.logs import stage_log
-from auscult.reporting import publish
+from auscult.reports.publish import publish
+from auscult.storage.files import read_json
 
 with stage_log(snakemake.log[0]):
     experiment = Experiment.model_validate(snakemake.params.experiment)
     result = result_dir(experiment.task, experiment.name)
     summaries = {Path(path).parent.name: Path(path) for path in snakemake.input.summaries}
-    publish.run(
+    publish(
         experiment=experiment,
         task=TaskSettings.model_validate(snakemake.params.task),
         job_dirs=[Path(path).parent for path in snakemake.input.metrics],

@@ -6,8 +6,8 @@ import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult import provenance, tracking
 from auscult.config import Experiment, TaskSettings, TrackingSettings
 from auscult.config.paths import result_dir
-from auscult.io import read_json
 from auscult.logs import stage_log
+from auscult.storage.files import read_json
 
 with stage_log(snakemake.log[0]):
     experiment = Experiment.model_validate(snakemake.params.experiment)

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from auscult.audio.clip_store import ClipStore
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError
-from auscult.features.feature_store import FeatureStore, Sums
 from auscult.labels import clip_targets
-from auscult.tables import SIDES, read_events, read_recordings, read_split
+from auscult.spectrograms.store import FeatureStore, Sums
+from auscult.storage.tables import SIDES, read_events, read_recordings, read_split
 
 TRAINING_SIDE = "train"
 

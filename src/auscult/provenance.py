@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from auscult.errors import DataError
-from auscult.io import sha256_file
+from auscult.storage.files import sha256_file
 
 UNKNOWN = "unknown"
 DATA_POINTER = "data.dvc"

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from auscult.audio import clips
 from auscult.audio.clip_store import ClipStore
+from auscult.audio.cut_clips import cut_clips
 from auscult.config import ClipSettings, SpectrogramSettings
-from auscult.features import run as features
-from auscult.features.feature_store import FeatureStore
-from auscult.features.spectrogram import LogMel
-from auscult.tables import events_frame, write_parquet
+from auscult.spectrograms.log_mel import LogMel
+from auscult.spectrograms.make_spectrograms import make_spectrograms
+from auscult.spectrograms.store import FeatureStore
+from auscult.storage.tables import events_frame, write_parquet
 
 FOLDER = Path(__file__).parent
 CLIPS = ClipSettings(length_s=2, sample_rate_hz=8000)
@@ -62,7 +62,7 @@ def clip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pd.DataFrame([recording]).astype({**texts, "age_years": float})
     write_parquet(folder / "recordings.parquet", table)
     write_parquet(folder / "events.parquet", events_frame([]))
-    clips.run(
+    cut_clips(
         root=folder,
         dataset="golden",
         tables_dir=folder,
@@ -96,7 +96,7 @@ def test_stored_spectrograms_are_those_of_librosa(
     clip_file: Path, golden: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     settings = SpectrogramSettings(n_fft=1024, n_mels=64)
-    features.run(clips=clip_file, settings=settings, output=tmp_path / "features.h5", full_settings={})
+    make_spectrograms(clips=clip_file, settings=settings, output=tmp_path / "features.h5", full_settings={})
     with FeatureStore(tmp_path / "features.h5") as store, ClipStore(clip_file) as clip_store:
         stored = store.read(range(2)).astype(np.float32)
         is_equal = (clip_store.read(range(2)) == golden["clips"]).all(axis=1)

@@ -21,14 +21,30 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auscult.audio.probe import probe
-from auscult.corpora import bd, hf_lung, icbhi_files, jordan_names, perch, sprsound, uid_json
-from auscult.corpora.collection import relative_path
-from auscult.corpora.cycles import OVERLAP_TOLERANCE_S, parse_cycles
-from auscult.corpora.json_text import parse_object
-from auscult.corpora.label_folders import parse_label_set
-from auscult.corpora.reading import Fault, MalformedError, decoded_lines, parse_age, parse_number, split_fields
-from auscult.corpora.row_tables import parse_delimited
-from auscult.corpora.sheets import read_sheet
+from auscult.datasets.readers import (
+    bd,
+    hf_lung,
+    icbhi_files,
+    perch,
+    sprsound,
+    uid_json,
+)
+from auscult.datasets.readers import (
+    jordan as jordan_names,
+)
+from auscult.datasets.readers.annotations import OVERLAP_TOLERANCE_S, parse_cycles
+from auscult.datasets.readers.collection import relative_path
+from auscult.datasets.readers.label_folders import parse_label_set
+from auscult.datasets.readers.reading import (
+    Fault,
+    MalformedError,
+    decoded_lines,
+    parse_age,
+    parse_number,
+    parse_object,
+    split_fields,
+)
+from auscult.datasets.readers.tables import parse_delimited, read_sheet
 from auscult.errors import DataError
 
 SLOW_EXAMPLES = 200_000

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from auscult import splits
 from auscult.config import ColumnRule, EventRule, SplitSettings, TaskSettings
 from auscult.errors import ConfigError, DataError, InfeasibleError
 from auscult.labels import clip_targets, patient_targets, recording_targets
 from auscult.splits.allocate import allocate
-from auscult.splits.evidence import Evidence
-from auscult.tables import Event, events_frame, write_parquet
+from auscult.splits.counts import Evidence
+from auscult.splits.make_split import make_split
+from auscult.storage.tables import Event, events_frame, write_parquet
 
 SIDES = ("train", "val", "test")
 RULE = ColumnRule(column="diagnosis", positive=("pneumonia",), negative=("copd", "healthy"))
@@ -86,7 +86,7 @@ def split_up(recordings: pd.DataFrame, events: pd.DataFrame, kind: dict, task: T
             here = events[events["recording_id"].isin(of_dataset["recording_id"])].reset_index(drop=True)
             write_parquet(tables[dataset] / "events.parquet", here)
         output, audit = Path(folder) / "split.csv", Path(folder) / "audit.json"
-        splits.run(tables, TypeAdapter(SplitSettings).validate_python(kind), task, output, audit)
+        make_split(tables, TypeAdapter(SplitSettings).validate_python(kind), task, output, audit)
         return pd.read_csv(output, dtype=str), json.loads(audit.read_text())
 
 

@@ -44,7 +44,7 @@ def test_recordings_tables_and_arrays_are_told_by_name_or_content(
 @pytest.mark.parametrize(
     ("name", "head"),
     [
-        ("src/auscult/tables.py", b"patient, recording = 1, 2\nx = 1, 2\n"),
+        ("src/auscult/storage/tables.py", b"patient, recording = 1, 2\nx = 1, 2\n"),
         ("notes.txt", b"Each patient, young or old, is one person.\nNo second column here\n"),
         ("picture.webp", b"RIFF\x24\x00\x00\x00WEBPVP8 "),
         ("docs/report.png", b"\x89PNG\r\n"),

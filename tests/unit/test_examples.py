@@ -7,8 +7,8 @@ import pytest
 from auscult.config import TaskSettings
 from auscult.errors import DataError
 from auscult.examples import Examples, load_examples
-from auscult.features.feature_store import FeatureStore, write_features
-from auscult.tables import EVENTS, write_csv, write_parquet
+from auscult.spectrograms.store import FeatureStore, write_features
+from auscult.storage.tables import EVENTS, write_csv, write_parquet
 
 N_MELS, N_FRAMES = 6, 9
 RULE = {"sick": {"column": "health", "positive": ["sick"], "negative": "others"}}

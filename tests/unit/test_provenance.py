@@ -8,7 +8,7 @@ import pytest
 
 from auscult import provenance
 from auscult.errors import DataError
-from auscult.io import sha256_file
+from auscult.storage.files import sha256_file
 
 
 def git(root: Path, *arguments: str) -> str:

@@ -11,10 +11,9 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 from auscult.audio.clip_store import create_clips
 from auscult.config import JobSettings, TaskSettings
-from auscult.evaluation.run import run as evaluate
-from auscult.features.feature_store import write_features
-from auscult.predictions import probabilities_of, read_predictions, truth_of
-from auscult.tables import events_frame, write_csv, write_parquet
+from auscult.evaluation.evaluate import evaluate
+from auscult.spectrograms.store import write_features
+from auscult.storage.tables import events_frame, probabilities_of, read_predictions, truth_of, write_csv, write_parquet
 from auscult.training.run import run as train
 
 TARGETS = ("crackle", "wheeze")

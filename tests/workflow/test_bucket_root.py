@@ -13,10 +13,10 @@ import yaml
 from tests.workflow.conftest import BUCKET, START_TIMEOUT_S
 
 from auscult.config import load_dataset
-from auscult.corpora import ingest
-from auscult.io import read_json
-from auscult.simulate.run import write_dataset
-from auscult.tables import read_events, read_recordings
+from auscult.datasets.ingest import ingest
+from auscult.storage.files import read_json
+from auscult.storage.tables import read_events, read_recordings
+from auscult_simulate.write import write_dataset
 
 BIN = Path(sys.executable).parent
 TABLES = "work/tables/icbhi/recordings.parquet"
@@ -84,7 +84,7 @@ def test_a_bucket_is_read_like_a_folder_and_its_changes_are_noticed(project, sna
 
     build()
     settings = load_dataset(project / "config", "icbhi")
-    ingest.run(tree, "icbhi", settings, project / "local")
+    ingest(tree, "icbhi", settings, project / "local")
     assert rows(project / "work" / "tables" / "icbhi") == rows(project / "local")
     assert read_json(project / Path(TABLES).with_name("summary.json")) == read_json(project / "local" / "summary.json")
 

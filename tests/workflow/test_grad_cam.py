@@ -8,14 +8,12 @@ from scipy.signal import resample_poly
 
 from auscult.audio.clip_store import to_int16
 from auscult.config import ClipSettings, SpectrogramSettings
-from auscult.evaluation.explain import Explainer
-from auscult.features.spectrogram import LogMel
-from auscult.figures.spectrograms import mel_axis
+from auscult.evaluation.saliency import Explainer
 from auscult.models import load_model
-from auscult.simulate.adventitious import wheeze
-from auscult.simulate.breathing import BreathingPattern, breath_noise, breathe, flow_at
-from auscult.simulate.noise import room_noise
-from auscult.simulate.signals import add_at, from_db
+from auscult.plots.spectrograms import mel_axis
+from auscult.spectrograms.log_mel import LogMel
+from auscult_simulate.signals import add_at, from_db
+from auscult_simulate.sounds import BreathingPattern, breath_noise, breathe, flow_at, room_noise, wheeze
 
 pytestmark = pytest.mark.slow
 

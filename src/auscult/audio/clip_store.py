@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from auscult.config.clips import FULL_SCALE
-from auscult.stores import StoreReader, StoreWriter, create_store
+from auscult.storage.hdf5 import StoreReader, StoreWriter, create_store
 
 _KIND = "auscult-clips/1"
 

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from auscult.audio.sequential import SequentialFile
+from auscult.audio.probe import SequentialFile
 from auscult.config.clips import Decoder
 from auscult.errors import ConfigError, DataError
 

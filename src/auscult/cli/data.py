@@ -26,9 +26,9 @@ def list_all(
     config: _Config = Path("config"),
 ) -> None:
     """List all datasets: layout, root, what tracks it, what was read, tasks; faulty ones with their fault."""
-    from auscult.describe.listing import list_datasets  # noqa: PLC0415 (`--help` stays quick)
-    from auscult.describe.tables import print_datasets, print_layouts  # noqa: PLC0415
+    from auscult.datasets.listing import list_datasets  # noqa: PLC0415 (`--help` stays quick)
     from auscult.errors import ConfigError  # noqa: PLC0415
+    from auscult.reports.terminal import print_datasets, print_layouts  # noqa: PLC0415
 
     listing = list_datasets(config, pattern)
     print_datasets(listing.datasets)
@@ -44,10 +44,10 @@ def list_layouts(
     layout: Annotated[str | None, typer.Argument(help="Show all that is known of this one.")] = None,
 ) -> None:
     """List the layouts that can be read: how to lay out a collection of your own, and what the published ones hold."""
-    from auscult.corpora import READERS  # noqa: PLC0415
-    from auscult.describe.layouts import reader_doc  # noqa: PLC0415
-    from auscult.describe.tables import print_layouts  # noqa: PLC0415
+    from auscult.datasets.description import reader_doc  # noqa: PLC0415
+    from auscult.datasets.readers import READERS  # noqa: PLC0415
     from auscult.errors import ConfigError, unknown_name  # noqa: PLC0415
+    from auscult.reports.terminal import print_layouts  # noqa: PLC0415
 
     if layout is None:
         print_layouts()
@@ -70,10 +70,10 @@ def describe(
 
     The workflow's tables are used where they are there; else, and with --root, the root is read.
     """
-    from auscult.describe.description import describe as gather  # noqa: PLC0415 (`--help` stays quick)
-    from auscult.describe.tasks import load_tasks  # noqa: PLC0415
-    from auscult.describe.text import print_description  # noqa: PLC0415
+    from auscult.datasets.description import describe as gather  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.datasets.tasks import load_tasks  # noqa: PLC0415
     from auscult.errors import ConfigError  # noqa: PLC0415
+    from auscult.reports.dataset_text import print_description  # noqa: PLC0415
 
     settings = _settings(name, root, config)
     tasks, faults = load_tasks(config)
@@ -83,7 +83,7 @@ def describe(
     if out is None:
         typer.echo(f"\nWith pictures: auscult data describe {name} --out {name}.html")
     else:
-        from auscult.describe.page import write_page  # noqa: PLC0415
+        from auscult.reports.dataset_page import write_page  # noqa: PLC0415
 
         write_page(found, out, show_ids=show_ids)
         typer.echo(f"\nwrote {out}")
@@ -98,15 +98,15 @@ def fetch(name: _Name, *, root: _Root = None, config: _Config = Path("config")) 
     What is there already is not downloaded again. The next run of the workflow reads anew what has changed, and nothing
     when nothing has.
     """
-    from auscult.corpora import remote  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.datasets.fetch_raw import fetch as fetch_raw  # noqa: PLC0415 (`--help` stays quick)
     from auscult.errors import ConfigError  # noqa: PLC0415
-    from auscult.presentation import plural  # noqa: PLC0415
+    from auscult.formatting import plural  # noqa: PLC0415
 
     settings = _settings(name, root, config)
     if not paths.is_remote(settings.root):
         raise ConfigError(f"{name}: its root {settings.root} is a folder; only gs://bucket/prefix is fetched")
     cache, listing = Path(paths.raw_cache_dir(name)), Path(paths.raw_listing_path(name))
-    found = remote.fetch(settings.root, cache, listing)
+    found = fetch_raw(settings.root, cache, listing)
     for refused, reason in found.refused:
         typer.echo(f"left out: {refused}: {reason}", err=True)
     megabytes = found.downloaded_bytes / 1e6
@@ -138,7 +138,7 @@ def push(targets: _Targets = None, *, remote: _Remote = None) -> None:
 
 def _settings(name: str, root: str | None, config: Path) -> DatasetSettings:
     """Return a dataset's settings, its root replaced by --root, or else by `roots` in config.yaml."""
-    from auscult.describe.listing import project_settings  # noqa: PLC0415
+    from auscult.config.project import project_settings  # noqa: PLC0415
 
     roots = project_settings(config).roots
     return load_dataset(config, name, {**roots, name: root} if root else roots)
@@ -159,10 +159,10 @@ def verify(
     """
     import json  # noqa: PLC0415 (`--help` stays quick)
 
-    from auscult.describe.progress import counting_probe  # noqa: PLC0415
-    from auscult.describe.verify import verify as read_all  # noqa: PLC0415
-    from auscult.describe.verify_text import print_verification  # noqa: PLC0415
+    from auscult.datasets.verify import verify as read_all  # noqa: PLC0415
     from auscult.errors import DataError  # noqa: PLC0415
+    from auscult.reports.dataset_text import print_verification  # noqa: PLC0415
+    from auscult.reports.terminal import counting_probe  # noqa: PLC0415
 
     settings = _settings(name, root, config)
     tables_dir = Path(paths.tables_dir(name)) if compare else None

@@ -1,4 +1,4 @@
-"""`auscult experiment`: what experiments there are, and what one of them comes to."""
+"""What an experiment may say: `auscult experiment`, `auscult models`, `auscult augment` and `auscult schema`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 import yaml
 
-from auscult.config import Experiment, list_experiments, load_experiment
+from auscult.config import Experiment, list_experiments, load_experiment, load_task, paths
 from auscult.config.paths import result_dir
+from auscult.config.schema import write_schemas
 from auscult.errors import AuscultError, ConfigError
 
 app = typer.Typer(no_args_is_help=True)
@@ -65,3 +66,86 @@ def find_experiment(experiment: str, config: Path, job: int | None = None) -> Ex
     if job is not None and job > len(resolved.jobs):
         raise ConfigError(f"{experiment} has {len(resolved.jobs)} jobs; job {job} was asked for")
     return resolved
+
+
+models_app = typer.Typer(no_args_is_help=True)
+
+
+@models_app.callback()
+def _models() -> None:
+    """Keep `list` a command of its own: typer folds a single one into the group."""
+
+
+@models_app.command("list")
+def list_models(
+    pattern: Annotated[
+        str | None,
+        typer.Argument(help="Names to show, such as '*net*'; * stands for any text. Looks through timm too."),
+    ] = None,
+    *,
+    timm: Annotated[bool, typer.Option("--timm", help="Without a pattern: all architectures of timm as well.")] = False,
+    counts: Annotated[bool, typer.Option(help="Count the parameters; slow for hundreds of models.")] = True,
+    mels: Annotated[int, typer.Option(min=1, help="Mel bands of the spectrograms.")] = 128,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of the spectrograms.")] = 311,
+) -> None:
+    """List models: name, family, parameters for one target, and how they take spectrograms of [1, mels, frames]."""
+    from auscult.config.model import timm_names  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.models import listing  # noqa: PLC0415
+
+    names = listing.matching_names(pattern, with_timm=timm)
+    shape = (mels, frames)
+    heading = f"{'parameters':>13}  input [1, {mels}, {frames}]" if counts else ""
+    for line in listing.table_lines(names, listing.list_models(names, with_counts=counts, input_shape=shape), heading):
+        typer.echo(line)
+    if pattern is None and not timm:
+        typer.echo(
+            f"\nand {len(timm_names()):,} architectures of timm: auscult models list 'timm/*', or by part of a name"
+        )
+
+
+augment_app = typer.Typer(no_args_is_help=True)
+
+
+@augment_app.command("list")
+def list_augmentations() -> None:
+    """List the steps that an experiment may name, with what they do."""
+    from auscult.config.augment import SPECTROGRAM_AUGMENTATIONS  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.config.waveform_augment import WAVEFORM_AUGMENTATIONS  # noqa: PLC0415
+
+    for section, steps in (("waveform", WAVEFORM_AUGMENTATIONS), ("spectrogram", SPECTROGRAM_AUGMENTATIONS)):
+        typer.echo(f"{section}:")
+        for name, settings in steps.items():
+            typer.echo(f"  {name:<18}{(settings.__doc__ or '').strip().splitlines()[0]}")
+
+
+@augment_app.command()
+def preview(
+    experiment: Annotated[str, typer.Argument(help="<task>/<name>, such as pneumonia/train2356")],
+    *,
+    job: Annotated[int, typer.Option(min=1, help="Whose augmentation.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="The page; default: <name>-<job>-augmentation.html")] = None,
+    clips: Annotated[int, typer.Option(min=1, max=20, help="So many clips of each step.")] = 3,
+    config: Annotated[Path, typer.Option(help="The folder with the configuration.")] = Path("config"),
+) -> None:
+    """Write a page: the same clips before and after each step of a job, to look at and to listen to."""
+    from auscult.reports import augmentation_page  # noqa: PLC0415
+    from auscult.training import augmentation_preview  # noqa: PLC0415 (torch: seconds)
+
+    found = find_experiment(experiment, config, job)
+    target = out or Path(f"{found.name}-{job}-augmentation.html")
+    shown = augmentation_preview.preview(
+        next(run.settings for run in found.runs if run.job == job),
+        load_task(config, found.task),
+        result=paths.result_dir(found.task, found.name),
+        config_dir=config,
+        n_clips=clips,
+        epoch=1,
+    )
+    augmentation_page.write_page(shown, target, title=f"{experiment}, job {job}")
+    typer.echo(f"{target}: {len(shown.changes) - 1} steps on {clips} of the training clips")
+
+
+def schema(out: Annotated[Path, typer.Option(help="Folder of the schemas.")] = Path("config/schema")) -> None:
+    """Write config/schema/*.json, which editors use to complete and check the YAML files."""
+    for path in write_schemas(out):
+        typer.echo(f"wrote {path}")

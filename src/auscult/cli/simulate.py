@@ -30,16 +30,11 @@ def dataset(
         float | None, typer.Option(help="Length of the longest recording in seconds.", show_default="20, hf_lung 15")
     ] = None,
     variant: Annotated[Literal["a", "b"], typer.Option(help="Which kind of copy in the wild is written.")] = "a",
-    faults: Annotated[
-        bool, typer.Option("--faults", help="Damage it afterwards: more than ten faults, each listed.")
-    ] = False,
 ) -> None:
     """Write one dataset, and print the YAML that reads it: put that into config/datasets/<name>.yaml."""
     # Imported here: `auscult --help` needs neither scipy nor openpyxl.
-    from auscult.simulate.dataset_yaml import dataset_yaml  # noqa: PLC0415
-    from auscult.simulate.faults import plant_faults  # noqa: PLC0415
-    from auscult.simulate.run import usual_duration_s, write_dataset, write_mark  # noqa: PLC0415
-    from auscult.simulate.seeds import generator  # noqa: PLC0415
+    from auscult_simulate.dataset_yaml import dataset_yaml  # noqa: PLC0415
+    from auscult_simulate.write import usual_duration_s, write_dataset, write_mark  # noqa: PLC0415
 
     usual = usual_duration_s(layout)
     written = write_dataset(
@@ -52,10 +47,6 @@ def dataset(
     )
     write_mark(out)
     typer.echo(f"# {len(written)} recordings of {patients} patients, layout {layout}, seed {seed}: {out}")
-    if faults:
-        for fault in plant_faults(out, layout, generator(seed, layout, "faults")):
-            where = fault.file if fault.line is None else f"{fault.file}, line {fault.line}"
-            typer.echo(f"# fault: {fault.kind}: {where}")
     typer.echo(dataset_yaml(layout, out, variant), nl=False)
 
 
@@ -65,7 +56,7 @@ def demo(
     seed: _Seed = 0,
 ) -> None:
     """Write the demo: six small datasets, a folder each."""
-    from auscult.simulate.demo import write_demo  # noqa: PLC0415
+    from auscult_simulate.demo import write_demo  # noqa: PLC0415
 
     for name, written in write_demo(out, seed).items():
         patients = {recording.patient.patient_id for recording in written}

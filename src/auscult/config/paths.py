@@ -10,7 +10,7 @@ from auscult.config.dataset import REMOTE, DatasetSettings
 from auscult.config.experiment import JobSettings
 from auscult.config.split import ColumnSplit, PatientSplit, SplitSettings
 from auscult.config.task import TaskSettings
-from auscult.io import settings_key
+from auscult.storage.files import settings_key
 
 STAGE_VERSIONS = {"ingest": 2, "clips": 1, "features": 1, "split": 3}
 """Raised when a stage's code gives other content for equal settings: older files are then never read again."""

@@ -10,8 +10,7 @@ from pydantic import Field, TypeAdapter, field_validator
 
 from auscult.config.base import Settings
 from auscult.config.dataset import DatasetSettings
-from auscult.config.definitions import defined_names, find_definition, is_defined
-from auscult.config.files import parse
+from auscult.config.files import defined_names, find_definition, is_defined, parse, read_yaml
 from auscult.errors import ConfigError, unknown_name
 
 _DATASET: TypeAdapter[Any] = TypeAdapter(DatasetSettings)
@@ -86,3 +85,13 @@ def load_dataset(config_dir: Path, name: str, roots: dict[str, str] | None = Non
     if roots and name in roots:
         values = {**values, "root": roots[name], "tracked_by": None}
     return parse(_DATASET, values, where)
+
+
+def project_settings(config_dir: Path) -> ProjectSettings:
+    """Return the settings of `config.yaml`; the defaults where there is no such file.
+
+    Raises:
+        ConfigError: A fault in the file.
+    """
+    path = config_dir / "config.yaml"
+    return load_project(read_yaml(path) if path.is_file() else {}, config_dir)

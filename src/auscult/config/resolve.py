@@ -7,9 +7,17 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from auscult.config.definitions import check_definitions, defined_names, find_definition, is_defined
 from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
-from auscult.config.files import check_name, named_file, parse, read_yaml
+from auscult.config.files import (
+    check_definitions,
+    check_name,
+    defined_names,
+    find_definition,
+    is_defined,
+    named_file,
+    parse,
+    read_yaml,
+)
 from auscult.config.frontend import frontend_bands, frontend_fault
 from auscult.config.layer_list import layer_shapes
 from auscult.config.mixing import mixing_fault

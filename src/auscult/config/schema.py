@@ -14,7 +14,7 @@ from auscult.config.experiment import JobSettings
 from auscult.config.project import ProjectSettings
 from auscult.config.resolve import PRESET_SECTIONS
 from auscult.config.task import TaskSettings
-from auscult.io import write_text
+from auscult.storage.files import write_text
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 

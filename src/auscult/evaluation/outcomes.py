@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from auscult.config import TaskSettings
-from auscult.io import write_text
-from auscult.predictions import probabilities_of, truth_of
+from auscult.storage.files import write_text
+from auscult.storage.tables import probabilities_of, truth_of
 
 OUTCOMES = ("tp", "tn", "fp", "fn")
 COLUMNS = ("clip_id", "recording_id", "patient_id", "dataset", "target", "truth", "probability", "outcome")

@@ -21,14 +21,13 @@ from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
 from auscult.evaluation.predict import predict_logits
 from auscult.examples import Examples
-from auscult.io import sha256_file
-from auscult.metrics.aggregate import at_level
-from auscult.metrics.intervals import draw_weights, estimate
-from auscult.metrics.repeated import Views, view_values
+from auscult.metrics.aggregation import at_level
+from auscult.metrics.intervals import Views, draw_weights, estimate, view_values
 from auscult.metrics.summary import validation_metrics
 from auscult.models import SavedModel
 from auscult.models.saved import probabilities
 from auscult.operating_point import choose_operating_point
+from auscult.storage.files import sha256_file
 
 
 def judge_protocols(

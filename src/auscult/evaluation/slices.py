@@ -11,13 +11,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from auscult.config import TaskSettings
-from auscult.metrics.aggregate import LevelRows, at_level
+from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.intervals import draw_weights, estimate
 from auscult.metrics.thresholds import four_class_columns
-from auscult.metrics.weighted import binary_values, class_values, four_class_values, multi_class_values
-from auscult.predictions import probabilities_of, truth_of
-from auscult.tables import read_recordings
+from auscult.metrics.weighted_scores import (
+    binary_values,
+    class_values,
+    four_class_values,
+    multi_class_values,
+)
+from auscult.storage.tables import probabilities_of, read_recordings, truth_of
 
 MIN_PATIENTS = 5
 """Smaller cells are counted, not judged: a figure of four patients misleads, and may point at one of them."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auscult.audio import clips as clip_stage
+from auscult.audio.cut_clips import cut_clips
 from auscult.config import DatasetSettings, JobSettings, load_dataset, load_project, paths
 from auscult.config.files import read_yaml
-from auscult.corpora import ingest
+from auscult.datasets.ingest import ingest
 from auscult.errors import ConfigError
-from auscult.features import run as features_stage
-from auscult.shards import Shard
+from auscult.spectrograms.make_spectrograms import make_spectrograms
+from auscult.storage.hdf5 import Shard
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def prepare(
     is_reused = has_tables and (tables / "summary.json").is_file() and not reads_anew
     if not is_reused:
         tables = folder / "tables" / name
-        ingest.run(root, name, settings, tables)
+        ingest(root, name, settings, tables)
     clips: list[Path] = []
     features: list[Path] = []
     for index, (clip_path, feature_path) in enumerate(
@@ -99,7 +99,7 @@ def prepare(
         of_clips, of_features = Path(clip_path), Path(feature_path)
         if not (is_reused and of_clips.is_file()):
             of_clips = folder / of_clips
-            clip_stage.run(
+            cut_clips(
                 root=root,
                 dataset=name,
                 tables_dir=tables,
@@ -111,7 +111,7 @@ def prepare(
             )
         if not (is_reused and of_features.is_file()):
             of_features = folder / of_features
-            features_stage.run(
+            make_spectrograms(
                 clips=of_clips,
                 settings=job.spectrogram,
                 output=of_features,

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from auscult.audio.clip_store import ClipStore
 from auscult.errors import ConfigError
-from auscult.features.feature_store import FeatureStore
 from auscult.inference.dataset import PreparedDataset
-from auscult.inference.loaded import LoadedModel
-from auscult.io import atomic_path
+from auscult.inference.loaded_model import LoadedModel
 from auscult.models.classifier import EmbeddingLayer
-from auscult.tables import write_parquet
+from auscult.spectrograms.store import FeatureStore
+from auscult.storage.files import atomic_path
+from auscult.storage.tables import write_parquet
 
 _ROWS_AT_ONCE = 512
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from auscult.inference.loaded import LoadedModel
+from auscult.inference.loaded_model import LoadedModel
 from auscult.inference.predictions import Predictions, positive_column
-from auscult.predictions import probability_column
+from auscult.storage.tables import probability_column
 
 if TYPE_CHECKING:
     from rich.table import Table

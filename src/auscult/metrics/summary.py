@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from auscult.metrics.aggregate import LEVELS, LevelRows, at_level
+from auscult.metrics.aggregation import LEVELS, LevelRows, at_level
 from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score
 from auscult.metrics.intervals import draw_weights, estimate
 from auscult.metrics.scores import RANKING_SCORES, balanced_accuracy
 from auscult.metrics.thresholds import FALLBACK, four_class_columns
-from auscult.metrics.weighted import (
+from auscult.metrics.weighted_scores import (
     binary_values,
     class_values,
     exact_match_values,

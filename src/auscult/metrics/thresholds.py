@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from auscult.config.evaluate import ThresholdRule as Rule
-from auscult.metrics.aggregate import at_level
+from auscult.metrics.aggregation import at_level
 from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.rates import ratio
 

@@ -18,7 +18,7 @@ from auscult.config.frontend import (
     frontend_range_hz,
 )
 from auscult.config.spectrogram import SpectrogramSettings
-from auscult.filterbanks import (
+from auscult.spectrograms.filterbanks import (
     analysis_window,
     constant_q_frequencies,
     constant_q_kernel,

@@ -22,11 +22,11 @@ from auscult.config.model import ModelSettings
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError, DataError
-from auscult.io import atomic_path, sha256_file, write_json
 from auscult.models.classifier import Classifier, EmbeddingLayer
 from auscult.models.frontends import build_frontend
 from auscult.models.normalisation import FullScale, Normalisation
 from auscult.models.registry import build_model, count_parameters
+from auscult.storage.files import atomic_path, sha256_file, write_json
 
 FORMAT = "auscult-model"
 FORMAT_VERSION = 2

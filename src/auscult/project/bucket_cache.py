@@ -15,7 +15,7 @@ from snakemake.caching.rule import RuleCache
 from snakemake.jobs import Job
 from snakemake.logging import logger
 
-from auscult.corpora.bucket import Bucket
+from auscult.datasets.bucket import Bucket
 from auscult.errors import DataError
 
 

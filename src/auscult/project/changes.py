@@ -12,9 +12,9 @@ import yaml
 
 from auscult.config import load_experiment
 from auscult.errors import AuscultError
-from auscult.io import read_json
 from auscult.project.published import data_notices
 from auscult.provenance import UNKNOWN
+from auscult.storage.files import read_json
 
 _ABSENT = object()
 _GIT_TIMEOUT_S = 20

@@ -7,7 +7,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from auscult.presentation import plural
+from auscult.formatting.numbers import plural
 from auscult.project.explain import Explanation
 
 

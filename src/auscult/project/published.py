@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from auscult.errors import DataError
-from auscult.io import read_json, sha256_file
 from auscult.provenance import UNKNOWN, data_version
+from auscult.storage.files import read_json, sha256_file
 
 CHECKSUMS_FILE = "checksums.txt"
 _OF_SNAKEMAKE = ".snakemake_timestamp"

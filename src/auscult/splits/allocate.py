@@ -1,15 +1,4 @@
-"""Divide patients among sides: shares as asked, every label on every side, equal strata treated alike.
-
-The division is found for counts first (how many patients of each stratum go to each side), then patients of a stratum
-are dealt at random:
-
-1. every label gets a patient on every side, the rarest label first, by patients that serve several labels where they
-   can; then, as far as patients are left for it, so does "holds negatives only", by which patients are judged;
-2. each stratum's whole shares are filled;
-3. the patients left over by rounding go, stratum by stratum, where they are missed most, so that what rounding takes
-   from one stratum it gives in another;
-4. moves and swaps go on while they bring the counts closer to their shares.
-"""
+"""Patients drawn at random and divided among subsets: shares as asked, every label in every subset."""
 
 from __future__ import annotations
 
@@ -18,15 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from auscult.errors import InfeasibleError
+from auscult.storage.tables import SIDES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from auscult.splits.evidence import Evidence
+    from auscult.splits.counts import Evidence
 
     Counts = NDArray[np.int64]
     Floats = NDArray[np.float64]
+    from auscult.config.split import FoldSplit, Fractions
+    from auscult.splits.assign import Assignment
+
 
 MAX_STRATA_TO_SWAP = 300
 """Swaps are tried among all pairs of strata up to so many; beyond, single moves only."""
@@ -219,3 +214,51 @@ def _shift(counts: Counts, stratum: int, one: int, other: int) -> Counts:
 def _covered(plan: _Plan, counts: Counts) -> int:
     """Count the pairs (label, side) that hold a patient."""
     return int(np.count_nonzero(plan.labels.T.astype(np.int64) @ counts))
+
+
+TRAIN, VAL, TEST = SIDES
+
+
+def draw_sides(made: Assignment, fractions: Fractions, seed: int) -> None:
+    """Divide all patients by the fractions."""
+    evidence = made.facts.by_patient()
+    shares = (fractions.train, fractions.val, fractions.test)
+    drawn = allocate(evidence, shares, np.random.default_rng(seed), by_class=made.by_class)
+    at = np.searchsorted(evidence.patient_ids.astype(str), made.patients.astype(str))
+    made.sides = np.array(SIDES, dtype=object)[drawn[at]]
+
+
+def draw_fold(made: Assignment, settings: FoldSplit) -> None:
+    """Divide all patients into folds and put one of them on the test side.
+
+    Raises:
+        InfeasibleError: There are fewer patients than folds.
+    """
+    evidence = made.facts.by_patient()
+    if len(evidence.patient_ids) < settings.n_folds:
+        raise InfeasibleError(
+            f"{len(evidence.patient_ids)} patients cannot be divided into {settings.n_folds} folds; lower n_folds"
+        )
+    shares = [1 / settings.n_folds] * settings.n_folds
+    folds = allocate(evidence, shares, np.random.default_rng([settings.seed, 0]), by_class=made.by_class)
+    made.sides[:] = TRAIN
+    made.move(set(evidence.patient_ids[folds == settings.fold - 1]), TEST)
+
+
+def draw_validation(made: Assignment, fraction: float, seed: int) -> None:
+    """Move a stratified share of the train patients to validation; those who also stand in test stay.
+
+    Raises:
+        InfeasibleError: Fewer than two patients stand in train alone.
+    """
+    candidates = made.patients_on(TRAIN) - made.patients_on(TEST)
+    if len(candidates) < 2:
+        raise InfeasibleError(
+            f"validation is drawn from patients who stand in train and not in test; found {len(candidates)}, at least "
+            f"2 are needed. Name validation values (kind `column`: `val`), or use `split: {{kind: patients}}`"
+        )
+    evidence = made.facts.take((made.sides == TRAIN) & made.holds(candidates)).by_patient()
+    # A stream of its own: the parts of a k-fold are the same whatever becomes of validation.
+    generator = np.random.default_rng([seed, 1])
+    drawn = allocate(evidence, (1 - fraction, fraction), generator, by_class=made.by_class)
+    made.move(set(evidence.patient_ids[drawn == 1]), VAL)

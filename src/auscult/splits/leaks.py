@@ -15,7 +15,7 @@ import pandas as pd
 
 from auscult.errors import DataError
 from auscult.splits.near_duplicates import groups_of_copies
-from auscult.tables import ATTRIBUTE_PREFIX
+from auscult.storage.tables import ATTRIBUTE_PREFIX
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from auscult.io import write_json
 from auscult.provenance import redact
+from auscult.storage.files import write_json
 
 MEMO_FILE = "live_run.json"
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from auscult.config import Experiment, JobSettings, TaskSettings
-from auscult.io import settings_key
 from auscult.provenance import redact
+from auscult.storage.files import settings_key
 from auscult.tracking.flatten import flatten_settings
 
 _WORDING = frozenset({"description", "note"})

@@ -9,7 +9,7 @@ from typing import Any
 
 from auscult.config import Experiment, Run, TaskSettings
 from auscult.errors import DataError
-from auscult.io import read_json, settings_key, sha256_file
+from auscult.storage.files import read_json, settings_key, sha256_file
 from auscult.tracking.flatten import finite, flatten_summary, metric_name, run_names
 from auscult.tracking.memo import read_memo
 from auscult.tracking.params import job_params, redacted, without_wording

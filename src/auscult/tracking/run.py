@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from auscult.config import Experiment, TaskSettings, TrackingSettings
 from auscult.config.paths import result_dir
-from auscult.io import settings_key, write_json
 from auscult.provenance import redact
+from auscult.storage.files import settings_key, write_json
 from auscult.tracking.params import experiment_settings, job_params, redacted, without_wording
 from auscult.tracking.points import agree, lacking
 from auscult.tracking.record import JobRecord, read_jobs

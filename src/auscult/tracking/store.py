@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from auscult.errors import AuscultError
-from auscult.io import atomic_path
 from auscult.provenance import redact
+from auscult.storage.files import atomic_path
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from auscult.config import Experiment, TaskSettings, TrackingSettings
 from auscult.errors import ConfigError, unknown_name
-from auscult.io import read_json
 from auscult.provenance import redact
+from auscult.storage.files import read_json
 from auscult.tracking.live_run import METRICS_FILE, LiveRun
 from auscult.tracking.memo import read_memo
 from auscult.tracking.points import read_epochs

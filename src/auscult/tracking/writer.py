@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from auscult.io import atomic_path, write_json
+from auscult.storage.files import atomic_path, write_json
 from auscult.tracking.points import Logged, Point
 from auscult.tracking.store import ARTIFACTS_SCHEME, artifacts_root
 from auscult.tracking.system import PREFIX

@@ -9,8 +9,8 @@ from pathlib import Path
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError
-from auscult.io import atomic_path, sha256_file
 from auscult.models.saved import META_FILE, WEIGHTS_FILE, load_model
+from auscult.storage.files import atomic_path, sha256_file
 from auscult.training.checkpoint import differences
 from auscult.training.history import HISTORY_FILE, METRICS_FILE
 

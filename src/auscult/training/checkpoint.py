@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from auscult.errors import ConfigError
-from auscult.io import atomic_path, read_json, settings_key, sha256_file, write_json
+from auscult.storage.files import atomic_path, read_json, settings_key, sha256_file, write_json
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from auscult.config.train import TrainSettings
-from auscult.io import write_text
-from auscult.tables import write_csv
+from auscult.storage.files import write_text
+from auscult.storage.tables import write_csv
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from auscult.errors import DataError
-from auscult.io import atomic_path, sha256_file
+from auscult.storage.files import atomic_path, sha256_file
 from auscult.training.history import EpochRow
 
 FOLDER = "epochs"

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from auscult.config.task import TaskSettings
 from auscult.config.train import LiveLog, TrainSettings
 from auscult.errors import ConfigError
-from auscult.io import write_text
+from auscult.storage.files import write_text
 from auscult.training.history import EpochRow
 from auscult.training.orders import plan_in_order
 from auscult.training.validation import Part

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from auscult.io import write_text
+from auscult.storage.files import write_text
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.examples import Examples, load_examples
-from auscult.io import sha256_folder
 from auscult.models import FullScale, Normalisation, save_model
+from auscult.storage.files import sha256_folder
 from auscult.training.adoption import adopt_model
 from auscult.training.attempt import Attempt
 from auscult.training.building import backbone_shape, build_trainer, order_window

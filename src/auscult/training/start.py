@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from auscult.config.train import StartSettings
 from auscult.errors import ConfigError, DataError
-from auscult.io import sha256_file
 from auscult.models.saved import WEIGHTS_FILE
+from auscult.storage.files import sha256_file
 
 _LOG = logging.getLogger(__name__)
 

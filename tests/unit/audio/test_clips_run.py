@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import soundfile
 
-from auscult.audio import clips
+from auscult.audio import cut_clips as clips
 from auscult.audio.clip_store import ClipStore
 from auscult.config import ClipSettings
 from auscult.errors import DataError
-from auscult.tables import Event, events_frame, write_parquet
+from auscult.storage.tables import Event, events_frame, write_parquet
 
 RATES = {"a": 44_100, "b": 4000, "sub/c": 8000}
 DURATIONS_S = {"a": 2.5, "b": 4.0, "sub/c": 0.3}
@@ -51,7 +51,7 @@ def make_dataset(root: Path, tables: Path, events: list[Event] | None = None) ->
 
 def cut(tmp_path: Path, settings: ClipSettings, threads: int = 1) -> tuple[pd.DataFrame, np.ndarray]:
     output = tmp_path / f"clips-{threads}.h5"
-    clips.run(
+    clips.cut_clips(
         root=tmp_path / "raw",
         dataset="mine",
         tables_dir=tmp_path / "tables",

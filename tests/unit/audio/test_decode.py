@@ -6,10 +6,9 @@ import soundfile
 import soxr
 
 from auscult.audio import decode as decode_module
-from auscult.audio.band_pass import band_pass
-from auscult.audio.clips import load_waveform
+from auscult.audio.cut_clips import load_waveform
 from auscult.audio.decode import decode
-from auscult.audio.resample import resample
+from auscult.audio.resample import band_pass, resample
 from auscult.config import ClipSettings
 from auscult.config.clips import BandPass
 from auscult.errors import DataError

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import settings as checking
 from hypothesis import strategies as st
 
-from auscult.audio.pad import pad
+from auscult.audio.cut import pad
 
 HOWS = ("zero", "reflect", "repeat")
 

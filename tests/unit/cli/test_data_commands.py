@@ -11,8 +11,8 @@ import yaml
 from auscult.cli import main
 from auscult.config import load_dataset
 from auscult.config.dataset import LAYOUTS
-from auscult.corpora import ingest
-from auscult.simulate.run import write_dataset
+from auscult.datasets.ingest import ingest
+from auscult_simulate.write import write_dataset
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -64,7 +64,7 @@ def call(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def read_small(project: Path) -> None:
     settings = load_dataset(project / "config", "small")
-    ingest.run(Path(settings.root), "small", settings, project / "work" / "tables" / "small")
+    ingest(Path(settings.root), "small", settings, project / "work" / "tables" / "small")
 
 
 def test_list_shows_every_dataset_with_its_layout_root_and_tasks(call: Call) -> None:

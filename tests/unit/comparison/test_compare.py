@@ -9,11 +9,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from typer.testing import CliRunner
 
 from auscult.cli import app
-from auscult.comparison.page import render, write_page
-from auscult.comparison.run import compare
-from auscult.comparison.text import print_comparison
 from auscult.errors import ConfigError, DataError
 from auscult.metrics.intervals import draw_weights
+from auscult.reports.comparison import compare
+from auscult.reports.comparison_page import print_comparison, render, write_page
 
 
 def patients_of(folder):

@@ -3,7 +3,7 @@
 import pytest
 
 from auscult.config import Experiment, JobSettings
-from auscult.config.earlier import EarlierResults, RunName
+from auscult.config.upstream import EarlierResults, RunName
 from auscult.errors import ConfigError
 
 FILES = ("model.safetensors", "model.json", "history.csv")

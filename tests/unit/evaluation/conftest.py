@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 
 from auscult.audio.clip_store import create_clips
 from auscult.config import JobSettings, TaskSettings
-from auscult.evaluation.run import run
-from auscult.features.feature_store import write_features
-from auscult.io import sha256_file
+from auscult.evaluation.evaluate import evaluate as run
 from auscult.models import Normalisation, SavedModel, build_model, describe_model, save_model
-from auscult.tables import Event, events_frame, write_csv, write_parquet
+from auscult.spectrograms.store import write_features
+from auscult.storage.files import sha256_file
+from auscult.storage.tables import Event, events_frame, write_csv, write_parquet
 
 N_MELS, N_FRAMES = 32, 40
 SAMPLE_RATE_HZ = 1000

@@ -11,13 +11,19 @@ import pytest
 
 from auscult import evaluation
 from auscult.errors import DataError
-from auscult.evaluation.report_text import report_text
-from auscult.evaluation.run import run
+from auscult.evaluation.evaluate import evaluate as run
 from auscult.labels import clip_targets
-from auscult.metrics.aggregate import aggregate
+from auscult.metrics.aggregation import aggregate
 from auscult.metrics.scores import auroc, brier
-from auscult.predictions import probabilities_of, read_predictions, truth_of
-from auscult.tables import read_events, read_recordings, read_split
+from auscult.reports.job_text import report_text
+from auscult.storage.tables import (
+    probabilities_of,
+    read_events,
+    read_predictions,
+    read_recordings,
+    read_split,
+    truth_of,
+)
 
 
 def _files(folder):

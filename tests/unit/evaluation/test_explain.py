@@ -7,8 +7,8 @@ from torch import nn
 
 from auscult.config import ClipSettings, SpectrogramSettings
 from auscult.config.model import HeadSettings
-from auscult.evaluation import explain
-from auscult.evaluation.explain import Explainer, attention_rollout, grad_cam
+from auscult.evaluation import saliency as explain
+from auscult.evaluation.saliency import Explainer, attention_rollout, grad_cam
 from auscult.models import Normalisation, SavedModel, build_model
 from auscult.models.classifier import Classifier, Head
 from auscult.models.frontends import build_frontend

@@ -7,12 +7,11 @@ from PIL import Image
 
 from auscult.config import JobSettings
 from auscult.config.frontend import frontend_bands
-from auscult.evaluation.average_spectrograms import draw_averages
-from auscult.evaluation.example_pictures import on_mel_axis
+from auscult.evaluation.examples import draw_averages, on_mel_axis
 from auscult.examples import load_examples
-from auscult.figures import averages as figures
-from auscult.figures.spectrograms import mel_axis
-from auscult.filterbanks import constant_q_frequencies
+from auscult.plots import spectrograms as figures
+from auscult.plots.spectrograms import mel_axis
+from auscult.spectrograms.filterbanks import constant_q_frequencies
 
 
 def test_outcomes_lie_in_folders_of_their_own_with_a_picture_each(judged):
@@ -40,7 +39,7 @@ def test_averages_are_the_mean_over_true_sound(judged_binary, tmp_path, monkeypa
     examples = load_examples(world.features, world.tables, world.split, world.task, ("val", "test"))
     drawn = {}
     monkeypatch.setattr(
-        "auscult.evaluation.average_spectrograms.averages",
+        "auscult.evaluation.examples.averages",
         lambda panels, axis: drawn.update(panels=panels) or figures.averages(panels, axis),
     )
     draw_averages(examples, outcomes, job=world.job, task=world.task, folder=tmp_path)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from auscult.errors import DataError
+from auscult.evaluation.evaluate import evaluate as run
 from auscult.evaluation.protocols import judge_protocols
-from auscult.evaluation.run import run
 from auscult.examples import load_examples
-from auscult.io import read_json, write_json
 from auscult.models import load_model
+from auscult.storage.files import read_json, write_json
 
 
 def asking(world, **changes):

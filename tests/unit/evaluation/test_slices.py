@@ -6,8 +6,7 @@ import pytest
 
 from auscult.evaluation.slices import MIN_PATIENTS, slice_metrics
 from auscult.metrics.summary import summarise
-from auscult.predictions import probabilities_of, read_predictions, truth_of
-from auscult.tables import read_recordings
+from auscult.storage.tables import probabilities_of, read_predictions, read_recordings, truth_of
 
 
 def _slices(world, folder):

@@ -9,9 +9,9 @@ import pytest
 import auscult
 from auscult.audio.clip_store import ClipStore
 from auscult.config import JobSettings
-from auscult.evaluation.run import run as evaluate
-from auscult.features.feature_store import FeatureStore
-from auscult.tables import read_split
+from auscult.evaluation.evaluate import evaluate
+from auscult.spectrograms.store import FeatureStore
+from auscult.storage.tables import read_split
 from auscult.training import run as training
 
 SOURCE = Path(auscult.__file__).parent

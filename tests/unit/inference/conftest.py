@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import soundfile
 
-from auscult.audio import clips as clip_stage
 from auscult.audio.clip_store import ClipStore
+from auscult.audio.cut_clips import cut_clips
 from auscult.config import JobSettings, ManifestDataset, TaskSettings
-from auscult.corpora import ingest
+from auscult.datasets.ingest import ingest
 from auscult.models import FullScale, Normalisation, SavedModel, build_model_of, describe_model, save_model
 from auscult.training.building import backbone_shape
 
@@ -93,8 +93,8 @@ def cut_by_the_workflow(recordings, tmp_path):
 
     def cut(settings):
         dataset = ManifestDataset(description="", root=str(recordings), layout="manifest")
-        ingest.run(recordings, "mine", dataset, tmp_path / "tables")
-        clip_stage.run(
+        ingest(recordings, "mine", dataset, tmp_path / "tables")
+        cut_clips(
             root=recordings, dataset="mine", tables_dir=tmp_path / "tables", settings=settings, channel="mean",
             output=tmp_path / "clips.h5", full_settings={"clips": settings.model_dump(mode="json")},
         )  # fmt: skip

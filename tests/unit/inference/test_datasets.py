@@ -16,7 +16,7 @@ from auscult.config import paths
 from auscult.errors import ConfigError, DataError
 from auscult.inference import embeddings
 from auscult.inference.dataset import job_like, prepare, settings_of
-from auscult.inference.evaluation import default_output, evaluate_model, headline_of
+from auscult.inference.evaluate_model import default_output, evaluate_model, headline_of
 from auscult.models import load_model as load_saved
 
 DATASET = """

@@ -14,11 +14,11 @@ import auscult
 from auscult.cli import app
 from auscult.config import ClipSettings, SpectrogramSettings
 from auscult.errors import ConfigError, DataError
-from auscult.features import run as features_stage
-from auscult.features.feature_store import FeatureStore
 from auscult.inference import output
-from auscult.inference.run import predict_files
+from auscult.inference.predict import predict_files
 from auscult.models import load_model as load_saved
+from auscult.spectrograms.make_spectrograms import make_spectrograms
+from auscult.spectrograms.store import FeatureStore
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_answers_equal_those_to_the_workflow_s_own_stores(  # noqa: PLR0917 (fix
     saved = load_saved(folder)
     clips, spectrogram = settings_of(folder)
     table, waveforms = cut_by_the_workflow(clips)
-    features_stage.run(
+    make_spectrograms(
         clips=tmp_path / "clips.h5", settings=spectrogram, output=tmp_path / "features.h5", full_settings={}
     )
     with FeatureStore(tmp_path / "features.h5") as store:

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from auscult.config import load_dataset, load_experiment, load_task
-from auscult.corpora import ingest
+from auscult.datasets.ingest import ingest
 from auscult.errors import ConfigError
 from auscult.labels import recording_targets
-from auscult.simulate.layouts.plan import SimulatedRecording
-from auscult.simulate.run import write_dataset
-from auscult.tables import read_events, read_recordings
+from auscult.storage.tables import read_events, read_recordings
+from auscult_simulate.layouts.plan import SimulatedRecording
+from auscult_simulate.write import write_dataset
 
 NAN = float("nan")
 CRACKLES = {"crackle", "fine_crackle", "coarse_crackle"}
@@ -79,7 +79,7 @@ def ingested(project_dir: Path, tmp_path_factory: pytest.TempPathFactory):
                 recordings_per_patient=(1, 2),
                 dataset=dataset,
             )
-            ingest.run(folder / "raw", dataset, settings, folder / "tables")
+            ingest(folder / "raw", dataset, settings, folder / "tables")
             done[dataset] = {recording.recording_id: recording for recording in written}, folder / "tables"
         return done[dataset]
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from auscult.config.task import ClassRule, ColumnRule, EventRule, OverlapRule, TaskSettings
 from auscult.errors import DataError
-from auscult.labels import clip_targets, patient_targets, recording_targets
-from auscult.labels.targets import EDGE_TOLERANCE_S, part_target
+from auscult.labels import EDGE_TOLERANCE_S, clip_targets, part_target, patient_targets, recording_targets
 
 NAN = float("nan")
 

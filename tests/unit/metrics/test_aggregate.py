@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from auscult.config.task import Aggregate, TaskSettings
-from auscult.metrics.aggregate import METHODS, aggregate, at_level
+from auscult.metrics.aggregation import METHODS, aggregate, at_level
 
 NAN = np.nan
 P = np.array([[0.2], [0.5], [0.9], [0.4]])

@@ -9,9 +9,9 @@ import pytest
 from sklearn import metrics as reference
 
 from auscult.config.task import FourClass, TaskSettings
-from auscult.metrics.repeated import RunAnswers, repeated_estimates
+from auscult.formatting.metric_tables import blocks
+from auscult.metrics.intervals import RunAnswers, repeated_estimates
 from auscult.metrics.summary import summarise
-from auscult.presentation import blocks
 
 NAN = np.nan
 TASKS = {

@@ -10,7 +10,7 @@ from sklearn import metrics as reference
 from auscult.metrics import scores
 from auscult.metrics.icbhi import confusion, scores_of
 from auscult.metrics.intervals import draw_weights, estimate
-from auscult.metrics.weighted import (
+from auscult.metrics.weighted_scores import (
     binary_values,
     class_values,
     exact_match_values,

@@ -6,8 +6,7 @@ import pytest
 
 from auscult.config.task import FourClass, TaskSettings
 from auscult.metrics import scores
-from auscult.metrics.intervals import draw_weights
-from auscult.metrics.repeated import RunAnswers, repeated_estimates
+from auscult.metrics.intervals import RunAnswers, draw_weights, repeated_estimates
 from auscult.metrics.summary import summarise
 
 TASK = TaskSettings(

@@ -5,9 +5,9 @@ from pydantic import TypeAdapter
 
 from auscult.config import ClipSettings, SpectrogramSettings
 from auscult.config.frontend import FrontendSettings, frontend_bands, frontend_fault, frontend_range_hz
-from auscult.features.spectrogram import LogMel
-from auscult.filterbanks import constant_q_frequencies, constant_q_kernel, constant_q_length
 from auscult.models.frontends import ConstantQ, Frontend, build_frontend, log_mel
+from auscult.spectrograms.filterbanks import constant_q_frequencies, constant_q_kernel, constant_q_length
+from auscult.spectrograms.log_mel import LogMel
 
 CLIPS = ClipSettings(length_s=2.0, sample_rate_hz=8000)
 SPECTROGRAM = SpectrogramSettings(n_fft=512, hop_samples=128, n_mels=32)
@@ -61,7 +61,7 @@ def test_a_tone_is_loudest_in_its_band(name):
     elif name == "cqt":
         centre = 24 * np.log2(1000.0 / low)
     else:
-        from auscult.filterbanks import hz_to_mel
+        from auscult.spectrograms.filterbanks import hz_to_mel
 
         mels = hz_to_mel([low, 1000.0, high], "slaney")
         centre = (mels[1] - mels[0]) / (mels[2] - mels[0]) * (len(levels_db) + 1) - 1

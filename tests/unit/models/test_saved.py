@@ -141,7 +141,7 @@ def other_weights(folder):
 
 
 def consistent_but_wrong(folder):
-    from auscult.io import sha256_file
+    from auscult.storage.files import sha256_file
 
     other_weights(folder)
     change_meta(folder, weights_sha256=sha256_file(folder / "model.safetensors"))

@@ -8,9 +8,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from auscult.cli.simulate import app
-from auscult.simulate.demo import MAX_BYTES, PARTS, write_demo
-from auscult.simulate.layouts import SimulatedRecording
-from auscult.simulate.recording import cycle_flags
+from auscult_simulate.demo import MAX_BYTES, PARTS, write_demo
+from auscult_simulate.layouts import SimulatedRecording
+from auscult_simulate.recording import cycle_flags
 
 SEED = 12
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tests.planted_faults import plant_faults
 
 from auscult.errors import ConfigError, DataError
-from auscult.simulate.faults import plant_faults
-from auscult.simulate.layouts import WRITERS
-from auscult.simulate.run import write_dataset
+from auscult_simulate.layouts import WRITERS
+from auscult_simulate.write import write_dataset
 
 
 @pytest.mark.parametrize("layout", ["perch", "manifest", "sprsound", "label_folders"])

@@ -15,14 +15,13 @@ from typer.testing import CliRunner
 from auscult.cli.simulate import app
 from auscult.config import DatasetSettings
 from auscult.config.dataset import LAYOUTS
-from auscult.corpora import ingest
+from auscult.datasets.ingest import ingest
 from auscult.errors import ConfigError, DataError
-from auscult.io import read_json
-from auscult.simulate.audio_files import AUDIO_FORMATS
-from auscult.simulate.dataset_yaml import dataset_settings, dataset_yaml
-from auscult.simulate.layouts import WRITERS
-from auscult.simulate.ogg_pages import page_checksum, with_fixed_stream
-from auscult.simulate.run import write_dataset
+from auscult.storage.files import read_json
+from auscult_simulate.audio_files import AUDIO_FORMATS, page_checksum, with_fixed_stream
+from auscult_simulate.dataset_yaml import dataset_settings, dataset_yaml
+from auscult_simulate.layouts import WRITERS
+from auscult_simulate.write import write_dataset
 
 SHORT = (2.5, 3.0)
 GENERAL = ["manifest", "uid_json", "label_folders", "files_csv"]
@@ -147,7 +146,7 @@ def test_what_the_command_prints_reads_what_it_wrote(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     (tmp_path / "mine.yaml").write_text(result.output, encoding="utf-8")
     settings = TypeAdapter(DatasetSettings).validate_python(yaml.safe_load((tmp_path / "mine.yaml").read_bytes()))
-    ingest.run(root, "mine", settings, tmp_path / "tables")
+    ingest(root, "mine", settings, tmp_path / "tables")
     summary = read_json(tmp_path / "tables" / "summary.json")
     assert summary["rejected"]["total"] == 0
     assert summary["patients"] == 3

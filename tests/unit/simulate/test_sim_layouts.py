@@ -9,12 +9,12 @@ import soundfile
 from openpyxl import load_workbook
 
 from auscult.errors import ConfigError, DataError
-from auscult.simulate.audio_files import AUDIO_FORMATS
-from auscult.simulate.layouts import WRITERS
-from auscult.simulate.layouts.bd import AUDIO_FOLDER
-from auscult.simulate.layouts.jordan import N_JUNK_ROWS
-from auscult.simulate.recording import cycle_flags
-from auscult.simulate.run import write_dataset
+from auscult_simulate.audio_files import AUDIO_FORMATS
+from auscult_simulate.layouts import WRITERS
+from auscult_simulate.layouts.bd import AUDIO_FOLDER
+from auscult_simulate.layouts.jordan import N_JUNK_ROWS
+from auscult_simulate.recording import cycle_flags
+from auscult_simulate.write import write_dataset
 
 SHORT = (2.5, 3.0)
 SUFFIXES = tuple(AUDIO_FORMATS)

@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt, welch
 
-from auscult.simulate.devices import DEVICES, FILTERS
-from auscult.simulate.diseases import DISEASES
-from auscult.simulate.patients import SITES, Patient, deal_diseases, draw_patient, healthy_rates
-from auscult.simulate.recording import CRACKLE_KINDS, WHEEZE_KINDS, Sound, cycle_flags, listen, simulate_source
-from auscult.simulate.seeds import generator
+from auscult_simulate.devices import DEVICES, FILTERS
+from auscult_simulate.diseases import DISEASES
+from auscult_simulate.patients import SITES, Patient, deal_diseases, draw_patient, healthy_rates
+from auscult_simulate.recording import (
+    CRACKLE_KINDS,
+    WHEEZE_KINDS,
+    Sound,
+    cycle_flags,
+    listen,
+    simulate_source,
+)
+from auscult_simulate.signals import generator
 
 
 def _patient(disease: str, seed: int = 0) -> Patient:

@@ -6,13 +6,27 @@ import numpy as np
 import pytest
 from scipy.signal import hilbert, periodogram, welch
 
-from auscult.simulate.adventitious import CRACKLE_SHAPES, crackle, draw_crackle, rhonchus, wheeze
-from auscult.simulate.breathing import BRONCHIAL, VESICULAR, Breath, BreathingPattern, breath_noise, breathe, flow_at
-from auscult.simulate.devices import DEVICES, FILTERS
-from auscult.simulate.heart import heart_sounds, systole_s
-from auscult.simulate.noise import handling_noise, mains_hum, room_noise
-from auscult.simulate.response import Response
-from auscult.simulate.signals import add_at, smooth_curve
+from auscult_simulate.devices import DEVICES, FILTERS, Response
+from auscult_simulate.signals import add_at, smooth_curve
+from auscult_simulate.sounds import (
+    BRONCHIAL,
+    CRACKLE_SHAPES,
+    VESICULAR,
+    Breath,
+    BreathingPattern,
+    breath_noise,
+    breathe,
+    crackle,
+    draw_crackle,
+    flow_at,
+    handling_noise,
+    heart_sounds,
+    mains_hum,
+    rhonchus,
+    room_noise,
+    systole_s,
+    wheeze,
+)
 
 FINE_RATE_HZ = 200_000
 RATE_HZ = 8000

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from pydantic import TypeAdapter
 
-from auscult import splits
 from auscult.config import ClassRule, ColumnRule, EventRule, SplitSettings, TaskSettings
 from auscult.config.task import FourClass
-from auscult.tables import RECORDINGS, events_frame, validate, write_parquet
+from auscult.splits.make_split import make_split
+from auscult.storage.tables import RECORDINGS, events_frame, validate, write_parquet
 
 DISEASE = ColumnRule(column="diagnosis", positive=("pneumonia",), negative="others")
 CYCLES = {name: EventRule(events=(name,)) for name in ("crackle", "wheeze")}
@@ -120,7 +120,7 @@ def run_split(tmp_path):
         output, audit = tmp_path / "split.csv", tmp_path / "audit.json"
         for path in (output, audit):
             path.unlink(missing_ok=True)
-        splits.run(tables, TypeAdapter(SplitSettings).validate_python(settings), task, output, audit)
+        make_split(tables, TypeAdapter(SplitSettings).validate_python(settings), task, output, audit)
         return pd.read_csv(output, dtype=str).set_index("recording_id"), json.loads(audit.read_text())
 
     return run

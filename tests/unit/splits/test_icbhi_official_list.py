@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from auscult.config import ColumnRule, TaskSettings, load_dataset, load_task
-from auscult.corpora import ingest
-from auscult.corpora.cycles import parse_cycles
-from auscult.corpora.icbhi_files import parse_diagnoses, parse_official_list
+from auscult.datasets.ingest import ingest
+from auscult.datasets.readers.annotations import parse_cycles
+from auscult.datasets.readers.icbhi_files import parse_diagnoses, parse_official_list
 from auscult.errors import InfeasibleError
 from auscult.labels import clip_targets
-from auscult.tables import read_events, read_recordings
+from auscult.storage.tables import read_events, read_recordings
 
 BOTH_SIDES = ["156", "218"]
 CHOICES = {"drop": "left out", "train": "moved to train", "test": "moved to test", "keep": "kept on both sides"}
@@ -49,7 +49,7 @@ def simulated(project_dir, tmp_path_factory):
     root, output = project_dir / "data" / "icbhi", tmp_path_factory.mktemp("tables")
     if not root.is_dir():
         pytest.skip("the demo data are not there; run: dvc pull")
-    ingest.run(root, "icbhi", load_dataset(project_dir / "config", "icbhi"), output)
+    ingest(root, "icbhi", load_dataset(project_dir / "config", "icbhi"), output)
     return read_recordings(output / "recordings.parquet"), read_events(output / "events.parquet")
 
 
@@ -146,7 +146,7 @@ def test_the_labels_of_the_samples_cycles_equal_a_count_with_awk(real_data, proj
     """From the files through tables and task to the four classes, against the files' own columns."""
     folder = real_data / "icbhi_sample"
     config = project_dir / "config"
-    ingest.run(folder, "icbhi", load_dataset(config, "icbhi"), tmp_path)
+    ingest(folder, "icbhi", load_dataset(config, "icbhi"), tmp_path)
     recordings, events = read_recordings(tmp_path / "recordings.parquet"), read_events(tmp_path / "events.parquet")
     cycles = events[events["kind"] == "cycle"][["recording_id", "start_s", "end_s"]].reset_index(drop=True)
     targets = clip_targets(cycles, recordings, events, load_task(config, "crackles_wheezes"))

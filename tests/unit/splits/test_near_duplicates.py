@@ -10,9 +10,9 @@ import soundfile
 import soxr
 
 from auscult.audio.fingerprint import Fingerprinter
-from auscult.simulate.patients import draw_patient
-from auscult.simulate.recording import simulate_source
 from auscult.splits.near_duplicates import groups_of_copies
+from auscult_simulate.patients import draw_patient
+from auscult_simulate.recording import simulate_source
 
 RATE_HZ = 8000
 N_PATIENTS, N_RECORDINGS = 6, 3

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from auscult.errors import InfeasibleError
-from auscult.tables import Event, events_frame
+from auscult.storage.tables import Event, events_frame
 
 PATIENTS = {"kind": "patients"}
 

@@ -1,6 +1,6 @@
 from auscult.config import TaskSettings
-from auscult.splits.rule_check import check_rules
-from auscult.tables import Event, events_frame
+from auscult.splits.audit import check_rules
+from auscult.storage.tables import Event, events_frame
 
 NOTHING = events_frame([])
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from auscult.config import JobSettings, TaskSettings
-from auscult.features.feature_store import write_features
-from auscult.tables import EVENTS, read_events, read_recordings, read_split, write_csv, write_parquet
+from auscult.spectrograms.store import write_features
+from auscult.storage.tables import EVENTS, read_events, read_recordings, read_split, write_csv, write_parquet
 
 N_MELS, N_FRAMES = 32, 40
 

@@ -3,8 +3,8 @@ from tests.unit.training.test_training_run import OUTPUTS, train
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
-from auscult.io import sha256_file
 from auscult.models import load_model
+from auscult.storage.files import sha256_file
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_pickled_code_is_never_run(tmp_path):
     path = store.folder / "00001-000000.pt"
     torch.save({"model": Bomb()}, path)
     manifest = store.folder / "00001-000000.json"
-    from auscult.io import sha256_file
+    from auscult.storage.files import sha256_file
 
     content = json.loads(manifest.read_text())
     content["sha256"]["00001-000000.pt"] = sha256_file(path)

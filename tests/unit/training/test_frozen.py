@@ -10,10 +10,10 @@ from tests.unit.training.test_training_run import results, suppress_stopped, tra
 
 from auscult.config import JobSettings
 from auscult.examples import load_examples
-from auscult.io import sha256_file
 from auscult.metrics import scores
-from auscult.metrics.aggregate import at_level
+from auscult.metrics.aggregation import at_level
 from auscult.models import load_model
+from auscult.storage.files import sha256_file
 from auscult.training import loop
 from auscult.training.stop import StopReason
 

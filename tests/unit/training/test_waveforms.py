@@ -18,9 +18,9 @@ from auscult.config.augment import AugmentSettings
 from auscult.errors import DataError
 from auscult.evaluation.predict import predict
 from auscult.examples import load_examples
-from auscult.features import run as make_spectrograms
-from auscult.features.feature_store import FeatureStore
 from auscult.models import load_model
+from auscult.spectrograms.make_spectrograms import make_spectrograms
+from auscult.spectrograms.store import FeatureStore
 from auscult.training import run
 
 FRONTENDS = ("mel", "learnable_mel", "linear", "cqt")
@@ -57,7 +57,7 @@ def heard(tmp_path_factory):
     settings = {"clips": setup.job.clips.model_dump(mode="json")}
     with create_clips(clips, n_samples=4000, settings=settings) as writer:
         writer.append(table, to_int16(waveforms.astype(np.float32)))
-    make_spectrograms.run(
+    make_spectrograms(
         clips=clips, settings=setup.job.spectrogram, output=features, full_settings={**settings, "spectrogram": {}}
     )
     return replace(setup, features={"toy": [features]}), {"toy": [clips]}

@@ -1,0 +1,178 @@
+"""Recordings of one dataset become clips: decode, resample, filter, cut, pad."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from auscult.audio.clip_store import create_clips, to_int16
+from auscult.audio.cut import Cut, cut_cycles, cut_recording, cut_windows, pad
+from auscult.audio.decode import decode
+from auscult.audio.resample import band_pass, resample
+from auscult.config.clips import ClipSettings
+from auscult.errors import DataError
+from auscult.storage.hdf5 import WHOLE, Shard
+from auscult.storage.parallel import ordered_map
+from auscult.storage.tables import CLIPS, read_events, read_recordings
+
+_log = logging.getLogger(__name__)
+
+_BLOCK_CLIPS = 64
+_BLOCK_SAMPLES = 1 << 24
+_TABLE_COLUMNS = tuple(CLIPS.columns)
+
+
+class _Source(NamedTuple):
+    """What is needed of a recording, without its other columns."""
+
+    recording_id: str
+    patient_id: str
+    path: Path
+    sample_rate_hz: int
+    n_samples: int
+    cycles: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def cut_clips(
+    *,
+    root: Path,
+    dataset: str,
+    tables_dir: Path,
+    settings: ClipSettings,
+    channel: int | Literal["mean"],
+    output: Path,
+    full_settings: dict[str, Any],
+    shard: Shard = WHOLE,
+    threads: int = 1,
+) -> None:
+    """Cut every recording of a dataset, or of one shard of it, into clips and write the clip store.
+
+    The clips do not depend on `threads`. Memory holds a few recordings, however many there are.
+
+    Args:
+        root: The dataset's raw folder; the recordings' paths are relative to it.
+        dataset: Its name.
+        tables_dir: Folder of `recordings.parquet` and `events.parquet`.
+        settings: What a clip is.
+        channel: Channel of multi-channel audio, or `mean`.
+        output: The clip store to write.
+        full_settings: All settings that shape the clips, kept in the store; `clips` among them.
+        shard: Which recordings; the stores of all shards, one after the other, hold the rows of one store for all.
+        threads: Recordings decoded and resampled at once.
+
+    Raises:
+        DataError: If a recording cannot be decoded or has changed since ingest, or if there is nothing to cut in the
+            whole dataset; a shard alone may stay empty.
+    """
+    begin = time.perf_counter()
+    recordings = shard.rows(read_recordings(tables_dir / "recordings.parquet"))
+    cycles = _cycles(tables_dir) if settings.unit == "cycle" else {}
+
+    def load(source: _Source) -> tuple[_Source, NDArray[np.int16], list[Cut]]:
+        waveform = load_waveform(
+            source.path, channel, settings, source_hz=source.sample_rate_hz, n_source_samples=source.n_samples
+        )
+        return source, waveform, _cut(source, len(waveform), settings)
+
+    without: list[str] = []
+    block = np.empty((max(1, min(_BLOCK_CLIPS, _BLOCK_SAMPLES // settings.n_samples)), settings.n_samples), np.int16)
+    rows: list[tuple[Any, ...]] = []
+    with create_clips(output, n_samples=settings.n_samples, settings=full_settings) as writer:
+        for source, waveform, cuts in ordered_map(load, _sources(root, recordings, cycles), threads):
+            if not cuts:
+                without.append(source.recording_id)
+            for index, cut in enumerate(cuts):
+                true_sound = waveform[cut.start_sample : cut.start_sample + cut.n_valid]
+                block[len(rows)] = pad(true_sound, settings.n_samples, settings.pad)
+                rows.append(_row(dataset, source, index, cut))
+                if len(rows) == len(block):
+                    writer.append(_frame(rows), block)
+                    rows.clear()
+        writer.append(_frame(rows), block[: len(rows)])
+        if writer.n_clips == 0 and shard == WHOLE:
+            raise DataError(_nothing_to_cut(dataset, tables_dir, len(recordings), settings))
+    if without:
+        _log.info("%d recordings without a %s gave no clip: %s", len(without), settings.unit, ", ".join(without[:5]))
+    elapsed_s = time.perf_counter() - begin
+    sound_s = float(recordings["duration_s"].to_numpy().sum())
+    _log.info(
+        "%s: %d clips of %d recordings, %.0f s of sound in %.1f s (%.0f times real time)",
+        dataset, writer.n_clips, len(recordings), sound_s, elapsed_s, sound_s / elapsed_s,
+    )  # fmt: skip
+
+
+def load_waveform(
+    path: Path, channel: int | Literal["mean"], settings: ClipSettings, *, source_hz: int, n_source_samples: int
+) -> NDArray[np.int16]:
+    """Return a whole recording at the clips' rate, filtered if they are, as int16, shape [sample].
+
+    Args:
+        path: The audio file.
+        channel: Channel of multi-channel audio, or `mean`.
+        settings: What a clip is.
+        source_hz: Sample rate of the file when it was ingested.
+        n_source_samples: Samples per channel of the file when it was ingested.
+
+    Raises:
+        DataError: If the file cannot be decoded, holds samples that are no numbers, or has changed since ingest.
+    """
+    blocks = decode(path, channel, sample_rate_hz=source_hz, n_samples=n_source_samples, decoder=settings.decoder)
+    waveform = resample(blocks, source_hz, settings.sample_rate_hz)
+    if waveform.size and not np.isfinite([waveform.min(), waveform.max()]).all():
+        raise DataError(f"{path}: holds samples that are no finite numbers; mend the file and run ingest again")
+    if settings.band_pass is not None:
+        waveform = band_pass(waveform, settings.band_pass, settings.sample_rate_hz)
+    return to_int16(waveform)
+
+
+def _cycles(tables_dir: Path) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    events = read_events(tables_dir / "events.parquet")
+    events = events.loc[events["kind"] == "cycle"]
+    starts_s, ends_s = events["start_s"].to_numpy(), events["end_s"].to_numpy()
+    rows = events.groupby("recording_id", sort=False).indices
+    return {str(recording_id): (starts_s[index], ends_s[index]) for recording_id, index in rows.items()}
+
+
+def _sources(root: Path, recordings: pd.DataFrame, cycles: dict[str, Any]) -> Generator[_Source]:
+    none = (np.zeros(0), np.zeros(0))
+    names = ["recording_id", "patient_id", "path", "sample_rate_hz", "n_samples"]
+    for recording_id, patient_id, path, rate, n_samples in recordings[names].itertuples(index=False, name=None):
+        yield _Source(recording_id, patient_id, root / path, rate, n_samples, cycles.get(recording_id, none))
+
+
+def _cut(source: _Source, n_samples: int, settings: ClipSettings) -> list[Cut]:
+    if n_samples == 0:
+        raise DataError(f"{source.path}: too short, not one sample is left at {settings.sample_rate_hz} Hz")
+    if settings.unit == "window":
+        return cut_windows(n_samples, settings)
+    if settings.unit == "recording":
+        return cut_recording(n_samples, settings)
+    try:
+        return cut_cycles(n_samples, settings, *source.cycles)
+    except ValueError as error:
+        raise DataError(f"{source.recording_id}: {error}; mend its annotation and run ingest again") from error
+
+
+def _row(dataset: str, source: _Source, index: int, cut: Cut) -> tuple[Any, ...]:
+    clip_id = f"{source.recording_id}:{index:04d}"
+    return clip_id, source.recording_id, source.patient_id, dataset, cut.start_s, cut.end_s, cut.n_valid
+
+
+def _frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(_TABLE_COLUMNS))
+
+
+def _nothing_to_cut(dataset: str, tables_dir: Path, n_recordings: int, settings: ClipSettings) -> str:
+    if n_recordings == 0:
+        return f"{dataset}: {tables_dir} lists no recording; see rejected.csv there"
+    return (
+        f"{dataset}: none of its {n_recordings} recordings has a {settings.unit}; "
+        "choose clips by window or recording, or see rejected.csv and events.parquet in " + str(tables_dir)
+    )

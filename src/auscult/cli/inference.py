@@ -1,0 +1,276 @@
+"""`auscult predict`, `auscult embed`, `auscult evaluate`, `auscult compare`: trained models and results put to use."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+import sys
+import tempfile
+
+
+class Device(StrEnum):
+    """Where a model answers."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class OutputFormat(StrEnum):
+    """How answers are written."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+ModelArgument = Annotated[
+    Path, typer.Argument(help="A trained job, such as results/pneumonia/train2356/1: model.json and model.safetensors.")
+]
+DeviceOption = Annotated[Device, typer.Option(help="auto takes a GPU where there is one.")]
+BatchOption = Annotated[
+    int | None, typer.Option(min=1, help="Clips at a time; by default 8 on a processor, 64 on a GPU.")
+]
+ChannelOption = Annotated[str, typer.Option(help="Of multi-channel audio: a number from 0, or mean.")]
+
+
+def predict(
+    model: ModelArgument,
+    files: Annotated[list[Path], typer.Argument(help="Audio files, and folders of them.")],
+    *,
+    output_format: Annotated[
+        OutputFormat | None, typer.Option("--format", help="By default as --out ends, else a table.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the answers to this file.")] = None,
+    clips: Annotated[
+        bool, typer.Option("--clips", help="Show clips in the table too; CSV and JSON hold them.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw each file into this folder: spectrogram, and probability over time.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    batch: BatchOption = None,
+    channel: ChannelOption = "mean",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite --out.")] = False,
+) -> None:
+    """Answer audio files of any length and rate, clip by clip and by recording.
+
+    A file that cannot be read is named, the others are answered, and the status is then 1. The threshold is the one
+    that validation chose at the task's level.
+    """
+    from auscult.inference import load_model, output  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.inference.predict import predict_files  # noqa: PLC0415
+    from auscult.storage.files import require_free, write_output  # noqa: PLC0415
+
+    chosen = _format(output_format, out)
+    if out is not None:
+        require_free(out, is_forced=force)
+    loaded = load_model(model, device.value)
+    found = predict_files(
+        loaded,
+        files,
+        channel=parse_channel(channel),
+        batch_clips=batch,
+        plot_dir=plot,
+        on_fault=lambda path, text: typer.echo(f"error: {path}: {text}", err=True),
+    )
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    if chosen is OutputFormat.table:
+        _print_tables(output.tables(found, loaded, with_clips=clips), out)
+    else:
+        text = output.csv_text(found) if chosen is OutputFormat.csv else output.json_text(found, loaded)
+        if out is None:
+            typer.echo(text, nl=False)
+        else:
+            write_output(out, text)
+    if found.errors:
+        raise typer.Exit(1)
+
+
+def parse_channel(text: str) -> int | Literal["mean"]:
+    """Return the channel.
+
+    Raises:
+        ConfigError: It is neither `mean` nor a number.
+    """
+    from auscult.errors import ConfigError  # noqa: PLC0415
+
+    if text != "mean" and not text.isdecimal():
+        raise ConfigError(f"--channel: found {text!r}, expected mean or a number from 0")
+    return "mean" if text == "mean" else int(text)
+
+
+def _format(given: OutputFormat | None, out: Path | None) -> OutputFormat:
+    if given is not None:
+        return given
+    ending = "" if out is None else out.suffix.lower().removeprefix(".")
+    return OutputFormat(ending) if ending in {"csv", "json"} else OutputFormat.table
+
+
+def _print_tables(tables: list[Table], out: Path | None) -> None:
+    import io  # noqa: PLC0415
+    import sys  # noqa: PLC0415
+
+    from rich.console import Console  # noqa: PLC0415
+
+    from auscult.storage.files import write_output  # noqa: PLC0415
+
+    # Into a file or a pipe long names stand whole; only a terminal has a width to fit.
+    stream = io.StringIO() if out is not None else sys.stdout
+    width = None if out is None and sys.stdout.isatty() else 10_000
+    console = Console(file=stream, width=width, soft_wrap=width is not None)
+    for table in tables:
+        console.print(table)
+    if out is not None and isinstance(stream, io.StringIO):
+        write_output(out, "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n")
+
+
+class Layer(StrEnum):
+    """Where features are taken."""
+
+    backbone = "backbone"
+    head = "head"
+
+
+def embed(
+    model: ModelArgument,
+    data: Annotated[list[str], typer.Argument(help="A dataset's name, or audio files and folders of them.")],
+    *,
+    out: Annotated[Path, typer.Option(help="PREFIX of PREFIX.parquet (ids and features) and PREFIX.npy (features).")],
+    layer: Annotated[
+        Layer, typer.Option(help="The pooled backbone, or the head's first dense layer before its activation.")
+    ] = Layer.backbone,
+    device: DeviceOption = Device.auto,
+    batch: BatchOption = None,
+    channel: ChannelOption = "mean",
+    config: Annotated[Path, typer.Option(help="The folder with the configuration.")] = Path("config"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the two files.")] = False,
+) -> None:
+    """Write the features of every clip, one row each, with its ids.
+
+    Clips of a dataset come as the workflow cuts them, cycles too; those of files as `auscult predict` does. A file that
+    cannot be read is named, and the status is then 1.
+    """
+    from auscult.inference import dataset as datasets  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.inference import embeddings, load_model  # noqa: PLC0415
+    from auscult.storage.files import require_free  # noqa: PLC0415
+
+    for path in embeddings.output_paths(out):
+        require_free(path, is_forced=force)
+    loaded = load_model(model, device.value)
+    errors: dict[str, str] = {}
+    if _is_dataset(data, config):
+        settings = datasets.settings_of(data[0], config)
+        job = datasets.job_like(loaded.saved.meta, (data[0],))
+        with tempfile.TemporaryDirectory(prefix="auscult-embed-") as folder:
+            prepared = datasets.prepare(data[0], settings, job, Path(folder), reads_anew=False)
+            ids, features = embeddings.embed_dataset(loaded, prepared, layer.value, batch_clips=batch)
+    else:
+        ids, features, errors = loaded.embed(data, layer.value, channel=parse_channel(channel), batch_clips=batch)
+    for file, text in errors.items():
+        typer.echo(f"error: {file}: {text}", err=True)
+    if len(features):
+        written = embeddings.write_embeddings(out, ids, features)
+        typer.echo(f"wrote {' and '.join(map(str, written))}: {len(features)} clips, {features.shape[1]} features each")
+    if errors:
+        raise typer.Exit(1)
+
+
+def _is_dataset(data: list[str], config: Path) -> bool:
+    """Whether a dataset is named; a file or folder of that name goes before it."""
+    from auscult.config.files import defined_names  # noqa: PLC0415
+    from auscult.errors import ConfigError, unknown_name  # noqa: PLC0415
+
+    if len(data) > 1 or Path(data[0]).exists():
+        return False
+    known = defined_names(config, "dataset")
+    if data[0] not in known and not Path(data[0]).suffix:
+        raise ConfigError(f"there is no file or folder {data[0]}, and {unknown_name('dataset', data[0], known)}")
+    return data[0] in known
+
+
+def evaluate(
+    model: ModelArgument,
+    *,
+    dataset: Annotated[str, typer.Option(help="A dataset of config/datasets, without .yaml.")],
+    task: Annotated[str | None, typer.Option(help="Whose labels are asked for; by default the model's task.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The result's folder; by default evaluations/<task>/<dataset>/<model>.")
+    ] = None,
+    root: Annotated[str | None, typer.Option(help="Read this folder instead of the root in the configuration.")] = None,
+    test_part: Annotated[
+        bool, typer.Option("--test-part", help="Of a dataset that the model was trained on: its own test part alone.")
+    ] = False,
+    device: DeviceOption = Device.auto,
+    config: Annotated[Path, typer.Option(help="The folder with the configuration.")] = Path("config"),
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier result.")] = False,
+) -> None:
+    """Judge a stored model on a dataset that it was not trained on: a full result, with its own thresholds.
+
+    All patients are the test part. What the workflow made of the dataset by equal settings is used where it is there.
+    """
+    from auscult.inference.evaluate_model import default_output, evaluate_model, headline_of  # noqa: PLC0415
+
+    folder = out or default_output(model, dataset, task)
+    report = evaluate_model(
+        model,
+        dataset,
+        output_dir=folder,
+        task_name=task,
+        config_dir=config,
+        root=root,
+        device=device.value,
+        test_part_only=test_part,
+        is_forced=force,
+        say=lambda text: typer.echo(text, err=True),
+    )
+    typer.echo(headline_of(folder))
+    typer.echo(f"\nwrote {report}")
+
+
+_WIDE = 200
+
+
+def compare(
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Jobs (results/<task>/<experiment>/<job>), or experiments for all their jobs; first the base."
+        ),
+    ],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Write a page too: one HTML file.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="clip, recording or patient; by default where the task is judged.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=0, max=100_000, help="Of the bootstrap; 0: no intervals.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite --out.")] = False,
+) -> None:
+    """Compare results on one test part: differences with intervals, DeLong's test, the settings that differ.
+
+    Results of different splits, or with other labels, are refused with what differs.
+    """
+    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
+
+    from auscult.reports.comparison import compare as gather  # noqa: PLC0415
+    from auscult.reports.comparison_page import print_comparison  # noqa: PLC0415
+    from auscult.storage.files import require_free  # noqa: PLC0415
+
+    if out is not None:
+        require_free(out, is_forced=force)
+    found = gather(results, level=level, draws=draws, seed=seed)
+    # Only a terminal has a width to fit.
+    print_comparison(found, Console() if sys.stdout.isatty() else Console(width=_WIDE))
+    if out is not None:
+        from auscult.reports.comparison_page import write_page  # noqa: PLC0415
+
+        write_page(found, out)
+        typer.echo(f"\nwrote {out}")

@@ -1,0 +1,138 @@
+"""The project and its runs looked after: `auscult doctor`, `explain`, `sync`, `verify` and `watch`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    *,
+    job: Annotated[bool, typer.Option(help="On a cluster, run a job of seconds to see whether it gets a GPU.")] = True,
+    wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for that GPU.")] = 30.0,
+) -> None:
+    """Check versions, disk, data, tracking, GPU and cluster; each fault with its remedy. Status 1 if any failed."""
+    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from auscult.project.doctor import examine  # noqa: PLC0415
+
+    table = Table("check", "state", "found", "remedy", box=None, pad_edge=False)
+    colours = {"ok": "green", "failed": "bold red", "skipped": "dim"}
+    states: list[str] = []
+    for finding in examine(Path(), wait_s=wait, runs_job=job):
+        states.append(finding.state)
+        state = Text(finding.state, style=colours[finding.state])
+        table.add_row(Text(finding.check), state, Text(finding.text), Text(finding.remedy))
+    Console().print(table)
+    if "failed" in states:
+        typer.echo(f"{states.count('failed')} of {len(states)} checks failed", err=True)
+        raise typer.Exit(1)
+
+
+def explain(
+    target: Annotated[str, typer.Argument(help="Such as results/pneumonia/train2356, or a file of the workflow.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="More for Snakemake, after --, such as -- --config device=cpu")
+    ] = None,
+) -> None:
+    """Explain what would run for a target and why, what changed since it was published, and what it may cost."""
+    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
+
+    from auscult.project.explain import explain as explain_target  # noqa: PLC0415
+    from auscult.project.explain_text import print_explanation  # noqa: PLC0415
+
+    print_explanation(explain_target(target, arguments or ()), Console())
+
+
+def sync(
+    results: Annotated[
+        list[str] | None, typer.Argument(help="Such as results/pneumonia/train2356; without: everything in work/runs.")
+    ] = None,
+    *,
+    uri: Annotated[
+        str | None, typer.Option(help="Log to this store instead of `tracking.uri` in config/config.yaml.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="The folder of the runs.")] = Path("work/runs"),
+    config: Annotated[Path, typer.Option(help="The folder with the configuration.")] = Path("config"),
+) -> None:
+    """Log what the tracking server missed while it was down, each point once. The status is 1 when any is left."""
+    from auscult.config import TrackingSettings  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.config.project import project_settings  # noqa: PLC0415
+    from auscult.tracking.sync import find_experiments, require_store  # noqa: PLC0415
+    from auscult.tracking.sync import sync as sync_experiment  # noqa: PLC0415
+    from auscult.training.watch import find_trainings  # noqa: PLC0415
+
+    tracking = project_settings(config).tracking
+    if uri is not None:
+        tracking = TrackingSettings.model_validate({**tracking.model_dump(), "uri": uri})
+    folders = find_experiments(runs, results or [])
+    if not folders:
+        typer.echo(f"{runs} holds no training: nothing to log")
+        return
+    require_store(tracking)
+    running = {runs / training.name for training in find_trainings(runs) if not training.is_dead}
+    has_failed = False
+    for folder in folders:
+        for done in sync_experiment(folder, tracking, is_running=lambda path: path in running, again=bool(results)):
+            has_failed |= done.status == "failed"
+            typer.echo(f"{done.name}: {done.status}: {done.text}")
+    if has_failed:
+        raise typer.Exit(1)
+
+
+def verify(
+    results: Annotated[list[Path], typer.Argument(help="Folders of results, such as results/pneumonia/train2356")],
+) -> None:
+    """Compare every file of a result with its checksums; name what is damaged, missing or extra. Status 1 if any is."""
+    from auscult.formatting.numbers import plural  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.project.published import verify_result  # noqa: PLC0415
+
+    is_whole = True
+    for result in results:
+        found = verify_result(result)
+        is_whole &= found.is_whole
+        for kind, names in (("damaged", found.damaged), ("missing", found.missing), ("extra", found.extra)):
+            for name in names:
+                typer.echo(f"{kind}: {result / name}")
+        for notice in found.notices:
+            typer.echo(f"note: {result}: {notice}")
+        if found.is_whole:
+            typer.echo(f"{result}: {plural(found.n_files, 'file')}, all as published")
+        else:
+            n_faults = len(found.damaged) + len(found.missing) + len(found.extra)
+            typer.echo(
+                f"{result}: {plural(n_faults, 'fault')} in {plural(found.n_files, 'file')}; publish it again: "
+                f"snakemake --cores all --forcerun publish -- {result}"
+            )
+    if not is_whole:
+        raise typer.Exit(1)
+
+
+def watch(
+    runs: Annotated[Path, typer.Argument(help="The folder of the runs.")] = Path("work/runs"),
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Also trainings that ended.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print the table and leave.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+) -> None:
+    """Show what all trainings are doing: epoch, losses, speed, time left, attempt; dead ones are marked."""
+    from rich.console import Console  # noqa: PLC0415 (slow to import)
+    from rich.live import Live  # noqa: PLC0415
+
+    from auscult.training.watch import as_table, find_trainings, follow  # noqa: PLC0415
+
+    console = Console()
+    if once or not sys.stdout.isatty():
+        console.print(as_table(find_trainings(runs, everything=everything)))
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        try:
+            for trainings in follow(runs, everything=everything, interval_s=interval):
+                live.update(as_table(trainings), refresh=True)
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,136 @@
+"""Walk a dataset's folder in one fixed order; say what a path that leads to no file may have meant."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+_DOCUMENT_SUFFIXES = (".md", ".pdf", ".rst", ".html", ".dvc", ".zip", ".gz", ".docx")
+_DOCUMENT_STEMS = ("readme", "license", "licence", "copying", "citation", "changelog", "thumbs", "desktop")
+
+
+def walk_files(root: Path) -> Iterator[str]:
+    """Yield the files below `root` as relative paths with `/`, sorted within each folder, files before folders.
+
+    Hidden names, `__MACOSX` and Office's lock files (`~$...`) are passed over. Links are followed, a folder that
+    links back to one above it is not entered again.
+    """
+    yield from _walk(root, "", frozenset())
+
+
+def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+    status = folder.stat()
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        return
+    folders: list[str] = []
+    with os.scandir(folder) as entries:
+        names = sorted((entry.name, entry.is_dir()) for entry in entries if not _is_hidden(entry.name))
+    for name, is_folder in names:
+        if is_folder:
+            folders.append(name)
+        else:
+            yield prefix + name
+    for name in folders:
+        yield from _walk(folder / name, f"{prefix}{name}/", above | {identity})
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "~$")) or name == "__MACOSX"
+
+
+def is_document(file: str) -> bool:
+    """Tell whether a file is meant for people (a README, a licence, an archive) and belongs to no reader.
+
+    >>> is_document("docs/README.txt"), is_document("notes.txt")
+    (True, False)
+    """
+    name = file.rsplit("/", 1)[-1].lower()
+    return name.endswith(_DOCUMENT_SUFFIXES) or name.split(".")[0] in _DOCUMENT_STEMS
+
+
+def split_name(file: str) -> tuple[str, str]:
+    """Return a file's stem and its lower-case suffix.
+
+    >>> split_name("a/Z02666-08.wav_F.WAV")
+    ('Z02666-08.wav_F', '.wav')
+    """
+    name = file.rsplit("/", 1)[-1]
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, f".{suffix.lower()}") if dot else (name, "")
+
+
+def is_audio(file: str) -> bool:
+    """Tell whether a file's suffix, in any case, is one of those that are read.
+
+    >>> is_audio("a/b.FLAC"), is_audio("a/b.txt"), is_audio("wav")
+    (True, False, False)
+    """
+    return split_name(file)[1] in AUDIO_SUFFIXES
+
+
+def printable(text: str) -> str:
+    """Return a file name, or a text with one, that any text file can hold: bytes that are no UTF-8 are escaped."""
+    try:
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        # A surrogate that stands for no byte of a file name; it is named by its number.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def matches(file: str, pattern: str) -> bool:
+    """Tell whether a relative path matches a glob; `**/` stands for any folders, case does not matter.
+
+    >>> matches("a/b/c.WAV", "**/*.wav"), matches("c.wav", "**/*.wav"), matches("a/c.wav", "*.wav")
+    (True, True, False)
+    """
+    return _glob_expression(pattern).fullmatch(file) is not None
+
+
+@lru_cache(maxsize=16)
+def _glob_expression(pattern: str) -> re.Pattern[str]:
+    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+    return re.compile("".join(wildcards.get(part, re.escape(part)) for part in parts), re.IGNORECASE | re.DOTALL)
+
+
+def say_absent(root: str, path: str) -> str:
+    """Return why a path below the root is refused, and which file was probably meant.
+
+    Args:
+        root: The dataset's folder.
+        path: Relative to it, in its plain form; there is no such file.
+    """
+    reason = f"missing: there is no file {path!r}"
+    slashed = path.replace("\\", "/")
+    meant = _near(root, slashed)
+    there = "" if meant is None else f"; there is {meant!r}"
+    if slashed != path:
+        return f"{reason}{there}; write folders with / instead of \\"
+    return f"{reason}{there}: names must agree in case and Unicode form" if there else reason
+
+
+def _near(root: str, path: str) -> str | None:
+    """Return the file whose path differs at most in case and Unicode form; a folder is listed only where it must."""
+    found = Path(root)
+    try:
+        for part in path.split("/"):
+            exact = found / part
+            if not exact.exists():
+                near = sorted(other for other in found.iterdir() if _fold(other.name) == _fold(part))
+                if not near:
+                    return None
+                exact = near[0]
+            found = exact
+        return found.relative_to(root).as_posix() if found.is_file() else None
+    except OSError:
+        return None  # a folder that cannot be listed, or a name too long for a file, gives no hint
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

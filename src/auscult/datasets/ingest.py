@@ -1,0 +1,210 @@
+"""From a raw folder to checked tables: every file is decoded once, every fault is written down, nothing is guessed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from auscult.audio.probe import AudioFacts
+from auscult.audio.probe import probe as probe_audio
+from auscult.config import DatasetSettings, ManifestDataset
+from auscult.config.task import fold_label
+from auscult.datasets.decode_audio import probe_from
+from auscult.datasets.folder import AUDIO_SUFFIXES, printable
+from auscult.datasets.readers import READERS
+from auscult.datasets.readers.reading import Item
+from auscult.datasets.summary import Summary
+from auscult.datasets.table_writers import EventWriter, RecordingWriter
+from auscult.errors import DataError
+from auscult.storage.files import atomic_path, write_json
+from auscult.storage.tables import (
+    REJECTED_COLUMNS,
+    SIMULATED_MARK,
+    Event,
+    Notice,
+    Recording,
+    Rejection,
+    write_csv,
+)
+
+END_TOLERANCE_S = 0.05
+"""An event may end so far beyond its recording, it is then cut at the end: times are rounded."""
+PROGRESS_EVERY_S = 10.0
+SHOWN_REJECTIONS = 5
+
+logger = logging.getLogger(__name__)
+
+
+def ingest(
+    root: Path,
+    dataset: str,
+    settings: DatasetSettings,
+    output_dir: Path,
+    *,
+    audio_facts: Sequence[Path] = (),
+    probe: Callable[[Path], AudioFacts] = probe_audio,
+) -> None:
+    """Read a dataset and write `recordings.parquet`, `events.parquet`, `rejected.csv` and `summary.json`.
+
+    Args:
+        root: The dataset's folder.
+        dataset: Its name, the first part of every id.
+        settings: Its layout.
+        output_dir: Where the four files go; each is written atomically.
+        audio_facts: The tables of all shards (`corpora.audio_facts`), which then take the place of `probe`.
+        probe: Decodes a file and returns its facts, or raises DataError.
+
+    Raises:
+        DataError: The root is missing, or holds no usable recording.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(_say_missing_root(root, dataset, settings))
+    summary = Summary(dataset, settings.layout)
+    with ExitStack() as stack:
+        recordings_path = stack.enter_context(atomic_path(output_dir / "recordings.parquet"))
+        events_path = stack.enter_context(atomic_path(output_dir / "events.parquet"))
+        recordings = stack.enter_context(RecordingWriter(recordings_path, dataset))
+        events = stack.enter_context(EventWriter(events_path))
+        look = probe_from(audio_facts, root) if audio_facts else probe
+        ingest = _Ingest(root, summary, recordings, events, look)
+        try:
+            ingest.take(READERS[settings.layout](root, dataset, settings))
+        except PermissionError as error:
+            raise DataError(
+                f"{dataset}: {error.filename}: permission denied; make it readable for this user"
+            ) from error
+        if any((folder / SIMULATED_MARK).is_file() for folder in (root, root.parent)):
+            summary.add_notice(Notice("simulated", dataset, f"{SIMULATED_MARK} stands in or beside this dataset"))
+        if summary.n_recordings == 0:
+            raise DataError(_say_empty(root, dataset, settings, ingest.rejections))
+    _write_rejections(output_dir / "rejected.csv", ingest.rejections)
+    write_json(output_dir / "summary.json", summary.as_dict())
+    logger.info(
+        "%s: %d recordings, %d faults, tables in %s", dataset, summary.n_recordings, len(ingest.rejections), output_dir
+    )
+
+
+class _Ingest:
+    """Takes a reader's items one by one; of each recording it keeps the id, the path and the duration."""
+
+    def __init__(
+        self,
+        root: Path,
+        summary: Summary,
+        recordings: RecordingWriter,
+        events: EventWriter,
+        probe: Callable[[Path], AudioFacts],
+    ) -> None:
+        self._root = root
+        self._summary = summary
+        self._recordings = recordings
+        self._events = events
+        self._probe = probe
+        self._durations_s: dict[str, float | None] = {}
+        self._paths: dict[str, str] = {}
+        self._last_refused: tuple[str, int | None, float, float] | None = None
+        self._reported_at = time.monotonic()
+        self.rejections: list[Rejection] = []
+
+    def take(self, items: Iterable[Item]) -> None:
+        for item in items:
+            if isinstance(item, Recording):
+                self._take_recording(item)
+            elif isinstance(item, Event):
+                self._take_event(item)
+            elif isinstance(item, Rejection):
+                self._reject(item.file, item.line, item.reason)
+            else:
+                self._summary.add_notice(item)
+
+    def _take_recording(self, recording: Recording) -> None:
+        if recording.recording_id in self._paths:
+            # A reader refuses what it knows to be double; its events would else go to the first recording.
+            raise AssertionError(f"the reader yields {recording.recording_id} twice: {recording.path}")
+        self._paths[recording.recording_id] = recording.path
+        self._durations_s[recording.recording_id] = None
+        if printable(recording.path) != recording.path:
+            self._reject(recording.path, None, "name: the path is not UTF-8; rename the file")
+            return
+        try:
+            facts = self._probe(self._root / recording.path)
+        except DataError as error:
+            self._reject(recording.path, None, str(error))
+            return
+        self._durations_s[recording.recording_id] = facts.duration_s
+        self._recordings.add(recording, facts)
+        self._summary.add_recording(recording, facts)
+        self._report_progress()
+
+    def _take_event(self, event: Event) -> None:
+        event = replace(event, kind=fold_label(event.kind))
+        duration_s = self._durations_s[event.recording_id]
+        if duration_s is None:
+            return  # the recording was rejected, with its reason; its events go with it
+        file = event.file or self._paths[event.recording_id]
+        if event.end_s > duration_s + END_TOLERANCE_S or event.start_s >= duration_s:
+            # One line of a file may give several events: it is refused once.
+            refused = (file, event.line, event.start_s, event.end_s)
+            if refused != self._last_refused:
+                reason = f"beyond the end: {event.kind} from {event.start_s:g} to {event.end_s:g} s"
+                self._reject(file, event.line, f"{reason}, the recording lasts {duration_s:.3f} s")
+            self._last_refused = refused
+            return
+        if event.end_s > duration_s:
+            where = file if event.line is None else f"{file}:{event.line}"
+            text = f"{event.kind} ends at {event.end_s:g} s, cut at the recording's end, {duration_s:.3f} s"
+            self._summary.add_notice(Notice("event_cut_at_end", where, text))
+            event = replace(event, end_s=duration_s)
+        self._events.add(event)
+        self._summary.add_event(event)
+
+    def _reject(self, file: str, line: int | None, reason: str) -> None:
+        rejection = Rejection(printable(file), line, printable(reason))
+        self.rejections.append(rejection)
+        self._summary.add_rejection(rejection)
+
+    def _report_progress(self) -> None:
+        now = time.monotonic()
+        if now - self._reported_at >= PROGRESS_EVERY_S:
+            self._reported_at = now
+            logger.info("%d recordings read, %d faults", self._summary.n_recordings, len(self.rejections))
+
+
+def _write_rejections(path: Path, rejections: list[Rejection]) -> None:
+    ordered = sorted(rejections, key=lambda fault: (fault.file, fault.line or 0, fault.reason))
+    rows = [(fault.file, fault.line, fault.reason) for fault in ordered]
+    table = pd.DataFrame(rows, columns=pd.Index(REJECTED_COLUMNS)).astype({"line": "Int64"})
+    write_csv(path, table)
+
+
+def _say_missing_root(root: Path, dataset: str, settings: DatasetSettings) -> str:
+    pull = f"`dvc pull {settings.tracked_by}` fetches it, or " if settings.tracked_by else ""
+    kind = "is a file, expected a folder" if root.exists() else "there is no such folder"
+    return (
+        f"{dataset}: root {root}: {kind}; {pull}say where it lies: `--config roots='{{{dataset}: FOLDER}}'` "
+        f"(or `root` in config/datasets/{dataset}.yaml)"
+    )
+
+
+def _say_empty(root: Path, dataset: str, settings: DatasetSettings, rejections: list[Rejection]) -> str:
+    if isinstance(settings, ManifestDataset):
+        files = f"files like {settings.files}" if settings.files else f"files with {', '.join(AUDIO_SUFFIXES)}"
+        sought = f"the rows of {settings.manifest}" if settings.manifest else files
+    else:
+        sought = f"recordings in the layout {settings.layout!r} (see auscult.datasets.readers.{settings.layout})"
+    lines = [f"{dataset}: no usable recording in {root}; looked for {sought}; {len(rejections)} rejected"]
+    for fault in rejections[:SHOWN_REJECTIONS]:
+        where = fault.file if fault.line is None else f"{fault.file}:{fault.line}"
+        lines.append(f"  {where}: {fault.reason}")
+    if not rejections:
+        lines.append(
+            f"  is the root right? `dvc pull` fetches tracked data; `--config roots='{{{dataset}: FOLDER}}'` moves it"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,37 @@
+"""Readers of raw datasets, one module a layout: raw folder -> recordings and events, and what could not be placed."""
+
+from __future__ import annotations
+
+from auscult.datasets.readers import (
+    antwerp,
+    antwerp_sim,
+    bd,
+    files_csv,
+    hf_lung,
+    icbhi,
+    jordan,
+    label_folders,
+    manifest,
+    perch,
+    sprsound,
+    uid_json,
+)
+from auscult.datasets.readers.reading import Item, Reader
+
+READERS: dict[str, Reader] = {
+    "icbhi": icbhi.read,
+    "jordan": jordan.read,
+    "perch": perch.read,
+    "antwerp": antwerp.read,
+    "antwerp_sim": antwerp_sim.read,
+    "bd": bd.read,
+    "sprsound": sprsound.read,
+    "hf_lung": hf_lung.read,
+    "manifest": manifest.read,
+    "uid_json": uid_json.read,
+    "label_folders": label_folders.read,
+    "files_csv": files_csv.read,
+}
+"""Layout -> reader; the layouts of `config.dataset`."""
+
+__all__ = ["READERS", "Item", "Reader"]

@@ -1,0 +1,321 @@
+"""Pictures of single clips with what explains the answer, and the mean spectrogram of the clips of each outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from auscult.audio.clip_store import to_float32
+from auscult.config import JobSettings, TaskSettings
+from auscult.config.frontend import ConstantQFrontend, LinearFrontend, frontend_range_hz
+from auscult.evaluation.outcomes import OUTCOMES, choose_examples, sample_outcomes
+from auscult.evaluation.saliency import CAPTIONS, Explainer, Maps
+from auscult.examples import Examples
+from auscult.models import SavedModel
+from auscult.plots.clip import Evidence, Sound, clip_picture
+from auscult.plots.job import file_name
+from auscult.plots.spectrograms import Average, Axis, Mark, averages, level_range_db, mel_axis
+from auscult.plots.style import save
+from auscult.spectrograms.filterbanks import constant_q_frequencies
+from auscult.storage.files import write_json
+from auscult.storage.tables import probability_column, read_events, target_column
+
+CLIPS_AT_ONCE = 512
+_WORDS = {"tp": "true positive", "tn": "true negative", "fp": "false positive", "fn": "missed"}
+
+
+@dataclass
+class _Sums:
+    """Sum of levels and number of clips with true sound, of each cell."""
+
+    levels_db: NDArray[np.float64]
+    n_sounding: NDArray[np.int64]
+    n_clips: int = 0
+
+    def mean(self) -> NDArray[np.float64]:
+        return np.divide(
+            self.levels_db,
+            self.n_sounding[None, :],
+            out=np.full(self.levels_db.shape, np.nan),
+            where=self.n_sounding[None, :] > 0,
+        )
+
+
+def draw_averages(
+    examples: Examples, outcomes: pd.DataFrame, *, job: JobSettings, task: TaskSettings, folder: Path
+) -> None:
+    """Draw `average_<target>.png` for each target and list them in `averages.json`.
+
+    The mean is over levels in dB, frame by frame, and over true sound alone; padding counts for nothing.
+
+    Args:
+        examples: All examples.
+        outcomes: Of the test part, from `outcomes.judge`.
+        job: Clip and spectrogram settings.
+        task: What was predicted.
+        folder: Where to write.
+    """
+    axis = mel_axis(job.spectrogram, job.clips.sample_rate_hz)
+    sums = _sum_up(examples, outcomes, first_s=axis.first_s, hop_s=axis.hop_s, rate_hz=job.clips.sample_rate_hz)
+    names = [file_name(target) for target in task.targets]
+    entries: list[dict[str, object]] = []
+    for column, target in enumerate(task.targets):
+        found = {outcome: sums.get((target, outcome)) for outcome in OUTCOMES}
+        panels = [
+            Average(_WORDS[outcome], part.n_clips if part else 0, part.mean() if part else None)
+            for outcome, part in found.items()
+        ]
+        counts = {outcome: part.n_clips if part else 0 for outcome, part in found.items()}
+        if not any(counts.values()):
+            continue
+        name = names[column] if names.count(names[column]) == 1 else f"{names[column]}_{column + 1}"
+        file = f"average_{name}.png"
+        save(averages(panels, axis), folder / file)
+        entries.append({"file": file, "target": target, "n": counts})
+    write_json(folder / "averages.json", entries)
+
+
+def _sum_up(
+    examples: Examples, outcomes: pd.DataFrame, *, first_s: float, hop_s: float, rate_hz: int
+) -> dict[tuple[str, str], _Sums]:
+    """Add up the levels of every (target, outcome); each spectrogram is read once."""
+    n_mels, n_frames = examples.shape
+    place = pd.Series(np.arange(len(examples)), index=examples.clips["clip_id"])
+    rows = outcomes.assign(index=place.loc[outcomes["clip_id"]].to_numpy())
+    frames = np.arange(n_frames)
+    n_valid_frames = np.ceil((examples.clips["n_valid"].to_numpy() / rate_hz - first_s) / hop_s)
+    sums: dict[tuple[str, str], _Sums] = {}
+    wanted = np.unique(rows["index"].to_numpy())
+    for start in range(0, len(wanted), CLIPS_AT_ONCE):
+        block = wanted[start : start + CLIPS_AT_ONCE]
+        is_sound = frames[None, :] < np.maximum(n_valid_frames[block], 1)[:, None]
+        levels_db = examples.spectrograms(block).astype(np.float32) * is_sound[:, None, :]
+        part = rows.loc[rows["index"].isin(block.tolist())]
+        for key, members in part.groupby(["target", "outcome"]):
+            target, outcome = (str(name) for name in key)
+            chosen = np.searchsorted(block, members["index"].to_numpy())
+            found = sums.setdefault(
+                (target, outcome), _Sums(np.zeros((n_mels, n_frames)), np.zeros(n_frames, dtype=np.int64))
+            )
+            found.levels_db += levels_db[chosen].sum(axis=0, dtype=np.float64)
+            found.n_sounding += is_sound[chosen].sum(axis=0)
+            found.n_clips += len(chosen)
+    return sums
+
+
+MAX_MARK_SHARE = 0.9
+"""An event that spans this share of a clip says no more than the label does, and is not marked."""
+OUTCOME_WORDS = {"tp": "true positive", "tn": "true negative", "fp": "false positive", "fn": "missed"}
+_TITLE_CHARACTERS = 62
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A clip that is drawn, and the target whose evidence is shown."""
+
+    clip_id: str
+    target: str
+
+
+class Painter:
+    """Draws clips of one evaluated job, all with one colour range, so that levels can be compared.
+
+    Args:
+        model: Explains its answers.
+        examples: All examples, with their clip stores; its rows are those of `predictions`.
+        predictions: Rows of `predictions.parquet`, index as in `examples.clips`.
+        outcomes: Of the test part, from `outcomes.judge`.
+        tables: Dataset -> folder with `events.parquet`, for the marks.
+        job: Clip and spectrogram settings, and how much to draw.
+        task: What was predicted.
+    """
+
+    def __init__(
+        self,
+        model: SavedModel,
+        examples: Examples,
+        predictions: pd.DataFrame,
+        outcomes: pd.DataFrame,
+        *,
+        tables: Mapping[str, Path],
+        job: JobSettings,
+        task: TaskSettings,
+    ) -> None:
+        self._model = model
+        self._explainer = Explainer(model)
+        self._examples = examples
+        self._predictions = predictions
+        self._outcomes = outcomes
+        self._tables = tables
+        self._job, self._task = job, task
+
+    def draw_examples(self, folder: Path) -> None:
+        """Draw the worst errors and the surest hits; `index.json` in `folder` says what each picture shows."""
+        n_examples, is_exclusive = self._job.evaluate.n_examples, self._task.type == "multi_class"
+        chosen = choose_examples(self._outcomes, n_examples, multi_class=is_exclusive)
+        entries: list[dict[str, Any]] = []
+        asked = [Asked(clip_id, self._target_of(clip_id)) for clip_id in chosen]
+        names = [f"{number:02d}_{file_name(clip_id)}.png" for number, clip_id in enumerate(chosen, start=1)]
+        for row, name in zip(self._draw(asked, [folder / name for name in names]), names, strict=True):
+            of_clip = self._outcomes.loc[self._outcomes["clip_id"] == row["clip_id"]].to_dict("records")
+            entries.append(_entry(name, row, of_clip, self._task))
+        write_json(folder / "index.json", entries)
+
+    def draw_outcomes(self, folder: Path, generator: np.random.Generator) -> None:
+        """Draw some clips of each outcome into `folder/{tp,tn,fp,fn}/`; `index.json` lists them.
+
+        Args:
+            folder: Where to write; its four folders are made even where an outcome did not occur.
+            generator: The only source of randomness, of `sample: random`.
+        """
+        settings = self._job.evaluate.outcomes
+        asked: list[Asked] = []
+        paths: list[Path] = []
+        entries: list[dict[str, Any]] = []
+        for outcome in OUTCOMES:
+            (folder / outcome).mkdir(parents=True, exist_ok=True)
+            rows = sample_outcomes(self._outcomes, outcome, settings.max_clips, settings.sample, generator)
+            for number, row in enumerate(rows.to_dict("records"), start=1):
+                suffix = f"_{file_name(row['target'])}" if len(self._task.targets) > 1 else ""
+                name = f"{outcome}/{number:02d}_{file_name(row['clip_id'])}{suffix}.png"
+                asked.append(Asked(row["clip_id"], row["target"]))
+                paths.append(folder / name)
+                kept = {key: row[key] for key in ("clip_id", "target", "outcome", "probability")}
+                entries.append({"file": name, **kept})
+        self._draw(asked, paths)
+        n_of = {outcome: self._outcomes["outcome"].tolist().count(outcome) for outcome in OUTCOMES}
+        write_json(folder / "index.json", {"n": n_of, "sample": settings.sample, "pictures": entries})
+
+    def _draw(self, asked: Sequence[Asked], paths: Sequence[Path]) -> list[dict[Any, Any]]:
+        """Draw each clip to its path and return their rows of the predictions."""
+        if not asked:
+            return []
+        place = pd.Index(self._predictions["clip_id"])
+        indices = place.get_indexer(pd.Index([one.clip_id for one in asked], dtype="str"))
+        levels_db = self._examples.spectrograms(indices)
+        clips = self._examples.clips.iloc[indices]
+        rate_hz = self._job.clips.sample_rate_hz
+        valid_s = clips["n_valid"].to_numpy() / rate_hz
+        axis = mel_axis(self._job.spectrogram, rate_hz)
+        n_valid_frames = [max(1, int((seconds - axis.first_s) / axis.hop_s)) for seconds in valid_s]
+        sound = [picture[:, :n] for picture, n in zip(levels_db, n_valid_frames, strict=True)]
+        range_db = level_range_db(np.concatenate(sound, axis=1))
+        marks = _marks(clips.drop_duplicates("clip_id"), self._tables)
+        waveforms = self._examples.waveforms(indices)
+        columns = [self._task.targets.index(one.target) for one in asked]
+        maps = self._explainer.explain(self._examples.stored(self._model.takes, indices), columns).maps
+        rows: list[dict[Any, Any]] = [self._predictions.iloc[int(index)].to_dict() for index in indices]
+        for number, (one, path, row) in enumerate(zip(asked, paths, rows, strict=True)):
+            title, subtitle = self._texts(one, row)
+            figure = clip_picture(
+                levels_db[number],
+                axis,
+                Sound(to_float32(waveforms[number]), rate_hz, float(valid_s[number])),
+                self._evidence(one.target, on_mel_axis(maps[number], axis, self._job)),
+                range_db=range_db,
+                marks=marks[one.clip_id],
+                title=title,
+                subtitle=subtitle,
+            )
+            save(figure, path)
+        return rows
+
+    def _evidence(self, target: str, found: Maps) -> Evidence:
+        method = self._explainer.method
+        if method == "none":
+            return Evidence(None, CAPTIONS[method])
+        if method == "grad_cam":
+            caption = f"Grad-CAM: where the evidence for {target} lies; line: half of the most"
+            if not found.any():
+                caption = f"Grad-CAM: nothing speaks for {target}"
+            return Evidence(found, caption)
+        return Evidence(found, CAPTIONS[method])
+
+    def _texts(self, one: Asked, row: dict[Any, Any]) -> tuple[str, str]:
+        of_clip = self._outcomes.loc[
+            (self._outcomes["clip_id"] == one.clip_id) & (self._outcomes["target"] == one.target)
+        ].to_dict("records")
+        (found,) = of_clip
+        title = f"{one.target}: {OUTCOME_WORDS[found['outcome']]}, probability {found['probability']:.2f}"
+        where = f"{one.clip_id}, {row['start_s']:.1f}–{row['end_s']:.1f} s"
+        return title, where if len(where) <= _TITLE_CHARACTERS else f"…{where[-_TITLE_CHARACTERS:]}"
+
+    def _target_of(self, clip_id: str) -> str:
+        """Return the target that an example is about: one that was answered wrong, else one that is present."""
+        of_clip = self._outcomes.loc[self._outcomes["clip_id"] == clip_id]
+        for outcome in ("fn", "fp", "tp", "tn"):
+            targets = of_clip.loc[of_clip["outcome"] == outcome, "target"]
+            if len(targets):
+                return str(targets.iloc[0])
+        raise ValueError(f"{clip_id} has no outcome")
+
+
+def on_mel_axis(found: Maps, axis: Axis, job: JobSettings) -> Maps:
+    """Return evidence over the bands that are drawn; a front end of its own may see other bands than these.
+
+    Args:
+        found: Shape [band, frame], as the backbone sees the clip.
+        axis: Of the spectrograms that are drawn.
+        job: Its front end.
+
+    Returns:
+        Shape [mel, frame]; 0 where the front end hears nothing.
+    """
+    frontend = job.model.frontend
+    if not isinstance(frontend, LinearFrontend | ConstantQFrontend):
+        return found
+    low_hz, high_hz = frontend_range_hz(frontend, job.spectrogram, job.clips)
+    if isinstance(frontend, ConstantQFrontend):
+        centres_hz = constant_q_frequencies(f_min_hz=low_hz, f_max_hz=high_hz, bins_per_octave=frontend.bins_per_octave)
+    else:
+        centres_hz = np.linspace(low_hz, high_hz, len(found))
+    wanted_hz = axis.mel_centres_hz
+    columns = [np.interp(wanted_hz, centres_hz, column, left=0.0, right=0.0) for column in found.T]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _marks(clips: pd.DataFrame, tables: Mapping[str, Path]) -> dict[str, list[Mark]]:
+    """Events within each clip that are shorter than it, in seconds from its start; cycles are no finding."""
+    marks: dict[str, list[Mark]] = {clip_id: [] for clip_id in clips["clip_id"]}
+    for dataset, part in clips.groupby("dataset"):
+        events = read_events(tables[str(dataset)] / "events.parquet")
+        events = events.loc[(events["kind"] != "cycle") & events["recording_id"].isin(part["recording_id"])]
+        for pair in part.merge(events, on="recording_id", suffixes=("", "_event")).to_dict("records"):
+            length_s = pair["end_s"] - pair["start_s"]
+            start_s = max(pair["start_s_event"] - pair["start_s"], 0.0)
+            end_s = min(pair["end_s_event"] - pair["start_s"], length_s)
+            if 0 < end_s - start_s < MAX_MARK_SHARE * length_s:
+                marks[pair["clip_id"]].append(Mark(start_s, end_s, pair["kind"]))
+    return marks
+
+
+def _entry(name: str, row: dict[Any, Any], outcomes: list[dict[Any, Any]], task: TaskSettings) -> dict[str, Any]:
+    probabilities = {target: float(row[probability_column(target)]) for target in task.targets}
+    if task.type == "multi_class":
+        truth = next((target for target in task.targets if row[target_column(target)] == 1), None)
+        answer = max(probabilities, key=lambda target: probabilities[target])
+        is_error = truth != answer
+        said = f"answered {answer} ({probabilities[answer]:.2f})"
+        text = f"{truth}: {said}" + (f", gave {truth} {probabilities[truth]:.2f}" if is_error and truth else "")
+    else:
+        is_error = any(outcome["outcome"] in {"fp", "fn"} for outcome in outcomes)
+        words = [
+            f"{outcome['target']}: {OUTCOME_WORDS[outcome['outcome']]} ({outcome['probability']:.2f})"
+            for outcome in outcomes
+        ]
+        text = ", ".join(words)
+    return {
+        "file": name,
+        "clip_id": str(row["clip_id"]),
+        "dataset": str(row["dataset"]),
+        "start_s": float(row["start_s"]),
+        "end_s": float(row["end_s"]),
+        "is_error": is_error,
+        "text": text,
+    }

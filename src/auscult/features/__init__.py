@@ -1,1 +1,0 @@
-"""From clips to spectrograms, and the feature store."""

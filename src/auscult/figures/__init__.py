@@ -1,1 +1,0 @@
-"""Figures that evaluation and reporting share: one style, one size, colours that colour-blind readers tell apart."""

@@ -1,0 +1,243 @@
+"""`auscult evaluate`: a stored model judged on another dataset, all of whose patients are the test part."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from auscult import provenance
+from auscult.config import Experiment, JobSettings, TaskSettings, load_task
+from auscult.errors import ConfigError, DataError
+from auscult.evaluation.evaluate import evaluate
+from auscult.inference.dataset import PreparedDataset, job_like, prepare, settings_of
+from auscult.inference.loaded_model import choose_device, require_model
+from auscult.labels import recording_targets
+from auscult.models.saved import META_FILE, WEIGHTS_FILE, load_model
+from auscult.reports.publish import publish
+from auscult.splits.audit import build_audit, check_rules
+from auscult.splits.leaks import Declared, find_leaks
+from auscult.storage.files import read_json, write_json
+from auscult.storage.tables import read_events, read_predictions, read_recordings, write_csv
+
+HISTORY_FILE = "history.csv"
+_OPTIONAL_FILES = ("metrics.jsonl", "train.log")
+_RESULT_MARK = "experiment.yaml"
+
+
+def evaluate_model(
+    model_dir: Path,
+    dataset: str,
+    *,
+    output_dir: Path,
+    task_name: str | None = None,
+    config_dir: Path = Path("config"),
+    root: str | None = None,
+    device: str = "auto",
+    test_part_only: bool = False,
+    is_forced: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Judge a stored model, with its own thresholds, on a dataset, and publish the result.
+
+    Args:
+        model_dir: A trained job.
+        dataset: Its name in the configuration.
+        output_dir: The result: `report.html` and, below `1/`, what every job has.
+        task_name: Whose labels are asked for; default: the model's own task, as the configuration has it now.
+        config_dir: The folder `config`.
+        root: Read the dataset in this folder instead of its own.
+        device: `auto`, `cpu` or `cuda`.
+        test_part_only: Of a dataset that the model was trained on, judge the recordings of its own test part.
+        is_forced: Replace an earlier result in `output_dir`.
+        say: Is told what is being done.
+
+    Returns:
+        The path of `report.html`.
+
+    Raises:
+        DataError: There is no such model, or it knows the dataset's patients.
+        ConfigError: There is no such dataset or task, the task does not fit, or the output is there already.
+    """
+    require_model(model_dir)
+    _require_output(output_dir, is_forced=is_forced)
+    meta = load_model(model_dir).meta
+    task_name = task_name or str(meta["task_name"])
+    task = _task(meta, task_name, dataset, config_dir)
+    chosen = _test_part(model_dir, meta, dataset, task, is_wanted=test_part_only)
+    part = " (the model's own test part)" if test_part_only else ""
+    job = job_like(
+        meta,
+        (dataset,),
+        task=task_name,
+        evaluate_only=model_dir.as_posix(),
+        allow_doubtful=[dataset] if dataset in task.doubtful else [],
+        note=f"The model of {provenance.redact(str(model_dir))}, trained on {', '.join(meta['datasets'])}, judged on "
+        f"{dataset}{part}; its thresholds are those that its own validation part gave",
+    )
+    settings = settings_of(dataset, config_dir, root)
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=output_dir.parent) as name:
+        folder = Path(name)
+        say(f"reading {dataset}: tables, clips and spectrograms as the model takes them")
+        prepared = prepare(dataset, settings, job, folder, reads_anew=root is not None)
+        run_dir, split, audit = folder / "run", folder / "split.csv", folder / "audit.json"
+        n_patients = _write_split(prepared, task, job, chosen, split=split, audit=audit)
+        _copy_model(model_dir, meta, run_dir)
+        say(f"judging {n_patients} patients")
+        evaluate(
+            model_dir=run_dir,
+            features={dataset: prepared.features},
+            clips={dataset: prepared.clips},
+            tables={dataset: prepared.tables},
+            split=split,
+            job=job,
+            task=task,
+            output_dir=run_dir,
+            device=choose_device(device),
+        )
+        summaries = {dataset: prepared.tables / "summary.json"}
+        command = f"auscult evaluate {shlex.quote(str(model_dir))} --dataset {dataset} --task {task_name}"
+        command += " --test-part" if test_part_only else ""
+        if output_dir.exists():
+            shutil.rmtree(output_dir)
+        publish(
+            experiment=Experiment(
+                name=f"{'/'.join(model_dir.resolve().parts[-2:])} on {dataset}",
+                task=task_name,
+                description=f"A stored model on {dataset}, all of whose patients are the test part"
+                if not test_part_only
+                else f"A stored model on its own test part of {dataset}",
+                jobs=(job,),
+            ),
+            task=task,
+            job_dirs=[run_dir],
+            audits=[audit],
+            summaries=summaries,
+            output_dir=output_dir,
+            provenance=provenance.collect(command=command, inputs={**summaries, "model": model_dir / WEIGHTS_FILE}),
+        )
+    return output_dir / "report.html"
+
+
+def _require_output(output_dir: Path, *, is_forced: bool) -> None:
+    if not output_dir.exists() or (output_dir.is_dir() and not any(output_dir.iterdir())):
+        return
+    if not (output_dir / _RESULT_MARK).is_file():
+        raise ConfigError(f"--out {output_dir}: is there already and holds no result; name another folder")
+    if not is_forced:
+        raise ConfigError(
+            f"--out {output_dir}: holds a result already; name another folder, or replace it with --force"
+        )
+
+
+def _task(meta: Mapping[str, Any], name: str, dataset: str, config_dir: Path) -> TaskSettings:
+    """Return the task, which must ask what the model answers and have labels for the dataset."""
+    task = load_task(config_dir, name, "--task")
+    for what in ("type", "targets"):
+        asked, answered = task.model_dump(mode="json")[what], meta["task"][what]
+        if asked != answered:
+            raise ConfigError(
+                f"task {name}: its {what} is {asked}, the model answers {answered}; name the task that fits with --task"
+            )
+    if dataset not in task.supported_datasets:
+        raise ConfigError(
+            f"task {name} has no labels for dataset {dataset!r}; it has for {', '.join(task.supported_datasets)}: add "
+            f"it to the task's file, or name another task with --task"
+        )
+    return task
+
+
+def _test_part(
+    model_dir: Path, meta: Mapping[str, Any], dataset: str, task: TaskSettings, *, is_wanted: bool
+) -> set[str] | None:
+    """Return the recordings that may be judged; None: all of them."""
+    is_known = dataset in meta["datasets"]
+    if not is_known:
+        if is_wanted:
+            raise ConfigError(
+                f"--test-part: the model was not trained on {dataset}: all of it can be judged; leave it out"
+            )
+        return None
+    if not is_wanted:
+        raise DataError(
+            f"{model_dir}: the model was trained on {', '.join(meta['datasets'])}, so it knows patients of {dataset} "
+            "and would look better than it is; name another dataset, or judge its own test part alone with --test-part"
+        )
+    predictions = read_predictions(model_dir / "predictions.parquet", task)
+    is_test = (predictions["split"] == "test") & (predictions["dataset"] == dataset)
+    return set(predictions.loc[is_test, "recording_id"])
+
+
+def _write_split(
+    prepared: PreparedDataset,
+    task: TaskSettings,
+    job: JobSettings,
+    chosen: set[str] | None,
+    *,
+    split: Path,
+    audit: Path,
+) -> int:
+    """Write a split with a test part alone, and its audit; the number of patients is returned."""
+    recordings = read_recordings(prepared.tables / "recordings.parquet")
+    events = read_events(prepared.tables / "events.parquet")
+    ids = recordings["recording_id"]
+    is_known = ~np.isnan(recording_targets(recordings, events, task)).all(axis=1)
+    is_chosen = np.ones(len(ids), dtype=bool) if chosen is None else ids.isin(list(chosen)).to_numpy()
+    kept = pd.DataFrame(recordings.loc[is_known & is_chosen])
+    if not len(kept):
+        raise DataError(
+            f"{prepared.name}: none of its {len(ids)} recordings has a known target of this task and may be judged; "
+            "compare the task's rules with what `auscult data describe` shows"
+        )
+    table = kept[["recording_id", "patient_id", "dataset"]].assign(split="test").astype({"split": "str"})
+    table = table.reset_index(drop=True)
+    left_out = {
+        "no target is known": ids[~is_known].tolist(),
+        "not in the model's test part": ids[is_known & ~is_chosen].tolist(),
+    }
+    report = build_audit(
+        (recordings, events),
+        table,
+        task,
+        find_leaks(recordings, table, Declared()),
+        {reason: found for reason, found in left_out.items() if found},
+    )
+    rules = [asdict(note) for note in check_rules(recordings, events, task)]
+    write_csv(split, table)
+    write_json(audit, {"settings": job.split.model_dump(mode="json"), **report, "rules": rules})
+    return len(set(kept["patient_id"]))
+
+
+def _copy_model(model_dir: Path, meta: Mapping[str, Any], run_dir: Path) -> None:
+    """Copy a trained job; where its history did not come along, the epoch that was kept stands for it."""
+    run_dir.mkdir()
+    for name in (WEIGHTS_FILE, META_FILE, HISTORY_FILE, *_OPTIONAL_FILES):
+        if (model_dir / name).is_file():
+            shutil.copyfile(model_dir / name, run_dir / name)
+    if not (run_dir / HISTORY_FILE).is_file():
+        write_csv(run_dir / HISTORY_FILE, pd.DataFrame([meta["training"]["at_best_epoch"]]))
+
+
+def default_output(model_dir: Path, dataset: str, task_name: str | None) -> Path:
+    """Return where a result goes unless it is said: by task, dataset and the model's weights.
+
+    Raises:
+        DataError: There is no such model.
+    """
+    require_model(model_dir)
+    meta = load_model(model_dir).meta
+    return Path("evaluations") / (task_name or str(meta["task_name"])) / dataset / str(meta["weights_sha256"])[:8]
+
+
+def headline_of(output_dir: Path) -> str:
+    """Return the numbers of a result in one line a metric, as `metrics.json` has them."""
+    numbers = read_json(output_dir / "metrics.json")["jobs"]["1"]
+    return "\n".join(f"{name:<20} {value:.3f}" for name, value in numbers.items() if name != "best_epoch")

@@ -1,0 +1,175 @@
+"""`auscult.load_model`: a trained model with which plain Python asks about audio files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from auscult.config.task import TaskSettings
+from auscult.errors import ConfigError, DataError
+from auscult.inference.predictions import Answer, FileAnswers, Predictions, Watch, answer_files, tabulate
+from auscult.inference.stream import ClipReader, find_audio
+from auscult.models import SavedModel
+from auscult.models.classifier import EmbeddingLayer
+from auscult.models.saved import META_FILE
+from auscult.models.saved import load_model as load_saved
+
+BATCH_CLIPS = {"cpu": 8, "cuda": 64}
+"""Clips at a time. A processor gains little from more, and a large model's maps of 64 clips take over a gigabyte."""
+
+Files = str | PathLike[str] | Iterable[str | PathLike[str]]
+Channel = int | Literal["mean"]
+
+
+class LoadedModel:
+    """A trained model.
+
+    Attributes:
+        saved: The network with its normalisation and its description, for arrays instead of files.
+        task: What it answers.
+        targets: Names of the targets, in the order of the probabilities.
+        thresholds: Target -> probability from which it is called positive, chosen on validation; empty for a
+            multi-class task.
+    """
+
+    def __init__(self, saved: SavedModel) -> None:
+        self.saved = saved
+        self.task = TaskSettings.model_validate(saved.meta["task"])
+        self.targets = saved.targets
+        self.thresholds: dict[str, float] = dict(saved.meta["thresholds"])
+
+    @property
+    def batch_clips(self) -> int:
+        """Clips at a time, as suits the device."""
+        return BATCH_CLIPS[next(self.saved.module.parameters()).device.type]
+
+    def predict(self, files: Files, *, channel: Channel = "mean", batch_clips: int | None = None) -> Predictions:
+        """Answer audio files of any length and rate; long ones are streamed.
+
+        Args:
+            files: A file or a folder, or several.
+            channel: Channel of multi-channel audio, or `mean`.
+            batch_clips: Clips at a time; default: 8 on a processor, 64 on a GPU.
+
+        Returns:
+            The answers; files that cannot be read stand in its `errors`.
+
+        Raises:
+            DataError: A folder holds no audio.
+        """
+        reader = self.reader(channel)
+        return self.tabulate(list(self.answers(files, reader, batch_clips=batch_clips)), reader)
+
+    def reader(self, channel: Channel = "mean") -> ClipReader:
+        """Return what cuts files for this model."""
+        return ClipReader(self.saved, channel)
+
+    def answers(
+        self, files: Files, reader: ClipReader, *, batch_clips: int | None = None, watch: Watch | None = None
+    ) -> Iterator[FileAnswers]:
+        """Yield the probabilities of each file's clips as soon as they are there; see `answer_files`."""
+
+        def answer(clips: NDArray[Any]) -> NDArray[Any]:
+            return self.saved.predict_proba(clips, batch_size=len(clips))
+
+        return self._run(files, reader, answer, batch_clips, watch)
+
+    def tabulate(self, answers: Sequence[FileAnswers], reader: ClipReader) -> Predictions:
+        """Return the answers of files as tables."""
+        return tabulate(answers, self.task, self.saved.thresholds, [reader.note] if reader.note else [])
+
+    def embed(
+        self,
+        files: Files,
+        layer: EmbeddingLayer = "backbone",
+        *,
+        channel: Channel = "mean",
+        batch_clips: int | None = None,
+    ) -> tuple[pd.DataFrame, NDArray[np.float32], dict[str, str]]:
+        """Return the features of every clip of audio files.
+
+        Args:
+            files: A file or a folder, or several.
+            layer: `backbone` (pooled features) or `head` (its first dense layer, before the activation).
+            channel: Channel of multi-channel audio, or `mean`.
+            batch_clips: Clips at a time; default: 8 on a processor, 64 on a GPU.
+
+        Returns:
+            One row a clip (`file`, `clip`, `start_s`, `end_s`), the features [clip, feature], and file -> fault of
+            what could not be read.
+
+        Raises:
+            DataError: A folder holds no audio.
+            ConfigError: There is no such layer.
+        """
+        reader = ClipReader(self.saved, channel)
+
+        def answer(clips: NDArray[Any]) -> NDArray[Any]:
+            return self.saved.embed(clips, layer, batch_size=len(clips))
+
+        found = list(self._run(files, reader, answer, batch_clips, None))
+        good = [one for one in found if one.fault is None]
+        rows = [(str(one.path), index, cut.start_s, cut.end_s) for one in good for index, cut in enumerate(one.cuts)]
+        table = pd.DataFrame(rows, columns=["file", "clip", "start_s", "end_s"])
+        values = [value for one in good for value in one.values]
+        features = np.stack(values) if values else np.zeros((0, 0), np.float32)
+        return table, features, {str(one.path): one.fault for one in found if one.fault is not None}
+
+    def _run(
+        self, files: Files, reader: ClipReader, answer: Answer, batch_clips: int | None, watch: Watch | None
+    ) -> Iterator[FileAnswers]:
+        given = [files] if isinstance(files, str | PathLike) else files
+        paths = find_audio([Path(file) for file in given])
+        return answer_files(paths, reader, answer, batch_clips=batch_clips or self.batch_clips, watch=watch)
+
+
+def load_model(folder: str | PathLike[str], device: str = "cpu") -> LoadedModel:
+    """Load a model that was trained here.
+
+    Args:
+        folder: A job of a result, such as `results/pneumonia/train2356/1`: it holds `model.json` and
+            `model.safetensors`, and no more is needed.
+        device: `cpu`, `cuda`, or `auto` (a GPU where there is one).
+
+    Raises:
+        DataError: There is no model, or it is damaged or of a newer format.
+        ConfigError: There is no such device.
+    """
+    folder = Path(folder)
+    if folder.name == META_FILE:
+        folder = folder.parent
+    require_model(folder)
+    return LoadedModel(load_saved(folder, choose_device(device)))
+
+
+def choose_device(name: str) -> str:
+    """Return `cpu` or `cuda`.
+
+    Raises:
+        ConfigError: Another name, or no GPU is there.
+    """
+    if name not in {"auto", "cpu", "cuda"}:
+        raise ConfigError(f"device: found {name!r}, expected auto, cpu or cuda")
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise ConfigError("device cuda: torch finds no GPU here; take cpu, or auto")
+    return "cuda" if name != "cpu" and has_gpu else "cpu"
+
+
+def require_model(folder: Path) -> None:
+    """Refuse what is no folder of a model, naming those that are near."""
+    if not folder.is_dir():
+        what = "is a file, expected the folder of a model" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: {what}; a model is a job of a result, such as results/pneumonia/train2356/1")
+    if (folder / META_FILE).is_file():
+        return
+    near = sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"**/{META_FILE}"))
+    hint = f"; below it there are models in {', '.join(near[:8])}: name one" if near else ""
+    raise DataError(f"{folder}: holds no {META_FILE}{hint}")

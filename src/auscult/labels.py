@@ -1,0 +1,339 @@
+"""What is known of clips, recordings and patients: 1, 0, or NaN for unknown. An unknown never becomes a negative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from auscult.config.task import ClassRule, ColumnRule, EventRule, OverlapRule, fold_label
+from auscult.errors import DataError
+from auscult.storage.tables import LABEL_PREFIX
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+    from collections.abc import Callable, Iterator
+
+    from auscult.config.task import TaskSettings
+
+    Targets = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Intervals [start, end) of recordings.
+
+    Attributes:
+        rows: The recording's row in its table, shape [interval].
+        starts: In seconds, shape [interval].
+        ends: In seconds, shape [interval].
+    """
+
+    rows: Integers
+    starts: Floats
+    ends: Floats
+
+    def take(self, at: NDArray[np.integer] | NDArray[np.bool_]) -> Intervals:
+        """Return some of the intervals."""
+        return Intervals(self.rows[at], self.starts[at], self.ends[at])
+
+
+def merge_intervals(intervals: Intervals) -> Intervals:
+    """Return the union of each recording's intervals as disjoint intervals, sorted by recording and start.
+
+    >>> merge_intervals(Intervals(np.array([0, 0]), np.array([0.0, 1.0]), np.array([2.0, 3.0]))).ends.tolist()
+    [3.0]
+    """
+    if len(intervals.rows) == 0:
+        return intervals
+    ordered = intervals.take(np.lexsort((intervals.starts, intervals.rows)))
+    rows, starts = ordered.rows, ordered.starts
+    reach = _running_maximum(rows, ordered.ends)
+    begins = np.ones(len(rows), dtype=bool)
+    begins[1:] = (rows[1:] != rows[:-1]) | (starts[1:] > reach[:-1])
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], len(rows)) - 1
+    return Intervals(rows[first], starts[first], reach[last])
+
+
+def _running_maximum(rows: Integers, values: Floats) -> Floats:
+    """Return the running maximum of `values` within each run of equal, sorted `rows`."""
+    order = np.lexsort((values, rows))
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    # Ranks grow from row to row, so that one pass never carries a maximum over into the next row.
+    return values[order][np.maximum.accumulate(ranks)]
+
+
+def overlaps(clips: Intervals, events: Intervals) -> tuple[Integers, Integers, Floats]:
+    """Return all pairs (clip, event) of one recording that share sound, and how many seconds they share."""
+    order = np.lexsort((events.starts, events.rows))
+    ordered = events.take(order)
+    reach = _running_maximum(ordered.rows, ordered.ends)
+    # Events that may overlap a clip are neighbours in this order: they start before its end, and the furthest end so
+    # far lies behind its start.
+    clip_starts, clip_ends = _lexicographic(clips.rows, clips.starts), _lexicographic(clips.rows, clips.ends)
+    before = np.searchsorted(_lexicographic(ordered.rows, reach), clip_starts, side="right")
+    until = np.searchsorted(_lexicographic(ordered.rows, ordered.starts), clip_ends, side="left")
+    n_candidates = np.maximum(until - before, 0)
+    clip = np.repeat(np.arange(len(clips.rows)), n_candidates)
+    offset = np.arange(len(clip)) - np.repeat(np.cumsum(n_candidates) - n_candidates, n_candidates)
+    event = order[np.repeat(before, n_candidates) + offset]
+    shared_s = np.minimum(clips.ends[clip], events.ends[event]) - np.maximum(clips.starts[clip], events.starts[event])
+    kept = shared_s > 0
+    return clip[kept], event[kept], shared_s[kept]
+
+
+def _lexicographic(rows: Integers, values: Floats) -> NDArray[np.complex128]:
+    """Return (row, value) as numbers that numpy orders by row, then by value, without loss."""
+    return rows + 1j * values
+
+
+WHOLE_RECORDING = "recording"
+"""In `annotated_by`: the annotators listened to the recording from end to end."""
+
+EDGE_TOLERANCE_S = 1e-3
+"""Clips begin and end on whole samples, annotations do not: an overlap may fall short by this much."""
+
+
+def clip_targets(
+    clips: pd.DataFrame, recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings
+) -> NDArray[np.float32]:
+    """Return what is known of every clip, shape [clip, target]: 1, 0, or NaN for unknown.
+
+    A column rule gives the clip its recording's value. An event rule gives 1 where an event of its kinds overlaps the
+    clip's true sound [start_s, end_s) as `task.overlap` asks, else 0 where no event of `unknown` does and the intervals
+    of `annotated_by` together cover at least `task.overlap.min_fraction` of the clip, else NaN. A multi-class task
+    gives one-hot rows, or rows of NaN.
+
+    Args:
+        clips: Rows of `tables.CLIPS`, in any order.
+        recordings: Rows of `tables.RECORDINGS`; every clip's recording must be among them.
+        events: Rows of `tables.EVENTS`.
+        task: Its targets give the columns' order.
+
+    Raises:
+        DataError: A clip's recording is not in the table, a dataset has no rule, or a rule's column does not exist.
+    """
+    cuts = _intervals(recordings, clips)
+    _refuse_strangers(clips, cuts.rows)
+    known = _Events(recordings, events)
+
+    def from_events(rule: EventRule, chosen: NDArray[np.bool_]) -> Targets:
+        at = np.flatnonzero(chosen[cuts.rows])
+        values = np.full(len(cuts.rows), np.nan, dtype=np.float32)
+        values[at] = _interval_targets(cuts.take(at), known, rule, task.overlap)
+        return values
+
+    return _targets(recordings, task, cuts.rows, from_events)
+
+
+def recording_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -> NDArray[np.float32]:
+    """Return what is known of every recording, shape [recording, target]: 1, 0, or NaN for unknown.
+
+    For an event rule a recording is positive when it holds an event of the rule's kinds, negative when it was annotated
+    (it holds an interval of `annotated_by`, or the rule says `recording`) and holds none of `unknown` either, else
+    unknown.
+
+    Args:
+        recordings: Rows of `tables.RECORDINGS`.
+        events: Rows of `tables.EVENTS`.
+        task: Its targets give the columns' order.
+
+    Raises:
+        DataError: A dataset has no rule, or a rule's column does not exist.
+    """
+    known = _Events(recordings, events)
+
+    def from_events(rule: EventRule, chosen: NDArray[np.bool_]) -> Targets:
+        annotated = np.ones(len(recordings), dtype=bool)
+        if WHOLE_RECORDING not in rule.annotated_by:
+            annotated = known.holds(rule.annotated_by)
+        values = np.where(annotated & ~known.holds(rule.unknown), np.float32(0), np.float32(np.nan))
+        values[known.holds(rule.events)] = 1
+        values[~chosen] = np.nan
+        return values
+
+    return _targets(recordings, task, np.arange(len(recordings)), from_events)
+
+
+def patient_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -> pd.DataFrame:
+    """Return what is known of every patient: the maximum over what is known of the patient's recordings.
+
+    Returns:
+        float32 columns named by the targets, indexed by `patient_id` in sorted order; NaN for unknown.
+    """
+    values = pd.DataFrame(recording_targets(recordings, events, task), columns=list(task.targets))
+    highest = pd.DataFrame(values.groupby(recordings["patient_id"].to_numpy(dtype=object), sort=True).max())
+    highest.index = pd.Index(highest.index, dtype="str", name="patient_id")
+    return highest.astype(np.float32)
+
+
+def _targets(
+    recordings: pd.DataFrame,
+    task: TaskSettings,
+    rows: Integers,
+    from_events: Callable[[EventRule, NDArray[np.bool_]], Targets],
+) -> Targets:
+    """Fill [row, target]; `rows` points into `recordings`, `from_events` answers event rules for chosen recordings."""
+    datasets = recordings["dataset"].to_numpy(dtype=object)
+    names = sorted(set(datasets))
+    missing = [name for name in names if name not in task.supported_datasets]
+    if missing:
+        raise DataError(
+            f"datasets {missing} have no labels for this task (targets {', '.join(task.targets)}); "
+            f"supported: {', '.join(sorted(task.supported_datasets))}"
+        )
+    targets = np.full((len(rows), len(task.targets)), np.nan, dtype=np.float32)
+    if task.type == "multi_class":
+        for name in names:
+            chosen = datasets == name
+            one_hot = _class_rows(recordings, task.classes_from[name], task.targets, chosen, name)
+            here = chosen[rows]
+            targets[here] = one_hot[rows[here]]
+        return targets
+    for column, target in enumerate(task.targets):
+        for rule, chosen, where in _rules(task, target, datasets, names):
+            here = chosen[rows]
+            if isinstance(rule, EventRule):
+                targets[here, column] = from_events(rule, chosen)[here]
+            else:
+                values = _column_values(recordings, rule.column, where)
+                targets[here, column] = _by_value(values, chosen, lambda value, rule=rule: part_target(value, rule))[
+                    rows[here]
+                ]
+    return targets
+
+
+def _rules(
+    task: TaskSettings, target: str, datasets: NDArray[np.object_], names: list[str]
+) -> Iterator[tuple[ColumnRule | EventRule, NDArray[np.bool_], str]]:
+    """Yield the target's rules, each once with all recordings of the datasets that share it."""
+    merged: dict[str, tuple[ColumnRule | EventRule, list[str]]] = {}
+    for name in names:
+        rule = task.datasets[name][target]
+        merged.setdefault(rule.model_dump_json(), (rule, []))[1].append(name)
+    for rule, sharing in merged.values():
+        yield rule, np.isin(datasets.astype(str), sharing), ", ".join(sharing)
+
+
+def part_target(value: str, rule: ColumnRule) -> float:
+    """Return the target of one value of a label column: 1, 0 or NaN.
+
+    >>> rule = ColumnRule(column="diagnosis", positive=("pneumonia",), negative="others", unknown=("unclear",))
+    >>> part_target("COPD+Pneumonia", rule), part_target("copd", rule), part_target("copd+unclear", rule)
+    (1.0, 0.0, nan)
+    """
+    parts = {part for part in (fold_label(part) for part in value.split("+")) if part}
+    if not parts:
+        return float("nan")
+    if parts & _folded(rule.positive):
+        return 1.0
+    if rule.negative == "others":
+        return float("nan") if parts & _folded(rule.unknown) else 0.0
+    return 0.0 if parts <= _folded(rule.negative) else float("nan")
+
+
+def _folded(values: tuple[str, ...]) -> set[str]:
+    return {fold_label(value) for value in values}
+
+
+def _class_rows(
+    recordings: pd.DataFrame, rule: ClassRule, classes: tuple[str, ...], chosen: NDArray[np.bool_], where: str
+) -> Targets:
+    """Return one-hot rows [recording, class]; NaN rows where the class is unknown."""
+    named = rule.classes if rule.classes is not None else {name: name for name in classes}
+    position = {fold_label(value): classes.index(name) for value, name in named.items()}
+    values = _column_values(recordings, rule.column, where)
+    codes = _by_value(values, chosen, lambda value: position.get(fold_label(value), float("nan")))
+    known = ~np.isnan(codes)
+    rows = np.full((len(codes), len(classes)), np.nan, dtype=np.float32)
+    rows[known] = 0
+    rows[np.flatnonzero(known), codes[known].astype(np.int64)] = 1
+    return rows
+
+
+def _column_values(recordings: pd.DataFrame, column: str, where: str) -> pd.Series:
+    name = LABEL_PREFIX + column
+    if name not in recordings.columns:
+        present = sorted(c.removeprefix(LABEL_PREFIX) for c in recordings.columns if c.startswith(LABEL_PREFIX))
+        raise DataError(
+            f"{where}: the task reads label column {column!r}, which the recordings do not have; they have {present}. "
+            f"Name another column in config/tasks, or map it in the dataset's YAML"
+        )
+    return pd.Series(recordings[name])
+
+
+def _by_value(values: pd.Series, chosen: NDArray[np.bool_], target_of: Callable[[str], float]) -> Targets:
+    """Apply `target_of` once to each distinct text; missing texts and rows not chosen are NaN."""
+    codes, distinct = pd.factorize(values.where(chosen), use_na_sentinel=True)
+    # One entry more than there are texts: code -1 (missing) picks the last, which is NaN.
+    known = np.array([*(target_of(str(text)) for text in distinct), np.nan], dtype=np.float32)
+    return known[codes]
+
+
+def _intervals(recordings: pd.DataFrame, table: pd.DataFrame) -> Intervals:
+    """Return the intervals of clips or events; row -1 where the recording is not in the table."""
+    rows = pd.Index(recordings["recording_id"]).get_indexer(pd.Index(table["recording_id"]))
+    return Intervals(
+        rows.astype(np.int64),
+        table["start_s"].to_numpy(dtype=np.float64),
+        table["end_s"].to_numpy(dtype=np.float64),
+    )
+
+
+class _Events:
+    """Events by kind; those of recordings that are not in the table are not looked at."""
+
+    def __init__(self, recordings: pd.DataFrame, events: pd.DataFrame) -> None:
+        every = _intervals(recordings, events)
+        kept = every.rows >= 0
+        self.n_recordings = len(recordings)
+        self._all = every.take(kept)
+        self._kind_codes, self._kinds = pd.factorize(events["kind"].to_numpy(dtype=object)[kept])
+
+    def of_kinds(self, kinds: tuple[str, ...]) -> Intervals:
+        """Return the events of `kinds`."""
+        wanted = [code for code, kind in enumerate(self._kinds) if kind in kinds]
+        return self._all.take(np.isin(self._kind_codes, wanted))
+
+    def holds(self, kinds: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Return, per recording, whether it holds an event of `kinds`."""
+        found = np.zeros(self.n_recordings, dtype=bool)
+        found[self.of_kinds(kinds).rows] = True
+        return found
+
+
+def _interval_targets(clips: Intervals, known: _Events, rule: EventRule, overlap: OverlapRule) -> Targets:
+    """Return the targets of clips under one event rule."""
+    lengths = clips.ends - clips.starts
+    if WHOLE_RECORDING in rule.annotated_by:
+        annotated = np.ones(len(lengths), dtype=bool)
+    else:
+        clip, _, shared_s = overlaps(clips, merge_intervals(known.of_kinds(rule.annotated_by)))
+        covered_s = np.bincount(clip, weights=shared_s, minlength=len(lengths))
+        annotated = (covered_s > 0) & (covered_s + EDGE_TOLERANCE_S >= overlap.min_fraction * lengths)
+    events = known.of_kinds(rule.events)
+    clip, event, shared_s = overlaps(clips, events)
+    of_event_s = overlap.min_fraction * (events.ends - events.starts)[event]
+    of_clip_s = overlap.min_fraction * lengths[clip]
+    needed_s = {"event": of_event_s, "clip": of_clip_s, "either": np.minimum(of_event_s, of_clip_s)}[overlap.of]
+    open_clip, _, open_s = overlaps(clips, known.of_kinds(rule.unknown))
+    annotated[open_clip[open_s > EDGE_TOLERANCE_S]] = False
+    values = np.where(annotated, np.float32(0), np.float32(np.nan))
+    values[clip[shared_s + EDGE_TOLERANCE_S >= needed_s]] = 1
+    return values
+
+
+def _refuse_strangers(clips: pd.DataFrame, rows: Integers) -> None:
+    strangers = clips["recording_id"].to_numpy(dtype=object)[rows < 0]
+    if len(strangers):
+        raise DataError(
+            f"{len(strangers)} clips belong to recordings that are not in the recordings table, such as "
+            f"{sorted(set(strangers))[:3]}; build the clips again from the present tables"
+        )

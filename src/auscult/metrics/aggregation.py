@@ -1,0 +1,128 @@
+"""From the answers of clips to the answer of a recording or a patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from auscult.config.task import TaskSettings
+
+
+METHODS = ("mean", "max", "noisy_or")
+LEVELS = ("clip", "recording", "patient")
+
+
+@dataclass(frozen=True)
+class LevelRows:
+    """Answers and truth at one level, one row a clip, recording or patient.
+
+    Attributes:
+        ids: The row's id, shape [row].
+        patient_ids: The row's patient, shape [row].
+        probabilities: float64 [row, target].
+        targets: float32 [row, target], NaN for unknown.
+        n_mixed: Multi-class: groups whose known clips disagree in class; their targets are unknown.
+    """
+
+    ids: NDArray[np.object_]
+    patient_ids: NDArray[np.object_]
+    probabilities: NDArray[np.float64]
+    targets: NDArray[np.float32]
+    n_mixed: int = 0
+
+
+def aggregate(
+    probabilities: ArrayLike, targets: ArrayLike, ids: ArrayLike, method: str, *, multi_class: bool = False
+) -> tuple[NDArray[np.object_], NDArray[np.float64], NDArray[np.float32]]:
+    """Combine the rows that share an id.
+
+    Probabilities: `mean`, `max`, or `noisy_or` = 1 - product of (1 - p), over all rows of the id. Targets: the maximum
+    over what is known, so that one positive clip makes a patient positive; NaN where nothing is known. Multi-class: the
+    class where all known rows agree on it, a row of NaN otherwise.
+
+    Args:
+        probabilities: Shape [row, target].
+        targets: Shape [row, target]: 1, 0 or NaN.
+        ids: Shape [row]: the recording or patient of each row.
+        method: One of `METHODS`; multi-class answers are always averaged, so that they still add up to one.
+        multi_class: Targets are one-hot rows or rows of NaN.
+
+    Returns:
+        ids in sorted order [group], probabilities float64 [group, target], targets float32 [group, target].
+
+    Raises:
+        ValueError: Shapes do not fit, or `method` is not known.
+    """
+    answers, truth, keys = _checked(probabilities, targets, ids)
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; allowed: {', '.join(METHODS)}")
+    if multi_class and method != "mean":
+        raise ValueError(f"multi-class answers are averaged, found method {method!r}")
+    codes, groups = pd.factorize(keys, sort=True)
+    order = np.argsort(codes, kind="stable")
+    first = np.searchsorted(codes[order], np.arange(len(groups)))
+    answers, truth = answers[order], truth[order]
+    if len(groups) == 0:
+        return np.array(groups, dtype=object), answers, truth
+    if method == "max":
+        combined = np.maximum.reduceat(answers, first, axis=0)
+    elif method == "noisy_or":
+        combined = 1 - np.multiply.reduceat(1 - answers, first, axis=0)
+    else:
+        combined = np.add.reduceat(answers, first, axis=0) / np.bincount(codes, minlength=len(groups))[:, None]
+    # fmax takes the known one of a known and an unknown value.
+    joined = np.fmax.reduceat(truth, first, axis=0)
+    if multi_class:
+        joined[np.nansum(joined, axis=1) > 1] = np.nan
+    return np.array(groups, dtype=object), combined, joined
+
+
+def at_level(
+    probabilities: ArrayLike, targets: ArrayLike, ids: pd.DataFrame, task: TaskSettings, level: str
+) -> LevelRows:
+    """Return answers and truth at `level`, combined by the task's method.
+
+    Args:
+        probabilities: Shape [clip, target].
+        targets: Shape [clip, target]: 1, 0 or NaN.
+        ids: Columns `clip_id`, `recording_id` and `patient_id`, one row a clip.
+        task: Its `aggregate.method` and type.
+        level: `clip`, `recording` or `patient`.
+
+    Raises:
+        ValueError: Shapes do not fit, or `level` is not known.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"unknown level {level!r}; allowed: {', '.join(LEVELS)}")
+    keys = ids[f"{level}_id"].to_numpy(dtype=object)
+    patients = ids["patient_id"].to_numpy(dtype=object)
+    answers, truth, keys = _checked(probabilities, targets, keys)
+    if level == "clip":
+        return LevelRows(keys, patients, answers, truth)
+    multi_class = task.type == "multi_class"
+    groups, combined, joined = aggregate(answers, truth, keys, task.aggregate.method, multi_class=multi_class)
+    first = pd.Series(patients).groupby(keys, sort=True).first()
+    n_mixed = 0
+    if multi_class:
+        any_known = set(keys[~np.isnan(truth).all(axis=1)])
+        n_mixed = sum(group in any_known for group in groups[np.isnan(joined).all(axis=1)])
+    return LevelRows(groups, first.loc[groups].to_numpy(dtype=object), combined, joined, n_mixed)
+
+
+def _checked(
+    probabilities: ArrayLike, targets: ArrayLike, ids: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.object_]]:
+    answers = np.asarray(probabilities, dtype=np.float64)
+    truth = np.asarray(targets, dtype=np.float32)
+    keys = np.asarray(ids, dtype=object)
+    if answers.ndim != 2 or answers.shape != truth.shape or keys.shape != (len(answers),):
+        raise ValueError(
+            f"expected [row, target] twice and as many ids, found {answers.shape}, {truth.shape} and {keys.shape}"
+        )
+    return answers, truth, keys

@@ -1,0 +1,192 @@
+"""By how much results differ, with intervals: each draw of patients judges all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auscult.config.task import TaskSettings
+from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, Number
+from auscult.metrics.aggregation import LevelRows
+from auscult.metrics.delong import AreaDifference, area_difference, areas_of
+from auscult.metrics.icbhi import UNKNOWN, four_classes
+from auscult.metrics.intervals import draw_weights, estimate
+from auscult.metrics.thresholds import four_class_columns
+from auscult.metrics.weighted_scores import (
+    binary_values,
+    class_values,
+    four_class_values,
+    multi_class_values,
+)
+
+SHOWN = (
+    "score", "macro_auroc", "auroc", "auprc", "sensitivity", "specificity", "f1", "macro_f1", "accuracy",
+    "balanced_accuracy", "mcc", "brier",
+)  # fmt: skip
+"""The metrics that are compared, in this order, where a view has them."""
+_OF_FOUR_CLASSES = ("score", "sensitivity", "specificity")
+
+LETTERS = "ABCDEFGHIJKL"
+"""Names of results that stand side by side."""
+
+Values = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric of all results.
+
+    Attributes:
+        metric: Its name in print.
+        values: Of each result.
+        differences: Of each result but the first: its value less the first one's.
+        is_lower_better: Of an error.
+    """
+
+    metric: str
+    values: list[Number]
+    differences: list[Number]
+    is_lower_better: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """A target, the mean of targets, the four classes or all classes.
+
+    Attributes:
+        name: Whose metrics these are.
+        lines: Its metrics.
+        delong: Of each result but the first, AUROC by DeLong; None where it is undefined. Empty for views without one
+            AUROC.
+        target: Its column, where it is of one target or class.
+    """
+
+    name: str
+    lines: list[Line]
+    delong: list[AreaDifference | None]
+    target: int | None = None
+
+
+def compare_rows(
+    rows: Sequence[LevelRows],
+    thresholds: Sequence[NDArray[np.float64]],
+    task: TaskSettings,
+    generator: np.random.Generator,
+    draws: int,
+) -> list[View]:
+    """Compare results on the same rows, the main view first.
+
+    Args:
+        rows: Of each result: answers and truth, row for row of the same ids.
+        thresholds: Of each result: one a target; empty for a multi-class task.
+        task: What all of them predict.
+        generator: The only source of randomness.
+        draws: Draws of the bootstrap over patients; all results see the same ones.
+    """
+    names, patients = np.unique(rows[0].patient_ids.astype(str), return_inverse=True)
+    weights = draw_weights(len(names), draws, generator)
+    truth = rows[0].targets.astype(np.float64)
+    if task.type == "multi_class":
+        known = ~np.isnan(truth).any(axis=1)
+        true = truth[known].argmax(axis=1).astype(np.int64)
+        owners = patients[known]
+        of_classes = [class_values(true, one.probabilities[known], owners, weights) for one in rows]
+        together = [
+            multi_class_values(true, one.probabilities[known], owners, weights, values)
+            for one, values in zip(rows, of_classes, strict=True)
+        ]
+        return [
+            View(f"{len(task.targets)} classes", _lines(together, _n(owners)), []),
+            *(
+                View(
+                    f"{name} against the rest",
+                    _lines([values[column] for values in of_classes], _n(owners)),
+                    _delong(rows, truth[:, column], column),
+                    column,
+                )
+                for column, name in enumerate(task.targets)
+            ),
+        ]
+    of_targets: list[list[Values]] = []
+    n_patients: list[int] = []
+    for column in range(len(task.targets)):
+        known = ~np.isnan(truth[:, column])
+        true, owners = truth[known, column] == 1, patients[known]
+        n_patients.append(_n(owners))
+        of_targets.append(
+            [
+                binary_values(
+                    true,
+                    one.probabilities[known, column],
+                    one.probabilities[known, column] >= cuts[column],
+                    owners,
+                    weights,
+                )
+                for one, cuts in zip(rows, thresholds, strict=True)
+            ]
+        )
+    views: list[View] = []
+    columns = four_class_columns(task)
+    if columns is not None:
+        views.append(_four_class_view(rows, thresholds, columns, patients, weights))
+    if len(task.targets) > 1:
+        means = [
+            {name: np.mean([of[result][name] for of in of_targets], axis=0) for name in of_targets[0][result]}
+            for result in range(len(rows))
+        ]
+        views.append(View("mean of targets", _lines(means, min(n_patients)), []))
+    for column, name in enumerate(task.targets):
+        delong = _delong(rows, truth[:, column], column)
+        views.append(View(name, _lines(of_targets[column], n_patients[column]), delong, column))
+    return views
+
+
+def _four_class_view(
+    rows: Sequence[LevelRows],
+    thresholds: Sequence[NDArray[np.float64]],
+    columns: tuple[int, int],
+    patients: NDArray[np.int64],
+    weights: NDArray[np.float32],
+) -> View:
+    crackle, wheeze = columns
+    true = four_classes(rows[0].targets[:, crackle], rows[0].targets[:, wheeze])
+    known = true != UNKNOWN
+    found: list[Values] = []
+    for one, cuts in zip(rows, thresholds, strict=True):
+        said = one.probabilities >= cuts
+        answers = four_classes(said[:, crackle], said[:, wheeze])
+        values = four_class_values(true[known], answers[known], patients[known], weights)
+        found.append({name: values[name] for name in _OF_FOUR_CLASSES})
+    return View("four classes (ICBHI)", _lines(found, _n(patients[known]), is_percent=True), [])
+
+
+def _delong(rows: Sequence[LevelRows], truth: NDArray[np.float64], column: int) -> list[AreaDifference | None]:
+    scores = np.stack([one.probabilities[:, column] for one in rows])
+    areas = areas_of(truth, scores, rows[0].patient_ids.astype(str))
+    return [None if areas is None else area_difference(areas, other) for other in range(1, len(rows))]
+
+
+def _lines(found: Sequence[Values], n_patients: int, *, is_percent: bool = False) -> list[Line]:
+    """Return the metrics of a view; an undefined difference says which side it lacks."""
+    return [
+        Line(
+            METRIC_NAMES[name],
+            [_number(values[name], n_patients, is_percent=is_percent) for values in found],
+            [_number(values[name] - found[0][name], n_patients, is_percent=is_percent) for values in found[1:]],
+            name in LOWER_IS_BETTER,
+        )
+        for name in SHOWN
+        if name in found[0]
+    ]
+
+
+def _number(values: NDArray[np.float64], n_patients: int, *, is_percent: bool) -> Number:
+    found = estimate(values, n_patients)
+    return Number(found["value"], found["low"], found["high"], "not defined on this test part", is_percent)
+
+
+def _n(patients: NDArray[np.int64]) -> int:
+    return len(np.unique(patients))

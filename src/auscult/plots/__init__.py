@@ -1,0 +1,1 @@
+"""Everything that draws: one style, colours that colour-blind readers tell apart."""

@@ -1,0 +1,145 @@
+"""Charts of what a model answered, set against the truth: counts, every single answer, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from auscult.plots.style import FAINT, INK, MUTED, PANEL_INCHES, panel, series_colour, styled
+
+_COLOURS = "Blues"
+
+
+def calibration(bins: pd.DataFrame, prob: npt.NDArray[np.floating], summary: str) -> Figure:
+    """Observed share of positives over predicted probability, with Wilson intervals; below, where the answers lie.
+
+    Args:
+        bins: From `curves.calibration_bins`.
+        prob: All probabilities, for the strip below, shape [n].
+        summary: Brier score and calibration error in words, written into the chart.
+    """
+    with styled():
+        figure, main = panel()
+        axes, strip = figure.subplot_mosaic([["a"], ["b"]], height_ratios=[5, 1], sharex=True).values()
+        main.remove()
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, zorder=1)
+        spread = [bins["share"] - bins["low"], bins["high"] - bins["share"]]
+        axes.errorbar(
+            bins["prob"],
+            bins["share"],
+            yerr=spread,
+            fmt="o-",
+            ms=4,
+            lw=1.4,
+            color=series_colour(0),
+            elinewidth=1,
+            zorder=3,
+        )
+        axes.set(ylabel="observed share", xlim=(0, 1), ylim=(0, 1.01), yticks=np.linspace(0, 1, 6))
+        axes.text(0.03, 0.96, summary, transform=axes.transAxes, va="top", color=INK, fontsize=8.5)
+        axes.grid(visible=True)
+        strip.hist(prob, bins=list(np.linspace(0, 1, 21)), color=series_colour(0), alpha=0.55)
+        strip.set(xlabel="predicted probability", ylabel="count", xticks=np.linspace(0, 1, 6))
+        strip.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+        return figure
+
+
+def confusion(counts: npt.NDArray[np.integer], names: Sequence[str], unit: str) -> Figure:
+    """Confusion matrix: rows are the truth, colour is the share of the row, numbers are counts.
+
+    Args:
+        counts: Shape [class, class], truth by answer.
+        names: The classes.
+        unit: What is counted, such as `cycles`.
+    """
+    with styled():
+        n_classes = len(names)
+        few = n_classes <= 4
+        figure, axes = panel((PANEL_INCHES[0], PANEL_INCHES[1] if few else PANEL_INCHES[1] + 0.5))
+        totals = counts.sum(axis=1, keepdims=True)
+        share = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+        image = axes.imshow(np.nan_to_num(share), cmap=_COLOURS, vmin=0, vmax=1, aspect="auto")
+        for row in range(n_classes):
+            for column in range(n_classes):
+                value = share[row, column]
+                text = _cell_text(int(counts[row, column]), float(value), with_share=few)
+                dark = bool(np.nan_to_num(value) > 0.55)
+                axes.text(
+                    column,
+                    row,
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=9.5 if few else 8,
+                    color="white" if dark else INK,
+                )
+        axes.set(xlabel="answer", ylabel="truth", xticks=range(n_classes), yticks=range(n_classes))
+        axes.set_xticklabels(names)
+        axes.set_yticklabels(
+            [f"{name}\nn = {int(total)}" if few else name for name, total in zip(names, totals[:, 0], strict=True)]
+        )
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xticks(np.arange(n_classes - 1) + 0.5, minor=True)
+        axes.set_yticks(np.arange(n_classes - 1) + 0.5, minor=True)
+        axes.grid(which="minor", color="white", linewidth=1.5)
+        axes.tick_params(which="minor", length=0)
+        bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02, format=PercentFormatter(1, decimals=0))
+        bar.set_label(f"share of the true {unit}")
+        bar.outline.set_visible(False)
+        return figure
+
+
+def _cell_text(count: int, share: float, *, with_share: bool) -> str:
+    if not with_share:
+        return f"{count:d}" if count else "·"
+    return f"{count:d}" if np.isnan(share) else f"{count:d}\n{share:.0%}"
+
+
+def scores_by_truth(groups: Sequence[tuple[str, npt.NDArray[np.floating]]], threshold: float | None) -> Figure:
+    """Every answer as a dot, one band a true class; the line is the threshold chosen on validation.
+
+    Dots are spread within their band by a fixed low-discrepancy sequence: no chance, and no overlap that hides counts.
+    """
+    with styled():
+        figure, axes = panel((PANEL_INCHES[0], 2.2))
+        most = max(len(prob) for _, prob in groups)
+        size = 28.0 if most <= 60 else 12.0 if most <= 400 else 5.0
+        for index, (_, prob) in enumerate(groups):
+            height = (np.arange(len(prob)) * 0.6180339887498949) % 1.0
+            axes.scatter(
+                np.sort(prob),
+                index + 0.6 * (height - 0.5),
+                s=size,
+                color=series_colour(index),
+                alpha=0.7,
+                lw=0,
+                clip_on=False,
+            )
+        if threshold is not None:
+            axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+            right = threshold > 0.6
+            axes.annotate(
+                f"threshold {threshold:.2f}",
+                (threshold, 1.0),
+                (-4 if right else 4, 0),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="right" if right else "left",
+                va="top",
+                fontsize=8.5,
+                color=MUTED,
+            )
+        axes.set(
+            xlabel="predicted probability", xlim=(0, 1), ylim=(-0.5, len(groups) - 0.35), yticks=range(len(groups))
+        )
+        axes.set_yticklabels([f"{name}\nn = {len(prob)}" for name, prob in groups])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(visible=True, axis="x")
+        return figure

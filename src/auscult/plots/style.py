@@ -1,0 +1,112 @@
+"""How every figure looks, and how it is saved: equal input gives equal bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from auscult.storage.files import atomic_path
+
+PANEL_INCHES = (4.4, 3.5)
+"""Every chart; shown at its own size on a desktop, it still reads at 90% on a phone."""
+WIDE_INCHES = (4.4, 2.6)
+"""Spectrograms and other pictures that run along time."""
+PNG_DPI = 150
+
+INK = "#1b1f24"
+MUTED = "#5b6470"
+FAINT = "#c3c9d1"
+GRID = "#e7eaee"
+
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito (2008), in an order that keeps neighbours apart in print too; yellow is left out: it fades on white."""
+DASHES: tuple[tuple[float, tuple[float, ...] | None], ...] = (
+    (0, None),
+    (0, (5, 1.6)),
+    (0, (1.4, 1.4)),
+    (0, (5, 1.6, 1.4, 1.6)),
+)
+"""A second code beside colour: curves stay apart in grey print."""
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    # DejaVu comes with matplotlib, so that measures are the same on every machine; viewers without it take the next.
+    "font.sans-serif": ["DejaVu Sans", "Helvetica Neue", "Arial", "sans-serif"],
+    "font.size": 9,
+    "axes.labelsize": 9,
+    "axes.titlesize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.labelspacing": 0.35,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.major.width": 0.8,
+    "ytick.major.width": 0.8,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.8,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "auscult",
+    "image.interpolation": "nearest",
+}
+
+
+@contextmanager
+def styled() -> Generator[None]:
+    """Draw within this block in the common style; the settings outside stay as they are."""
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def panel(size_inches: tuple[float, float] = PANEL_INCHES) -> tuple[Figure, Axes]:
+    """Return an empty figure with one axes, outside pyplot's global list. Call it inside `styled()`."""
+    figure = Figure(figsize=size_inches, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def series_colour(index: int) -> str:
+    """Colour of curve `index`, from 0; colours recur after seven, dashes then differ."""
+    return SERIES[index % len(SERIES)]
+
+
+def series_dashes(index: int) -> tuple[float, tuple[float, ...] | None]:
+    """Dash pattern of curve `index`, from 0; no two of the first 28 curves share colour and dashes."""
+    return DASHES[(index + 2 * (index // len(SERIES))) % len(DASHES)]
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path`, atomically, by its suffix: `.svg` with real text, `.png` at 150 dpi.
+
+    Neither holds a date or a version, so that a rerun gives the same bytes.
+    """
+    with styled(), atomic_path(path) as temporary:
+        if path.suffix == ".svg":
+            empty = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+            figure.savefig(temporary, format="svg", metadata=empty)
+        else:
+            figure.savefig(temporary, format="png", dpi=PNG_DPI, metadata={"Software": None})

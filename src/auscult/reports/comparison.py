@@ -1,0 +1,282 @@
+"""Results set beside each other: read from their folders, refused where their test parts differ, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from auscult.config.files import read_yaml
+from auscult.config.task import TaskSettings
+from auscult.errors import ConfigError, DataError
+from auscult.formatting.numbers import plural
+from auscult.metrics.aggregation import LEVELS, LevelRows, at_level
+from auscult.metrics.comparison import LETTERS, View, compare_rows
+from auscult.reports.settings import flatten
+from auscult.storage.files import read_json
+from auscult.storage.tables import probabilities_of, read_predictions, truth_of
+
+N_IDS = 3
+_SIDE = "test"
+_WHOLE = {"model.name": "model.", "split.kind": "split.", "train.optimizer.name": "train.optimizer."}
+"""Where these differ, what stands below them differs throughout: the name says it all."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One trained job.
+
+    Attributes:
+        folder: Where it lies.
+        name: The same, in short.
+        model: Name of its architecture.
+        task_name: What its task is called.
+        task: What it predicts.
+        thresholds: One a target, frozen on validation; empty for a multi-class task.
+        test: Its predictions for the test part.
+        settings: Dotted key -> value.
+        facts: (what, text) worth a line beside the settings.
+    """
+
+    folder: Path
+    name: str
+    model: str
+    task_name: str
+    task: TaskSettings
+    thresholds: NDArray[np.float64]
+    test: pd.DataFrame
+    settings: dict[str, Any]
+    facts: list[tuple[str, str]]
+
+    def at(self, level: str) -> LevelRows:
+        """Return its answers at a level, rows in the order of their ids."""
+        rows = at_level(
+            probabilities_of(self.test, self.task), truth_of(self.test, self.task), self.test, self.task, level
+        )
+        order = np.argsort(rows.ids.astype(str), kind="stable")
+        return LevelRows(
+            rows.ids[order], rows.patient_ids[order], rows.probabilities[order], rows.targets[order], rows.n_mixed
+        )
+
+
+def read_results(folders: Sequence[Path]) -> list[Result]:
+    """Read jobs; an experiment's folder stands for all its jobs.
+
+    Raises:
+        DataError: A folder is no result, or a file in it is not readable.
+        ConfigError: Fewer than two jobs.
+    """
+    jobs = list(dict.fromkeys(job for folder in folders for job in _jobs(folder)))
+    if len(jobs) < 2:
+        found = f"found only {jobs[0]}" if jobs else "found none"
+        raise ConfigError(f"compare needs two jobs at least, {found}; name another result")
+    return [_read(job) for job in jobs]
+
+
+def _jobs(folder: Path) -> list[Path]:
+    if (folder / "predictions.parquet").is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; a result is results/<task>/<experiment>, or a job below it")
+    jobs = [path.parent for path in folder.glob("**/predictions.parquet")]
+    if not jobs:
+        raise DataError(f"{folder}: holds no predictions.parquet, nor does a folder below it; run the experiment first")
+    return sorted(jobs, key=lambda path: [(len(part), part) for part in path.relative_to(folder).parts])
+
+
+def _read(folder: Path) -> Result:
+    try:
+        meta = read_json(folder / "model.json")
+        task = TaskSettings.model_validate(meta["task"])
+        thresholds = np.array([meta["thresholds"][target] for target in task.targets if meta["thresholds"]], np.float64)
+        architecture, training = meta["architecture"], meta["training"]
+        settings = {
+            "datasets": meta["datasets"],
+            "clips": meta["clips"],
+            "spectrogram": meta["spectrogram"],
+            "model": architecture,
+            **_of_experiment(folder),
+            "split": training["split"],
+            "train": training["settings"],
+            "task": {key: value for key, value in meta["task"].items() if key != "description"},
+        }
+        facts = [
+            ("parameters", f"{meta['n_parameters']:,}"),
+            ("kept epoch", str(meta["best_epoch"])),
+            ("threshold", ", ".join(f"{value:.3f}" for value in thresholds) or "–"),
+        ]
+        name = architecture["name"]
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise DataError(f"{folder / 'model.json'}: not the description of a trained job ({error})") from error
+    predictions = read_predictions(folder / "predictions.parquet", task)
+    test = predictions.loc[predictions["split"] == _SIDE].reset_index(drop=True)
+    if not len(test):
+        raise DataError(f"{folder / 'predictions.parquet'}: holds no test part; run `evaluate` again")
+    return Result(
+        folder,
+        _short(folder),
+        name,
+        str(meta.get("task_name", "results")),
+        task,
+        thresholds,
+        test,
+        flatten(settings),
+        facts,
+    )
+
+
+def _short(folder: Path) -> str:
+    """Where a job lies, without the `results/` that all share."""
+    return folder.as_posix().removeprefix("results/")
+
+
+def _of_experiment(folder: Path) -> dict[str, Any]:
+    """Return the settings that only the published experiment tells; none where the job lies elsewhere."""
+    for root in folder.parents:
+        path = root / "experiment.yaml"
+        if path.is_file():
+            number = folder.relative_to(root).parts[0]
+            jobs = read_yaml(path).get("jobs", [])
+            if number.isdecimal() and 1 <= int(number) <= len(jobs):
+                job = jobs[int(number) - 1]
+                return {key: job[key] for key in ("augment", "evaluate") if key in job}
+            break
+    return {}
+
+
+def differing_settings(results: Sequence[Result]) -> list[tuple[str, list[Any]]]:
+    """Return (dotted key, value of each result) of the settings that are not the same in all of them."""
+    keys = list(dict.fromkeys(key for result in results for key in result.settings))
+    absent = object()
+    first = results[0].settings
+    differing = [key for key in keys if any(one.settings.get(key, absent) != first.get(key, absent) for one in results)]
+    for name, prefix in _WHOLE.items():
+        if name in differing:
+            differing = [key for key in differing if key == name or not key.startswith(prefix)]
+    return [(key, [result.settings.get(key) for result in results]) for key in differing]
+
+
+def require_same_test(results: Sequence[Result], level: str) -> list[LevelRows]:
+    """Return the answers of all results at a level, row for row of the same recordings (clips, patients).
+
+    Raises:
+        DataError: They answer another question, or were tested on others, with what differs.
+    """
+    first = results[0]
+    for other in results[1:]:
+        for what in ("type", "targets"):
+            here, there = getattr(other.task, what), getattr(first.task, what)
+            if here != there:
+                raise DataError(
+                    f"{other.name} and {first.name} answer different questions: {what} {_text(here)} and "
+                    f"{_text(there)}; compare results of one task"
+                )
+    rows = [result.at(level) for result in results]
+    for other, found in zip(results[1:], rows[1:], strict=True):
+        _require_same_rows(first, rows[0], other, found, level)
+    return rows
+
+
+def _require_same_rows(first: Result, expected: LevelRows, other: Result, found: LevelRows, level: str) -> None:
+    where = f"{other.name} and {first.name}"
+    for what, here, there in (
+        ("patients", found.patient_ids, expected.patient_ids),
+        (f"{level}s", found.ids, expected.ids),
+    ):
+        alone = sorted(set(here) - set(there)), sorted(set(there) - set(here))
+        if any(alone):
+            texts = [
+                f"{len(ids)} of {len(set(side))} stand in {result.name} alone ({_examples(ids)})"
+                for ids, side, result in zip(alone, (here, there), (other, first), strict=True)
+                if ids
+            ]
+            mend = "compare results of one split"
+            if level == "clip" and what == "clips":
+                mend = "clips of different settings compare at --level recording or patient"
+            raise DataError(f"{where} were tested on different {what}: {'; '.join(texts)}; {mend}")
+    same = (found.targets == expected.targets) | (np.isnan(found.targets) & np.isnan(expected.targets))
+    if not same.all():
+        ids = found.ids[~same.all(axis=1)].tolist()
+        raise DataError(
+            f"{where}: {len(ids)} of {len(found.ids)} {level}s of the test part have other labels ({_examples(ids)}); "
+            "their tasks or tables differ: evaluate both on the same data"
+        )
+
+
+def _examples(ids: Sequence[Any]) -> str:
+    shown = ", ".join(str(one) for one in ids[:N_IDS])
+    return shown + (", ..." if len(ids) > N_IDS else "")
+
+
+def _text(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+MAX_RESULTS = len(LETTERS)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of it.
+
+    Attributes:
+        results: As they were named; the first is what all others are compared with.
+        rows: Of each result: its answers to the test part at `level`.
+        level: Where they were compared.
+        views: The metrics, the main view first.
+        settings: (dotted key, value of each result) of what differs.
+        draws: Of the bootstrap.
+    """
+
+    results: list[Result]
+    rows: list[LevelRows]
+    level: str
+    views: list[View]
+    settings: list[tuple[str, list[Any]]]
+    draws: int
+
+    @property
+    def labels(self) -> list[str]:
+        """Letter, place and model of each result."""
+        return [f"{letter}  {one.name}" for letter, one in zip(LETTERS, self.results, strict=False)]
+
+    @property
+    def counts(self) -> str:
+        """What was compared on, in words."""
+        patients = plural(len(np.unique(self.rows[0].patient_ids.astype(str))), "patient")
+        rows = "" if self.level == "patient" else f"{plural(len(self.rows[0].ids), self.level)} of "
+        return f"{rows}{patients} in the test part"
+
+
+def compare(folders: Sequence[Path], *, level: str | None = None, draws: int = 2000, seed: int = 0) -> Comparison:
+    """Compare trained jobs on their common test part.
+
+    Args:
+        folders: Jobs, or experiments, which stand for all their jobs. The first job is the base.
+        level: `clip`, `recording` or `patient`; default: the task's.
+        draws: Draws of the bootstrap over patients.
+        seed: Of these draws.
+
+    Raises:
+        ConfigError: Fewer than two jobs, too many, or no such level.
+        DataError: They were not tested on the same patients with the same labels, with what differs.
+    """
+    if level is not None and level not in LEVELS:
+        raise ConfigError(f"level: found {level!r}, expected one of {', '.join(LEVELS)}")
+    results = read_results(folders)
+    if len(results) > MAX_RESULTS:
+        raise ConfigError(
+            f"found {len(results)} jobs, at most {MAX_RESULTS} are legible side by side; name some of them"
+        )
+    task = results[0].task
+    chosen = level or task.level
+    rows = require_same_test(results, chosen)
+    generator = np.random.default_rng(seed)
+    views = compare_rows(rows, [one.thresholds for one in results], task, generator, draws)
+    return Comparison(results, rows, chosen, views, differing_settings(results), draws)

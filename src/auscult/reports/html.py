@@ -1,0 +1,53 @@
+"""Pages that stand alone: strict templates, escaped text, docstrings as HTML."""
+
+from __future__ import annotations
+
+import re
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+
+def page_templates() -> Environment:
+    """Return the templates of all pages."""
+    return Environment(
+        loader=PackageLoader("auscult.reports", "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+_CODE = re.compile(r"`([^`]+)`")
+_ITEM = "- "
+
+
+def doc_html(text: str) -> Markup:
+    r"""Return a docstring's text as HTML; whatever it holds is escaped.
+
+    >>> print(doc_html("One <b>.\n\n- `a.wav`;\n- two\n  lines."))
+    <p>One &lt;b&gt;.</p>
+    <ul><li><code>a.wav</code>;</li><li>two lines.</li></ul>
+    """
+    blocks = [_block(block.splitlines()) for block in re.split(r"\n\s*\n", text.strip())]
+    return Markup("\n").join(blocks)
+
+
+def _block(lines: list[str]) -> Markup:
+    if not lines or not lines[0].startswith(_ITEM):
+        return Markup("<p>{}</p>").format(_inline(" ".join(line.strip() for line in lines)))
+    items: list[list[str]] = []
+    for line in lines:
+        if line.startswith(_ITEM):
+            items.append([line.removeprefix(_ITEM)])
+        else:
+            items[-1].append(line.strip())
+    return Markup("<ul>{}</ul>").format(
+        Markup("").join(Markup("<li>{}</li>").format(_inline(" ".join(item))) for item in items)
+    )
+
+
+def _inline(text: str) -> Markup:
+    # Escaped first: what stands between backticks is text, whatever it looks like.
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704

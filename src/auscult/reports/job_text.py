@@ -1,0 +1,172 @@
+"""`report.txt`: the numbers of one job as aligned text, for terminals, mails and diffs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from auscult.config import JobSettings, TaskSettings
+from auscult.formatting.metric_tables import OPTIMISTIC, Block, blocks, protocol_table, slice_table
+from auscult.formatting.numbers import LEVELS, METRIC_NAMES, Number, plural
+
+SIDES = {"test": "TEST PART", "val": "VALIDATION PART (epoch and thresholds were chosen on it: optimistic)"}
+
+
+def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -> str:
+    """Return the report of one job.
+
+    Args:
+        metrics: The content of `metrics.json`.
+        job: Its settings.
+        task: What was predicted.
+    """
+    facts = [
+        ("task", f"{job.task}: {task.description}".removesuffix(": ")),
+        ("datasets", ", ".join(job.datasets)),
+        ("model", f"{job.model.name}, {metrics['n_parameters']:,} parameters"),
+        _model_came_from(metrics, job),
+        ("headline level", task.level),
+        *_threshold_facts(metrics, job, task),
+        *_temperature_fact(metrics),
+        ("intervals", _interval_fact(metrics)),
+        *[("declared", text) for text in _declared(job)],
+    ]
+    if job.note:
+        facts.insert(0, ("note", job.note))
+    parts = [_aligned(facts, separator="  ")]
+    for side, title in SIDES.items():
+        if side not in metrics:
+            continue
+        parts += ["", title, "=" * len(title)]
+        by_level = {level: blocks(metrics[side], task, level) for level in LEVELS}
+        for index, block in enumerate(by_level[task.level]):
+            parts += ["", *_block({level: found[index] for level, found in by_level.items()}, block, task.level)]
+        if side == "test" and metrics["slices"]:
+            parts += ["", *_slices(metrics["slices"], task)]
+        if side == "test":
+            parts += _protocols(metrics, task)
+    return "\n".join(parts) + "\n"
+
+
+def _threshold_facts(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -> list[tuple[str, str]]:
+    if task.type == "multi_class":
+        return [("answer", "the class of highest probability")]
+    values = [f"{target} {threshold:.3f}" for target, threshold in metrics["thresholds"].items()]
+    rule = metrics.get("threshold_rule") or job.evaluate.threshold
+    if metrics.get("threshold_target") is not None:
+        rule = f"{rule} {metrics['threshold_target']:g}"
+    return [("thresholds", f"{', '.join(values)} ({rule}, chosen on validation)")]
+
+
+def _temperature_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    temperature = metrics.get("temperature", 1.0)
+    return [] if temperature == 1 else [("calibration", f"temperature {temperature:.3f}, fitted on validation")]
+
+
+def _declared(job: JobSettings) -> list[str]:
+    """Return what the experiment allowed itself against good practice; `report.html` says what it came to."""
+    texts = [f"{kind} may cross sides: {reason}" for kind, reason in job.split.allow_leaks.items()]
+    if getattr(job.split, "allow_patient_overlap", False):
+        texts.append("patients may stand on several sides (allow_patient_overlap)")
+    if job.allow_doubtful:
+        texts.append(f"the labels of {', '.join(job.allow_doubtful)} are in doubt for this task (allow_doubtful)")
+    return texts
+
+
+def _interval_fact(metrics: dict[str, Any]) -> str:
+    draws = metrics["bootstrap_draws"]
+    return f"95%, bootstrap over patients, {draws:,} draws" if draws else "none (bootstrap_draws is 0)"
+
+
+def _block(by_level: dict[str, Block], main: Block, level: str) -> list[str]:
+    lines = [main.name, "-" * len(main.name)]
+    lines += [f"  {name:<9}  {block.counts}" for name, block in by_level.items() if block.counts]
+    rows = [("", *by_level)]
+    reasons: dict[str, list[str]] = {}
+    for metric in main.numbers:
+        numbers = {name: block.numbers[metric] for name, block in by_level.items()}
+        cells = [f"{number.value_text:>9} {_bracketed(number.interval_text)}".rstrip() for number in numbers.values()]
+        rows.append((f"  {METRIC_NAMES[metric]}", *cells))
+        for name, number in numbers.items():
+            if number.value is None:
+                reasons.setdefault(f"{name} level: {number.reason}", []).append(METRIC_NAMES[metric])
+    lines += ["", *_table(rows).splitlines()]
+    lines += [f"  undefined, {reason} ({', '.join(metrics)})" for reason, metrics in reasons.items()]
+    if main.by_class:
+        lines += ["", f"by class, {level} level", *_classes(main).splitlines()]
+    if main.confusion:
+        lines += ["", f"confusion, {plural(sum(map(sum, main.confusion)), level)} (rows: truth, columns: answer)"]
+        lines += _confusion(main).splitlines()
+    return lines
+
+
+def _slices(slices: Sequence[dict[str, Any]], task: TaskSettings) -> list[str]:
+    table = slice_table(slices, task)
+    title = f"slices, {task.level} level"
+    rows = [("", "", "patients", *table.counts, *table.metrics)]
+    for index, row in enumerate(table.rows):
+        is_first = index == 0 or table.rows[index - 1].by != row.by
+        cells = [*row.counts, *(_with_interval(number) for number in row.numbers)]
+        rows.append((f"  {row.by}" if is_first else "", row.value, row.patients, *cells))
+    lines = _table(rows).splitlines() if table.rows else []
+    if table.too_small:
+        lines.append(f"  not judged, fewer than 5 patients: {table.too_small}")
+    return [title, "-" * len(title), *lines]
+
+
+def _protocols(metrics: dict[str, Any], task: TaskSettings) -> list[str]:
+    table = protocol_table(metrics, task)
+    if table is None:
+        return []
+    title = f"two protocols, {task.level} level"
+    best = "none" if table.best_epoch is None else f"epoch {table.best_epoch}"
+    heads = (f"validation-chosen, epoch {table.chosen_epoch}", f"{OPTIMISTIC}, {best}", "gap")
+    rows = [("", *heads)] + [(f"  {name}", *map(_with_interval, numbers)) for name, *numbers in table.rows]
+    return ["", title, "-" * len(title), *_table(rows).splitlines(), f"  {table.gap_text}"]
+
+
+def _with_interval(number: Number) -> str:
+    return f"{number.value_text} {_bracketed(number.interval_text)}".rstrip()
+
+
+def _bracketed(text: str) -> str:
+    return f"({text})" if text else ""
+
+
+def _classes(block: Block) -> str:
+    first = next(iter(block.by_class.values()))
+    rows = [("", "n", *(METRIC_NAMES[metric] for metric in first))]
+    for name, numbers in block.by_class.items():
+        rows.append((f"  {name}", str(block.class_counts[name]), *(number.value_text for number in numbers.values())))
+    return _table(rows, right=True)
+
+
+def _confusion(block: Block) -> str:
+    rows = [("", *block.classes)]
+    for name, counts in zip(block.classes, block.confusion, strict=True):
+        rows.append((f"  {name}", *(f"{count:d}" for count in counts)))
+    return _table(rows, right=True)
+
+
+def _table(rows: Sequence[tuple[str, ...]], *, right: bool = False) -> str:
+    """Align columns; the first to the left, the others to the right where `right`."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines: list[str] = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [
+            cell.rjust(width) if right else cell.ljust(width) for cell, width in zip(row[1:], widths[1:], strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _aligned(facts: Sequence[tuple[str, str]], separator: str) -> str:
+    width = max(len(name) for name, _ in facts)
+    return "\n".join(f"{name:<{width}}{separator}{text}" for name, text in facts)
+
+
+def _model_came_from(metrics: dict[str, Any], job: JobSettings) -> tuple[str, str]:
+    if job.evaluate_only is not None:
+        return "nothing trained", f"the model of {job.evaluate_only}, in its epoch {metrics['best_epoch']}"
+    return "kept epoch", f"{metrics['best_epoch']}, by {job.train.monitor} on validation"

@@ -1,0 +1,171 @@
+"""Gather all jobs of an experiment into its result folder, `report.html` last."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from auscult.config import Experiment, TaskSettings
+from auscult.errors import DataError
+from auscult.formatting.metric_tables import blocks, flat
+from auscult.formatting.numbers import METRIC_NAMES
+from auscult.plots.comparison import draw_comparison
+from auscult.plots.inline import PageFigure, read_figure
+from auscult.reports.jobs import JobResult, Repeats, find_repeats, read_jobs, spread_numbers
+from auscult.reports.result_page import experiment_yaml, render
+from auscult.reports.settings import differing_keys, job_settings, settings_text
+from auscult.storage.files import read_json, sha256_file, write_json, write_text
+from auscult.storage.tables import write_csv
+
+logger = logging.getLogger(__name__)
+
+REQUIRED_FILES = (
+    "report.txt",
+    "metrics.json",
+    "history.csv",
+    "predictions.parquet",
+    "outcomes.csv",
+    "tps.txt",
+    "tns.txt",
+    "fps.txt",
+    "fns.txt",
+    "roc.csv",
+    "pr.csv",
+    "model.safetensors",
+    "model.json",
+)
+REPORT_FILE = "report.html"
+OPTIONAL_FILES = ("metrics.jsonl", "train.log")
+FOLDERS = ("figures", "spectrograms", "outcomes")
+
+
+def publish(
+    *,
+    experiment: Experiment,
+    task: TaskSettings,
+    job_dirs: Sequence[Path],
+    audits: Sequence[Path],
+    summaries: Mapping[str, Path],
+    output_dir: Path,
+    provenance: dict[str, Any],
+) -> None:
+    """Publish an experiment.
+
+    Into `output_dir`: a folder a job (1, 2, ..., below it its folds and seeds) with its files; `comparison/` with
+    figures of several jobs; `metrics.json` and `summary.csv` with an entry a training; `experiment.yaml`, the settings;
+    `provenance.json`; `checksums.txt` (as `sha256sum --check` reads it); and last `report.html`.
+
+    Args:
+        experiment: Resolved.
+        task: What was predicted.
+        job_dirs: The folders of the experiment's runs below `work/runs`, in order.
+        audits: The audit of each run's split, in the same order.
+        summaries: Dataset -> `summary.json` of its ingest.
+        output_dir: The result folder; made when absent.
+        provenance: Facts to publish; see `auscult.provenance.collect`. `notices` are printed at the report's top.
+
+    Raises:
+        DataError: A file is missing or unreadable.
+    """
+    if len(audits) != len(experiment.runs):
+        raise DataError(f"{experiment.name} has {len(experiment.runs)} jobs, {len(audits)} audits were given")
+    jobs = read_jobs(experiment, task, list(job_dirs))
+    found_audits = [read_json(path) for path in audits]
+    found_summaries = {name: read_json(path) for name, path in summaries.items()}
+    simulated = [name for name, summary in found_summaries.items() if "simulated" in summary.get("notices", {})]
+    if simulated:
+        provenance = {**provenance, "notices": [*provenance.get("notices", []), _simulated_text(simulated)]}
+    for job in jobs:
+        _publish_job(job, output_dir / job.id)
+    repeats = find_repeats(jobs, task)
+    comparison = [
+        PageFigure(title, caption, read_figure(output_dir / "comparison" / f"{name}.svg", f"all-{name}", caption))
+        for name, title, caption in draw_comparison(jobs, task, output_dir / "comparison")
+    ]
+    write_json(output_dir / "metrics.json", {"jobs": _all_numbers(jobs, repeats, task)})
+    write_csv(output_dir / "summary.csv", summary_table(jobs, task))
+    write_text(output_dir / "experiment.yaml", experiment_yaml(experiment))
+    write_json(output_dir / "provenance.json", provenance)
+    page = render(
+        experiment,
+        task,
+        jobs,
+        repeats=repeats,
+        audits=found_audits,
+        summaries=found_summaries,
+        provenance=provenance,
+        comparison=comparison,
+    )
+    _write_checksums(output_dir, {REPORT_FILE: page})
+    write_text(output_dir / REPORT_FILE, page)
+    logger.info("published %s", output_dir / "report.html")
+
+
+def _simulated_text(datasets: list[str]) -> str:
+    return (
+        f"The sounds of {', '.join(datasets)} are simulated. The figures show that the machinery works; they say "
+        "nothing about how well a model does on patients."
+    )
+
+
+def _publish_job(job: JobResult, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [name for name in REQUIRED_FILES if not (job.folder / name).is_file()]
+    if missing:
+        raise DataError(f"{job.folder}: {missing} are missing; train and evaluate this job again")
+    for name in (*REQUIRED_FILES, *OPTIONAL_FILES):
+        if (job.folder / name).is_file():
+            shutil.copyfile(job.folder / name, folder / name)
+    for name in FOLDERS:
+        shutil.copytree(job.folder / name, folder / name, dirs_exist_ok=True, copy_function=shutil.copyfile)
+
+
+def _all_numbers(
+    jobs: Sequence[JobResult], repeats: Sequence[Repeats], task: TaskSettings
+) -> dict[str, dict[str, float | int]]:
+    """Return the numbers of each run, and before the runs of a job with folds or seeds those of the job."""
+    of_runs = {job.id: _numbers(job, task) for job in jobs}
+    first_runs = {found.runs[0].id: found for found in repeats}
+    numbers: dict[str, dict[str, float | int]] = {}
+    for run_id, of_run in of_runs.items():
+        if run_id in first_runs:
+            found = first_runs[run_id]
+            numbers[str(found.job)] = spread_numbers([of_runs[run.id] for run in found.runs])
+        numbers[run_id] = of_run
+    return numbers
+
+
+def _numbers(job: JobResult, task: TaskSettings) -> dict[str, float | int]:
+    """Return flat numbers, as `dvc metrics show` prints them; what is undefined is absent."""
+    return {**flat(job.metrics["test"], task), "best_epoch": job.metrics["best_epoch"]}
+
+
+def summary_table(jobs: Sequence[JobResult], task: TaskSettings) -> pd.DataFrame:
+    """Return one row a run: its id, note, model, the settings that differ, the main view's metrics with both ends."""
+    keys = [key for key in differing_keys([job.settings for job in jobs]) if key != "model.name"]
+    rows: list[dict[str, Any]] = []
+    for job in jobs:
+        settings = job_settings(job.settings)
+        row: dict[str, Any] = {"job": job.id, "note": job.settings.note, "model": job.settings.model.name}
+        row |= {key: settings_text(settings[key]) if key in settings else None for key in keys}
+        row |= {"level": task.level, "best_epoch": job.metrics["best_epoch"]}
+        main = blocks(job.metrics["test"], task, task.level)[0]
+        for name in (name for name in METRIC_NAMES if name in main.numbers):
+            number = main.numbers[name]
+            row |= {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _write_checksums(folder: Path, to_come: Mapping[str, str]) -> None:
+    """List every file, and what is still to be written, by name and text."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "checksums.txt"]
+    digests = {path.relative_to(folder).as_posix(): sha256_file(path) for path in paths}
+    digests |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in to_come.items()}
+    write_text(folder / "checksums.txt", "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))

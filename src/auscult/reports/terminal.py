@@ -1,0 +1,115 @@
+"""Tables for the terminal. Where the output is no terminal, lines are long enough to be searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from auscult.audio.probe import AudioFacts, probe
+from auscult.config.paths import is_remote
+from auscult.datasets.description import layout_lines
+from auscult.datasets.listing import Listed
+from auscult.formatting.numbers import plural
+
+PIPED_WIDTH = 200
+WIDE_WIDTH = 125
+GENERAL_LAYOUTS = ("manifest", "uid_json", "label_folders", "files_csv")
+
+
+def console() -> Console:
+    """Return a console on standard output."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+
+
+def table(*columns: str, numbers: Sequence[str] = (), title: str | None = None) -> Table:
+    """Return an empty table in the common look; the columns in `numbers` are set to the right."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        # Folded, not cut short with an ellipsis: a name must be readable on a narrow terminal too.
+        made.add_column(name, justify="right" if name in numbers else "left", no_wrap=name in numbers, overflow="fold")
+    return made
+
+
+def print_datasets(datasets: Sequence[Listed]) -> None:
+    """Print the datasets, one line each; on a narrow terminal three short ones."""
+    screen = console()
+    screen.print(_wide(datasets) if screen.width >= WIDE_WIDTH else _narrow(datasets))
+    if any(listed.counts is None for listed in datasets):
+        screen.print(
+            "Counts are those of work/tables; `auscult data describe NAME` reads a dataset that has none.", style="dim"
+        )
+
+
+def _wide(datasets: Sequence[Listed]) -> Table:
+    numbers = ("recordings", "patients", "hours")
+    lines = table("dataset", "layout", "root", "tracked by", *numbers, "tasks", numbers=numbers)
+    for listed in datasets:
+        counts = listed.counts
+        cells = ("", "", "")
+        if counts is not None:
+            cells = (f"{counts.recordings:,}", f"{counts.patients:,}", f"{counts.duration_h:,.2f}")
+        settings = listed.settings
+        tasks = ", ".join(listed.tasks) or "none"
+        lines.add_row(listed.name, settings.layout, _root(listed), settings.tracked_by or "", *cells, tasks)
+    return lines
+
+
+def _narrow(datasets: Sequence[Listed]) -> Table:
+    lines = table("dataset", "what it is")
+    for listed in datasets:
+        text = Text(f"layout {listed.settings.layout}, root ") + _root(listed)
+        if listed.settings.tracked_by:
+            text.append(f", tracked by {listed.settings.tracked_by}")
+        if listed.counts is not None:
+            counts = listed.counts
+            text.append(
+                f"\n{plural(counts.recordings, 'recording')} of {plural(counts.patients, 'patient')}, "
+                f"{counts.duration_h:,.2f} h"
+            )
+        text.append(f"\ntasks: {', '.join(listed.tasks) or 'none'}")
+        lines.add_row(listed.name, text)
+    return lines
+
+
+def _root(listed: Listed) -> Text:
+    root = Text(listed.settings.root)
+    if not listed.is_present:
+        root.append(" (not fetched)" if is_remote(listed.settings.root) else " (absent)", style="yellow")
+    return root
+
+
+def print_layouts() -> None:
+    """Print every layout with the first sentence of its reader; those for any collection first."""
+    lines = layout_lines()
+    ordered = [*GENERAL_LAYOUTS, *(layout for layout in lines if layout not in GENERAL_LAYOUTS)]
+    shown = table("layout", "what it reads")
+    for layout in ordered:
+        shown.add_row(layout, Text(lines[layout]))
+    console().print(shown)
+    console().print(
+        "`auscult data layouts NAME` shows a layout in full; config/schema/dataset.json holds the keys of its YAML.",
+        style="dim",
+    )
+
+
+@contextmanager
+def counting_probe() -> Generator[Callable[[Path], AudioFacts]]:
+    """Yield `probe`; on a terminal the files that it has decoded are counted on standard error."""
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} files decoded"), TimeElapsedColumn())
+    screen = Console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
+        task = progress.add_task("decoding", total=None)
+
+        def counted(path: Path) -> AudioFacts:
+            progress.advance(task)
+            return probe(path)
+
+        yield counted

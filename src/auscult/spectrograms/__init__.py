@@ -1,0 +1,1 @@
+"""From clips to log-mel spectrograms, and the store that holds them."""

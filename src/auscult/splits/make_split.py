@@ -1,0 +1,78 @@
+"""The stage: from the tables of a task's datasets to a split and its audit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from auscult.errors import InfeasibleError
+from auscult.labels import recording_targets
+from auscult.splits.assign import Assignment, assign
+from auscult.splits.audit import build_audit, check_rules
+from auscult.splits.counts import refuse_infeasible
+from auscult.splits.leaks import N_EXAMPLES, Declared, Finding, find_leaks, refuse_leaks
+from auscult.storage.files import write_json
+from auscult.storage.tables import SPLIT, read_events, read_recordings, validate, write_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from auscult.config.split import SplitSettings
+    from auscult.config.task import TaskSettings
+
+
+def make_split(
+    tables: Mapping[str, Path], settings: SplitSettings, task: TaskSettings, output: Path, audit: Path
+) -> None:
+    """Divide the patients of some datasets, check the division, and write it with its audit.
+
+    Recordings without a known target take no part. Nothing is written when the split leaks or cannot support the task.
+
+    Args:
+        tables: Dataset -> folder of its `recordings.parquet` and `events.parquet`.
+        settings: The kind of split.
+        task: Its labels stratify, and every side must hold them.
+        output: The split (`tables.SPLIT`, CSV), sorted by recording.
+        audit: Counts, findings, declared exceptions, and what the task's rules met in the tables (JSON).
+
+    Raises:
+        ConfigError: A column, dataset or site that is not there.
+        DataError: A table is damaged, or the split leaks.
+        InfeasibleError: A side lacks positives or negatives, with the counts and a proposal.
+    """
+    recordings = pd.concat([read_recordings(folder / "recordings.parquet") for folder in tables.values()])
+    recordings = recordings.reset_index(drop=True)
+    events = pd.concat([read_events(folder / "events.parquet") for folder in tables.values()], ignore_index=True)
+    known = ~np.isnan(recording_targets(recordings, events, task)).all(axis=1)
+    if not known.any():
+        hints = [
+            f"\n  {note.text}: {', '.join(note.ids[:N_EXAMPLES])}" for note in check_rules(recordings, events, task)
+        ]
+        raise InfeasibleError(
+            f"none of {len(recordings)} recordings of {', '.join(tables)} has a known target of this task (targets "
+            f"{', '.join(task.targets)}); compare the rules of the task with what the tables hold:{''.join(hints)}"
+        )
+    made = assign(pd.DataFrame(recordings[known]), events, settings, task)
+    if not known.all():
+        made.left_out["no target is known"] = recordings["recording_id"].to_numpy(dtype=object)[~known].tolist()
+    split = _table(made)
+    declared = Declared(getattr(settings, "allow_patient_overlap", False), {**settings.allow_leaks})
+    findings = find_leaks(recordings, split, declared)
+    refuse_leaks(findings)
+    findings += [Finding(kind, "note", text, ids) for kind, text, ids in made.notes]
+    report = build_audit((recordings, events), split, task, findings, made.left_out)
+    refuse_infeasible(report["total"], report["by_dataset"], settings, task)
+    write_csv(output, split)
+    rules = [asdict(note) for note in check_rules(recordings, events, task)]
+    write_json(audit, {"settings": settings.model_dump(mode="json"), **report, "rules": rules})
+
+
+def _table(made: Assignment) -> pd.DataFrame:
+    """Return the recordings that stand on a side, as rows of `tables.SPLIT`."""
+    rows = made.recordings[["recording_id", "patient_id", "dataset"]].assign(split=made.sides)
+    rows = pd.DataFrame(rows[rows["split"].notna()])
+    return validate(rows.astype({"split": "str"}).reset_index(drop=True), SPLIT, "split")

@@ -1,0 +1,1 @@
+"""Files and arrays on disk: written whole or not at all, checked when read."""

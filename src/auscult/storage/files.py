@@ -1,0 +1,129 @@
+"""Files written whole or not at all, hashes of what they hold, and files that a command writes where its user says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from auscult.errors import ConfigError
+
+KEY_LENGTH = 12
+
+
+@contextmanager
+def atomic_path(path: Path) -> Generator[Path]:
+    """Yield a temporary path beside `path`; on a clean exit fsync it and rename it into place.
+
+    The temporary file carries the final suffix (writers that go by it work), and is removed when the block raises.
+
+    Args:
+        path: The final name. Its folder is made when absent.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes private files; what is published follows the user's umask like any other file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        _fsync(temporary)
+        os.replace(temporary, path)
+        _fsync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with Unix line ends, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as strict JSON (no NaN: an undefined number is null), atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON document."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hex digits, read in blocks."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def settings_key(settings: Any) -> str:
+    """Return a short hash of JSON-like settings, independent of the order of keys.
+
+    >>> settings_key({"a": 1, "b": 2}) == settings_key({"b": 2, "a": 1})
+    True
+    >>> len(settings_key({}))
+    12
+    """
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:KEY_LENGTH]
+
+
+def sha256_folder(folder: Path) -> str:
+    """Return a SHA-256 of the names and contents of all files below a folder; of a missing one that of none.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def require_free(path: Path, *, is_forced: bool) -> None:
+    """Refuse an output that is there already, or lies where nothing can be written: now, not after hours of work.
+
+    Raises:
+        ConfigError: Saying what to do.
+    """
+    _refuse_folder(path)
+    if path.exists() and not is_forced:
+        raise ConfigError(f"--out {path}: is there already; name another file, or overwrite it with --force")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ConfigError(f"--out {path}: {above} cannot be written in; name another place")
+
+
+def write_output(path: Path, text: str) -> None:
+    """Write a text file.
+
+    Raises:
+        ConfigError: The path is a folder, or cannot be written.
+    """
+    _refuse_folder(path)
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise ConfigError(f"--out {path}: cannot be written ({error.strerror or error}); name another place") from error
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise ConfigError(f"--out {path}: is a folder, expected a file")

@@ -1,0 +1,328 @@
+"""Row stores in HDF5: one row a clip, written in blocks, whole or not there, and checked when read.
+
+A store holds row datasets of equal length, a group `table` with one dataset per column of `tables.CLIPS`, and the
+attributes `format`, `settings` (JSON), `n_rows`, `table_crc32` (JSON) and `complete`, which is set last.
+
+Every chunk of numbers carries a fletcher32 checksum, and the file format is HDF5 1.10's, whose metadata blocks carry
+checksums too. HDF5 allows no checksum on texts of variable length: their CRC-32 stands in `table_crc32`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from auscult.errors import DataError
+from auscult.storage.files import atomic_path
+from auscult.storage.tables import CLIPS, validate
+
+TEXT_COLUMNS = ("clip_id", "recording_id", "patient_id", "dataset")
+NUMBER_COLUMNS = {"start_s": np.float64, "end_s": np.float64, "n_valid": np.int64}
+# Reading one clip touches one chunk and no other clip, unless clips are so short that a chunk's own cost outweighs.
+_SMALLEST_CHUNK_BYTES = 32_768
+_TABLE_CHUNK_ROWS = 2048
+# Larger chunks bypass the cache: each is written and read once, and passing it through costs as much as its checksum.
+_CACHE_BYTES = _SMALLEST_CHUNK_BYTES
+_FILE_FORMAT = ("v110", "v110")
+
+
+class StoreWriter:
+    """Appends blocks of rows to an open store; made by `create_store`."""
+
+    def __init__(self, path: Path, file: h5py.File, rows: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> None:
+        """Lay out the datasets: `rows` maps a dataset's name to the type and shape of one row."""
+        self._path = path
+        self._datasets = {name: _row_dataset(file, name, dtype, shape) for name, (dtype, shape) in rows.items()}
+        table = file.create_group("table")
+        self._columns = {name: _column(table, name, h5py.string_dtype(), checksum=False) for name in TEXT_COLUMNS}
+        self._columns |= {name: _column(table, name, dtype, checksum=True) for name, dtype in NUMBER_COLUMNS.items()}
+        self.n_rows = 0
+        self.n_table_rows = 0
+        self.table_crc32 = dict.fromkeys(TEXT_COLUMNS, 0)
+
+    def append_rows(self, **arrays: NDArray[Any]) -> None:
+        """Append a block of rows: by dataset name, arrays of equal length.
+
+        Raises:
+            ValueError: If the names or shapes do not fit the store.
+            DataError: If the disk is full.
+        """
+        if set(arrays) != set(self._datasets):
+            raise ValueError(f"the store has {sorted(self._datasets)}, the block {sorted(arrays)}")
+        n_rows = len(next(iter(arrays.values())))
+        for name, values in arrays.items():
+            expected = (n_rows, *self._datasets[name].shape[1:])
+            if values.shape != expected:
+                raise ValueError(f"{name}: expected shape {expected}, found {values.shape}")
+        with _writing(self._path):
+            for name, values in arrays.items():
+                _extend(self._datasets[name], self.n_rows, values)
+        self.n_rows += n_rows
+
+    def append_table(self, table: pd.DataFrame) -> None:
+        """Append rows of `tables.CLIPS`; when the store is closed there must be as many as rows of the datasets.
+
+        Raises:
+            DataError: If the disk is full.
+        """
+        columns = {name: table[name].to_numpy(dtype=NUMBER_COLUMNS.get(name, object)) for name in self._columns}
+        with _writing(self._path):
+            for name, values in columns.items():
+                _extend(self._columns[name], self.n_table_rows, values)
+        for name in TEXT_COLUMNS:
+            self.table_crc32[name] = _crc32(columns[name], self.table_crc32[name])
+        self.n_table_rows += len(table)
+
+
+@contextmanager
+def create_store(
+    path: Path, *, kind: str, rows: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], settings: dict[str, Any]
+) -> Generator[StoreWriter]:
+    """Yield a writer; on a clean exit the store stands whole under `path`, else nothing does.
+
+    Args:
+        path: The final name.
+        kind: The format's name and version, such as `auscult-clips/1`.
+        rows: Dataset name -> type and shape of one row.
+        settings: All that shaped the rows, kept as JSON beside them.
+
+    Raises:
+        DataError: If the file cannot be written (a full disk, say).
+    """
+    with atomic_path(path) as temporary:
+        with _writing(path):
+            file = h5py.File(temporary, "w", libver=_FILE_FORMAT, rdcc_nbytes=_CACHE_BYTES)
+        try:
+            with _writing(path):
+                writer = StoreWriter(path, file, rows)
+                file.attrs["format"] = _text(kind)
+                file.attrs["settings"] = _text(json.dumps(settings, sort_keys=True, allow_nan=False))
+            yield writer
+            if writer.n_rows != writer.n_table_rows:
+                raise ValueError(f"{path}: {writer.n_rows} rows of data, {writer.n_table_rows} rows of the table")
+            with _writing(path):
+                file.attrs["n_rows"] = writer.n_rows
+                file.attrs["table_crc32"] = _text(json.dumps(writer.table_crc32))
+                file.flush()
+                file.attrs["complete"] = True
+                file.close()
+        except BaseException:
+            # HDF5 must flush to close, and crashes at exit if it cannot: emptying the file makes room on a full disk.
+            # Whatever else fails here, the first error is the one to tell.
+            with suppress(OSError, RuntimeError):
+                os.truncate(temporary, 0)
+                file.close()
+            raise
+
+
+@contextmanager
+def _writing(path: Path) -> Generator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{path}: could not be written ({_reason(error)}); make room there and run again") from error
+
+
+class StoreReader:
+    """Reads a store that `create_store` wrote; a context manager.
+
+    Each process opens the file for itself, read-only and without locks, when it first reads: a reader may be handed to
+    forked or spawned workers.
+    """
+
+    KIND: str
+    ROWS: tuple[str, ...]
+
+    def __init__(self, path: Path) -> None:
+        """Open and check the store.
+
+        Raises:
+            DataError: If it is not there, of another kind, incomplete or damaged.
+        """
+        self.path = Path(path)
+        self._handle: h5py.File | None = None
+        self._pid = -1
+        self._table: pd.DataFrame | None = None
+        with self._explained():
+            attributes: dict[str, Any] = dict(self._file.attrs)
+            found = bytes(attributes.get("format", b"")).decode()
+            if found != self.KIND:
+                raise DataError(self._mend(f"format {found!r}, expected {self.KIND!r}"))
+            missing = [name for name in ("complete", "settings", "n_rows", "table_crc32") if name not in attributes]
+            if missing or not attributes["complete"]:
+                raise DataError(self._mend("incomplete: its writer did not finish"))
+            self._n_rows = int(attributes["n_rows"])
+            self.settings: dict[str, Any] = json.loads(attributes["settings"])
+            self._table_crc32: dict[str, int] = json.loads(attributes["table_crc32"])
+            for name in (*self.ROWS, *(f"table/{column}" for column in (*TEXT_COLUMNS, *NUMBER_COLUMNS))):
+                if (n_rows := len(self._dataset(name))) != self._n_rows:
+                    raise DataError(self._mend(f"{name!r} has {n_rows} rows, expected {self._n_rows}"))
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
+        return type(self), (self.path,)
+
+    def close(self) -> None:
+        """Close the file; a later reading opens it again."""
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The clip table (`tables.CLIPS`), row for row with the datasets."""
+        if self._table is None:
+            with self._explained():
+                table = self._read_table()
+            self._table = validate(table, CLIPS, str(self.path))
+        return self._table
+
+    def _read_table(self) -> pd.DataFrame:
+        columns: dict[str, Any] = {}
+        for name in CLIPS.columns:
+            values = self._dataset(f"table/{name}")[:]
+            if name in TEXT_COLUMNS:
+                if _crc32(values, 0) != self._table_crc32[name]:
+                    raise DataError(self._mend(f"damaged: column {name!r} does not match its checksum"))
+                values = pd.array([value.decode() for value in values], dtype="str")
+            columns[name] = values
+        return pd.DataFrame(columns)
+
+    def _read_rows(self, name: str, rows: ArrayLike) -> NDArray[Any]:
+        """Read rows of a dataset in any order, duplicates allowed; each stored row is read once.
+
+        Raises:
+            IndexError: If a row is negative or beyond the end.
+            DataError: If the store is damaged.
+        """
+        wanted = np.asarray(rows)
+        if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
+            raise IndexError(f"rows must be a list of whole numbers, found {wanted.dtype} of shape {wanted.shape}")
+        unique, inverse = np.unique(wanted.astype(np.int64), return_inverse=True)
+        if unique.size and (unique[0] < 0 or unique[-1] >= self._n_rows):
+            raise IndexError(
+                f"{self.path}: rows {unique[0]} to {unique[-1]} asked for; it holds 0 to {self._n_rows - 1}"
+            )
+        with self._explained():
+            dataset = self._dataset(name)
+            values = np.empty((unique.size, *dataset.shape[1:]), dataset.dtype)
+            edges = np.flatnonzero(np.diff(unique) != 1) + 1
+            for first, last in zip([0, *edges], [*edges, unique.size], strict=True):
+                if last - first == 1:
+                    # Of a single row h5py's indexing is the quicker way, of a run reading in place.
+                    values[first] = dataset[unique[first]]
+                elif last > first:
+                    dataset.read_direct(values, np.s_[unique[first] : unique[last - 1] + 1], np.s_[first:last])
+        in_order = unique.size == wanted.size and bool(np.all(inverse == np.arange(unique.size)))
+        return values if in_order else values[inverse]
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        dataset = self._file[name]
+        if not isinstance(dataset, h5py.Dataset):
+            raise DataError(self._mend(f"{name!r} is no dataset"))
+        return dataset
+
+    @property
+    def _file(self) -> h5py.File:
+        if self._handle is None or self._pid != os.getpid():
+            # A handle that came over a fork shares its file position with the parent: leave it, open another.
+            self._handle = h5py.File(self.path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES)
+            self._pid = os.getpid()
+        return self._handle
+
+    @contextmanager
+    def _explained(self) -> Generator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise DataError(f"{self.path}: no such file; run the stage that makes it") from error
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            # HDF5 reports a failed checksum as OSError and broken structures as any of the others.
+            raise DataError(self._mend(f"damaged or no store ({_reason(error)})")) from error
+
+    def _mend(self, problem: str) -> str:
+        return f"{self.path}: {problem}; delete this file and run again"
+
+
+def _row_dataset(file: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> h5py.Dataset:
+    row_bytes = max(1, int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize)
+    chunk_rows = max(1, _SMALLEST_CHUNK_BYTES // row_bytes)
+    return file.create_dataset(
+        name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(chunk_rows, *shape), fletcher32=True
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return the system's own words out of HDF5's, where it quotes them; one line in any case."""
+    quoted = re.search(r"error message = '([^']*)'", str(error))
+    return quoted.group(1) if quoted else " ".join(str(error).split())
+
+
+def _text(text: str) -> np.bytes_:
+    """Return ASCII text as an attribute of fixed length: it lies in the object's header, whose checksum covers it."""
+    return np.bytes_(text.encode("ascii"))
+
+
+def _extend(dataset: h5py.Dataset, start: int, values: NDArray[Any]) -> None:
+    if len(values):
+        dataset.resize(start + len(values), axis=0)
+        dataset[start : start + len(values)] = values
+
+
+def _column(table: h5py.Group, name: str, dtype: Any, *, checksum: bool) -> h5py.Dataset:
+    return table.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(_TABLE_CHUNK_ROWS,), fletcher32=checksum)
+
+
+def _crc32(texts: NDArray[Any], crc: int) -> int:
+    """Continue a CRC-32 over texts, each ended by a zero byte so that their borders count."""
+    encoded = [text.encode() if isinstance(text, str) else text for text in texts]
+    return zlib.crc32(b"".join(text + b"\0" for text in encoded), crc)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One piece of a dataset: number `index`, from 0, of `count` pieces of consecutive rows.
+
+    >>> Shard(1, 3).bounds(10)
+    (3, 6)
+    """
+
+    index: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise ValueError(f"shards are numbered 0 to {self.count - 1}, found {self.index}")
+
+    def bounds(self, n_rows: int) -> tuple[int, int]:
+        """Return the first row of this piece and the one after its last; pieces differ by one row at most."""
+        return self.index * n_rows // self.count, (self.index + 1) * n_rows // self.count
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a table that belong to this piece, in their order."""
+        first, last = self.bounds(len(table))
+        return table.iloc[first:last]
+
+
+WHOLE = Shard(0, 1)
+"""A dataset in one piece."""

@@ -1,0 +1,286 @@
+"""The tables that the stages hand to each other: their columns, their checks, their reading and writing.
+
+Ids are unique across datasets: `recording_id` is `<dataset>/<name>`, `patient_id` is `<dataset>/<native id>`,
+`clip_id` is `<recording_id>:<index>`. A missing value is null, never a special number or text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow as arrow
+from pyarrow import parquet
+
+from auscult.errors import DataError
+from auscult.storage.files import atomic_path
+
+if TYPE_CHECKING:
+    from auscult.config import TaskSettings
+
+LABEL_PREFIX = "label_"
+ATTRIBUTE_PREFIX = "attr_"
+SIMULATED_MARK = "SIMULATED.md"
+"""A file of this name beside datasets says that they are simulated; their tables and reports then say so too."""
+SIDES = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One audio file of one patient, as its layout describes it; `None` where the layout does not say.
+
+    Attributes:
+        recording_id: `<dataset>/<name>`, unique.
+        patient_id: `<dataset>/<native patient id>`.
+        path: Relative to the dataset's root, with `/`.
+        age_years: Age at the recording.
+        sex: `female`, `male` or None.
+        labels: Native label columns (`diagnosis`, `sounds`, `pep1`, ...); parts joined by `+`, lower case.
+        attributes: Other facts that a split may go by (`official_split`, `filter`, `index`, ...).
+    """
+
+    recording_id: str
+    patient_id: str
+    path: str
+    site: str | None = None
+    device: str | None = None
+    age_years: float | None = None
+    sex: str | None = None
+    labels: dict[str, str | None] = field(default_factory=dict)
+    attributes: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Event:
+    """An interval of a recording: its kind (`cycle`, `crackle`, `wheeze`, ...) and who or what marked it.
+
+    `file` and `line` say where it was read, for messages only: they are no columns of the table.
+    """
+
+    recording_id: str
+    start_s: float
+    end_s: float
+    kind: str
+    source: str
+    file: str | None = field(default=None, compare=False)
+    line: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """What a reader could not place: the file (relative to the root), the line (from 1; None for the file) and why.
+
+    A reason opens with its class and a colon (`duplicate id: ...`); summaries count by class.
+    """
+
+    file: str
+    line: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Worth reporting and nobody's fault (a recording on the official list that is not in the folder, say)."""
+
+    kind: str
+    subject: str
+    text: str
+
+
+def _text(*, nullable: bool = False, unique: bool = False, **checks: Any) -> pa.Column:
+    return pa.Column(str, nullable=nullable, unique=unique, coerce=False, **checks)
+
+
+RECORDINGS = pa.DataFrameSchema(
+    {
+        "recording_id": _text(unique=True),
+        "dataset": _text(),
+        "patient_id": _text(),
+        "path": _text(),
+        "site": _text(nullable=True),
+        "device": _text(nullable=True),
+        "age_years": pa.Column(float, pa.Check.in_range(0, 130), nullable=True),
+        "sex": _text(nullable=True, checks=pa.Check.isin(["female", "male"])),
+        "sample_rate_hz": pa.Column("int64", pa.Check.gt(0)),
+        "n_channels": pa.Column("int64", pa.Check.gt(0)),
+        "n_samples": pa.Column("int64", pa.Check.gt(0)),
+        "duration_s": pa.Column(float, pa.Check.gt(0)),
+        "encoding": _text(),
+        "sha256": _text(),
+        "fingerprint": _text(nullable=True),
+        f"{LABEL_PREFIX}.+": pa.Column(str, nullable=True, regex=True, required=False),
+        f"{ATTRIBUTE_PREFIX}.+": pa.Column(str, nullable=True, regex=True, required=False),
+    },
+    strict=True,
+)
+"""One row a recording. `n_samples` counts per channel; `sha256` is of the file's bytes; `fingerprint` is of its sound
+(`audio.fingerprint`), null where there is too little to tell."""
+
+EVENTS = pa.DataFrameSchema(
+    {
+        "recording_id": _text(),
+        "start_s": pa.Column(float, pa.Check.ge(0)),
+        "end_s": pa.Column(float),
+        "kind": _text(),
+        "source": _text(),
+    },
+    checks=pa.Check(lambda table: table["end_s"] > table["start_s"], error="end_s must lie after start_s"),
+    strict=True,
+)
+"""One row an event, in seconds from the recording's start."""
+
+CLIPS = pa.DataFrameSchema(
+    {
+        "clip_id": _text(unique=True),
+        "recording_id": _text(),
+        "patient_id": _text(),
+        "dataset": _text(),
+        "start_s": pa.Column(float, pa.Check.ge(0)),
+        "end_s": pa.Column(float, pa.Check.gt(0)),
+        "n_valid": pa.Column("int64", pa.Check.gt(0)),
+    },
+    strict=True,
+)
+"""One row a clip: where it lies in its recording (`end_s` is the end of the true sound), and its unpadded samples."""
+
+SPLIT = pa.DataFrameSchema(
+    {
+        "recording_id": _text(unique=True),
+        "patient_id": _text(),
+        "dataset": _text(),
+        "split": _text(checks=pa.Check.isin(SIDES)),
+    },
+    strict=True,
+)
+"""One row a recording that takes part; a recording without a row takes no part."""
+
+REJECTED_COLUMNS = ("file", "line", "reason")
+
+
+def validate(table: pd.DataFrame, schema: pa.DataFrameSchema, name: str) -> pd.DataFrame:
+    """Return `table` when it fits `schema`.
+
+    Raises:
+        DataError: Naming the table, the columns and some failing values.
+    """
+    try:
+        return schema.validate(table, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        rows = [
+            f"  {row.column}: {row.check} failed for {row.failure_case!r} (row {row.index})"
+            for row in cases.head(5).itertuples()
+        ]
+        raise DataError(f"{name}: {len(cases)} values do not fit the table's schema:\n" + "\n".join(rows)) from error
+
+
+def read_recordings(path: Path) -> pd.DataFrame:
+    """Read and check a recordings table."""
+    return validate(_read_parquet(path), RECORDINGS, str(path))
+
+
+def read_events(path: Path) -> pd.DataFrame:
+    """Read and check an events table."""
+    return validate(_read_parquet(path), EVENTS, str(path))
+
+
+def read_split(path: Path) -> pd.DataFrame:
+    """Read and check a split table (CSV)."""
+    return validate(pd.read_csv(path, dtype=str, keep_default_na=False), SPLIT, str(path))
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        # memory_map off and one thread: many short stages run side by side.
+        return parquet.ParquetFile(path).read(use_threads=False).to_pandas()
+    except (OSError, arrow.ArrowInvalid) as error:
+        raise DataError(f"{path}: not a readable Parquet table ({error}); delete it and run again") from error
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as UTF-8 CSV, atomically."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as Parquet, atomically."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def events_frame(events: Iterable[Event]) -> pd.DataFrame:
+    """Return events as a checked table, empty ones too."""
+    table = pd.DataFrame([asdict(event) for event in events], columns=list(EVENTS.columns))
+    table = table.astype(
+        {"recording_id": "str", "kind": "str", "source": "str", "start_s": np.float64, "end_s": np.float64}
+    )
+    return validate(table, EVENTS, "events")
+
+
+ID_COLUMNS = ("clip_id", "recording_id", "patient_id", "dataset", "split", "start_s", "end_s")
+
+
+def target_column(target: str) -> str:
+    """Column that holds the truth: 1, 0 or null."""
+    return f"target_{target}"
+
+
+def probability_column(target: str) -> str:
+    """Column that holds the probability."""
+    return f"prob_{target}"
+
+
+def predictions_table(
+    clips: pd.DataFrame,
+    targets: npt.NDArray[np.floating],
+    probabilities: npt.NDArray[np.floating],
+    task: TaskSettings,
+) -> pd.DataFrame:
+    """Return one row a clip: `ID_COLUMNS`, then `target_<name>` (null: unknown) and `prob_<name>` of each target.
+
+    Args:
+        clips: Rows with `ID_COLUMNS`.
+        targets: Shape [clip, target]: 1, 0 or NaN.
+        probabilities: Shape [clip, target].
+        task: Names the targets.
+    """
+    table = clips.loc[:, list(ID_COLUMNS)].reset_index(drop=True)
+    for column, target in enumerate(task.targets):
+        table[target_column(target)] = targets[:, column].astype(np.float32)
+        table[probability_column(target)] = probabilities[:, column]
+    return table
+
+
+def truth_of(predictions: pd.DataFrame, task: TaskSettings) -> npt.NDArray[np.float32]:
+    """Return what is known, shape [clip, target]: 1, 0 or NaN."""
+    columns = [target_column(target) for target in task.targets]
+    return predictions[columns].to_numpy(dtype=np.float32, na_value=np.nan)
+
+
+def probabilities_of(predictions: pd.DataFrame, task: TaskSettings) -> npt.NDArray[np.float64]:
+    """Return the probabilities, shape [clip, target]."""
+    return predictions[[probability_column(target) for target in task.targets]].to_numpy(dtype=np.float64)
+
+
+def read_predictions(path: Path, task: TaskSettings) -> pd.DataFrame:
+    """Read a table of predictions.
+
+    Raises:
+        DataError: The file is missing or unreadable, or lacks a column.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable table of predictions ({error}); run `evaluate` again") from error
+    wanted = [*ID_COLUMNS, *(name(target) for target in task.targets for name in (target_column, probability_column))]
+    missing = [name for name in wanted if name not in table]
+    if missing:
+        raise DataError(f"{path}: the columns {missing} are missing; it belongs to another task: run `evaluate` again")
+    return table

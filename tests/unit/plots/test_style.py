@@ -1,0 +1,37 @@
+import matplotlib as mpl
+
+from auscult.plots.style import panel, save, styled
+
+
+def _draw():
+    with styled():
+        figure, axes = panel()
+        axes.plot([0, 1], [1, 0], label="<a & b>")
+        axes.legend()
+        return figure
+
+
+def test_a_rerun_gives_the_same_bytes(tmp_path):
+    for suffix in ("svg", "png"):
+        save(_draw(), tmp_path / f"one.{suffix}")
+        save(_draw(), tmp_path / f"two.{suffix}")
+
+        assert (tmp_path / f"one.{suffix}").read_bytes() == (tmp_path / f"two.{suffix}").read_bytes()
+
+
+def test_svg_holds_text_and_neither_date_nor_version(tmp_path):
+    save(_draw(), tmp_path / "one.svg")
+
+    text = (tmp_path / "one.svg").read_text()
+
+    assert "&lt;a &amp; b&gt;" in text
+    assert "dc:date" not in text
+    assert "matplotlib.org" not in text.split("-->")[-1]
+
+
+def test_the_style_ends_with_its_block():
+    before = mpl.rcParams["axes.spines.top"]
+
+    _draw()
+
+    assert mpl.rcParams["axes.spines.top"] == before

@@ -1,0 +1,290 @@
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+import yaml
+
+from auscult.config import Experiment
+from auscult.errors import DataError
+from auscult.reports.publish import publish as run
+
+
+class _Page(HTMLParser):
+    """Ids, what is loaded, the text, and whether all elements are closed."""
+
+    VOID = frozenset({"meta", "img", "br", "link", "hr", "input"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.sources, self.stack, self.words = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.ids += [values["id"]] if "id" in values else []
+        self.sources += [values[key] for key in ("src", "href", "xlink:href", "data", "action") if key in values]
+        if tag not in self.VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.stack.pop()
+
+    def handle_data(self, data):
+        if "style" not in self.stack:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def result(published_once, tmp_path_factory):
+    """Inputs and result folder of a kind of task, published once."""
+    done = {}
+
+    def publish(kind):
+        if kind not in done:
+            folder = tmp_path_factory.mktemp(f"result_{kind}")
+            run(**published_once(kind).arguments(folder))
+            done[kind] = (published_once(kind), folder)
+        return done[kind]
+
+    return publish
+
+
+KINDS = ["binary", "multi_label", "multi_class"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_result_holds_what_design_promises(result, kind):
+    inputs, folder = result(kind)
+
+    top = {path.name for path in folder.iterdir()}
+    assert {"report.html", "metrics.json", "summary.csv", "experiment.yaml", "provenance.json", "checksums.txt"} <= top
+    for number, source in enumerate(inputs.job_dirs, start=1):
+        there = {path.relative_to(folder / str(number)).as_posix() for path in (folder / str(number)).rglob("*")}
+        assert {path.relative_to(source).as_posix() for path in source.rglob("*")} <= there
+        assert {"roc.csv", "pr.csv", "history.csv"} <= there
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_is_well_formed_and_loads_nothing(result, kind):
+    _, folder = result(kind)
+    text = (folder / "report.html").read_text(encoding="utf-8")
+
+    page = _Page(text)
+
+    assert page.stack == []
+    assert len(page.ids) == len(set(page.ids))
+    assert {source.split("-")[0] for source in page.sources if source.startswith("#")} <= {
+        *(f"#{name}" for name in ("result", "data", "settings", "limits", "provenance", "job", "all")),
+        *(f"#job{number}" for number in (1, 2)),
+    }
+    assert all(source.startswith(("#", "data:image/png;base64,")) for source in page.sources)
+    assert not re.search(r"@import|url\((?!#)|<script|<link", text)
+    # A namespace is a name, not an address that is read.
+    assert set(re.findall(r"https?://[^\"' <]+", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_links_within_the_page_lead_somewhere(result, kind):
+    _, folder = result(kind)
+
+    page = _Page((folder / "report.html").read_text(encoding="utf-8"))
+
+    targets = {source[1:] for source in page.sources if source.startswith("#")}
+    assert targets <= set(page.ids)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_number_is_nan_and_every_level_is_there(result, kind):
+    _, folder = result(kind)
+
+    text = _Page((folder / "report.html").read_text(encoding="utf-8")).text
+
+    assert not re.search(r"\b(nan|NaN|None|inf)\b", text)
+    for word in ("clip", "recording", "patient", "Limits of use", "Data and split", "Calibration", "Learning curves"):
+        assert word in text
+
+
+def test_numbers_of_the_page_are_those_of_the_metrics(result):
+    _, folder = result("binary")
+    text = _Page((folder / "report.html").read_text(encoding="utf-8")).text
+
+    for number in (1, 2):
+        found = json.loads((folder / str(number) / "metrics.json").read_text())["test"]["patient"]["pneumonia"]["auprc"]
+        assert f"{found['value']:.3f} {found['low']:.3f}–{found['high']:.3f}" in text
+    assert "Job 1: mixednet, epochs 30" in text
+    assert "Job 2: timm/mobilenetv3_small_050, epochs 15" in text
+    assert "snakemake --cores all results/binary/made_up" in text
+
+
+def test_what_was_declared_stands_before_the_result(result):
+    _, folder = result("multi_class")
+    text = _Page((folder / "report.html").read_text(encoding="utf-8")).text
+
+    declared = text.index("60 of 60 patients stand on several sides: the test part knows them from training (job 1)")
+    assert declared < text.index("On the test part, recording level")
+    assert text.index("as another on a different side; declared: one (job 1)") < text.index("On the test part, rec")
+    assert "(one/001_a, one/002_a)" in text
+    assert "The labels of two are in doubt" in _Page((result("multi_label")[1] / "report.html").read_text()).text
+
+
+def test_a_job_that_only_evaluates_says_whose_model_it_is(published_once, tmp_path):
+    source = published_once("binary")
+    taken = source.experiment.jobs[1].model_copy(update={"evaluate_only": "results/toy/first/1"})
+    experiment = source.experiment.model_copy(update={"jobs": (source.experiment.jobs[0], taken)})
+    run(**source.arguments(tmp_path / "result", experiment=experiment))
+    text = _Page((tmp_path / "result" / "report.html").read_text()).text
+    assert "Nothing was trained: this is the model of results/toy/first/1 , in its epoch" in text
+    assert len(re.findall(r"Epoch \d+ of \d+ was kept", text)) == 1
+
+
+def test_text_from_outside_is_escaped(result):
+    _, folder = result("binary")
+
+    html = (folder / "report.html").read_text(encoding="utf-8")
+
+    assert "These answers are &lt;drawn&gt;, not learnt." in html
+    assert "<drawn>" not in html
+
+
+def test_what_was_rejected_and_noticed_is_counted(result):
+    text = _Page((result("binary")[1] / "report.html").read_text(encoding="utf-8")).text
+
+    assert "2 : empty file (1), not audio (1)" in text
+    assert "official list absent (910)" in text
+
+
+def test_small_slices_are_named_and_not_judged(result):
+    text = _Page((result("binary")[1] / "report.html").read_text(encoding="utf-8")).text
+
+    assert "dataset one 12 4 / 8 0.800 0.700–0.900" in text
+    assert "dataset two 12 4 / 8 undefined one class only" in text
+    assert "Not judged, fewer than 5 patients in the test part: sex not stated." in text
+
+
+def test_top_metrics_are_flat_numbers_for_dvc(result):
+    inputs, folder = result("multi_label")
+
+    jobs = json.loads((folder / "metrics.json").read_text())["jobs"]
+
+    assert list(jobs) == ["1"]
+    assert all(isinstance(value, int | float) for value in jobs["1"].values())
+    test = json.loads((inputs.job_dirs[0] / "metrics.json").read_text())["test"]["clip"]
+    assert jobs["1"]["auroc"] == test["macro"]["auroc"]["value"]
+    assert jobs["1"]["wheeze_auroc"] == test["wheeze"]["auroc"]["value"]
+    assert jobs["1"]["icbhi_score"] == test["four_class"]["score"]["value"]
+
+
+def test_summary_has_a_row_a_job_with_what_differs(result):
+    inputs, folder = result("binary")
+
+    table = pd.read_csv(folder / "summary.csv")
+
+    assert table["job"].tolist() == [1, 2]
+    assert table["model"].tolist() == ["mixednet", "timm/mobilenetv3_small_050"]
+    assert table["train.epochs"].tolist() == [30, 15]
+    assert "clips.length_s" not in table
+    metrics = json.loads((inputs.job_dirs[1] / "metrics.json").read_text())["test"]["patient"]["pneumonia"]
+    assert table.loc[1, ["f1", "f1_low", "f1_high"]].tolist() == pytest.approx(list(metrics["f1"].values()))
+
+
+def test_curves_are_tables_for_dvc_plots(result):
+    _, folder = result("multi_label")
+
+    roc, pr = pd.read_csv(folder / "1" / "roc.csv"), pd.read_csv(folder / "1" / "pr.csv")
+
+    assert list(roc.columns) == ["target", "fpr", "tpr", "threshold"]
+    assert list(pr.columns) == ["target", "recall", "precision", "threshold"]
+    assert set(roc["target"]) == {"crackle", "wheeze"}
+    assert roc.loc[roc["target"] == "crackle", "tpr"].is_monotonic_increasing
+
+
+def test_experiment_yaml_gives_the_experiment_back(result):
+    inputs, folder = result("multi_class")
+
+    assert Experiment.model_validate(yaml.safe_load((folder / "experiment.yaml").read_text())) == inputs.experiment
+
+
+def test_checksums_hold_for_every_file(result):
+    _, folder = result("binary")
+
+    lines = dict(reversed(line.split("  ")) for line in (folder / "checksums.txt").read_text().splitlines())
+
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert set(lines) == files - {"checksums.txt"}
+    assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in lines.items())
+
+
+def test_equal_input_gives_equal_bytes(result, tmp_path):
+    inputs, folder = result("multi_class")
+
+    run(**inputs.arguments(tmp_path))
+
+    def content(root):
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    assert content(tmp_path) == content(folder)
+
+
+def test_an_undefined_number_is_said_to_be_so_with_its_reason(make_one_class, tmp_path):
+    run(**make_one_class.arguments(tmp_path))
+
+    page = _Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "undefined no positive patient" in page.text
+    assert "Undefined: no positive patient." in page.text
+    assert not re.search(r"\b(nan|NaN|None)\b", page.text)
+    assert pd.read_csv(tmp_path / "1" / "roc.csv").empty
+    assert "auroc" not in json.loads((tmp_path / "metrics.json").read_text())["jobs"]["1"]
+
+
+def test_a_job_without_its_files_is_refused(result, tmp_path):
+    inputs, _ = result("multi_label")
+    folder = tmp_path / "1"
+    shutil.copytree(inputs.job_dirs[0], folder)
+    (folder / "tps.txt").unlink()
+
+    with pytest.raises(DataError, match=r"\['tps.txt'\] are missing; train and evaluate this job again"):
+        run(**inputs.arguments(tmp_path / "out", job_dirs=[folder]))
+    (folder / "figures" / "index.json").unlink()
+    with pytest.raises(DataError, match=r"index.json: not readable .* run `evaluate` for this job again"):
+        run(**inputs.arguments(tmp_path / "out", job_dirs=[folder]))
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_numbers_of_jobs_folders_and_audits_must_agree(result, tmp_path):
+    inputs, _ = result("binary")
+
+    with pytest.raises(DataError, match="has 2 jobs, 1 folders were given"):
+        run(**inputs.arguments(tmp_path, job_dirs=inputs.job_dirs[:1]))
+    with pytest.raises(DataError, match="has 2 jobs, 1 audits were given"):
+        run(**inputs.arguments(tmp_path, audits=inputs.audits[:1]))
+
+
+def test_publishing_imports_neither_torch_nor_mlflow_nor_the_other_stages():
+    code = (
+        "import sys, auscult.reports.publish; "
+        "print([name for name in ('torch', 'mlflow', 'auscult.evaluation', 'auscult.training', 'matplotlib.pyplot') "
+        "if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
