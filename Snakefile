@@ -1,4 +1,4 @@
-# auscult: from raw recordings to a report. The flow stands in rules/, one file a stage; their functions in rules/common.smk.
+# auscult: from raw recordings to a report. The flow stands in rules/, one file a stage; what they share in rules/common.smk.
 #
 #   snakemake --cores all results/pneumonia/train2356
 
@@ -16,7 +16,7 @@ report: "report/workflow.rst"
 include: "rules/common.smk"
 include: "rules/ingest.smk"
 include: "rules/clips.smk"
-include: "rules/features.smk"
+include: "rules/spectrograms.smk"
 include: "rules/split.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
@@ -27,10 +27,11 @@ if workflow.enable_cache:
     share_in_cache("cut_clips", "make_spectrograms")
 
 
-read_what_is_asked_for()
+# Snakemake knows its targets only after this file is read, and wraps what a rule's function meets in a traceback.
+clear_errors(PLAN.check_targets)(sys.argv[1:])
 
 
 rule all:
     default_target: True
     input:
-        results_of_tracked_data,
+        clear_errors(lambda wildcards: PLAN.results_of_tracked_data()),

@@ -14,8 +14,8 @@ rule cut_clips:
     resources:
         mem_mb=2000,
     params:
-        dataset=lambda wildcards: dataset_of(wildcards.dataset).model_dump(mode="json"),
-        shape=shape("work/clips/{dataset}/{file}.h5"),
+        dataset=dataset_params,
+        shape=by_path("work/clips/{dataset}/{file}.h5"),
     message:
         "Cutting {wildcards.dataset} into clips ({wildcards.file})"
     script:

@@ -69,10 +69,10 @@ rule evaluate:
     resources:
         mem_mb=8000,
     params:
-        job=job_params,
-        features=features_of,
-        clips=all_clips_of,
-        task=lambda wildcards: task_params(task_of(wildcards.task)),
+        job=by_job(lambda *job: job_params(PLAN.job(*job))),
+        features=by_job(lambda *job: PLAN.files(*job).spectrograms),
+        clips=by_job(lambda *job: PLAN.files(*job).clips),
+        task=lambda wildcards: task_params(PLAN.task(wildcards.task)),
     message:
         "Evaluating {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"
     script:

@@ -13,7 +13,7 @@ rule fetch_raw:
     resources:
         mem_mb=1000,
     params:
-        root=lambda wildcards: dataset_of(wildcards.dataset).root,
+        root=by_dataset(lambda name: PLAN.dataset(name).root),
     message:
         "Fetching the raw files of {wildcards.dataset}"
     script:
@@ -22,7 +22,7 @@ rule fetch_raw:
 
 rule decode_audio:
     input:
-        raw_data,
+        by_dataset(PLAN.raw_data),
     output:
         "work/tables/{dataset}/audio_facts-part-{part}-of-{parts}.parquet",
     log:
@@ -38,8 +38,8 @@ rule decode_audio:
     resources:
         mem_mb=2000,
     params:
-        dataset=lambda wildcards: dataset_of(wildcards.dataset).model_dump(mode="json"),
-        inventory=raw_inventory,
+        dataset=dataset_params,
+        inventory=by_dataset(PLAN.raw_inventory),
         stage_version=paths.STAGE_VERSIONS["ingest"],
     message:
         "Decoding the audio of {wildcards.dataset}, part {wildcards.part} of {wildcards.parts}"
@@ -49,8 +49,10 @@ rule decode_audio:
 
 rule ingest:
     input:
-        raw_data,
-        audio_facts=audio_facts_of,
+        by_dataset(PLAN.raw_data),
+        audio_facts=by_dataset(
+            lambda name: paths.audio_facts_paths(name, PLAN.dataset(name))
+        ),
     output:
         recordings="work/tables/{dataset}/recordings.parquet",
         events="work/tables/{dataset}/events.parquet",
@@ -66,8 +68,8 @@ rule ingest:
     resources:
         mem_mb=2000,
     params:
-        dataset=lambda wildcards: dataset_of(wildcards.dataset).model_dump(mode="json"),
-        inventory=raw_inventory,
+        dataset=dataset_params,
+        inventory=by_dataset(PLAN.raw_inventory),
         stage_version=paths.STAGE_VERSIONS["ingest"],
     message:
         "Reading the raw layout of {wildcards.dataset}"

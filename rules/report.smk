@@ -2,7 +2,7 @@ rule track:
     input:
         weights=jobs_files("work/runs/{task}/{experiment}/{job}/model.safetensors"),
         metrics=jobs_files("work/runs/{task}/{experiment}/{job}/metrics.json"),
-        summaries=summaries_of,
+        summaries=by_experiment(PLAN.summaries),
     output:
         "work/runs/{task}/{experiment}/tracked.json",
     log:
@@ -16,7 +16,7 @@ rule track:
         mem_mb=2000,
     params:
         experiment=experiment_params,
-        task=lambda wildcards: task_of(wildcards.task).model_dump(mode="json"),
+        task=lambda wildcards: PLAN.task(wildcards.task).model_dump(mode="json"),
         # Only what shapes what is logged at the end.
         tracking=PROJECT.tracking.model_dump(
             mode="json", include={"enabled", "uri", "register_model"}
@@ -30,8 +30,8 @@ rule track:
 rule publish:
     input:
         metrics=jobs_files("work/runs/{task}/{experiment}/{job}/metrics.json"),
-        audits=audits_of,
-        summaries=summaries_of,
+        audits=by_experiment(PLAN.audits),
+        summaries=by_experiment(PLAN.summaries),
         tracked="work/runs/{task}/{experiment}/tracked.json",
     output:
         report(
@@ -53,7 +53,7 @@ rule publish:
         mem_mb=2000,
     params:
         experiment=experiment_params,
-        task=lambda wildcards: task_of(wildcards.task).model_dump(mode="json"),
+        task=lambda wildcards: PLAN.task(wildcards.task).model_dump(mode="json"),
     message:
         "Publishing results/{wildcards.task}/{wildcards.experiment}"
     script:

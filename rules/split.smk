@@ -1,7 +1,8 @@
 rule make_split:
     input:
-        tables=lambda wildcards: tables_of(
-            shaped_by("work/splits/{task}/{file}.csv".format(**wildcards))["datasets"]
+        tables=by_path(
+            "work/splits/{task}/{file}.csv",
+            lambda made_with: tables_of(made_with["datasets"]),
         ),
     output:
         split="work/splits/{task}/{file}.csv",
@@ -17,7 +18,7 @@ rule make_split:
     resources:
         mem_mb=2000,
     params:
-        shape=shape("work/splits/{task}/{file}.csv"),
+        shape=by_path("work/splits/{task}/{file}.csv"),
     message:
         "Dividing the patients of {wildcards.task} into train, val and test ({wildcards.file})"
     script:

@@ -1,8 +1,8 @@
 rule train:
     input:
         unpack(training_inputs),
-        clips=clips_files,
-        earlier=earlier_files,
+        clips=by_job(lambda *job: all_of(PLAN.clips_read(*job))),
+        earlier=by_job(PLAN.upstream_files),
     output:
         weights="work/runs/{task}/{experiment}/{job}/model.safetensors",
         description="work/runs/{task}/{experiment}/{job}/model.json",
@@ -16,18 +16,18 @@ rule train:
     conda:
         "../environment.yml"
     # train.devices: as many processes, started inside the one job, each with a GPU where there are any.
-    threads: lambda wildcards: 2 * job_of(wildcards).train.devices
+    threads: by_job(lambda *job: 2 * PLAN.job(*job).train.devices)
     resources:
-        gpu=lambda wildcards: job_of(wildcards).train.devices,
+        gpu=by_job(lambda *job: PLAN.job(*job).train.devices),
         mem_mb=8000,
         attempt_number=lambda wildcards, attempt: attempt,
     params:
-        job=train_params,
-        earlier=earlier_facts,
-        features=features_of,
-        clips=clips_of,
-        noise=noise_of,
-        task=lambda wildcards: task_params(task_of(wildcards.task)),
+        job=by_job(PLAN.train_params),
+        earlier=by_job(PLAN.upstream_facts),
+        features=by_job(lambda *job: PLAN.files(*job).spectrograms),
+        clips=by_job(PLAN.clips_read),
+        noise=by_job(lambda *job: PLAN.noise_inventories(PLAN.job(*job))),
+        task=lambda wildcards: task_params(PLAN.task(wildcards.task)),
     message:
         "Training {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"
     script:

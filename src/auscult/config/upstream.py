@@ -33,7 +33,7 @@ class RunName(NamedTuple):
         return f"{self.task}/{self.experiment}, job {self.run}"
 
 
-class Earlier(NamedTuple):
+class Upstream(NamedTuple):
     """What a job takes.
 
     Attributes:
@@ -64,7 +64,7 @@ class Earlier(NamedTuple):
         return job.model_copy(update={"train": train})
 
 
-class EarlierResults:
+class UpstreamResults:
     """Finds what the jobs of a project take from each other.
 
     Args:
@@ -87,7 +87,7 @@ class EarlierResults:
         self._root = Path.cwd() if root is None else root
         self._ends: set[RunName] = set()
 
-    def of(self, name: RunName) -> Earlier | None:
+    def of(self, name: RunName) -> Upstream | None:
         """Return what a training takes from an earlier one; None: nothing.
 
         Raises:
@@ -96,7 +96,7 @@ class EarlierResults:
         self._require_an_end(name, ())
         return self._of(name)
 
-    def _of(self, name: RunName) -> Earlier | None:
+    def _of(self, name: RunName) -> Upstream | None:
         job = self.runs(name.task, name.experiment)[name.run]
         found = _written(job)
         if found is None:
@@ -108,7 +108,7 @@ class EarlierResults:
         kind, owner, inner = place_of(path)
         if owner is None or owner not in self._experiments:
             needs = tuple(f"{path}/{file}" for file in files) if is_folder else (path,)
-            return Earlier(setting, written, written, needs, ())
+            return Upstream(setting, written, written, needs, ())
         run, _, file = (inner, "", "") if is_folder else inner.rpartition("/")
         runs = [RunName(*owner, known) for known in self.runs(*owner)]
         wanted = RunName(*owner, run)
@@ -117,11 +117,11 @@ class EarlierResults:
                 f"{name}: {setting}: {written}: {'/'.join(owner)} has the jobs {', '.join(known.run for known in runs)}"
             )
         if kind == "results" and owner != (name.task, name.experiment):
-            return Earlier(setting, written, written, (result_dir(*owner),), tuple(runs))
+            return Upstream(setting, written, written, (result_dir(*owner),), tuple(runs))
         folder = run_dir(*wanted)
         read = folder if is_folder else f"{folder}/{file}"
         needs = tuple(f"{folder}/{each}" for each in files) if is_folder else (read,)
-        return Earlier(setting, written, read, needs, (wanted,))
+        return Upstream(setting, written, read, needs, (wanted,))
 
     def _require_an_end(self, name: RunName, before: tuple[RunName, ...]) -> None:
         if name in self._ends:
@@ -132,14 +132,14 @@ class EarlierResults:
                 f"{name}: {self._setting(name)} needs this job itself first: {' <- '.join(map(str, ring))}; "
                 "a job can only take what is there before it"
             )
-        earlier = self._of(name)
-        for run in () if earlier is None else earlier.runs:
+        upstream = self._of(name)
+        for run in () if upstream is None else upstream.runs:
             self._require_an_end(run, (*before, name))
         self._ends.add(name)
 
     def _setting(self, name: RunName) -> str:
-        earlier = self._of(name)
-        return "" if earlier is None else f"{earlier.setting}: {earlier.written}"
+        upstream = self._of(name)
+        return "" if upstream is None else f"{upstream.setting}: {upstream.written}"
 
     def _from_root(self, written: str) -> str:
         path = Path(os.path.normpath(written))

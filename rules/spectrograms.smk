@@ -1,8 +1,8 @@
 rule make_spectrograms:
     input:
-        clips=lambda wildcards: shaped_by(
-            "work/features/{dataset}/{file}.h5".format(**wildcards)
-        )["clips"],
+        clips=by_path(
+            "work/features/{dataset}/{file}.h5", lambda made_with: made_with["clips"]
+        ),
     output:
         "work/features/{dataset}/{file}.h5",
     log:
@@ -15,7 +15,7 @@ rule make_spectrograms:
     resources:
         mem_mb=2000,
     params:
-        shape=shape("work/features/{dataset}/{file}.h5"),
+        shape=by_path("work/features/{dataset}/{file}.h5"),
     message:
         "Computing spectrograms of {wildcards.dataset} ({wildcards.file})"
     script:

@@ -3,7 +3,7 @@
 import pytest
 
 from auscult.config import Experiment, JobSettings
-from auscult.config.upstream import EarlierResults, RunName
+from auscult.config.upstream import RunName, UpstreamResults
 from auscult.errors import ConfigError
 
 FILES = ("model.safetensors", "model.json", "history.csv")
@@ -30,7 +30,7 @@ def project(tmp_path, **experiments):
         experiment = Experiment(name=name, task=task, description="", jobs=tuple(jobs))
         return {run.id: run.settings for run in experiment.runs}
 
-    return EarlierResults([("toy", name) for name in experiments], runs, tmp_path)
+    return UpstreamResults([("toy", name) for name in experiments], runs, tmp_path)
 
 
 def starting(**start):

@@ -1,0 +1,277 @@
+"""What the rules of the workflow ask: the jobs of an experiment, the files they read, what each file is made with.
+
+A rule's path holds a key, a hash that cannot be turned back into settings; the plan knows which settings made it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from auscult.config import paths
+from auscult.config.dataset import DatasetSettings
+from auscult.config.experiment import Experiment, JobSettings
+from auscult.config.project import ProjectSettings, load_dataset
+from auscult.config.resolve import list_experiments, load_experiment, load_task
+from auscult.config.task import TaskSettings
+from auscult.config.upstream import RunName, Upstream, UpstreamResults
+from auscult.errors import AuscultError, ConfigError
+
+logger = logging.getLogger(__name__)
+
+TABLES = ("recordings", "events")
+"""What a split, a training and an evaluation read of a dataset."""
+
+
+class JobFiles(NamedTuple):
+    """The keyed files that a job reads.
+
+    Attributes:
+        spectrograms: Dataset -> its spectrogram stores, in order.
+        clips: Dataset -> the clip stores that they are made of.
+        split: The split table.
+    """
+
+    spectrograms: dict[str, list[str]]
+    clips: dict[str, list[str]]
+    split: str
+
+
+class Plan:
+    """The configuration as the rules see it; each file is read once, each experiment expanded once.
+
+    Args:
+        config_dir: The folder `config`.
+        project: Gives the roots of datasets.
+
+    Attributes:
+        experiments: Task and name of all.
+        experiment: Returns an experiment by task and name.
+        task: Returns a task by name.
+        dataset: Returns a dataset by name.
+        inventory: Returns what tells that a folder changed which DVC does not track.
+    """
+
+    def __init__(self, config_dir: Path, project: ProjectSettings) -> None:
+        self.experiments = list_experiments(config_dir)
+        self._config_dir = config_dir
+        self._project = project
+        self._made_with: dict[str, dict[str, Any]] = {}
+        # Of hundreds of experiments each is expanded once, not once for each of its jobs and their inputs.
+        self.experiment = cache(self._experiment)
+        self.task = cache(self._task)
+        self.dataset = cache(self._dataset)
+        self.runs = cache(self._runs)
+        self.files = cache(self._files)
+        self.inventory = cache(self._inventory)
+        self._upstream = UpstreamResults(self.experiments, self.runs)
+
+    def _experiment(self, task: str, name: str) -> Experiment:
+        return load_experiment(self._config_dir, task, name)
+
+    def _task(self, name: str) -> TaskSettings:
+        return load_task(self._config_dir, name)
+
+    def _dataset(self, name: str) -> DatasetSettings:
+        return load_dataset(self._config_dir, name, self._project.roots)
+
+    def _runs(self, task: str, experiment: str) -> dict[str, JobSettings]:
+        return {run.id: run.settings for run in self.experiment(task, experiment).runs}
+
+    def _inventory(self, folder: str) -> str:
+        return paths.inventory(Path(folder))
+
+    def job(self, task: str, experiment: str, run: str) -> JobSettings:
+        """Return the settings of one training.
+
+        Raises:
+            ConfigError: The experiment has no such job.
+        """
+        runs = self.runs(task, experiment)
+        if run not in runs:
+            raise ConfigError(f"{task}/{experiment} has the jobs {', '.join(runs)}; {run} was asked for")
+        return runs[run]
+
+    def _files(self, task: str, experiment: str, run: str) -> JobFiles:
+        return self._remember(self.job(task, experiment, run))
+
+    def _remember(self, job: JobSettings) -> JobFiles:
+        """Note for every keyed file of a job what it is made with, and return the files."""
+        task = self.task(job.task)
+        split = paths.split_path(job, task)
+        self._made_with[split] = {
+            "datasets": job.datasets,
+            "settings": job.split.model_dump(mode="json"),
+            "task": task_params(task),
+        }
+        files = JobFiles({}, {}, split)
+        for name in job.datasets:
+            dataset = self.dataset(name)
+            files.clips[name] = paths.clips_paths(name, dataset, job.clips)
+            files.spectrograms[name] = paths.features_paths(name, dataset, job)
+            for number, (clips, spectrograms) in enumerate(
+                zip(files.clips[name], files.spectrograms[name], strict=True)
+            ):
+                self._made_with[clips] = {
+                    "settings": job.clips.model_dump(mode="json"),
+                    "all": paths.clips_settings(dataset, job.clips),
+                    "shard": {"index": number, "count": dataset.shards},
+                }
+                self._made_with[spectrograms] = {
+                    "clips": clips,
+                    "settings": job.spectrogram.model_dump(mode="json"),
+                    "all": paths.features_settings(dataset, job),
+                }
+        return files
+
+    def made_with(self, path: str) -> dict[str, Any]:
+        """Return what a keyed file is made with; a job on a cluster starts here, without the experiment that wants it.
+
+        Raises:
+            ConfigError: No experiment makes it.
+        """
+        if path not in self._made_with:
+            for job in self._readable_jobs(path):
+                self._remember(job)
+        if path not in self._made_with:
+            raise ConfigError(
+                f"no experiment in {self._config_dir / 'experiments'} makes {path}; ask for a result, such as "
+                "results/pneumonia/train2356, and its clips, spectrograms and splits are made as needed"
+            )
+        return self._made_with[path]
+
+    def _readable_jobs(self, path: str) -> Iterator[JobSettings]:
+        for task, name in self.experiments:
+            try:
+                yield from self.runs(task, name).values()
+            except AuscultError as error:
+                logger.warning("passed over while looking for the settings of %s: %s", path, error)
+
+    # --- what a job takes from an earlier training
+
+    def upstream(self, task: str, experiment: str, run: str) -> Upstream | None:
+        """Return what a training takes from an earlier one; None: nothing."""
+        self.job(task, experiment, run)
+        return self._upstream.of(RunName(task, experiment, run))
+
+    def upstream_files(self, task: str, experiment: str, run: str) -> list[str]:
+        """Return the files, or the result's folder, that have to be there before a training.
+
+        Raises:
+            ConfigError: A file from elsewhere is missing.
+        """
+        upstream = self.upstream(task, experiment, run)
+        if upstream is None:
+            return []
+        for path in () if upstream.runs else upstream.needs:
+            if not Path(path).is_file():
+                raise ConfigError(
+                    f"{task}/{experiment}, job {run}: {upstream.setting}: {path}: no such file; give a path from the "
+                    "project's folder, such as results/pneumonia/train2356/1 of an experiment of this project, which "
+                    "is then made first"
+                )
+        return list(upstream.needs)
+
+    def upstream_facts(self, task: str, experiment: str, run: str) -> dict[str, list[int]]:
+        """Return size and time of files from elsewhere: an older one in their place is a change too."""
+        upstream = self.upstream(task, experiment, run)
+        if upstream is None or upstream.runs:
+            return {}
+        return {path: paths.file_facts(Path(path)) for path in upstream.needs}
+
+    # --- inputs
+
+    def raw_data(self, dataset: str) -> list[str]:
+        """Return what says that raw data changed: a .dvc file or a bucket's listing, not thousands of audio files."""
+        settings = self.dataset(dataset)
+        if paths.is_remote(settings.root):
+            return [paths.raw_listing_path(dataset)]
+        return [settings.tracked_by] if settings.tracked_by else []
+
+    def raw_inventory(self, dataset: str) -> str:
+        """Return a digest of names, sizes and times of the files in a folder that DVC does not track."""
+        settings = self.dataset(dataset)
+        if settings.tracked_by or paths.is_remote(settings.root):
+            return ""
+        return self.inventory(settings.root)
+
+    def noise_inventories(self, job: JobSettings) -> dict[str, str]:
+        """Return what tells that a folder of noise changed which a training mixes into its clips."""
+        return {folder: self.inventory(folder) for folder in job.augment.noise_folders}
+
+    def clips_read(self, task: str, experiment: str, run: str) -> dict[str, list[str]]:
+        """Return the clip stores that a training reads; none where it reads stored spectrograms."""
+        stores = self.files(task, experiment, run).clips
+        return {} if self.job(task, experiment, run).frontend == "stored" else stores
+
+    def audits(self, task: str, experiment: str) -> list[str]:
+        """Return the audit of each training's split."""
+        return [paths.audit_path(self.files(task, experiment, run).split) for run in self.runs(task, experiment)]
+
+    def summaries(self, task: str, experiment: str) -> list[str]:
+        """Return the summary of each dataset's ingest, in the order in which jobs name the datasets."""
+        names = dict.fromkeys(name for job in self.experiment(task, experiment).jobs for name in job.datasets)
+        return [f"{paths.tables_dir(name)}/summary.json" for name in names]
+
+    def results_of_tracked_data(self) -> list[str]:
+        """Return the results of every experiment whose datasets DVC brings."""
+        return [
+            paths.result_dir(task, name)
+            for task, name in self.experiments
+            if all(
+                self.dataset(dataset).tracked_by for job in self.experiment(task, name).jobs for dataset in job.datasets
+            )
+        ]
+
+    def check_targets(self, arguments: Sequence[str]) -> None:
+        """Read the experiments that a command line names, so that a fault is told before any rule is asked.
+
+        Raises:
+            ConfigError: A fault in one of them.
+        """
+        for argument in arguments:
+            _, owner, _ = paths.place_of(argument.rstrip("/"))
+            # A path may as well be the value of another option, such as --report.
+            for run in self.runs(*owner) if owner in self.experiments else ():
+                self.files(*owner, run)
+                self.upstream(*owner, run)
+
+    # --- params: each rule is handed the slice of settings that it uses, so that only a change of that slice reruns it
+
+    def train_params(self, task: str, experiment: str, run: str) -> dict[str, Any]:
+        """Return what a training depends on: of the evaluation's settings, only what is frozen with the model."""
+        job, upstream = self.job(task, experiment, run), self.upstream(task, experiment, run)
+        if upstream is not None:
+            job = upstream.read_by(job)
+        return {**job_params(job), "evaluate": job.evaluate.frozen()}
+
+
+def job_params(job: JobSettings) -> dict[str, Any]:
+    """Return a job's settings; its note shapes nothing."""
+    return {**job.model_dump(mode="json"), "note": ""}
+
+
+def task_params(task: TaskSettings) -> dict[str, Any]:
+    """Return a task's settings; its description shapes nothing."""
+    return {**task.model_dump(mode="json"), "description": ""}
+
+
+def tables_of(datasets: Sequence[str]) -> list[str]:
+    """Return the tables of datasets.
+
+    >>> tables_of(["icbhi"])
+    ['work/tables/icbhi/recordings.parquet', 'work/tables/icbhi/events.parquet']
+    """
+    return [f"{paths.tables_dir(name)}/{table}.parquet" for name in datasets for table in TABLES]
+
+
+def all_of(stores: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the files of all datasets in one list.
+
+    >>> all_of({"icbhi": ["a.h5"], "bd": ["b.h5", "c.h5"]})
+    ['a.h5', 'b.h5', 'c.h5']
+    """
+    return [path for files in stores.values() for path in files]

@@ -1,0 +1,102 @@
+"""The plan: which files a job reads, what each is made with, and what says that its data changed."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from auscult.config import load_experiment, load_project
+from auscult.config.plan import Plan
+from auscult.errors import ConfigError
+
+MAIN = ("pneumonia", "train2356")
+
+
+@pytest.fixture
+def config_dir(project_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(project_dir / "config", tmp_path / "config"))
+
+
+def plan_of(config_dir: Path, **settings) -> Plan:
+    return Plan(config_dir, load_project(settings, config_dir))
+
+
+def write(config_dir: Path, name: str, **changes) -> None:
+    raw = yaml.safe_load((config_dir / "experiments/pneumonia/train2356.yaml").read_text())
+    (config_dir / f"experiments/pneumonia/{name}.yaml").write_text(yaml.safe_dump(raw | changes))
+
+
+def test_each_keyed_file_of_a_job_remembers_what_it_is_made_with(config_dir: Path) -> None:
+    plan = plan_of(config_dir)
+    files, job = plan.files(*MAIN, "1"), plan.job(*MAIN, "1")
+    assert list(files.spectrograms) == list(files.clips) == list(job.datasets) == ["icbhi", "jordan", "bd"]
+    made = plan.made_with(files.spectrograms["bd"][0])
+    assert made["clips"] == files.clips["bd"][0]
+    assert made["settings"] == job.spectrogram.model_dump(mode="json")
+    assert plan.made_with(files.clips["bd"][0])["shard"] == {"index": 0, "count": 1}
+    assert plan.made_with(files.split)["datasets"] == job.datasets
+
+
+def test_a_job_on_a_cluster_finds_the_settings_without_the_experiment_that_asked(config_dir: Path) -> None:
+    path = plan_of(config_dir).files(*MAIN, "1").clips["icbhi"][0]
+    (config_dir / "experiments/pneumonia/broken.yaml").write_text("task: [")
+    fresh = plan_of(config_dir)
+    assert fresh.made_with(path) == plan_of(config_dir).made_with(path)
+    with pytest.raises(ConfigError, match=r"no experiment in .* makes work/clips/icbhi/none\.h5"):
+        fresh.made_with("work/clips/icbhi/none.h5")
+
+
+def test_shards_are_read_in_order_and_cut_apart(config_dir: Path) -> None:
+    dataset = config_dir / "datasets/bd.yaml"
+    dataset.write_text(dataset.read_text() + "shards: 2\n")
+    plan = plan_of(config_dir)
+    first, second = plan.files(*MAIN, "1").clips["bd"]
+    assert first.endswith("-part-00000-of-00002.h5") and second.endswith("-part-00001-of-00002.h5")
+    assert plan.made_with(second)["shard"] == {"index": 1, "count": 2}
+
+
+def test_a_job_that_is_not_there_is_named_with_those_that_are(config_dir: Path) -> None:
+    with pytest.raises(ConfigError, match=r"pneumonia/train2356 has the jobs 1, 2; 9 was asked for"):
+        plan_of(config_dir).job(*MAIN, "9")
+
+
+def test_what_says_that_raw_data_changed(config_dir: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    plan = plan_of(config_dir, roots={"icbhi": str(own), "bd": "gs://bucket/bd"})
+    assert plan.raw_data("jordan") == ["data.dvc"] and plan.raw_inventory("jordan") == ""
+    assert plan.raw_data("bd") == ["work/raw/bd.json"] and plan.raw_inventory("bd") == ""
+    assert plan.raw_data("icbhi") == []
+    before = plan.raw_inventory("icbhi")
+    (own / "new.wav").write_bytes(b"RIFF")
+    assert plan_of(config_dir, roots={"icbhi": str(own)}).raw_inventory("icbhi") != before
+
+
+def test_only_what_a_training_uses_is_among_its_params(config_dir: Path) -> None:
+    params = plan_of(config_dir).train_params(*MAIN, "1")
+    write(config_dir, "noted", jobs=[{"note": "another note", "evaluate": {"outcomes": {"max_clips": 3}}}])
+    assert plan_of(config_dir).train_params("pneumonia", "noted", "1") == params
+    write(config_dir, "longer", jobs=[{"train": {"epochs": 31}}])
+    assert plan_of(config_dir).train_params("pneumonia", "longer", "1") != params
+
+
+def test_clips_are_read_only_where_the_model_makes_its_spectrograms_itself(config_dir: Path) -> None:
+    plan = plan_of(config_dir)
+    job = load_experiment(config_dir, *MAIN).jobs[0]
+    assert (job.frontend == "stored") == (plan.clips_read(*MAIN, "1") == {})
+
+
+def test_results_of_data_that_dvc_tracks(config_dir: Path) -> None:
+    found = plan_of(config_dir).results_of_tracked_data()
+    assert "results/pneumonia/train2356" in found
+    assert "results/digits/fsdd" not in found
+
+
+def test_a_fault_in_an_experiment_is_told_when_it_is_asked_for(config_dir: Path) -> None:
+    write(config_dir, "misspelt", model={"name": "mixedned"})
+    plan = plan_of(config_dir)
+    plan.check_targets(["--cores", "2", "results/pneumonia/train2356/", "elsewhere/results.html"])
+    with pytest.raises(ConfigError, match="mixednet"):
+        plan.check_targets(["results/pneumonia/misspelt"])
