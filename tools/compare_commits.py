@@ -2,8 +2,8 @@
 
     python tools/compare_commits.py 155e6f8 HEAD
 
-Tables, clips, spectrograms, splits, weights and predictions must be equal in name and bytes (a name holds the key of its
-settings); audits, summaries, `metrics.json`, `model.json` and `history.csv` in every value, times apart.
+Tables, clips, spectrograms, splits, weights and predictions must be equal in name and bytes (a name holds the key of
+its settings); audits, summaries, `metrics.json`, `model.json` and `history.csv` in every value, times apart.
 """
 
 from __future__ import annotations
