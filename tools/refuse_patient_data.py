@@ -80,7 +80,7 @@ def refused(names: Iterable[str], committed: Callable[[str], bool]) -> dict[str,
 
 
 def _committed(name: str) -> bool:
-    return subprocess.run(["git", "cat-file", "-e", f"HEAD:{name}"], capture_output=True, check=False).returncode == 0  # noqa: S603, S607
+    return subprocess.run(["git", "cat-file", "-e", f"HEAD:{name}"], capture_output=True, check=False).returncode == 0
 
 
 def main(names: list[str]) -> int:
