@@ -26,9 +26,9 @@ UNKNOWN = "unknown"
 DATA_POINTER = "data.dvc"
 PACKAGES = (
     "auscult",
+    "av",
     "dvc",
     "h5py",
-    "librosa",
     "lightning-fabric",
     "mlflow",
     "numpy",
@@ -42,8 +42,6 @@ PACKAGES = (
     "soxr",
     "timm",
     "torch",
-    "torchaudio",
-    "torchmetrics",
 )
 """Distributions whose version can change a result."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import soundfile
@@ -13,6 +15,10 @@ from numpy.typing import NDArray
 from auscult.audio.probe import SequentialFile
 from auscult.config.clips import Decoder
 from auscult.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from av import AudioStream
+    from av.container import InputContainer
 
 BLOCK_FRAMES = 1 << 21
 """Sample frames decoded at once: 48 s at 44.1 kHz, so that all but long recordings are one block."""
@@ -28,18 +34,18 @@ def decode(
     """Yield an audio file in blocks of float32 samples, shape [sample], full scale 1.
 
     PCM of 8, 16, 24 and 32 bit comes out at one scale (divided by 2 to the power of bits - 1); float files come as they
-    are. The level is kept. All decoders give equal samples up to the rounding of lossy formats.
+    are. The level is kept. Both decoders give equal samples up to the rounding of lossy formats.
 
     Args:
         path: wav, flac, ogg or mp3.
         channel: Which channel, from 0, or the mean of all.
         sample_rate_hz: What the file held when it was ingested.
         n_samples: Samples per channel that it held when it was ingested.
-        decoder: The library that reads it. `soundfile` alone reads in blocks; the others hold the whole file.
+        decoder: The library that reads it.
 
     Raises:
         DataError: If the file cannot be decoded, has no such channel, or has changed since it was ingested.
-        ConfigError: If the decoder's libraries are not installed.
+        ConfigError: If the decoder's library does not load.
     """
     n_decoded = 0
     try:
@@ -70,37 +76,82 @@ def _by_soundfile(path: Path) -> Generator[_Block]:
                 return
 
 
-def _by_librosa(path: Path) -> Generator[_Block]:
-    import librosa  # noqa: PLC0415 (slow to import)
-
-    # Given an open file, librosa does not fall back to its deprecated second reader.
-    with soundfile.SoundFile(path) as file:
-        samples, rate = librosa.load(file, sr=None, mono=False, dtype=np.float32)
-    yield np.atleast_2d(samples).T, int(rate)
-
-
-def _by_torchaudio(path: Path) -> Generator[_Block]:
+def _by_ffmpeg(path: Path) -> Generator[_Block]:
+    av = _pyav()
     try:
-        # torchaudio leaves the decoding to torchcodec, and torchcodec to FFmpeg's shared libraries.
-        import torchaudio  # noqa: PLC0415
-        import torchcodec  # noqa: F401, PLC0415  # pyright: ignore[reportUnusedImport]
-    except (ImportError, RuntimeError) as error:
+        with av.open(path) as container:
+            stream = next(iter(container.streams.audio), None)
+            if stream is None:
+                raise OSError("there is no sound in it")
+            _refuse_unequal(path, stream)
+            yield from _whole_blocks(_frames(container, stream), stream.rate)
+    except av.error.FFmpegError as error:
+        raise OSError(error.strerror) from error
+
+
+def _pyav() -> ModuleType:
+    try:
+        import av  # noqa: PLC0415 (slow to import)
+    except (ImportError, OSError) as error:
         raise ConfigError(
-            "decoder: torchaudio needs torchcodec and FFmpeg's shared libraries (versions 4 to 8), which did not load; "
-            "install FFmpeg (`apt-get install ffmpeg` or `conda install -c conda-forge ffmpeg`), or set "
-            "`decoder: soundfile`"
+            f"decoder: ffmpeg needs PyAV, which did not load ({error}); install what requirements.lock pins "
+            "(`make install`), or set `decoder: soundfile`"
         ) from error
-    try:
-        samples, rate = torchaudio.load(path)
-    except RuntimeError as error:
-        raise OSError(" ".join(str(error).split())) from error
-    yield samples.numpy().T, rate
+    return av
+
+
+def _refuse_unequal(path: Path, stream: AudioStream) -> None:
+    """Refuse what FFmpeg gives otherwise than ingest found it: Opus always at 48 kHz, 5.1 channels in another order."""
+    codec = stream.codec_context.name
+    if codec == "opus" or (codec == "vorbis" and stream.channels > 2):
+        raise ConfigError(
+            f"{path}: decoder: ffmpeg reads {codec} of {stream.channels} channels at another rate or in another order "
+            "than it was ingested; set `decoder: soundfile`"
+        )
+
+
+def _frames(container: InputContainer, stream: AudioStream) -> Generator[NDArray[np.float32]]:
+    """Yield what a stream holds, a packet's samples at a time, shape [sample, channel]."""
+    n_left = _stated_samples(stream)
+    for frame in container.decode(stream):
+        samples = frame.to_ndarray()
+        if not frame.format.is_planar:
+            samples = samples.reshape(-1, frame.layout.nb_channels).T
+        yield _full_scale(samples[:, :n_left]).T
+        n_left = max(0, n_left - frame.samples)
+
+
+def _stated_samples(stream: AudioStream) -> int:
+    """Return where the sound ends: of a Vorbis file of one page FFmpeg gives the last block whole, beyond the end."""
+    if stream.codec_context.name != "vorbis" or stream.duration is None or stream.time_base is None:
+        return sys.maxsize
+    return round(stream.duration * stream.time_base * stream.rate)
+
+
+def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Return samples as FFmpeg gives them (24 bit: in the upper bits of 32) as float32 of full scale 1."""
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - np.float32(128)) / np.float32(128)
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float32) / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
+    return samples.astype(np.float32)
+
+
+def _whole_blocks(frames: Iterable[NDArray[np.float32]], rate: int) -> Generator[_Block]:
+    """Join frames of some thousand samples to blocks of `BLOCK_FRAMES` and more."""
+    held: list[NDArray[np.float32]] = []
+    for frame in frames:
+        held.append(frame)
+        if sum(map(len, held)) >= BLOCK_FRAMES:
+            yield np.concatenate(held), rate
+            held = []
+    if held:
+        yield np.concatenate(held), rate
 
 
 _DECODERS: dict[Decoder, Callable[[Path], Generator[_Block]]] = {
     "soundfile": _by_soundfile,
-    "librosa": _by_librosa,
-    "torchaudio": _by_torchaudio,
+    "ffmpeg": _by_ffmpeg,
 }
 
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
 
 FULL_SCALE = 32_768
 """Int16 steps of a full-scale sample: stored = round(32768 x), clipped to what int16 holds."""
 
-Decoder = Literal["soundfile", "librosa", "torchaudio"]
+_FORMER_DECODERS = {"librosa": "soundfile", "torchaudio": "ffmpeg"}
+
+
+def _refuse_former_name(value: Any) -> Any:
+    if value in _FORMER_DECODERS:
+        raise PydanticCustomError(
+            "former_name",
+            "there is no decoder '{old}' any more; say '{new}'",
+            {"old": value, "new": _FORMER_DECODERS[value]},
+        )
+    return value
+
+
+Decoder = Annotated[Literal["soundfile", "ffmpeg"], BeforeValidator(_refuse_former_name)]
 
 
 class BandPass(Settings):
@@ -42,7 +56,7 @@ class ClipSettings(Settings):
     band_pass: BandPass | None = None
     decoder: Decoder = Field(
         default="soundfile",
-        description="library that reads the audio; equal results to rounding. torchaudio needs FFmpeg installed",
+        description="library that reads the audio; equal results to rounding. ffmpeg comes with PyAV",
     )
 
     @model_validator(mode="after")

@@ -23,9 +23,6 @@ from auscult.models import SavedModel
 from auscult.spectrograms.log_mel import LogMel
 
 _BLOCK_SAMPLES = 1 << 24
-_WHOLE_FILE_S = 600.0
-"""Up to this length a file is decoded by the library that the training's clips were decoded by; longer ones by
-soundfile, which alone reads in blocks. The samples are equal to rounding."""
 _FILTER_SAMPLES = 1 << 20
 """Filtered at once: recordings up to this length are filtered whole, as the workflow does."""
 _SETTLED = 1e-7
@@ -99,8 +96,9 @@ def stream_clips(
 def _samples(
     path: Path, facts: AudioFacts, settings: ClipSettings, channel: int | Literal["mean"]
 ) -> Iterator[NDArray[np.float32]]:
-    decoder = settings.decoder if facts.duration_s <= _WHOLE_FILE_S else "soundfile"
-    blocks = decode(path, channel, sample_rate_hz=facts.sample_rate_hz, n_samples=facts.n_samples, decoder=decoder)
+    blocks = decode(
+        path, channel, sample_rate_hz=facts.sample_rate_hz, n_samples=facts.n_samples, decoder=settings.decoder
+    )
     resampled = resample_blocks(blocks, facts.sample_rate_hz, settings.sample_rate_hz)
     return resampled if settings.band_pass is None else _filtered(resampled, settings.band_pass, settings)
 

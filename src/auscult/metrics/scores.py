@@ -2,7 +2,7 @@
 
 `y_true` holds 1, 0 and NaN for unknown; unknown rows are left out before anything is counted. `y_score` is a
 probability, `y_pred` a decision (0 or 1). None is never replaced by 0: a sensitivity without a positive case does not
-exist.
+exist. A validation judges by these; all scores, with intervals, are in `weighted`.
 """
 
 from __future__ import annotations
@@ -55,63 +55,15 @@ def auprc(y_true: ArrayLike, y_score: ArrayLike) -> float | None:
     return _areas(y_true, y_score)[1]
 
 
-def sensitivity(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
-    """Return TP / (TP + FN); None without a positive."""
-    return _rate("sensitivity", y_true, y_pred)
-
-
-def specificity(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
-    """Return TN / (TN + FP); None without a negative."""
-    return _rate("specificity", y_true, y_pred)
-
-
-def ppv(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
-    """Return TP / (TP + FP), the positive predictive value; None without a positive answer."""
-    return _rate("ppv", y_true, y_pred)
-
-
-def npv(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
-    """Return TN / (TN + FN), the negative predictive value; None without a negative answer."""
-    return _rate("npv", y_true, y_pred)
-
-
-def f1(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
-    """Return 2 TP / (2 TP + FP + FN); None where there is neither a positive nor a positive answer."""
-    return _rate("f1", y_true, y_pred)
-
-
 def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
     """Return the mean of sensitivity and specificity; None unless both classes occur."""
-    return _rate("balanced_accuracy", y_true, y_pred)
-
-
-def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
-    """Return the share of right answers; None without a known row."""
-    return _rate("accuracy", y_true, y_pred)
-
-
-def mcc(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
-    """Return Matthews' correlation; None where truth or answers hold one class only."""
-    return _rate("mcc", y_true, y_pred)
-
-
-def brier(y_true: ArrayLike, y_score: ArrayLike) -> float | None:
-    """Return the mean squared difference of probability and truth; None without a known row."""
-    truth, scores = known_pairs(y_true, y_score)
-    return float(np.mean((scores - truth) ** 2)) if len(truth) else None
-
-
-def ece(y_true: ArrayLike, y_score: ArrayLike, n_bins: int = N_CALIBRATION_BINS) -> float | None:
-    """Return the expected calibration error of the positive probability; None without a known row.
-
-    Rows fall into `n_bins` equal bins of probability, closed on the right (Guo et al. 2017, On Calibration of Modern
-    Neural Networks, equation 3); the error is the mean over rows of |mean probability - share of positives| of its bin.
-    """
-    truth, scores = known_pairs(y_true, y_score)
-    if not len(truth):
-        return None
-    gaps = np.bincount(calibration_bins(scores, n_bins), weights=scores - truth, minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(truth))
+    truth, answers = known_pairs(y_true, y_pred)
+    if not np.isin(answers, (0.0, 1.0)).all():
+        raise ValueError("balanced_accuracy judges decisions (0 or 1); found probabilities: apply a threshold first")
+    said = answers == 1
+    counts = [np.count_nonzero(cell) for cell in (truth & said, ~truth & ~said, ~truth & said, truth & ~said)]
+    tp, tn, fp, fn = (np.array([count], dtype=np.float64) for count in counts)
+    return _number(rates(tp, tn, fp, fn)["balanced_accuracy"])
 
 
 def calibration_bins(scores: NDArray[np.float64], n_bins: int = N_CALIBRATION_BINS) -> NDArray[np.int64]:
@@ -130,30 +82,9 @@ def _areas(y_true: ArrayLike, y_score: ArrayLike) -> tuple[float | None, float |
     return _number(roc), _number(precision)
 
 
-def _rate(name: str, y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
-    truth, answers = known_pairs(y_true, y_pred)
-    if not np.isin(answers, (0.0, 1.0)).all():
-        raise ValueError(f"{name} judges decisions (0 or 1); found probabilities: apply a threshold first")
-    said = answers == 1
-    counts = [np.count_nonzero(cell) for cell in (truth & said, ~truth & ~said, ~truth & said, truth & ~said)]
-    tp, tn, fp, fn = (np.array([count], dtype=np.float64) for count in counts)
-    return _number(rates(tp, tn, fp, fn)[name])
-
-
 def _number(values: NDArray[np.float64]) -> float | None:
     value = float(values[0])
     return None if np.isnan(value) else value
 
 
 RANKING_SCORES: dict[str, Callable[[Any, Any], float | None]] = {"auroc": auroc, "auprc": auprc}
-PROBABILITY_SCORES: dict[str, Callable[[Any, Any], float | None]] = {**RANKING_SCORES, "brier": brier, "ece": ece}
-DECISION_SCORES: dict[str, Callable[[Any, Any], float | None]] = {
-    "sensitivity": sensitivity,
-    "specificity": specificity,
-    "ppv": ppv,
-    "npv": npv,
-    "f1": f1,
-    "balanced_accuracy": balanced_accuracy,
-    "accuracy": accuracy,
-    "mcc": mcc,
-}

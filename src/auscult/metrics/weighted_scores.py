@@ -1,7 +1,7 @@
-"""The scores of `scores.py` and `icbhi.py` under many weightings of the patients at once. NaN stands for undefined.
+"""All scores under many weightings of the patients at once. NaN stands for undefined.
 
 Weights have shape [patient, weighting]; a row of data counts as often as its patient. With all weights one the values
-equal those of the plain scores.
+equal those of the sample itself.
 """
 
 from __future__ import annotations

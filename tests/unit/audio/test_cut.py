@@ -87,6 +87,12 @@ def test_a_cycle_longer_than_a_clip_is_truncated_from_its_start() -> None:
     assert cut == (100, 200, 1.0, 3.0)
 
 
+@pytest.mark.parametrize("end_s", [0.5, 0.503])
+def test_a_cycle_of_no_length_keeps_one_sample(end_s: float) -> None:
+    settings = ClipSettings(unit="cycle", length_s=2, sample_rate_hz=100)
+    assert cut_cycles(1000, settings, [0.5], [end_s]) == [(50, 1, 0.5, end_s)]
+
+
 def test_a_cycle_beyond_the_end_holds_what_there_is() -> None:
     settings = ClipSettings(unit="cycle", length_s=2, sample_rate_hz=100)
     (cut,) = cut_cycles(150, settings, [1.0], [1.8])

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.metrics.reference_scores import auroc, brier
 
 from auscult import evaluation
 from auscult.errors import DataError
 from auscult.evaluation.evaluate import evaluate as run
 from auscult.labels import clip_targets
 from auscult.metrics.aggregation import aggregate
-from auscult.metrics.scores import auroc, brier
 from auscult.reports.job_text import report_text
 from auscult.storage.tables import (
     probabilities_of,

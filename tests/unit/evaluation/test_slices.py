@@ -80,6 +80,21 @@ def test_small_cells_are_counted_and_not_judged(judged_binary):
     assert "not judged, fewer than 5 patients: age group not stated" in (folder / "report.txt").read_text()
 
 
+@pytest.mark.parametrize(("n_patients", "is_judged"), [(4, False), (5, True)])
+def test_a_slice_of_exactly_five_patients_is_judged(judged_binary, n_patients, is_judged):
+    world, folder = judged_binary
+    _, test, _ = _slices(world, folder)
+    few = test[test["patient_id"].isin(test["patient_id"].unique()[:n_patients])].reset_index(drop=True)
+
+    entries = slice_metrics(
+        few, world.tables, task=world.task, thresholds={"ill": 0.5}, generator=np.random.default_rng(0), draws=2
+    )
+
+    of_devices = [entry for entry in entries if entry["by"] == "device"]
+    assert [entry["n"]["patients"] for entry in of_devices] == [n_patients] * 2
+    assert [entry["metrics"] is not None for entry in of_devices] == [is_judged] * 2
+
+
 def test_a_slice_of_one_class_is_undefined(judged_binary):
     world, folder = judged_binary
     _, test, recordings = _slices(world, folder)

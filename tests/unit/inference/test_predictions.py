@@ -35,6 +35,17 @@ def settings_of(folder):
     return ClipSettings(**meta["clips"]), SpectrogramSettings(**meta["spectrogram"])
 
 
+def test_a_probability_that_equals_the_threshold_is_positive(recordings, make_model):
+    folder = make_model(clips={"length_s": 1.0, "sample_rate_hz": 2000})
+    first = auscult.load_model(folder).predict(recordings).recordings["prob_ill"].iloc[0]
+    meta = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(meta | {"thresholds": {"ill": float(first)}}))
+    found = auscult.load_model(folder).predict(recordings).recordings
+    assert found["prob_ill"].iloc[0] == first
+    assert found["positive_ill"].tolist() == [bool(p >= first) for p in found["prob_ill"]]
+    assert bool(found["positive_ill"].iloc[0])
+
+
 @pytest.mark.parametrize("frontend", [None, {"name": "mel"}])
 @pytest.mark.parametrize("pad", ["zero", "repeat"])
 def test_answers_equal_those_to_the_workflow_s_own_stores(  # noqa: PLR0917 (fixtures)

@@ -20,7 +20,7 @@ SETTINGS = {
     "reflected": {"pad": "reflect"},
     "whole recordings": {"unit": "recording", "length_s": 4.0, "min_valid_s": 1.0},
     "filtered": {"band_pass": {"low_hz": 100, "high_hz": 800}},
-    "another decoder": {"decoder": "librosa"},
+    "another decoder": {"decoder": "ffmpeg"},
 }
 
 

@@ -77,6 +77,25 @@ def test_rows_of_one_patient_scatter_as_the_bootstrap_over_patients_says():
     assert naive.covariance[0, 0] < 0.8 * found.covariance[0, 0]
 
 
+def test_rows_of_both_classes_in_one_patient_scatter_as_the_bootstrap_over_patients_says():
+    """What a patient adds to all its rows moves positives and negatives alike, so the area scatters less by it."""
+    rng = np.random.default_rng(6)
+    patients = np.repeat(np.arange(150), 6)
+    truth = (rng.random(len(patients)) < 0.4).astype(float)
+    own = rng.standard_normal(150)[patients]
+    scores = np.stack(
+        [2 * own + truth + rng.standard_normal(len(patients)), 1.5 * truth + rng.standard_normal(len(patients))]
+    )
+    found = areas_of(truth, scores, patients)
+    counts = rng.multinomial(150, np.full(150, 1 / 150), size=600)
+    draws = np.array([[roc_auc_score(truth, row, sample_weight=each[patients]) for row in scores] for each in counts])
+    assert found is not None
+    np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), draws.std(axis=0), rtol=0.1)
+    difference = area_difference(found, 1)
+    assert difference is not None
+    assert (difference.high - difference.low) / (2 * 1.96) == pytest.approx(np.diff(draws).std(), rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("truth", "patients"),
     [

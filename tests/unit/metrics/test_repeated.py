@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.metrics import reference_scores as scores
 
 from auscult.config.task import FourClass, TaskSettings
-from auscult.metrics import scores
 from auscult.metrics.intervals import RunAnswers, draw_weights, repeated_estimates
 from auscult.metrics.summary import summarise
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.metrics import reference_scores as scores
 
 from auscult.config.task import FourClass, TaskSettings
 from auscult.config.train import monitors_for
-from auscult.metrics import scores
 from auscult.metrics.icbhi import four_classes, icbhi_score
 from auscult.metrics.summary import summarise, validation_metrics
 

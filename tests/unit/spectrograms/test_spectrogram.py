@@ -99,6 +99,17 @@ def test_knowing_where_silence_begins_changes_no_value(n_sound: int, centred: bo
     assert np.array_equal(log_mel(waveforms), log_mel(waveforms, np.array([n_sound])))
 
 
+def test_a_border_that_reflects_the_last_sound_is_not_taken_for_silence() -> None:
+    """The last frame starts where the sound ends, and its last sample is the sound's last one, reflected."""
+    settings = SpectrogramSettings(n_fft=256, hop_samples=100, n_mels=16, centred=True, window="hamming", floor_db=-150)
+    waveforms = noise(1, 3000)
+    waveforms[:, 3000 - 128 :] = 0
+    log_mel = LogMel(settings, 8000)
+    expected = by_librosa(waveforms, settings, 8000)
+    assert expected[0, :, -1].min() > -140
+    assert np.abs(log_mel(waveforms, np.array([3000 - 128])) - expected).max() < TOLERANCE_DB
+
+
 @checking(deadline=None)
 @given(n_valid=st.integers(1, 3000), centred=st.booleans(), hop=st.integers(50, 400))
 def test_valid_frames_are_those_that_see_true_sound(n_valid: int, centred: bool, hop: int) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import safetensors.torch
+from tests.unit.metrics import reference_scores as scores
 from tests.unit.training.test_training_run import results, suppress_stopped, train
 
 from auscult.config import JobSettings
 from auscult.examples import load_examples
-from auscult.metrics import scores
 from auscult.metrics.aggregation import at_level
 from auscult.models import load_model
 from auscult.storage.files import sha256_file

@@ -1,5 +1,7 @@
 import contextlib
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from auscult.config.model import TimmSettings
 from auscult.errors import ConfigError, InfeasibleError
 from auscult.examples import load_examples
 from auscult.models import load_model
+from auscult.storage.tables import read_recordings, write_parquet
 from auscult.training import checkpoint, loop, run
 from auscult.training.checkpoint import Position
 from auscult.training.stepper import Stepper
@@ -187,6 +190,44 @@ def test_a_budget_that_is_over_after_each_batch_changes_nothing(setup, tmp_path,
             train(setup, tmp_path / "cut", job)
     assert n_attempts >= 5
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_left_between_the_two_batches_of_one_step_it_keeps_their_gradients(
+    setup, tmp_path, *, monkeypatch, batch, caplog
+):
+    job = setup.with_train(**ALL_THAT_HAS_A_STATE | {"epochs": 2})
+    train(setup, tmp_path / "whole", job)
+    with monkeypatch.context() as patch, suppress_stopped():
+        original, done = Stepper.train_batch, []
+
+        def train_batch(self, values, rows, *, epoch, number, plan):
+            done.append((epoch, number + 1))
+            return original(self, values, rows, epoch=epoch, number=number, plan=plan)
+
+        patch.setattr(Stepper, "train_batch", train_batch)
+        over = StopReason("over", 75)
+        patch.setattr(Stop, "reason", property(lambda _: over if (2, batch) in done else None))
+        train(setup, tmp_path / "cut", job)
+    with caplog.at_level("INFO"):
+        train(setup, tmp_path / "cut", job)
+    assert f"going on in epoch 2 of 2, after batch {batch}" in caplog.text
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+def test_another_label_between_two_attempts_is_refused(setup, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill(patch, Position(2, 0), "after")
+        with pytest.raises(Killed):
+            train(setup, tmp_path / "run")
+    recordings = read_recordings(setup.tables["toy"] / "recordings.parquet")
+    recordings.loc[recordings["patient_id"] == "toy/p01", "label_health"] = "well"
+    shutil.copytree(setup.tables["toy"], tmp_path / "tables")
+    write_parquet(tmp_path / "tables" / "recordings.parquet", recordings)
+    relabelled = replace(setup, tables={"toy": tmp_path / "tables"})
+    with pytest.raises(ConfigError, match=r"data: .*fresh=true"):
+        train(relabelled, tmp_path / "run")
+    train(relabelled, tmp_path / "run", fresh=True)
 
 
 def test_a_finished_training_writes_its_outputs_again_without_training(setup, tmp_path, monkeypatch):
