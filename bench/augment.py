@@ -34,11 +34,10 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from scipy import ndimage, signal
 
-from auscult.augment import Draws, augment_spectrograms
-from auscult.augment.waveform_registry import WaveformAugmenter
-from auscult.config.augment import SPECTROGRAM_AUGMENTATIONS
-from auscult.config.mixing import MIXINGS
-from auscult.config.waveform_augment import WAVEFORM_AUGMENTATIONS, WaveformAugmentation
+from auscult.augment import ClipRandom, augment_spectrograms
+from auscult.augment.waveform import WaveformAugmenter
+from auscult.config.augment import SPECTROGRAM_FUNCTIONS
+from auscult.config.waveform_augment import WAVEFORM, WaveformAugmentation
 from auscult.storage.files import write_json
 
 LEAST = 1.0
@@ -131,7 +130,7 @@ def _waveform_pairs(
     eligible = [torch.ones(n_clips, dtype=torch.bool, device=device)]
     epochs = itertools.count(1)
     pairs: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = []
-    for name in WAVEFORM_AUGMENTATIONS:
+    for name in WAVEFORM:
         extra = {"background_noise": {"folder": folder}, "augmix": {"functions": ["pitch_shift", "time_stretch"]}}
         step = {"name": name, "probability": 1, **extra.get(name, {})}
         settings = TypeAdapter[Any](WaveformAugmentation).validate_python(step)
@@ -139,7 +138,7 @@ def _waveform_pairs(
         rival = _Rival(folder)
 
         def ours(augmenter: WaveformAugmenter = augmenter) -> Any:
-            return augmenter(waveforms, Draws(1, next(epochs), ids), n_valid=n_valid, eligible=eligible)
+            return augmenter(waveforms, ClipRandom(1, next(epochs), ids), n_valid=n_valid, eligible=eligible)
 
         pairs.append((f"waveform/{name}", ours, _clip_by_clip(getattr(rival, name), settings, waveforms)))
     return pairs
@@ -150,13 +149,11 @@ def _spectrogram_pairs(n_clips: int, device: torch.device) -> list[tuple[str, Ca
     ids = torch.arange(n_clips, device=device)
     epochs = itertools.count(1)
     pairs: list[tuple[str, Callable[[], Any], Callable[[], Any]]] = []
-    for name, kind in SPECTROGRAM_AUGMENTATIONS.items():
-        if name in MIXINGS:
-            continue
+    for name, kind in SPECTROGRAM_FUNCTIONS.items():
         settings: Any = kind.model_validate({"name": name, "probability": 1})
 
         def ours(settings: Any = settings) -> Any:
-            return augment_spectrograms(spectrograms, [settings], Draws(1, next(epochs), ids))
+            return augment_spectrograms(spectrograms, [settings], ClipRandom(1, next(epochs), ids))
 
         pairs.append((f"spectrogram/{name}", ours, _clip_by_clip(_SPECTROGRAM[name], settings, spectrograms)))
     return pairs

@@ -5,11 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auscult.augment import Draws
-from auscult.augment.waveform_registry import WaveformAugmenter
-from auscult.config.waveform_augment import WAVEFORM_AUGMENTATIONS
+from auscult.augment import ClipRandom
+from auscult.augment.waveform import WaveformAugmenter
+from auscult.config.waveform_augment import WAVEFORM
 
-NAMES = sorted(set(WAVEFORM_AUGMENTATIONS) - {"background_noise"})
+NAMES = sorted(set(WAVEFORM) - {"background_noise"})
 FITTING = {
     # Below half of the lowest rate.
     "band_stop": {"centre_hz": [60, 400], "width_hz": [30, 100]},
@@ -30,13 +30,13 @@ FITTING = {
 )
 @settings(max_examples=12, deadline=None)
 def test_shape_finiteness_and_silent_padding_survive(name: str, n_samples: int, rate_hz: int, *, share, seed) -> None:
-    step = WAVEFORM_AUGMENTATIONS[name].model_validate({"name": name, "probability": 1, **FITTING.get(name, {})})
+    step = WAVEFORM[name].model_validate({"name": name, "probability": 1, **FITTING.get(name, {})})
     waveforms = 0.3 * torch.randn(2, n_samples, generator=torch.Generator().manual_seed(seed))
     n_valid = torch.tensor([n_samples, max(1, int(share * n_samples))])
     waveforms[1, n_valid[1] :] = 0
     found = WaveformAugmenter([step], rate_hz, torch.device("cpu"))(
         waveforms,
-        Draws(seed, 1, torch.tensor([4, 9])),
+        ClipRandom(seed, 1, torch.tensor([4, 9])),
         n_valid=n_valid,
         eligible=[torch.ones(2, dtype=torch.bool)],
     )

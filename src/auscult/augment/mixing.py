@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from auscult.augment.draws import Draws
-from auscult.config.mixing import Cutmix, Mixing, Mixup, PatchMix
-
-
-def portions(
-    step: Mixing, weights: NDArray[np.float64], shape: tuple[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return how much of the second spectrogram is taken, as whole bands, frames or patches, and its exact share.
-
-    Args:
-        step: What mixes.
-        weights: The shares that were drawn, shape [pair].
-        shape: Mel bands and frames of a spectrogram.
-
-    Returns:
-        Int64 [pair, 2], the bands and frames of the rectangle (`cutmix`) or the number of patches (`patch_mix`, the
-        first column); and the shares, float64 [pair].
-
-    >>> cut = Cutmix(name="cutmix")
-    >>> sizes, shares = portions(cut, np.array([0.25]), (8, 10))
-    >>> sizes.tolist(), shares.tolist()
-    ([[4, 5]], [0.25])
-    """
-    sizes = np.zeros((len(weights), 2), np.int64)
-    if isinstance(step, Mixup):
-        return sizes, weights
-    if isinstance(step, Cutmix):
-        sizes = np.rint(np.sqrt(weights)[:, None] * np.asarray(shape)).astype(np.int64)
-        return sizes, sizes.prod(axis=1) / (shape[0] * shape[1])
-    n_patches = _grid(step, shape)
-    sizes[:, 0] = np.rint(weights * n_patches[0] * n_patches[1])
-    return sizes, sizes[:, 0] / (n_patches[0] * n_patches[1])
+from auscult.augment.random import ClipRandom
+from auscult.config.augment import MIXINGS, Cutmix, Mixing, Mixup, PatchMix
 
 
 class Taken(NamedTuple):
@@ -51,58 +21,121 @@ class Taken(NamedTuple):
     sizes: Tensor
 
 
-def mix(step: Mixing, first: Tensor, second: Tensor, taken: Taken, draws: Draws) -> Tensor:
-    """Mix pairs of spectrograms.
+class Mixer(ABC):
+    """Makes one spectrogram of two."""
 
-    Args:
-        step: What mixes.
-        first: Shape [pair, mel, frame]; left unchanged.
-        second: The same.
-        taken: Of the second.
-        draws: Of the pairs.
-    """
-    return _MIXERS[type(step)](step, first, second, taken, draws)
+    @abstractmethod
+    def portions(
+        self, weights: NDArray[np.float64], shape: tuple[int, int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return how much of the second spectrogram is taken.
+
+        Args:
+            weights: The shares that were drawn, shape [pair].
+            shape: Mel bands and frames of a spectrogram.
+
+        Returns:
+            Whole bands, frames or patches, int64 [pair, 2], as `mix` reads them; their exact shares, float64 [pair].
+        """
+
+    @abstractmethod
+    def mix(self, first: Tensor, second: Tensor, taken: Taken, rng: ClipRandom) -> Tensor:
+        """Mix pairs of spectrograms.
+
+        Args:
+            first: Shape [pair, mel, frame]; left unchanged.
+            second: The same.
+            taken: Of the second.
+            rng: Of the pairs.
+        """
 
 
-def _mixup(_: Mixup, first: Tensor, second: Tensor, taken: Taken, draws: Draws) -> Tensor:
-    """Add them by their shares (Zhang et al. 2018)."""
-    return torch.lerp(first, second, taken.shares[:, None, None].to(first.dtype))
+def mixer_of(step: Mixing) -> Mixer:
+    """Return what does a step."""
+    mixer: Mixer = MIXINGS.implementation(step.name)(step)
+    return mixer
 
 
-def _cutmix(_: Cutmix, first: Tensor, second: Tensor, taken: Taken, draws: Draws) -> Tensor:
-    """Put a rectangle of the second at its own place into the first (Yun et al. 2019).
+class MixupMixer(Mixer):
+    """Adds two by their shares (Zhang et al. 2018)."""
+
+    def __init__(self, settings: Mixup) -> None:
+        pass
+
+    def portions(
+        self, weights: NDArray[np.float64], shape: tuple[int, int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return sizes of 0 and the shares as they were drawn."""
+        return np.zeros((len(weights), 2), np.int64), weights
+
+    def mix(self, first: Tensor, second: Tensor, taken: Taken, rng: ClipRandom) -> Tensor:
+        """Add."""
+        return torch.lerp(first, second, taken.shares[:, None, None].to(first.dtype))
+
+
+class CutmixMixer(Mixer):
+    """Puts a rectangle of the second at its own place into the first (Yun et al. 2019).
 
     Its sides have the clip's proportions; it lies wholly inside the clip, so that its share is the one drawn.
     """
-    lengths = torch.tensor(first.shape[1:], device=first.device)
-    starts = (draws.uniform(2) * (lengths - taken.sizes + 1)).long()
-    ends = starts + taken.sizes
-    bands, frames = (torch.arange(length, device=first.device) for length in first.shape[1:])
-    in_bands = (bands >= starts[:, :1]) & (bands < ends[:, :1])
-    in_frames = (frames >= starts[:, 1:]) & (frames < ends[:, 1:])
-    return torch.where(in_bands[:, :, None] & in_frames[:, None, :], second, first)
+
+    def __init__(self, settings: Cutmix) -> None:
+        pass
+
+    def portions(
+        self, weights: NDArray[np.float64], shape: tuple[int, int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return bands and frames of the rectangle.
+
+        >>> sizes, shares = CutmixMixer(Cutmix(name="cutmix")).portions(np.array([0.25]), (8, 10))
+        >>> sizes.tolist(), shares.tolist()
+        ([[4, 5]], [0.25])
+        """
+        sizes = np.rint(np.sqrt(weights)[:, None] * np.asarray(shape)).astype(np.int64)
+        return sizes, sizes.prod(axis=1) / (shape[0] * shape[1])
+
+    def mix(self, first: Tensor, second: Tensor, taken: Taken, rng: ClipRandom) -> Tensor:
+        """Draw the rectangle's place and copy it."""
+        lengths = torch.tensor(first.shape[1:], device=first.device)
+        starts = (rng.uniform(2) * (lengths - taken.sizes + 1)).long()
+        ends = starts + taken.sizes
+        bands, frames = (torch.arange(length, device=first.device) for length in first.shape[1:])
+        in_bands = (bands >= starts[:, :1]) & (bands < ends[:, :1])
+        in_frames = (frames >= starts[:, 1:]) & (frames < ends[:, 1:])
+        return torch.where(in_bands[:, :, None] & in_frames[:, None, :], second, first)
 
 
-def _patch_mix(step: PatchMix, first: Tensor, second: Tensor, taken: Taken, draws: Draws) -> Tensor:
-    """Take patches at random places of a grid from the second (Bae et al. 2023).
+class PatchMixer(Mixer):
+    """Takes patches at random places of a grid from the second (Bae et al. 2023).
 
-    The grid's cells are as large as `step` says or smaller, and of equal size to a band and a frame.
+    The grid's cells are as large as the settings say or smaller, and of equal size to a band and a frame.
     """
-    _, n_bands, n_frames = first.shape
-    n_rows, n_columns = _grid(step, (n_bands, n_frames))
-    order = draws.uniform(n_rows * n_columns).argsort(dim=1).argsort(dim=1)
-    is_taken = (order < taken.sizes[:, :1]).view(-1, n_rows, n_columns)
-    rows = torch.arange(n_bands, device=first.device) * n_rows // n_bands
-    columns = torch.arange(n_frames, device=first.device) * n_columns // n_frames
-    return torch.where(is_taken[:, rows][:, :, columns], second, first)
 
+    def __init__(self, settings: PatchMix) -> None:
+        self._settings = settings
 
-def _grid(step: PatchMix, shape: tuple[int, int]) -> tuple[int, int]:
-    """Return the rows and columns of the grid of patches."""
-    return -(-shape[0] // step.patch_bands), -(-shape[1] // step.patch_frames)
+    def portions(
+        self, weights: NDArray[np.float64], shape: tuple[int, int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the number of patches in the first column."""
+        n_rows, n_columns = self._grid(shape)
+        sizes = np.zeros((len(weights), 2), np.int64)
+        sizes[:, 0] = np.rint(weights * n_rows * n_columns)
+        return sizes, sizes[:, 0] / (n_rows * n_columns)
 
+    def mix(self, first: Tensor, second: Tensor, taken: Taken, rng: ClipRandom) -> Tensor:
+        """Draw an order of the patches and take as many as are to be taken."""
+        _, n_bands, n_frames = first.shape
+        n_rows, n_columns = self._grid((n_bands, n_frames))
+        order = rng.uniform(n_rows * n_columns).argsort(dim=1).argsort(dim=1)
+        is_taken = (order < taken.sizes[:, :1]).view(-1, n_rows, n_columns)
+        rows = torch.arange(n_bands, device=first.device) * n_rows // n_bands
+        columns = torch.arange(n_frames, device=first.device) * n_columns // n_frames
+        return torch.where(is_taken[:, rows][:, :, columns], second, first)
 
-_MIXERS: dict[type[Any], Callable[..., Tensor]] = {Mixup: _mixup, Cutmix: _cutmix, PatchMix: _patch_mix}
+    def _grid(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return the rows and columns of the grid of patches."""
+        return -(-shape[0] // self._settings.patch_bands), -(-shape[1] // self._settings.patch_frames)
 
 
 def mixed_targets(

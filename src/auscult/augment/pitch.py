@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from auscult.augment.draws import Draws
-from auscult.augment.step import Drawn, Sounds, WaveformStep, between
+from auscult.augment.random import ClipRandom
+from auscult.augment.waveform import Drawn, Sounds, WaveformStep, between
 from auscult.config.waveform_augment import PitchShift, Speed, TimeStretch
 
 STEPS = 100
@@ -157,9 +157,9 @@ class SpeedChanger(WaveformStep):
         self._rate = settings.rate
         self._resample = Resampler(device)
 
-    def draw(self, draws: Draws) -> Drawn:
+    def draw(self, rng: ClipRandom) -> Drawn:
         """Draw the rate, in hundredths."""
-        return ((between(draws, self._rate) * STEPS).round().long(),)
+        return ((between(rng, self._rate) * STEPS).round().long(),)
 
     def apply(self, sounds: Sounds, drawn: Drawn) -> Tensor:
         """Resample."""
@@ -173,9 +173,9 @@ class TimeStretcher(WaveformStep):
         self._rate = settings.rate
         self._stretch = PhaseVocoder(sample_rate_hz, device)
 
-    def draw(self, draws: Draws) -> Drawn:
+    def draw(self, rng: ClipRandom) -> Drawn:
         """Draw the rate."""
-        return (between(draws, self._rate),)
+        return (between(rng, self._rate),)
 
     def apply(self, sounds: Sounds, drawn: Drawn) -> Tensor:
         """Stretch."""
@@ -191,9 +191,9 @@ class PitchShifter(WaveformStep):
         self._stretch = PhaseVocoder(sample_rate_hz, device)
         self._least = round(STEPS * 2 ** (-settings.max_semitones / 12))
 
-    def draw(self, draws: Draws) -> Drawn:
+    def draw(self, rng: ClipRandom) -> Drawn:
         """Draw the ratio of frequencies, in hundredths."""
-        semitones = between(draws, (-self._max_semitones, self._max_semitones))
+        semitones = between(rng, (-self._max_semitones, self._max_semitones))
         return ((STEPS * torch.exp2(semitones / 12)).round().long(),)
 
     def apply(self, sounds: Sounds, drawn: Drawn) -> Tensor:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from auscult.augment.draws import Draws
-from auscult.augment.pools import white_noise
+from auscult.augment.noise import white_noise
+from auscult.augment.random import ClipRandom
 from auscult.config.augment import (
+    SPECTROGRAM_FUNCTIONS,
+    Augmentation,
     CoarseDropout,
     GaussianNoise,
     MaskFrequency,
@@ -23,7 +26,33 @@ SILENCE = 0.0
 """The mean of every mel band after normalisation, which tells a network nothing."""
 
 
-def mask_time(spectrograms: Tensor, settings: MaskTime, draws: Draws, picked: Tensor) -> Tensor:
+def augment_spectrograms(
+    spectrograms: Tensor,
+    steps: Sequence[Augmentation],
+    rng: ClipRandom,
+    eligible: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Apply `steps` in order.
+
+    Args:
+        spectrograms: Normalised log-mel, shape [batch, mel, frame]; left unchanged.
+        steps: Those that change each clip by itself.
+        rng: The only source of randomness.
+        eligible: For each step, the clips that it may change, bool [batch]: all of them where it has a `quantity`, else
+            those that its probability picks. Default: all clips.
+
+    Returns:
+        A tensor of the same shape.
+    """
+    for number, step in enumerate(steps):
+        picked = rng.chance(1.0 if step.quantity is not None else step.probability)
+        if eligible is not None:
+            picked = picked & eligible[number]
+        spectrograms = SPECTROGRAM_FUNCTIONS.implementation(step.name)(spectrograms, step, rng, picked)
+    return spectrograms
+
+
+def mask_time(spectrograms: Tensor, settings: MaskTime, rng: ClipRandom, picked: Tensor) -> Tensor:
     """Silence one random run of frames across all mel bands (SpecAugment, Park et al. 2019).
 
     The width is uniform from 0 to `max_width_frames`, inclusive, and the run lies wholly inside the clip.
@@ -31,29 +60,29 @@ def mask_time(spectrograms: Tensor, settings: MaskTime, draws: Draws, picked: Te
     Args:
         spectrograms: Normalised log-mel, shape [batch, mel, frame].
         settings: The longest run.
-        draws: The only source of randomness.
+        rng: The only source of randomness.
         picked: Which clips are changed, bool [batch].
 
     Raises:
         ValueError: If `max_width_frames` exceeds the number of frames.
     """
-    hidden = _random_run(spectrograms.shape[2], settings.max_width_frames, "max_width_frames", draws)
+    hidden = _random_run(spectrograms.shape[2], settings.max_width_frames, "max_width_frames", rng)
     return _silenced(spectrograms, (hidden & picked[:, None])[:, None, :])
 
 
-def mask_frequency(spectrograms: Tensor, settings: MaskFrequency, draws: Draws, picked: Tensor) -> Tensor:
+def mask_frequency(spectrograms: Tensor, settings: MaskFrequency, rng: ClipRandom, picked: Tensor) -> Tensor:
     """Silence one random run of mel bands across all frames (SpecAugment, Park et al. 2019).
 
     Args:
         spectrograms: Normalised log-mel, shape [batch, mel, frame].
         settings: The widest run.
-        draws: The only source of randomness.
+        rng: The only source of randomness.
         picked: Which clips are changed, bool [batch].
 
     Raises:
         ValueError: If `max_width_bands` exceeds the number of mel bands.
     """
-    hidden = _random_run(spectrograms.shape[1], settings.max_width_bands, "max_width_bands", draws)
+    hidden = _random_run(spectrograms.shape[1], settings.max_width_bands, "max_width_bands", rng)
     return _silenced(spectrograms, (hidden & picked[:, None])[:, :, None])
 
 
@@ -62,69 +91,69 @@ def _silenced(spectrograms: Tensor, hidden: Tensor) -> Tensor:
     return spectrograms * (~hidden).to(spectrograms.dtype)
 
 
-def _random_run(length: int, max_width: int, name: str, draws: Draws) -> Tensor:
+def _random_run(length: int, max_width: int, name: str, rng: ClipRandom) -> Tensor:
     """Return bool, shape [batch, length]: true inside one run a clip."""
     if max_width > length:
         raise ValueError(f"{name} {max_width} exceeds the {length} of the spectrogram")
-    width = (draws.uniform() * (max_width + 1)).long()
-    start = (draws.uniform() * (length - width + 1)).long()
+    width = (rng.uniform() * (max_width + 1)).long()
+    start = (rng.uniform() * (length - width + 1)).long()
     places = torch.arange(length, device=width.device)
     return (places >= start[:, None]) & (places < (start + width)[:, None])
 
 
-def gaussian_noise(spectrograms: Tensor, settings: GaussianNoise, draws: Draws, picked: Tensor) -> Tensor:
+def gaussian_noise(spectrograms: Tensor, settings: GaussianNoise, rng: ClipRandom, picked: Tensor) -> Tensor:
     """Add white Gaussian noise whose deviation is uniform from 0 to `max_deviation`, for each clip alone.
 
-    Each clip's noise is the sum of two windows at random places of noise that is made once (`augment.pools`).
+    Each clip's noise is the sum of two windows at random places of noise that is made once (`augment.noise`).
     """
-    deviation = draws.uniform(1).masked_fill(~picked[:, None], 0.0) * (settings.max_deviation / math.sqrt(2))
+    deviation = rng.uniform(1).masked_fill(~picked[:, None], 0.0) * (settings.max_deviation / math.sqrt(2))
     pools = white_noise(spectrograms.device)
-    windows = pools.draw(draws, 2)
+    windows = pools.draw(rng, 2)
     n_values = spectrograms[0].numel()
     noise = (pools.windows(windows, 0, n_values) + pools.windows(windows, 1, n_values)).mul_(deviation)
     return noise.view_as(spectrograms).add_(spectrograms).to(spectrograms.dtype)
 
 
-def roll_time(spectrograms: Tensor, settings: RollTime, draws: Draws, picked: Tensor) -> Tensor:
+def roll_time(spectrograms: Tensor, settings: RollTime, rng: ClipRandom, picked: Tensor) -> Tensor:
     """Shift each clip by a whole number of frames, uniform to either side; the sound goes round.
 
     Args:
         spectrograms: Shape [batch, mel, frame].
         settings: The furthest shift.
-        draws: The only source of randomness.
+        rng: The only source of randomness.
         picked: Which clips are changed, bool [batch].
 
     Raises:
         ValueError: If `max_shift_frames` exceeds the number of frames.
     """
     n_frames = spectrograms.shape[2]
-    shift = _shift(n_frames, settings.max_shift_frames, "max_shift_frames", draws) * picked
+    shift = _shift(n_frames, settings.max_shift_frames, "max_shift_frames", rng) * picked
     places = (torch.arange(n_frames, device=shift.device) - shift[:, None]) % n_frames
     return spectrograms.gather(2, places[:, None, :].expand_as(spectrograms))
 
 
-def roll_frequency(spectrograms: Tensor, settings: RollFrequency, draws: Draws, picked: Tensor) -> Tensor:
+def roll_frequency(spectrograms: Tensor, settings: RollFrequency, rng: ClipRandom, picked: Tensor) -> Tensor:
     """Shift each clip by a whole number of mel bands, uniform up and down; the bands go round.
 
     Args:
         spectrograms: Shape [batch, mel, frame].
         settings: The furthest shift.
-        draws: The only source of randomness.
+        rng: The only source of randomness.
         picked: Which clips are changed, bool [batch].
 
     Raises:
         ValueError: If `max_shift_bands` exceeds the number of mel bands.
     """
     n_bands = spectrograms.shape[1]
-    shift = _shift(n_bands, settings.max_shift_bands, "max_shift_bands", draws) * picked
+    shift = _shift(n_bands, settings.max_shift_bands, "max_shift_bands", rng) * picked
     places = (torch.arange(n_bands, device=shift.device) - shift[:, None]) % n_bands
     return _bands(spectrograms, places)
 
 
-def _shift(length: int, max_shift: int, name: str, draws: Draws) -> Tensor:
+def _shift(length: int, max_shift: int, name: str, rng: ClipRandom) -> Tensor:
     if max_shift > length:
         raise ValueError(f"{name} {max_shift} exceeds the {length} of the spectrogram")
-    return (draws.uniform() * (2 * max_shift + 1)).long() - max_shift
+    return (rng.uniform() * (2 * max_shift + 1)).long() - max_shift
 
 
 def _bands(spectrograms: Tensor, places: Tensor) -> Tensor:
@@ -134,7 +163,7 @@ def _bands(spectrograms: Tensor, places: Tensor) -> Tensor:
     return spectrograms.reshape(-1, n_frames).index_select(0, rows.view(-1)).view(n_clips, -1, n_frames)
 
 
-def coarse_dropout(spectrograms: Tensor, settings: CoarseDropout, draws: Draws, picked: Tensor) -> Tensor:
+def coarse_dropout(spectrograms: Tensor, settings: CoarseDropout, rng: ClipRandom, picked: Tensor) -> Tensor:
     """Silence `n_holes` rectangles that lie wholly inside the clip (DeVries & Taylor 2017); they may overlap.
 
     Heights and widths are uniform from 1 to the largest, inclusive.
@@ -142,32 +171,32 @@ def coarse_dropout(spectrograms: Tensor, settings: CoarseDropout, draws: Draws, 
     Args:
         spectrograms: Normalised log-mel, shape [batch, mel, frame].
         settings: Number and size of the holes.
-        draws: The only source of randomness.
+        rng: The only source of randomness.
         picked: Which clips are changed, bool [batch].
 
     Raises:
         ValueError: If a hole may exceed the spectrogram.
     """
     _, n_bands, n_frames = spectrograms.shape
-    rows = _runs(n_bands, settings.n_holes, settings.max_height_bands, "max_height_bands", draws)
-    columns = _runs(n_frames, settings.n_holes, settings.max_width_frames, "max_width_frames", draws)
+    rows = _runs(n_bands, settings.n_holes, settings.max_height_bands, "max_height_bands", rng)
+    columns = _runs(n_frames, settings.n_holes, settings.max_width_frames, "max_width_frames", rng)
     rows &= picked[:, None, None]
     # Of each mel band and frame: in how many holes do both lie?
     n_holes = torch.bmm(rows.to(spectrograms.dtype).transpose(1, 2), columns.to(spectrograms.dtype))
     return n_holes.eq_(0).mul_(spectrograms)
 
 
-def _runs(length: int, n_runs: int, max_width: int, name: str, draws: Draws) -> Tensor:
+def _runs(length: int, n_runs: int, max_width: int, name: str, rng: ClipRandom) -> Tensor:
     """Return bool, shape [batch, run, length]: true inside the run, which is 1 to `max_width` wide."""
     if max_width > length:
         raise ValueError(f"{name} {max_width} exceeds the {length} of the spectrogram")
-    width = (draws.uniform(n_runs) * max_width).long() + 1
-    start = (draws.uniform(n_runs) * (length - width + 1)).long()
+    width = (rng.uniform(n_runs) * max_width).long() + 1
+    start = (rng.uniform(n_runs) * (length - width + 1)).long()
     places = torch.arange(length, device=width.device)
     return (places >= start[:, :, None]) & (places < (start + width)[:, :, None])
 
 
-def resize_crop(spectrograms: Tensor, settings: ResizeCrop, draws: Draws, picked: Tensor) -> Tensor:
+def resize_crop(spectrograms: Tensor, settings: ResizeCrop, rng: ClipRandom, picked: Tensor) -> Tensor:
     """Cut a rectangle out of each clip and stretch it bilinearly to the clip's own shape.
 
     The shares of the frames and of the mel bands are uniform from their least to 1, its place is uniform in the clip.
@@ -175,14 +204,14 @@ def resize_crop(spectrograms: Tensor, settings: ResizeCrop, draws: Draws, picked
     Args:
         spectrograms: Shape [batch, mel, frame].
         settings: The least shares.
-        draws: The only source of randomness.
+        rng: The only source of randomness.
         picked: Which clips are changed, bool [batch].
     """
-    shares = draws.uniform(2).double()
+    shares = rng.uniform(2).double()
     least = torch.tensor([settings.min_share_time, settings.min_share_frequency], device=shares.device)
     # What is not picked is cut whole.
     shares = torch.where(picked[:, None], least + shares * (1 - least), 1.0)
-    starts = draws.uniform(2).double() * (1 - shares)
+    starts = rng.uniform(2).double() * (1 - shares)
     _, n_bands, n_frames = spectrograms.shape
     # One axis after the other, which is several times faster than both at once.
     first, second, weight = _neighbours(n_bands, starts[:, 1:], shares[:, 1:])

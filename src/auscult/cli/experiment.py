@@ -90,12 +90,14 @@ def list_models(
 ) -> None:
     """List models: name, family, parameters for one target, and how they take spectrograms of [1, mels, frames]."""
     from auscult.config.model import timm_names  # noqa: PLC0415 (`--help` stays quick)
-    from auscult.models import listing  # noqa: PLC0415
+    from auscult.models import registry  # noqa: PLC0415
 
-    names = listing.matching_names(pattern, with_timm=timm)
+    names = registry.matching_names(pattern, with_timm=timm)
     shape = (mels, frames)
     heading = f"{'parameters':>13}  input [1, {mels}, {frames}]" if counts else ""
-    for line in listing.table_lines(names, listing.list_models(names, with_counts=counts, input_shape=shape), heading):
+    for line in registry.table_lines(
+        names, registry.list_models(names, with_counts=counts, input_shape=shape), heading
+    ):
         typer.echo(line)
     if pattern is None and not timm:
         typer.echo(
@@ -109,10 +111,10 @@ augment_app = typer.Typer(no_args_is_help=True)
 @augment_app.command("list")
 def list_augmentations() -> None:
     """List the steps that an experiment may name, with what they do."""
-    from auscult.config.augment import SPECTROGRAM_AUGMENTATIONS  # noqa: PLC0415 (`--help` stays quick)
-    from auscult.config.waveform_augment import WAVEFORM_AUGMENTATIONS  # noqa: PLC0415
+    from auscult.config.augment import SPECTROGRAM  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.config.waveform_augment import WAVEFORM  # noqa: PLC0415
 
-    for section, steps in (("waveform", WAVEFORM_AUGMENTATIONS), ("spectrogram", SPECTROGRAM_AUGMENTATIONS)):
+    for section, steps in (("waveform", WAVEFORM), ("spectrogram", SPECTROGRAM)):
         typer.echo(f"{section}:")
         for name, settings in steps.items():
             typer.echo(f"  {name:<18}{(settings.__doc__ or '').strip().splitlines()[0]}")

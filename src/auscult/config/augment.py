@@ -1,17 +1,37 @@
-"""Which augmentations an experiment may name. A new one is one class here and one function in `augment/`."""
+"""Which augmentations an experiment may name: a list on waveforms, a list on spectrograms.
+
+A new one on spectrograms is one class here, registered with what does it in `augment/spectrogram.py` or, of two clips,
+in `augment/mixing.py`.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import ConfigDict, Field, model_validator
 
-from auscult.config.augmentation import Augmentation, check_name
 from auscult.config.base import Settings
-from auscult.config.mixing import MIXINGS, Mixing
-from auscult.config.waveform_augment import BackgroundNoise, WaveformAugmentation, WaveformStep
+from auscult.config.registry import Registry
+from auscult.config.task import TaskSettings
+from auscult.config.waveform_augment import Augmentation, BackgroundNoise, WaveformAugmentation
+
+NONE = "none"
+"""The class of a clip whose targets are all known and negative."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+ClassName = Literal[0, 1] | str
+
+SPECTROGRAM_FUNCTIONS: Registry[Augmentation] = Registry("augmentation")
+"""Steps that change each clip by itself. Implementations: `(spectrograms, settings, rng, picked) -> Tensor`."""
+
+MIXINGS: Registry[Mixing] = Registry("augmentation")
+"""Steps that make one clip of two. Implementations: `(settings) -> Mixer`."""
+
+SPECTROGRAM: Registry[Augmentation] = Registry("augmentation", SPECTROGRAM_FUNCTIONS, MIXINGS)
+"""All steps on spectrograms."""
 
 
+@SPECTROGRAM_FUNCTIONS.register("auscult.augment.spectrogram:mask_time")
 class MaskTime(Augmentation):
     """Silence one random run of frames across all mel bands (SpecAugment, Park et al. 2019)."""
 
@@ -19,6 +39,7 @@ class MaskTime(Augmentation):
     max_width_frames: int = Field(default=30, ge=1)
 
 
+@SPECTROGRAM_FUNCTIONS.register("auscult.augment.spectrogram:mask_frequency")
 class MaskFrequency(Augmentation):
     """Silence one random run of mel bands across all frames (SpecAugment, Park et al. 2019)."""
 
@@ -26,6 +47,7 @@ class MaskFrequency(Augmentation):
     max_width_bands: int = Field(default=16, ge=1)
 
 
+@SPECTROGRAM_FUNCTIONS.register("auscult.augment.spectrogram:gaussian_noise")
 class GaussianNoise(Augmentation):
     """Add white Gaussian noise to the normalised spectrogram."""
 
@@ -33,6 +55,7 @@ class GaussianNoise(Augmentation):
     max_deviation: float = Field(default=0.2, gt=0, description="in deviations of a mel band; drawn from 0 to this")
 
 
+@SPECTROGRAM_FUNCTIONS.register("auscult.augment.spectrogram:roll_time")
 class RollTime(Augmentation):
     """Shift the spectrogram in time; what leaves at one end comes in at the other."""
 
@@ -40,6 +63,7 @@ class RollTime(Augmentation):
     max_shift_frames: int = Field(default=30, ge=1, description="to either side")
 
 
+@SPECTROGRAM_FUNCTIONS.register("auscult.augment.spectrogram:roll_frequency")
 class RollFrequency(Augmentation):
     """Shift the spectrogram by mel bands; what leaves at one edge comes in at the other."""
 
@@ -47,6 +71,7 @@ class RollFrequency(Augmentation):
     max_shift_bands: int = Field(default=4, ge=1, description="up or down")
 
 
+@SPECTROGRAM_FUNCTIONS.register("auscult.augment.spectrogram:coarse_dropout")
 class CoarseDropout(Augmentation):
     """Silence several random rectangles (Cutout, DeVries & Taylor 2017, with several holes)."""
 
@@ -56,6 +81,7 @@ class CoarseDropout(Augmentation):
     max_width_frames: int = Field(default=16, ge=1)
 
 
+@SPECTROGRAM_FUNCTIONS.register("auscult.augment.spectrogram:resize_crop")
 class ResizeCrop(Augmentation):
     """Cut a random rectangle and stretch it to the whole spectrogram, bilinearly."""
 
@@ -64,33 +90,67 @@ class ResizeCrop(Augmentation):
     min_share_frequency: float = Field(default=0.9, gt=0, le=1, description="lowest cut, of the mel bands")
 
 
-SPECTROGRAM_AUGMENTATIONS: dict[str, type[Settings]] = {
-    "mask_time": MaskTime,
-    "mask_frequency": MaskFrequency,
-    "gaussian_noise": GaussianNoise,
-    "roll_time": RollTime,
-    "roll_frequency": RollFrequency,
-    "coarse_dropout": CoarseDropout,
-    "resize_crop": ResizeCrop,
-    **MIXINGS,
-}
-"""The registry line of each augmentation: its public name and its settings."""
+class Mixing(Augmentation):
+    """A step that makes one clip of two."""
+
+    classes: tuple[ClassName, ClassName] | None = Field(
+        default=None,
+        description="clips of the first are mixed with clips of the second: 0 and 1 for one target, names of targets "
+        "(or `none`) for several; default: any with any",
+    )
+    weight: tuple[Share, Share] | None = Field(
+        default=None, description="range of the second clip's share, drawn evenly; default: by `alpha`"
+    )
+    alpha: float = Field(default=1.0, gt=0, le=100, description="the share is drawn from Beta(alpha, alpha)")
+    label: Literal["soft", "dominant", "union"] = Field(
+        default="soft",
+        description="soft: both labels by their shares; dominant: that of the larger share; union: positive where "
+        "one of them is",
+    )
+
+    @model_validator(mode="after")
+    def _check_weight(self) -> Self:
+        if self.weight is None:
+            return self
+        if self.alpha != type(self).model_fields["alpha"].default:
+            raise ValueError("weight and alpha both say how the share is drawn: leave one out")
+        if self.weight[0] > self.weight[1]:
+            raise ValueError(f"weight {list(self.weight)} must rise: [least, greatest]")
+        return self
 
 
-SpectrogramStep = MaskTime | MaskFrequency | GaussianNoise | RollTime | RollFrequency | CoarseDropout | ResizeCrop
-"""Those that change each clip by itself."""
+@MIXINGS.register("auscult.augment.mixing:MixupMixer")
+class Mixup(Mixing):
+    """Add two spectrograms by their shares (Zhang et al. 2018)."""
 
-AnyStep = WaveformStep | SpectrogramStep | Mixing
+    name: Literal["mixup"]
+    alpha: float = Field(default=0.2, gt=0, le=100, description="the share is drawn from Beta(alpha, alpha)")
 
-SpectrogramAugmentation = Annotated[
-    SpectrogramStep | Mixing,
-    Field(discriminator="name"),
-    BeforeValidator(check_name(SPECTROGRAM_AUGMENTATIONS, "augmentation")),
-]
+
+@MIXINGS.register("auscult.augment.mixing:CutmixMixer")
+class Cutmix(Mixing):
+    """Put a rectangle of the second spectrogram into the first (Yun et al. 2019)."""
+
+    name: Literal["cutmix"]
+
+
+@MIXINGS.register("auscult.augment.mixing:PatchMixer")
+class PatchMix(Mixing):
+    """Take patches of the second spectrogram, at random places of a grid, into the first (Bae et al. 2023)."""
+
+    name: Literal["patch_mix"]
+    patch_bands: int = Field(default=16, ge=1)
+    patch_frames: int = Field(default=16, ge=1)
+
+
+SpectrogramAugmentation = Annotated[Augmentation, SPECTROGRAM]
 
 
 class AugmentSettings(Settings):
     """What is done to training clips, in this order; never at validation or test."""
+
+    # When all steps are registered.
+    model_config = ConfigDict(defer_build=True)
 
     waveform: tuple[WaveformAugmentation, ...] = Field(
         default=(), description="the spectrograms are then computed in training, from the clips"
@@ -98,7 +158,7 @@ class AugmentSettings(Settings):
     spectrogram: tuple[SpectrogramAugmentation, ...] = ()
 
     @property
-    def steps(self) -> tuple[AnyStep, ...]:
+    def steps(self) -> tuple[Augmentation, ...]:
         """All steps; the place of one here is its number."""
         return (*self.waveform, *self.spectrogram)
 
@@ -112,3 +172,16 @@ class AugmentSettings(Settings):
         """Folders whose audio files are mixed into the clips, each once, in the order of the steps."""
         functions = (function for step in self.waveform for function in (getattr(step, "functions", ()) or (step,)))
         return tuple(dict.fromkeys(function.folder for function in functions if isinstance(function, BackgroundNoise)))
+
+
+def mixing_fault(step: Mixing, task: TaskSettings) -> str | None:
+    """Return why a step does not fit a task, with what does; None where it does."""
+    if step.label == "union" and task.type == "multi_class":
+        return "label: union would give one clip two classes of a multi_class task; use soft or dominant"
+    allowed: list[ClassName] = [0, 1] if task.type == "binary" else list(task.targets)
+    if task.type == "multi_label":
+        allowed = [*allowed, NONE]
+    strange = [name for name in step.classes or () if name not in allowed]
+    if strange:
+        return f"classes: found {strange}, allowed for this task: {', '.join(str(name) for name in allowed)}"
+    return None

@@ -12,9 +12,13 @@ from auscult.config.base import Settings
 from auscult.config.clips import ClipSettings
 from auscult.config.evaluate import EvaluateSettings
 from auscult.config.model import ModelSettings
+from auscult.config.registry import load_plugins
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.split import FoldSplit, PatientSplit, SplitSettings
 from auscult.config.train import TrainSettings
+
+# Before the first settings that may be what a plugin registers.
+load_plugins()
 
 
 class JobSettings(Settings):

@@ -11,7 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from auscult.config.base import NAME_PATTERN
-from auscult.config.model import MODEL_TAGS
+from auscult.config.model import MODELS
 from auscult.errors import ConfigError, nearest, unknown_name
 
 
@@ -103,7 +103,7 @@ def _written_location(fault: Mapping[str, Any]) -> list[Any]:
         "column",
         "events",
         *_DATASET_KINDS,
-        *MODEL_TAGS,
+        *MODELS.tags,
     }
     first, *rest = fault["loc"] or (None,)
     if first in _DATASET_KINDS:

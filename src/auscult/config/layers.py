@@ -2,18 +2,21 @@
 
 The list is closed: a configuration reaches these names only, never a path to code. The names and their settings are
 torch's. Shapes are computed here, in plain arithmetic: a dry run refuses a network that does not fit, without torch. A
-shape is that of one clip: maps [channel, mel, frame], or after Flatten features [feature].
+new layer is one class here. A shape is that of one clip: maps [channel, mel, frame], or after Flatten features
+[feature].
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from auscult.config.base import Settings
+from auscult.config.registry import Registry
+from auscult.errors import ConfigError, nearest
 
 Shape = tuple[int, ...]
 
@@ -55,6 +58,9 @@ ConvPadding = Annotated[
 class LayerSettings(Settings):
     """What all layers share: unless it says otherwise, a layer takes any shape and keeps it."""
 
+    is_told_input: ClassVar[bool] = False
+    """Whether torch's first argument is the number of channels or features that come in."""
+
     @property
     def name(self) -> str:
         """The layer's name, as in `layer: <name>`."""
@@ -64,9 +70,13 @@ class LayerSettings(Settings):
         """Return the shape that this layer makes of `shape`.
 
         Raises:
-            ValueError: It cannot take it; the message says why and how to mend it.
+            ValueError: It cannot take it; the message says why and how to fix it.
         """
         return shape
+
+
+LAYERS: Registry[LayerSettings] = Registry("layer", field="layer")
+"""The layers that there are. Implementations: torch's, which take the settings as arguments."""
 
 
 class _OnMaps(LayerSettings):
@@ -93,9 +103,11 @@ class _OnFeatures(LayerSettings):
         return shape
 
 
+@LAYERS.register("torch.nn:Conv2d")
 class Conv2d(_OnMaps):
     """Convolution along mel and frames; the channels that come in are inferred."""
 
+    is_told_input = True
     layer: Literal["Conv2d"]
     out_channels: int = Field(ge=1)
     kernel_size: Size
@@ -131,12 +143,14 @@ class _Pool2d(_OnMaps):
         return (shape[0], *_slide(shape, self.kernel_size, self.stride or self.kernel_size, self.padding, (1, 1)))
 
 
+@LAYERS.register("torch.nn:MaxPool2d")
 class MaxPool2d(_Pool2d):
     """The largest value of each window."""
 
     layer: Literal["MaxPool2d"]
 
 
+@LAYERS.register("torch.nn:AvgPool2d")
 class AvgPool2d(_Pool2d):
     """The mean of each window."""
 
@@ -150,26 +164,31 @@ class _AdaptivePool2d(_OnMaps):
         return (shape[0], *self.output_size)
 
 
+@LAYERS.register("torch.nn:AdaptiveAvgPool2d")
 class AdaptiveAvgPool2d(_AdaptivePool2d):
     """The means of as many windows as are asked for, whatever the size of the maps."""
 
     layer: Literal["AdaptiveAvgPool2d"]
 
 
+@LAYERS.register("torch.nn:AdaptiveMaxPool2d")
 class AdaptiveMaxPool2d(_AdaptivePool2d):
     """The largest values of as many windows as are asked for, whatever the size of the maps."""
 
     layer: Literal["AdaptiveMaxPool2d"]
 
 
+@LAYERS.register("torch.nn:BatchNorm2d")
 class BatchNorm2d(_OnMaps):
     """Batch norm of each channel; their number is inferred."""
 
+    is_told_input = True
     layer: Literal["BatchNorm2d"]
     eps: float = Field(default=1e-5, gt=0)
     momentum: float = Field(default=0.1, gt=0, le=1)
 
 
+@LAYERS.register("torch.nn:Dropout2d")
 class Dropout2d(_OnMaps):
     """Whole channels are left out."""
 
@@ -177,6 +196,7 @@ class Dropout2d(_OnMaps):
     p: float = Field(default=0.5, ge=0, lt=1)
 
 
+@LAYERS.register("torch.nn:Dropout")
 class Dropout(LayerSettings):
     """Single values are left out."""
 
@@ -184,12 +204,14 @@ class Dropout(LayerSettings):
     p: float = Field(default=0.5, ge=0, lt=1)
 
 
+@LAYERS.register("torch.nn:ReLU")
 class ReLU(LayerSettings):
     """Rectified linear unit."""
 
     layer: Literal["ReLU"]
 
 
+@LAYERS.register("torch.nn:LeakyReLU")
 class LeakyReLU(LayerSettings):
     """ReLU that lets a share of what is negative through."""
 
@@ -197,6 +219,7 @@ class LeakyReLU(LayerSettings):
     negative_slope: float = Field(default=0.01, ge=0)
 
 
+@LAYERS.register("torch.nn:ELU")
 class ELU(LayerSettings):
     """Exponential linear unit."""
 
@@ -204,6 +227,7 @@ class ELU(LayerSettings):
     alpha: float = Field(default=1.0, gt=0)
 
 
+@LAYERS.register("torch.nn:GELU")
 class GELU(LayerSettings):
     """Gaussian error linear unit."""
 
@@ -211,18 +235,21 @@ class GELU(LayerSettings):
     approximate: Literal["none", "tanh"] = "none"
 
 
+@LAYERS.register("torch.nn:SiLU")
 class SiLU(LayerSettings):
     """Sigmoid linear unit (swish)."""
 
     layer: Literal["SiLU"]
 
 
+@LAYERS.register("torch.nn:Tanh")
 class Tanh(LayerSettings):
     """Hyperbolic tangent."""
 
     layer: Literal["Tanh"]
 
 
+@LAYERS.register("torch.nn:Flatten")
 class Flatten(_OnMaps):
     """All values of the maps in a row: features."""
 
@@ -232,9 +259,11 @@ class Flatten(_OnMaps):
         return (shape[0] * shape[1] * shape[2],)
 
 
+@LAYERS.register("torch.nn:Linear")
 class Linear(_OnFeatures):
     """Dense layer; the features that come in are inferred."""
 
+    is_told_input = True
     layer: Literal["Linear"]
     out_features: int = Field(ge=1)
     bias: bool = True
@@ -243,36 +272,13 @@ class Linear(_OnFeatures):
         return (self.out_features,)
 
 
+@LAYERS.register("torch.nn:LayerNorm")
 class LayerNorm(_OnFeatures):
     """Layer norm over the features; their number is inferred."""
 
+    is_told_input = True
     layer: Literal["LayerNorm"]
     eps: float = Field(default=1e-5, gt=0)
-
-
-Layer = Annotated[
-    Conv2d
-    | MaxPool2d
-    | AvgPool2d
-    | AdaptiveAvgPool2d
-    | AdaptiveMaxPool2d
-    | BatchNorm2d
-    | Dropout2d
-    | Dropout
-    | ReLU
-    | LeakyReLU
-    | ELU
-    | GELU
-    | SiLU
-    | Tanh
-    | Flatten
-    | Linear
-    | LayerNorm,
-    Field(discriminator="layer"),
-]
-
-LAYERS: dict[str, type[LayerSettings]] = {kind.__name__: kind for kind in get_args(get_args(Layer)[0])}
-"""The layers that there are, by name."""
 
 
 def _slide(
@@ -287,3 +293,93 @@ def _slide(
             "use fewer or smaller poolings before it, a smaller kernel, padding, more mel bands or longer clips"
         )
     return [(size - needed) // step + 1 for size, needed, step in zip(room, reach, stride, strict=True)]
+
+
+def _read_layers(value: Any) -> Any:
+    if not isinstance(value, list | tuple) or not value:
+        message = f"found {_shortened(value)}, expected a list of {{layer: <name>, <its settings>}}"
+        raise PydanticCustomError("named", "{message}", {"message": message})
+    faults: list[InitErrorDetails] = []
+    layers: list[Any] = []
+    for number, item in enumerate(value, start=1):
+        if isinstance(item, LayerSettings):
+            layers.append(item)
+            continue
+        found, messages = _read_layer(item)
+        layers.append(found)
+        for message in messages:
+            fault = PydanticCustomError("named", "{message}", {"message": f"layer {number}{message}"})
+            faults.append(InitErrorDetails(type=fault, loc=(), input=item))
+    if faults:
+        raise ValidationError.from_exception_data("layers", faults)
+    return layers
+
+
+def _read_layer(item: Any) -> tuple[LayerSettings | None, list[str]]:
+    """Return the settings of one layer, or what is wrong with it."""
+    allowed = ", ".join(sorted(LAYERS, key=str.lower))
+    if not isinstance(item, dict) or not isinstance(item.get("layer"), str):
+        return None, [f": found {_shortened(item)}, expected {{layer: <name>, <its settings>}}; names: {allowed}"]
+    name = item["layer"]
+    if name not in LAYERS:
+        return None, [f": unknown layer {name!r}{_hint(name, LAYERS)} allowed: {allowed}"]
+    try:
+        return LAYERS[name].model_validate(item), []
+    except ValidationError as error:
+        return None, [f" ({name}): {_describe(LAYERS[name], dict(fault))}" for fault in error.errors()]
+
+
+def _describe(kind: type[LayerSettings], fault: dict[str, Any]) -> str:
+    settings = [name for name in kind.model_fields if name != "layer"]
+    if fault["type"] == "unknown_key":
+        key = fault["ctx"]["key"]
+        allowed = f"allowed: {', '.join(settings)}" if settings else "it has none"
+        return f"unknown setting {key!r}{_hint(key, settings)} {allowed}"
+    key = fault["loc"][0]
+    if fault["type"] == "missing":
+        return f"{key} is missing; add it"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{key}: found {_shortened(fault['input'])}; {message[:1].lower()}{message[1:]}"
+
+
+def _hint(name: str, allowed: Any) -> str:
+    close = nearest(name, allowed)
+    return f", did you mean {close!r}?" if close else ";"
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+Layers = Annotated[tuple[Annotated[LayerSettings, LAYERS], ...], BeforeValidator(_read_layers)]
+"""A network as it is declared, from the spectrogram on."""
+
+
+def layer_shapes(layers: Sequence[LayerSettings], input_shape: tuple[int, int]) -> list[Shape]:
+    """Return the shape after each layer, of one clip.
+
+    Args:
+        layers: From the spectrogram on.
+        input_shape: Mel bands and frames.
+
+    Raises:
+        ConfigError: A layer cannot take what comes to it: its number, its name, the shapes up to it, how to fix it.
+    """
+    shapes: list[Shape] = [(1, *input_shape)]
+    for number, layer in enumerate(layers, start=1):
+        try:
+            shapes.append(layer.shape_after(shapes[-1]))
+        except ValueError as error:
+            names = ["input", *(f"{index} {known.name}" for index, known in enumerate(layers[: number - 1], start=1))]
+            way = ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
+            raise ConfigError(
+                f"layer {number} ({layer.name}) cannot take {_in_words(shapes[-1])}: {error}. Shapes up to it: {way}"
+            ) from None
+    return shapes[1:]
+
+
+def _in_words(shape: Shape) -> str:
+    if len(shape) == 1:
+        return f"{shape[0]} features"
+    return f"maps of [{shape[0]} channels, {shape[1]} mel, {shape[2]} frames]"

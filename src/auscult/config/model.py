@@ -1,17 +1,21 @@
-"""Which models an experiment may name, and their settings. A new model is one class here and one file in `models/`."""
+"""Which models an experiment may name, and their settings.
+
+A new one is one class here, registered with the function in `models/` that builds it.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
-from auscult.config.frontend import FrontendSettings
-from auscult.config.layer_list import Layers
+from auscult.config.layers import Layers
+from auscult.config.registry import Registry
+from auscult.config.spectrogram import FrontendSettings
 from auscult.errors import nearest
 
 TIMM_PREFIX = "timm/"
@@ -32,8 +36,11 @@ class HeadSettings(Settings):
         return self
 
 
-class _ModelSettings(Settings):
+class BaseModelSettings(Settings):
     """What every model has, beside its name."""
+
+    if TYPE_CHECKING:
+        name: Any  # each model declares its own
 
     dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
     head: HeadSettings = HeadSettings()
@@ -42,7 +49,72 @@ class _ModelSettings(Settings):
     )
 
 
-class MixedNetSettings(_ModelSettings):
+@cache
+def timm_names() -> frozenset[str]:
+    """Architectures of the pinned timm, from a generated list: importing timm would cost seconds."""
+    text = resources.files("auscult.config").joinpath("timm_models.txt").read_text(encoding="utf-8")
+    return frozenset(text.split())
+
+
+class TimmSettings(BaseModelSettings):
+    """Any architecture of timm, fed with one channel."""
+
+    name: str = Field(pattern=rf"^{TIMM_PREFIX}")
+
+
+_LAYERS_TAG = "layer list"
+"""Not `layers`: that is also a key of it, which errors must go on to name."""
+
+
+class _ModelRegistry(Registry[BaseModelSettings]):
+    """Our own models; as a type, also any architecture of timm."""
+
+    def union(self) -> Any:
+        own = [Annotated[settings, Tag(_tag_of(name))] for name, settings in self.items()]
+        kinds = (*own, Annotated[TimmSettings, Tag("timm")])
+        return Annotated[Union[kinds], Discriminator(_tag), BeforeValidator(self._check_name)]  # noqa: UP007
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """What tells the kinds apart in the places that errors state; nobody writes these as keys."""
+        return frozenset({"timm", *map(_tag_of, self)})
+
+    def _check_name(self, value: Any) -> Any:
+        name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+        if not isinstance(name, str):
+            allowed = ", ".join([*self, f"{TIMM_PREFIX}<architecture>"])
+            raise PydanticCustomError("named", "a model needs a `name`; allowed: {allowed}", {"allowed": allowed})
+        if name not in self and name.removeprefix(TIMM_PREFIX) not in timm_names():
+            # The nearest match is sought among all; the list shown is short: timm alone has over a thousand.
+            close = nearest(name, [*self, *(TIMM_PREFIX + known for known in timm_names())])
+            hint = f", did you mean {close!r}?" if close else ";"
+            message = (
+                f"unknown model {name!r}{hint} allowed: {', '.join(self)}, "
+                f"{TIMM_PREFIX}<architecture> ({len(timm_names())} architectures, "
+                "in src/auscult/config/timm_models.txt)"
+            )
+            raise PydanticCustomError("named", "{message}", {"message": message})
+        return value
+
+
+def _tag(value: Any) -> str:
+    return _tag_of(value["name"] if isinstance(value, dict) else value.name)
+
+
+def _tag_of(name: str) -> str:
+    if name == "layers":
+        return _LAYERS_TAG
+    return "timm" if name.startswith(TIMM_PREFIX) else name
+
+
+MODELS = _ModelRegistry("model")
+"""Our own models. Implementations: `(settings, input_shape) -> Backbone`."""
+
+ModelSettings = Annotated[BaseModelSettings, MODELS]
+
+
+@MODELS.register("auscult.models.mixednet:build")
+class MixedNetSettings(BaseModelSettings):
     """MixedNet: five stages of mixed depth-wise convolutions (MixConv, Tan & Le 2019)."""
 
     name: Literal["mixednet"]
@@ -63,7 +135,8 @@ class MixedNetSettings(_ModelSettings):
         return self
 
 
-class InceptionResidualSettings(_ModelSettings):
+@MODELS.register("auscult.models.inception_residual:build")
+class InceptionResidualSettings(BaseModelSettings):
     """An Inception stem (Szegedy et al. 2015), then stages of inverted residual blocks (Sandler et al. 2018)."""
 
     name: Literal["inception_residual"]
@@ -74,7 +147,8 @@ class InceptionResidualSettings(_ModelSettings):
     stage_dropout: float = Field(default=0.1, ge=0, lt=1, description="of whole maps, after each stage")
 
 
-class SequenceNetSettings(_ModelSettings):
+@MODELS.register("auscult.models.sequence_net:build")
+class SequenceNetSettings(BaseModelSettings):
     """The clip cut into pieces, the same CNN on each, and bidirectional LSTMs over what it saw."""
 
     name: Literal["sequence_net"]
@@ -86,7 +160,8 @@ class SequenceNetSettings(_ModelSettings):
     head: HeadSettings = HeadSettings(hidden_size=64)
 
 
-class Cnn6Settings(_ModelSettings):
+@MODELS.register("auscult.models.panns:build")
+class Cnn6Settings(BaseModelSettings):
     """Cnn6 of PANNs (Kong et al. 2020)."""
 
     name: Literal["cnn6"]
@@ -95,7 +170,8 @@ class Cnn6Settings(_ModelSettings):
     head: HeadSettings = HeadSettings(hidden_size=512, dropout=0.5)
 
 
-class Cnn10Settings(_ModelSettings):
+@MODELS.register("auscult.models.panns:build")
+class Cnn10Settings(BaseModelSettings):
     """Cnn10 of PANNs (Kong et al. 2020)."""
 
     name: Literal["cnn10"]
@@ -104,7 +180,8 @@ class Cnn10Settings(_ModelSettings):
     head: HeadSettings = HeadSettings(hidden_size=512, dropout=0.5)
 
 
-class Cnn14Settings(_ModelSettings):
+@MODELS.register("auscult.models.panns:build")
+class Cnn14Settings(BaseModelSettings):
     """Cnn14 of PANNs (Kong et al. 2020)."""
 
     name: Literal["cnn14"]
@@ -113,87 +190,17 @@ class Cnn14Settings(_ModelSettings):
     head: HeadSettings = HeadSettings(hidden_size=2048, dropout=0.5)
 
 
-class LayersSettings(_ModelSettings):
+@MODELS.register("auscult.models.layers:build")
+class LayersSettings(BaseModelSettings):
     """A network declared layer by layer; maps that are left at its end are averaged, and the head follows."""
 
     name: Literal["layers"]
     layers: Layers = Field(min_length=1, description="from the spectrogram [1, mel, frame] on")
 
 
-class TestCnnSettings(_ModelSettings):
+@MODELS.register("auscult.models.tiny_cnn:build")
+class TestCnnSettings(BaseModelSettings):
     """A tiny network for fast tests."""
 
     __test__ = False
     name: Literal["test_cnn"]
-
-
-class TimmSettings(_ModelSettings):
-    """Any architecture of timm, fed with one channel."""
-
-    name: str = Field(pattern=rf"^{TIMM_PREFIX}")
-
-
-MODELS: dict[str, type[Settings]] = {
-    "mixednet": MixedNetSettings,
-    "inception_residual": InceptionResidualSettings,
-    "sequence_net": SequenceNetSettings,
-    "cnn6": Cnn6Settings,
-    "cnn10": Cnn10Settings,
-    "cnn14": Cnn14Settings,
-    "layers": LayersSettings,
-    "test_cnn": TestCnnSettings,
-}
-"""The registry line of each own model: its public name and its settings."""
-
-
-@cache
-def timm_names() -> frozenset[str]:
-    """Architectures of the pinned timm, from a generated list: importing timm would cost seconds."""
-    text = resources.files("auscult.config").joinpath("timm_models.txt").read_text(encoding="utf-8")
-    return frozenset(text.split())
-
-
-def _check_name(value: Any) -> Any:
-    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    if not isinstance(name, str):
-        allowed = ", ".join([*MODELS, f"{TIMM_PREFIX}<architecture>"])
-        raise PydanticCustomError("named", "a model needs a `name`; allowed: {allowed}", {"allowed": allowed})
-    if name not in MODELS and name.removeprefix(TIMM_PREFIX) not in timm_names():
-        # The nearest match is sought among all; the list shown is short: timm alone has over a thousand.
-        close = nearest(name, [*MODELS, *(TIMM_PREFIX + known for known in timm_names())])
-        hint = f", did you mean {close!r}?" if close else ";"
-        message = (
-            f"unknown model {name!r}{hint} allowed: {', '.join(MODELS)}, "
-            f"{TIMM_PREFIX}<architecture> ({len(timm_names())} architectures, in src/auscult/config/timm_models.txt)"
-        )
-        raise PydanticCustomError("named", "{message}", {"message": message})
-    return value
-
-
-_LAYERS_TAG = "layer list"
-"""Not `layers`: that is also a key of it, which errors must go on to name."""
-
-MODEL_TAGS = frozenset({"timm", _LAYERS_TAG, *MODELS} - {"layers"})
-"""What tells the kinds apart in the places that errors state; nobody writes these as keys."""
-
-
-def _tag(value: Any) -> str:
-    name = value["name"] if isinstance(value, dict) else value.name
-    if name == "layers":
-        return _LAYERS_TAG
-    return "timm" if name.startswith(TIMM_PREFIX) else name
-
-
-ModelSettings = Annotated[
-    Annotated[MixedNetSettings, Tag("mixednet")]
-    | Annotated[InceptionResidualSettings, Tag("inception_residual")]
-    | Annotated[SequenceNetSettings, Tag("sequence_net")]
-    | Annotated[Cnn6Settings, Tag("cnn6")]
-    | Annotated[Cnn10Settings, Tag("cnn10")]
-    | Annotated[Cnn14Settings, Tag("cnn14")]
-    | Annotated[LayersSettings, Tag(_LAYERS_TAG)]
-    | Annotated[TestCnnSettings, Tag("test_cnn")]
-    | Annotated[TimmSettings, Tag("timm")],
-    Discriminator(_tag),
-    BeforeValidator(_check_name),
-]

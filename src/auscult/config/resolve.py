@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from auscult.config.augment import mixing_fault
 from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
 from auscult.config.files import (
     check_definitions,
@@ -18,11 +19,10 @@ from auscult.config.files import (
     parse,
     read_yaml,
 )
-from auscult.config.frontend import frontend_bands, frontend_fault
-from auscult.config.layer_list import layer_shapes
-from auscult.config.mixing import mixing_fault
+from auscult.config.layers import layer_shapes
 from auscult.config.model import LayersSettings
 from auscult.config.project import load_dataset
+from auscult.config.spectrogram import frontend_bands, frontend_fault
 from auscult.config.split import OfficialSplit
 from auscult.config.task import TaskSettings
 from auscult.config.train import losses_for, monitors_for

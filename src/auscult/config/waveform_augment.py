@@ -1,14 +1,17 @@
-"""Augmentations of waveforms. A new one is one class here, one class in `augment/` and one line in each registry."""
+"""Augmentations of waveforms, and what all augmentations share.
+
+A new one is one class here, registered with the class in `augment/` that does it (`augment.waveform.WaveformStep`).
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from auscult.config.augmentation import Augmentation, check_name
 from auscult.config.base import Settings
+from auscult.config.registry import Registry
 
 
 def _check_rising(value: tuple[float, float]) -> tuple[float, float]:
@@ -31,6 +34,40 @@ Rates = Annotated[tuple[_Rate, _Rate], _Rises]
 Colour = Literal["white", "pink", "brown", "blue", "violet"]
 
 
+class Augmentation(Settings):
+    """One step of a list: how often, on which clips, and in place or as clips beside the given ones."""
+
+    if TYPE_CHECKING:
+        name: Any  # each step declares its own
+
+    probability: float = Field(
+        default=0.5, gt=0, le=1, description="that one clip is changed, drawn for each clip alone"
+    )
+    quantity: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="so many new clips an epoch, as a share of the training set, are made by this step and the others "
+        "stay as they are; default: clips are changed in place",
+    )
+    unpadded_only: bool = Field(default=False, description="change only clips that hold sound from end to end")
+
+    @model_validator(mode="after")
+    def _check_quantity(self) -> Self:
+        # Not by what was given: settings that were written out with all their defaults are read again.
+        if self.quantity is not None and self.probability != type(self).model_fields["probability"].default:
+            raise ValueError("quantity makes new clips, each by this step: leave probability out")
+        return self
+
+
+WAVEFORM_FUNCTIONS: Registry[Augmentation] = Registry("function of augmix")
+"""What `augmix` may chain. Implementations: `(settings, sample_rate_hz, device) -> WaveformStep`."""
+
+WAVEFORM: Registry[Augmentation] = Registry("augmentation", WAVEFORM_FUNCTIONS)
+"""All steps on waveforms; implemented as those."""
+
+
+@WAVEFORM_FUNCTIONS.register("auscult.augment.effects:TimeShifter")
 class TimeShift(Augmentation):
     """Shift the sound in time, to either side."""
 
@@ -41,6 +78,7 @@ class TimeShift(Augmentation):
     )
 
 
+@WAVEFORM_FUNCTIONS.register("auscult.augment.pitch:SpeedChanger")
 class Speed(Augmentation):
     """Play faster or slower: pitch and tempo change together."""
 
@@ -48,6 +86,7 @@ class Speed(Augmentation):
     rate: Rates = Field(default=(0.9, 1.1), description="2 is twice as fast and an octave higher; in steps of 0.01")
 
 
+@WAVEFORM_FUNCTIONS.register("auscult.augment.noise:ColouredNoiseAdder")
 class GaussianNoiseWaveform(Augmentation):
     """Add white Gaussian noise."""
 
@@ -55,6 +94,7 @@ class GaussianNoiseWaveform(Augmentation):
     snr_db: Decibels = Field(default=(10.0, 40.0), description="power of the clip's true sound over that of the noise")
 
 
+@WAVEFORM_FUNCTIONS.register("auscult.augment.noise:ColouredNoiseAdder")
 class ColouredNoise(Augmentation):
     """Add noise whose power falls or rises with frequency."""
 
@@ -73,6 +113,7 @@ class ColouredNoise(Augmentation):
         return self
 
 
+@WAVEFORM_FUNCTIONS.register("auscult.augment.noise:BackgroundNoiseAdder")
 class BackgroundNoise(Augmentation):
     """Add recorded noise from a folder of audio files."""
 
@@ -84,6 +125,7 @@ class BackgroundNoise(Augmentation):
     snr_db: Decibels = Field(default=(5.0, 30.0), description="power of the clip's true sound over that of the noise")
 
 
+@WAVEFORM_FUNCTIONS.register("auscult.augment.pitch:PitchShifter")
 class PitchShift(Augmentation):
     """Shift the pitch and keep the tempo."""
 
@@ -93,6 +135,7 @@ class PitchShift(Augmentation):
     )
 
 
+@WAVEFORM_FUNCTIONS.register("auscult.augment.pitch:TimeStretcher")
 class TimeStretch(Augmentation):
     """Change the tempo and keep the pitch, by a phase vocoder."""
 
@@ -100,6 +143,7 @@ class TimeStretch(Augmentation):
     rate: Rates = Field(default=(0.8, 1.25), description="2 is twice as fast")
 
 
+@WAVEFORM_FUNCTIONS.register("auscult.augment.effects:GainChanger")
 class Gain(Augmentation):
     """Make louder or softer."""
 
@@ -107,12 +151,14 @@ class Gain(Augmentation):
     gain_db: Decibels = Field(default=(-6.0, 6.0), description="what exceeds full scale is kept, not clipped")
 
 
+@WAVEFORM_FUNCTIONS.register("auscult.augment.effects:PolarityInverter")
 class Polarity(Augmentation):
     """Turn the sound upside down."""
 
     name: Literal["polarity"]
 
 
+@WAVEFORM_FUNCTIONS.register("auscult.augment.effects:BandStopper")
 class BandStop(Augmentation):
     """Take a band of frequencies out, by the magnitude of a Butterworth filter of order 4, without delay."""
 
@@ -123,6 +169,7 @@ class BandStop(Augmentation):
     )
 
 
+@WAVEFORM_FUNCTIONS.register("auscult.augment.effects:Clipper")
 class Clipping(Augmentation):
     """Clip the sound at a level below its peak."""
 
@@ -132,6 +179,7 @@ class Clipping(Augmentation):
     )
 
 
+@WAVEFORM_FUNCTIONS.register("auscult.augment.effects:DeviceFilter")
 class DeviceResponse(Augmentation):
     """Filter by a random smooth response, as another stethoscope or recorder would: two cuts and a few peaks."""
 
@@ -151,38 +199,6 @@ class DeviceResponse(Augmentation):
         return self
 
 
-WAVEFORM_FUNCTIONS: dict[str, type[Settings]] = {
-    "time_shift": TimeShift,
-    "speed": Speed,
-    "gaussian_noise": GaussianNoiseWaveform,
-    "coloured_noise": ColouredNoise,
-    "background_noise": BackgroundNoise,
-    "pitch_shift": PitchShift,
-    "time_stretch": TimeStretch,
-    "gain": Gain,
-    "polarity": Polarity,
-    "band_stop": BandStop,
-    "clipping": Clipping,
-    "device_response": DeviceResponse,
-}
-"""What `augmix` may chain; the registry line of each: its public name and its settings."""
-
-_Function = (
-    TimeShift
-    | Speed
-    | GaussianNoiseWaveform
-    | ColouredNoise
-    | BackgroundNoise
-    | PitchShift
-    | TimeStretch
-    | Gain
-    | Polarity
-    | BandStop
-    | Clipping
-    | DeviceResponse
-)
-
-
 class _OrName:
     """Tells editors that a name alone stands for a function with its default settings."""
 
@@ -194,17 +210,15 @@ def _from_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-WaveformFunction = Annotated[
-    _Function,
-    Field(discriminator="name"),
-    BeforeValidator(check_name(WAVEFORM_FUNCTIONS, "function of augmix")),
-    BeforeValidator(_from_name),
-    _OrName(),
-]
+WaveformFunction = Annotated[Augmentation, WAVEFORM_FUNCTIONS, BeforeValidator(_from_name), _OrName()]
 
 
+@WAVEFORM.register("auscult.augment.waveform:AugmixMixer")
 class Augmix(Augmentation):
     """Mix chains of other functions with the original (AugMix, Hendrycks et al. 2020)."""
+
+    # When all functions are registered.
+    model_config = ConfigDict(defer_build=True)
 
     name: Literal["augmix"]
     functions: tuple[WaveformFunction, ...] = Field(
@@ -242,13 +256,4 @@ class Augmix(Augmentation):
         return self
 
 
-WAVEFORM_AUGMENTATIONS: dict[str, type[Settings]] = {**WAVEFORM_FUNCTIONS, "augmix": Augmix}
-"""The registry line of each augmentation: its public name and its settings."""
-
-WaveformStep = _Function | Augmix
-
-WaveformAugmentation = Annotated[
-    WaveformStep,
-    Field(discriminator="name"),
-    BeforeValidator(check_name(WAVEFORM_AUGMENTATIONS, "augmentation")),
-]
+WaveformAugmentation = Annotated[Augmentation, WAVEFORM]

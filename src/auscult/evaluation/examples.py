@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from auscult.audio.clip_store import to_float32
 from auscult.config import JobSettings, TaskSettings
-from auscult.config.frontend import ConstantQFrontend, LinearFrontend, frontend_range_hz
+from auscult.config.spectrogram import ConstantQFrontend, LinearFrontend, frontend_range_hz
 from auscult.evaluation.outcomes import OUTCOMES, choose_examples, sample_outcomes
 from auscult.evaluation.saliency import CAPTIONS, Explainer, Maps
 from auscult.examples import Examples

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from auscult.config.clips import ClipSettings
-from auscult.config.frontend import (
+from auscult.config.spectrogram import (
     ConstantQFrontend,
     FrontendSettings,
     LearnableMelFrontend,
     LinearFrontend,
     MelFrontend,
+    SpectrogramSettings,
     frontend_range_hz,
 )
-from auscult.config.spectrogram import SpectrogramSettings
 from auscult.spectrograms.filterbanks import (
     analysis_window,
     constant_q_frequencies,

@@ -1,36 +1,28 @@
-"""The registry: from the settings of `config.model` to a network.
+"""From the settings of `config.model` to a network, and all models at a glance.
 
-A new model is one file here with a function `build(settings, input_shape) -> Backbone`, its line in `_MODULES`, and its
-settings in `config.model`. Modules are imported when their model is asked for.
+A new model is its settings in `config.model`, registered with a function `build(settings, input_shape) -> Backbone` in
+a file here, which is imported when its model is asked for.
 """
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
-import importlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from auscult.config.base import Settings
 from auscult.config.experiment import JobSettings
-from auscult.config.model import MODELS, TIMM_PREFIX, timm_names
+from auscult.config.model import MODELS, TIMM_PREFIX, BaseModelSettings, TimmSettings, timm_names
 from auscult.errors import ConfigError
 from auscult.models.classifier import Backbone, Classifier, Head
 from auscult.models.frontends import Frontend, build_frontend
 
-_MODULES = {
-    "mixednet": "auscult.models.mixednet",
-    "inception_residual": "auscult.models.inception_residual",
-    "sequence_net": "auscult.models.sequence_net",
-    "cnn6": "auscult.models.panns",
-    "cnn10": "auscult.models.panns",
-    "cnn14": "auscult.models.panns",
-    "layers": "auscult.models.layers",
-    "test_cnn": "auscult.models.tiny_cnn",
-}
+INPUT_SHAPE = (128, 311)
+"""Mel bands and frames of 10 s at 8 kHz with the shipped settings: what counts are stated for."""
 
 
 def model_names(pattern: str = "*") -> list[str]:
@@ -57,8 +49,8 @@ def family_of(name: str) -> str:
     >>> family_of("cnn14"), family_of("timm/resnet18")
     ('panns', 'resnet')
     """
-    if name in _MODULES:
-        return _MODULES[name].rsplit(".", 1)[-1]
+    if name in MODELS:
+        return MODELS.location(name).partition(":")[0].rsplit(".", 1)[-1]
     import timm  # noqa: PLC0415 (seconds)
 
     return timm.model_entrypoint(name.removeprefix(TIMM_PREFIX)).__module__.rsplit(".", 1)[-1]
@@ -78,7 +70,7 @@ def build_model_of(job: JobSettings, n_targets: int, *, seed: int = 0) -> Classi
 
 
 def build_model(
-    settings: Settings,
+    settings: BaseModelSettings,
     n_targets: int,
     input_shape: tuple[int, int],
     *,
@@ -105,7 +97,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = _build_backbone(settings, input_shape)
-        head = _build_head(settings, backbone.n_features, n_targets)
+        head = Head(backbone.n_features, n_targets, settings.head, settings.dropout)
     return Classifier(backbone.module, head, backbone.input_note, frontend)
 
 
@@ -125,7 +117,7 @@ class ModelFacts:
     input_note: str
 
 
-def model_facts(settings: Settings, n_targets: int, input_shape: tuple[int, int]) -> ModelFacts:
+def model_facts(settings: BaseModelSettings, n_targets: int, input_shape: tuple[int, int]) -> ModelFacts:
     """Return the size of a model and what it takes: shapes alone are computed, no memory is filled.
 
     Raises:
@@ -133,7 +125,7 @@ def model_facts(settings: Settings, n_targets: int, input_shape: tuple[int, int]
     """
     with torch.device("meta"):
         backbone = _build_backbone(settings, input_shape)
-        head = _build_head(settings, backbone.n_features, n_targets)
+        head = Head(backbone.n_features, n_targets, settings.head, settings.dropout)
     return ModelFacts(
         n_parameters=count_parameters(backbone.module) + count_parameters(head),
         least_shape=backbone.least_shape,
@@ -146,20 +138,18 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def _name_of(settings: Settings) -> str:
-    return getattr(settings, "name")  # noqa: B009 (each model's settings declare their own `name`)
-
-
-def _build_backbone(settings: Settings, input_shape: tuple[int, int]) -> Backbone:
-    name = _name_of(settings)
-    module = importlib.import_module(_MODULES.get(name, "auscult.models.timm_model"))
-    backbone: Backbone = module.build(settings, input_shape)
-    _check_input(name, backbone, input_shape)
+def _build_backbone(settings: BaseModelSettings, input_shape: tuple[int, int]) -> Backbone:
+    backbone = _builder(settings.name)(settings, input_shape)
+    _check_input(settings.name, backbone, input_shape)
     return backbone
 
 
-def _build_head(settings: Any, n_features: int, n_targets: int) -> Head:
-    return Head(n_features, n_targets, settings.head, settings.dropout)
+def _builder(name: str) -> Callable[[Any, tuple[int, int]], Backbone]:
+    if name in MODELS:
+        return MODELS.implementation(name)
+    from auscult.models import timm_model  # noqa: PLC0415 (seconds)
+
+    return timm_model.build
 
 
 def _check_input(name: str, backbone: Backbone, input_shape: tuple[int, int]) -> None:
@@ -181,3 +171,87 @@ def _check_input(name: str, backbone: Backbone, input_shape: tuple[int, int]) ->
             f"model {name!r} gives features of shape {tuple(features.shape)} for one spectrogram, "
             f"expected (1, {backbone.n_features}); its builder and its layers disagree"
         )
+
+
+@dataclass(frozen=True)
+class ListedModel:
+    """One line of the list.
+
+    Attributes:
+        name: What an experiment calls it.
+        family: The file that it is in.
+        n_parameters: Trainable values with its shipped settings and one target; None where they were not counted.
+        takes: How it takes such spectrograms, and from which size on; empty where that was not tried.
+    """
+
+    name: str
+    family: str
+    n_parameters: int | None
+    takes: str
+
+
+def matching_names(pattern: str | None, *, with_timm: bool = False) -> list[str]:
+    """Return the models to list: all own ones, or by `pattern`, which looks through timm's too.
+
+    Args:
+        pattern: Such as `*net*`; `*` stands for any text, and `timm/` may be left out.
+        with_timm: Without a pattern, all of timm as well.
+
+    Raises:
+        ConfigError: Nothing matches, with the names that come near.
+    """
+    if pattern is None:
+        return [name for name in model_names() if with_timm or name in MODELS]
+    names = model_names(pattern)
+    if not names:
+        text = pattern.strip("*?").removeprefix(TIMM_PREFIX)
+        close = difflib.get_close_matches(text, [*MODELS, *sorted(timm_names())], n=5)
+        near = [name if name in MODELS else TIMM_PREFIX + name for name in close]
+        hint = f"did you mean {', '.join(near)}? " if near else ""
+        raise ConfigError(
+            f"no model is called {pattern!r}; {hint}"
+            f"own models: {', '.join(sorted(MODELS))}; timm's: auscult models list 'timm/*'"
+        )
+    return names
+
+
+def list_models(
+    names: list[str], *, with_counts: bool = True, input_shape: tuple[int, int] = INPUT_SHAPE
+) -> Iterator[ListedModel]:
+    """Yield each model as soon as its parameters are counted, in the order of `names`.
+
+    Args:
+        names: Of `matching_names`.
+        with_counts: Count the parameters and find out how the input is fitted; some tenths of a second for most.
+        input_shape: Mel bands and frames.
+    """
+    for name in names:
+        family = family_of(name)
+        if name == "layers":
+            yield ListedModel(name, family, None, "what the experiment declares, layer by layer")
+            continue
+        if not with_counts:
+            yield ListedModel(name, family, None, "")
+            continue
+        kind = MODELS.get(name, TimmSettings)
+        settings = kind.model_validate({"name": name})
+        try:
+            facts = model_facts(settings, 1, input_shape)
+        except ConfigError as error:
+            yield ListedModel(name, family, None, f"not this input: {error}")
+            continue
+        takes = facts.input_note or "as it is"
+        if facts.least_shape is not None:
+            takes += f"; any size from [{facts.least_shape[0]}, {facts.least_shape[1]}]"
+        yield ListedModel(name, family, facts.n_parameters, takes)
+
+
+def table_lines(names: list[str], models: Iterator[ListedModel], heading: str) -> Iterator[str]:
+    """Yield the lines of a table, each as soon as its model is known; the widths come from `names` alone."""
+    width = max(map(len, names))
+    families = max(6, *(len(family_of(name)) for name in names))
+    yield f"{'model':<{width}}  {'family':<{families}}  {heading}".rstrip()
+    for model in models:
+        facts = "" if model.n_parameters is None else f"{model.n_parameters:>13,}"
+        facts = f"{facts:<13}  {model.takes}" if model.takes else ""
+        yield f"{model.name:<{width}}  {model.family:<{families}}  {facts}".rstrip()

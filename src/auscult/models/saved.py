@@ -90,7 +90,7 @@ class SavedModel:
 
         Arguments and errors are those of `predict_proba`.
         """
-        return self._answers(stored, batch_size, self.module).numpy()
+        return self._outputs(stored, batch_size, self.module).numpy()
 
     @torch.inference_mode()
     def predict_proba(self, stored: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float64]:
@@ -107,7 +107,7 @@ class SavedModel:
         Raises:
             DataError: They have another shape than the model's.
         """
-        logits = self._answers(stored, batch_size, self.module)
+        logits = self._outputs(stored, batch_size, self.module)
         return probabilities(logits / self.temperature, self.meta["task"]["type"])
 
     @torch.inference_mode()
@@ -129,10 +129,10 @@ class SavedModel:
             DataError: They have another shape than the model's.
             ConfigError: There is no such layer.
         """
-        return self._answers(stored, batch_size, lambda batch: self.module.embed(batch, layer)).numpy()
+        return self._outputs(stored, batch_size, lambda batch: self.module.embed(batch, layer)).numpy()
 
-    def _answers(self, stored: ArrayLike | Tensor, batch_size: int, answer: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return what `answer` makes of the prepared values, in float32 on the CPU, shape [clip, ...]."""
+    def _outputs(self, stored: ArrayLike | Tensor, batch_size: int, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return what `compute` makes of the prepared values, in float32 on the CPU, shape [clip, ...]."""
         values = stored if isinstance(stored, Tensor) else torch.as_tensor(stored)
         if tuple(values.shape[1:]) != self.stored_shape:
             expected = ", ".join(
@@ -147,16 +147,16 @@ class SavedModel:
             )
         device = next(self.module.parameters()).device
         if not len(values):
-            # No batch tells the width of the answers: one silent clip does.
-            return answer(torch.zeros((1, *self.stored_shape), device=device)).float().cpu()[:0]
+            # No batch tells the width of the outputs: one silent clip does.
+            return compute(torch.zeros((1, *self.stored_shape), device=device)).float().cpu()[:0]
         batches = values.split(batch_size)
-        return torch.cat([answer(self.normalisation.apply(batch.to(device))).float().cpu() for batch in batches])
+        return torch.cat([compute(self.normalisation.apply(batch.to(device))).float().cpu() for batch in batches])
 
 
 def probabilities(logits: Tensor, task_type: str) -> NDArray[np.float64]:
     """Return the probabilities [clip, target] of logits: by softmax for `multi_class`, else by sigmoid.
 
-    In float64, so that sure answers do not all round to 1.
+    In float64, so that confident predictions do not all round to 1.
     """
     exact = logits.double().cpu()
     return (exact.softmax(dim=1) if task_type == "multi_class" else exact.sigmoid()).numpy()
@@ -221,7 +221,7 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
 
     Args:
         folder: Holds `model.safetensors` and `model.json`.
-        device: Where it will answer.
+        device: Of the model.
 
     Raises:
         DataError: A file is missing, damaged, of another model, or of a newer version of the format.

@@ -13,7 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from auscult.config import JobSettings
-from auscult.config.augment import AnyStep
+from auscult.config.augment import Augmentation
 from auscult.plots.inline import png_data
 from auscult.plots.spectrograms import level_range_db, mel_axis, spectrogram
 from auscult.plots.style import save
@@ -70,11 +70,11 @@ def _section(number: int, change: Change, job: JobSettings, range_db: tuple[floa
     )
 
 
-def _place(step: AnyStep, job: JobSettings) -> str:
+def _place(step: Augmentation, job: JobSettings) -> str:
     return "waveform" if step in job.augment.waveform else "spectrogram"
 
 
-def _doc(step: AnyStep) -> str:
+def _doc(step: Augmentation) -> str:
     return (type(step).__doc__ or "").strip().splitlines()[0]
 
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from auscult.augment import Augmenter, EpochItems, ItemMaker
 from auscult.config import JobSettings, TaskSettings, load_dataset, paths
-from auscult.config.augment import AnyStep, AugmentSettings
-from auscult.config.mixing import Mixing
+from auscult.config.augment import Augmentation, AugmentSettings, Mixing
 from auscult.config.project import project_settings
 from auscult.errors import ConfigError, DataError
 from auscult.examples import Examples, load_examples
@@ -48,7 +47,7 @@ class Change:
         pairs: Before and after, a pair a clip.
     """
 
-    step: AnyStep | None
+    step: Augmentation | None
     pairs: tuple[tuple[Look, Look], ...]
 
 
@@ -90,7 +89,7 @@ def preview(
     return Preview(job, (*alone, Change(None, studio.pairs(job.augment, n_clips))))
 
 
-def _alone(step: AnyStep, augment: AugmentSettings) -> AugmentSettings:
+def _alone(step: Augmentation, augment: AugmentSettings) -> AugmentSettings:
     """Return settings under which one step changes every clip that it may."""
     certain = step.model_copy(update={"probability": 1.0, "quantity": None})
     if step in augment.waveform:
@@ -225,7 +224,7 @@ def _varied(order: NDArray[np.int64], targets: NDArray[np.float32], n_wanted: in
     return np.sort(order[np.argsort(ranks, kind="stable")[:n_wanted]])
 
 
-def parameters(step: AnyStep) -> list[tuple[str, str]]:
+def parameters(step: Augmentation) -> list[tuple[str, str]]:
     """Return the settings of a step as text, its name left out."""
     shared = {"probability", "quantity", "unpadded_only"}
     values = step.model_dump(mode="json", exclude={"name"})

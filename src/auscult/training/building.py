@@ -13,7 +13,7 @@ from torch import nn
 
 from auscult.augment import Augmenter, ItemMaker
 from auscult.config.experiment import JobSettings
-from auscult.config.frontend import frontend_bands
+from auscult.config.spectrogram import frontend_bands
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError
 from auscult.examples import Examples, StoredKind

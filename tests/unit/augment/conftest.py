@@ -5,8 +5,8 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from auscult.augment import Draws
-from auscult.augment.waveform_registry import WaveformAugmenter
+from auscult.augment import ClipRandom
+from auscult.augment.waveform import WaveformAugmenter
 from auscult.config.waveform_augment import WaveformAugmentation
 
 RATE_HZ = 8000
@@ -28,7 +28,7 @@ def _augment(
     everything = [torch.ones(n_clips, dtype=torch.bool)] * len(steps)
     return WaveformAugmenter(settings, rate_hz, torch.device("cpu"))(
         waveforms,
-        Draws(seed, epoch, torch.arange(n_clips) if ids is None else ids),
+        ClipRandom(seed, epoch, torch.arange(n_clips) if ids is None else ids),
         n_valid=torch.full((n_clips,), n_samples) if n_valid is None else n_valid,
         eligible=everything if eligible is None else eligible,
     )

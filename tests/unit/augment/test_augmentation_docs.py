@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from auscult.config.augment import SPECTROGRAM_AUGMENTATIONS
-from auscult.config.augmentation import Augmentation
-from auscult.config.mixing import MIXINGS
+from auscult.config.augment import MIXINGS, SPECTROGRAM_FUNCTIONS, Augmentation
 from auscult.config.waveform_augment import WAVEFORM_FUNCTIONS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "augmentation.md").read_text()
 WAVEFORMS, SPECTROGRAMS = TEXT.split("## On waveforms")[1].split("## On spectrograms")
 STEPS = [
-    *((WAVEFORMS, name, kind) for name, kind in WAVEFORM_FUNCTIONS.items()),
-    *((SPECTROGRAMS, name, kind) for name, kind in SPECTROGRAM_AUGMENTATIONS.items() if name not in MIXINGS),
+    (text, name, kind)
+    for text, registry in ((WAVEFORMS, WAVEFORM_FUNCTIONS), (SPECTROGRAMS, SPECTROGRAM_FUNCTIONS))
+    for name, kind in registry.items()
+    if "plugins" not in kind.__module__
 ]
 
 

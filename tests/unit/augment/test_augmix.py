@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from auscult.augment.augmix import shares_of_one
-from auscult.augment.draws import Draws
+from auscult.augment.random import ClipRandom
+from auscult.augment.waveform import shares_of_one
 
 N_CLIPS = 400
 
@@ -78,7 +78,7 @@ def test_the_chains_share_their_part_and_lose_nothing(augment) -> None:
 
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 5.0])
 def test_shares_are_from_a_dirichlet_distribution(alpha: float) -> None:
-    shares = shares_of_one(Draws(1, 1, torch.arange(20_000)).uniform(3), alpha)
+    shares = shares_of_one(ClipRandom(1, 1, torch.arange(20_000)).uniform(3), alpha)
     assert shares.isfinite().all()
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(20_000, dtype=torch.float64))
     assert shares.mean(dim=0) == pytest.approx([1 / 3] * 3, abs=0.01)

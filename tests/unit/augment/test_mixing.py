@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from auscult.augment.draws import Draws
-from auscult.augment.mixing import Taken, mix, mixed_targets, portions
-from auscult.config.mixing import Cutmix, Mixup, PatchMix
+from auscult.augment.mixing import Taken, mixed_targets, mixer_of
+from auscult.augment.random import ClipRandom
+from auscult.config.augment import Cutmix, Mixup, PatchMix
 
 SHAPE = (24, 50)
 STEPS = (Mixup(name="mixup"), Cutmix(name="cutmix"), PatchMix(name="patch_mix", patch_bands=5, patch_frames=8))
@@ -14,10 +14,10 @@ def mixed(step, weights, *, seed=1, order=None):
     """Mix ones into zeros, so that what comes out says what was taken."""
     n = len(weights)
     order = torch.arange(n) if order is None else order
-    sizes, shares = portions(step, np.asarray(weights, np.float64), SHAPE)
+    sizes, shares = mixer_of(step).portions(np.asarray(weights, np.float64), SHAPE)
     taken = Taken(torch.from_numpy(shares.astype(np.float32))[order], torch.from_numpy(sizes)[order])
     first, second = torch.zeros(n, *SHAPE), torch.ones(n, *SHAPE)
-    out = mix(step, first, second, taken, Draws(seed, 1, order))
+    out = mixer_of(step).mix(first, second, taken, ClipRandom(seed, 1, order))
     assert not first.any()
     assert second.all()
     return out, shares
@@ -70,7 +70,7 @@ def test_mixup_is_the_weighted_sum_in_golden_numbers():
     step = Mixup(name="mixup")
     first, second = torch.tensor([[[1.0, -2.0]]]), torch.tensor([[[3.0, 6.0]]])
     taken = Taken(torch.tensor([0.25]), torch.zeros(1, 2, dtype=torch.int64))
-    assert mix(step, first, second, taken, Draws(0, 1, torch.arange(1))).tolist() == [[[1.5, 0.0]]]
+    assert mixer_of(step).mix(first, second, taken, ClipRandom(0, 1, torch.arange(1))).tolist() == [[[1.5, 0.0]]]
 
 
 NAN = float("nan")

@@ -1,8 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from auscult.config.augment import AugmentSettings
-from auscult.config.mixing import MIXINGS, mixing_fault
+from auscult.config.augment import MIXINGS, AugmentSettings, mixing_fault
 from auscult.config.task import TaskSettings
 
 

@@ -2,7 +2,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from auscult.config.waveform_augment import (
-    WAVEFORM_AUGMENTATIONS,
+    WAVEFORM,
     WAVEFORM_FUNCTIONS,
     Augmix,
     PitchShift,
@@ -17,10 +17,10 @@ def read(**step):
     return ADAPTER.validate_python(step)
 
 
-@pytest.mark.parametrize("name", sorted(set(WAVEFORM_AUGMENTATIONS) - {"background_noise", "augmix"}))
+@pytest.mark.parametrize("name", sorted(set(WAVEFORM) - {"background_noise", "augmix"}))
 def test_a_name_alone_is_a_step_and_is_read_again_as_it_was_written_out(name):
     step = read(name=name)
-    assert type(step) is WAVEFORM_AUGMENTATIONS[name]
+    assert type(step) is WAVEFORM[name]
     assert ADAPTER.validate_python(step.model_dump(mode="json")) == step
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from auscult.config import JobSettings
-from auscult.config.frontend import frontend_bands
+from auscult.config.spectrogram import frontend_bands
 from auscult.evaluation.examples import draw_averages, on_mel_axis
 from auscult.examples import load_examples
 from auscult.plots import spectrograms as figures

@@ -4,7 +4,7 @@ import torch
 from pydantic import TypeAdapter
 
 from auscult.config import ClipSettings, SpectrogramSettings
-from auscult.config.frontend import FrontendSettings, frontend_bands, frontend_fault, frontend_range_hz
+from auscult.config.spectrogram import FrontendSettings, frontend_bands, frontend_fault, frontend_range_hz
 from auscult.models.frontends import ConstantQ, Frontend, build_frontend, log_mel
 from auscult.spectrograms.filterbanks import constant_q_frequencies, constant_q_kernel, constant_q_length
 from auscult.spectrograms.log_mel import LogMel

@@ -5,15 +5,14 @@ import pytest
 import soundfile
 import torch
 
-from auscult.augment import Draws
-from auscult.augment.step import Sounds
-from auscult.augment.waveform_registry import _WAVEFORM, WaveformAugmenter, _build
-from auscult.config.waveform_augment import WAVEFORM_AUGMENTATIONS, WAVEFORM_FUNCTIONS, Gain, Polarity
+from auscult.augment import ClipRandom
+from auscult.augment.waveform import Sounds, WaveformAugmenter, build_step
+from auscult.config.waveform_augment import WAVEFORM, Gain, Polarity
 
 N_CLIPS = 12
 N_SAMPLES = 9000
 CPU = torch.device("cpu")
-NAMES = tuple(WAVEFORM_AUGMENTATIONS)
+NAMES = tuple(WAVEFORM)
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +49,6 @@ def padded() -> tuple[torch.Tensor, torch.Tensor]:
     return waveforms, n_valid
 
 
-def test_the_two_registries_hold_the_same_names() -> None:
-    assert set(_WAVEFORM) == set(WAVEFORM_FUNCTIONS)
-    assert set(WAVEFORM_AUGMENTATIONS) == {*WAVEFORM_FUNCTIONS, "augmix"}
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_result_depends_on_the_clip_not_on_its_batch_and_the_input_is_unchanged(name, folder, augment) -> None:
     waveforms, n_valid = padded()
@@ -79,12 +73,12 @@ def test_the_result_depends_on_the_clip_not_on_its_batch_and_the_input_is_unchan
 def test_a_whole_batch_at_once_as_on_a_gpu_gives_what_clip_by_clip_does(name, folder, augment) -> None:
     waveforms, n_valid = padded()
     one_by_one = augment(waveforms, step(name, folder), n_valid=n_valid)
-    settings = WAVEFORM_AUGMENTATIONS[name].model_validate(step(name, folder))
-    draws = Draws(3, 1, torch.arange(N_CLIPS))
-    draws.chance(1)
-    built = _build(settings, 8000, CPU)
+    settings = WAVEFORM[name].model_validate(step(name, folder))
+    rng = ClipRandom(3, 1, torch.arange(N_CLIPS))
+    rng.chance(1)
+    built = build_step(settings, 8000, CPU)
     n_sound = torch.where(torch.arange(N_CLIPS) % 3 == 0, 5000, N_SAMPLES)
-    at_once = built.apply(Sounds(waveforms, n_sound, has_padding=True), built.draw(draws))
+    at_once = built.apply(Sounds(waveforms, n_sound, has_padding=True), built.draw(rng))
     assert (at_once - one_by_one).abs().max() < 1e-6
 
 
@@ -93,10 +87,10 @@ def test_a_whole_batch_at_once_as_on_a_gpu_gives_what_clip_by_clip_does(name, fo
 def test_a_gpu_gives_what_a_cpu_does(name, folder, augment) -> None:
     waveforms, n_valid = padded()
     device = torch.device("cuda")
-    settings = WAVEFORM_AUGMENTATIONS[name].model_validate({**step(name, folder), "probability": 1})
+    settings = WAVEFORM[name].model_validate({**step(name, folder), "probability": 1})
     found = WaveformAugmenter([settings], 8000, device)(
         waveforms.to(device),
-        Draws(3, 1, torch.arange(N_CLIPS, device=device)),
+        ClipRandom(3, 1, torch.arange(N_CLIPS, device=device)),
         n_valid=n_valid.to(device),
         eligible=[torch.ones(N_CLIPS, dtype=torch.bool, device=device)],
     )
@@ -144,7 +138,7 @@ def test_each_clip_is_changed_with_its_own_probability_and_all_where_a_quantity_
     made = WaveformAugmenter([Polarity(name="polarity", quantity=0.2)], 8000, CPU)
     eligible = torch.arange(4000) < 70
     n_valid = torch.full((4000,), 2)
-    changed = made(waveforms, Draws(1, 1, torch.arange(4000)), n_valid=n_valid, eligible=[eligible])
+    changed = made(waveforms, ClipRandom(1, 1, torch.arange(4000)), n_valid=n_valid, eligible=[eligible])
     assert torch.equal(changed[:, 0] < 0, eligible)
 
 
@@ -158,4 +152,4 @@ def test_steps_follow_their_order(augment) -> None:
 def test_each_step_needs_its_eligible_clips() -> None:
     augmenter = WaveformAugmenter([Gain(name="gain")], 8000, CPU)
     with pytest.raises(ValueError, match="1 waveform steps, but eligible clips for 0"):
-        augmenter(sounds(2), Draws(1, 1, torch.arange(2)), n_valid=torch.tensor([5, 5]), eligible=[])
+        augmenter(sounds(2), ClipRandom(1, 1, torch.arange(2)), n_valid=torch.tensor([5, 5]), eligible=[])

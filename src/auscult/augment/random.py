@@ -1,4 +1,4 @@
-"""Random numbers that belong to a clip: whoever computes them, in whatever batch and order, gets the same."""
+"""Random numbers that belong to a clip: the same in whatever batch and order they are computed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _mix(values: Tensor) -> Tensor:
     return values ^ _shift_right(values, 31)
 
 
-class Draws:
+class ClipRandom:
     """A counter-based generator: each number is a hash of (seed, epoch, clip, number of the call, place in the call).
 
     So a clip is changed in the same way whatever batch it stands in, and a resumed training draws what an uninterrupted
@@ -34,7 +34,7 @@ class Draws:
     Args:
         seed: Of the training.
         epoch: Counted from 1.
-        clips: Numbers of the batch's clips in the training set, int64, shape [batch], on the device of the draws.
+        clips: Numbers of the batch's clips in the training set, int64, shape [batch], on the device of the numbers.
     """
 
     def __init__(self, seed: int, epoch: int, clips: Tensor) -> None:
@@ -45,28 +45,28 @@ class Draws:
         self._state = _mix(state + _INCREMENT)
         self._n_calls = 0
 
-    def first(self, n_clips: int) -> Draws:
-        """Return the draws of the first clips, going on where these are."""
+    def first(self, n_clips: int) -> ClipRandom:
+        """Return the generator of the first clips, in the same state."""
         return self._of(self._state[:n_clips], self._n_calls)
 
-    def apart(self, places: Tensor) -> Draws:
-        """Return draws of some of the clips that share nothing with what these draw afterwards."""
+    def apart(self, places: Tensor) -> ClipRandom:
+        """Return a generator of some of the clips; it shares nothing with what this one gives afterwards."""
         self._n_calls += 1
         state = self._state[places]
         return self._of(_mix(_mix(state + torch.full_like(state, self._n_calls) * _INCREMENT) ^ _INCREMENT), 0)
 
     @staticmethod
-    def _of(state: Tensor, n_calls: int) -> Draws:
-        draws = Draws.__new__(Draws)
-        draws._state = state
-        draws._n_calls = n_calls
-        return draws
+    def _of(state: Tensor, n_calls: int) -> ClipRandom:
+        rng = ClipRandom.__new__(ClipRandom)
+        rng._state = state
+        rng._n_calls = n_calls
+        return rng
 
     def uniform(self, *shape: int) -> Tensor:
         """Return float32 from [0, 1), shape [batch, *shape].
 
-        >>> a = Draws(seed=1, epoch=1, clips=torch.tensor([5, 9])).uniform(3)
-        >>> b = Draws(seed=1, epoch=1, clips=torch.tensor([9, 5])).uniform(3)
+        >>> a = ClipRandom(seed=1, epoch=1, clips=torch.tensor([5, 9])).uniform(3)
+        >>> b = ClipRandom(seed=1, epoch=1, clips=torch.tensor([9, 5])).uniform(3)
         >>> bool((a == b.flip(0)).all())
         True
         """

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from auscult.augment.pitch import PhaseVocoder, PitchShifter, Resampler
-from auscult.augment.step import Sounds
+from auscult.augment.waveform import Sounds
 from auscult.config.waveform_augment import PitchShift
 
 RATE_HZ = 8000

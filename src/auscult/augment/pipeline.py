@@ -1,7 +1,8 @@
-"""What an epoch visits: the training clips, those that augmentation adds to them, and who is mixed with whom.
+"""From settings to augmented batches: what an epoch visits, who is mixed with whom, and the steps on each batch.
 
-All is a function of (seed, epoch, clip), drawn before the epoch begins: so the targets of every clip are known in
-advance, and a mixed clip may take its partner from the whole training part, not from its batch alone.
+All is a function of (seed, epoch, clip). What is visited and mixed is drawn before the epoch begins: so the targets of
+every clip are known in advance, and a mixed clip may take its partner from the whole training part, not from its batch
+alone.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import special
+from torch import Tensor
 
-from auscult.augment.draws import Draws
-from auscult.augment.mixing import mixed_targets, portions
-from auscult.config.augment import AnyStep, AugmentSettings
-from auscult.config.mixing import NONE, ClassName, Mixing
+from auscult.augment.mixing import Taken, mixed_targets, mixer_of
+from auscult.augment.random import ClipRandom
+from auscult.augment.spectrogram import augment_spectrograms
+from auscult.augment.waveform import WaveformAugmenter
+from auscult.config.augment import NONE, Augmentation, AugmentSettings, ClassName, Mixing
 from auscult.config.task import TaskSettings
 from auscult.errors import InfeasibleError
 
-_NOBODY = -1
+_ABSENT = -1
 _ID_BITS = 40
 """Ids of clips and of those made from them lie below 2 to this power."""
 
@@ -32,7 +35,7 @@ class Mix:
     Attributes:
         number: Of the step (`AugmentSettings.steps`).
         partners: The training clip that an item is mixed with, int64 [item]; -1 where it is not.
-        sizes: As `mixing.portions` gives them, int64 [item, 2].
+        sizes: As `mixing.Mixer.portions` gives them, int64 [item, 2].
         shares: Of the partner, float32 [item].
     """
 
@@ -50,7 +53,7 @@ class BatchRows:
 
     Attributes:
         clips: The training clip of each row, int64 [row].
-        ids: What the draws of a row are a function of, int64 [row].
+        ids: What the random numbers of a row are a function of, int64 [row].
         items: The batch's items; their rows come first.
         mixed: For each mixing step in turn, the places among the items that have a partner.
     """
@@ -80,7 +83,7 @@ class EpochItems:
     def rows(self, items: NDArray[np.int64]) -> BatchRows:
         """Return what is to be read for a batch of these items."""
         clips, ids = [self.clips[items]], [items]
-        mixed = tuple(np.flatnonzero(mix.partners[items] != _NOBODY) for mix in self.mixes)
+        mixed = tuple(np.flatnonzero(mix.partners[items] != _ABSENT) for mix in self.mixes)
         for order, (mix, places) in reversed(list(enumerate(zip(self.mixes, mixed, strict=True), start=1))):
             clips.append(mix.partners[items[places]])
             ids.append(items[places] + (order << _ID_BITS))
@@ -133,7 +136,7 @@ class ItemMaker:
 
     def epoch(self, epoch: int) -> EpochItems:
         """Return the items of an epoch, from 1."""
-        clips, made_by = [np.arange(len(self._targets))], [np.full(len(self._targets), _NOBODY)]
+        clips, made_by = [np.arange(len(self._targets))], [np.full(len(self._targets), _ABSENT)]
         for number, step in self._adding:
             n_wanted = self._n_of(step)
             clips.append(self._drawn_sources(number, n_wanted, epoch))
@@ -142,46 +145,46 @@ class ItemMaker:
         targets, mixes = self._targets[items_clips], []
         for number, step in self._mixings:
             mix = self._mix(number, step, items_clips, items_made_by, epoch)
-            places = np.flatnonzero(mix.partners != _NOBODY)
+            places = np.flatnonzero(mix.partners != _ABSENT)
             second = self._targets[mix.partners[places]]
             targets[places] = mixed_targets(step, targets[places], second, mix.shares[places].astype(np.float64))
             mixes.append(mix)
         return EpochItems(items_clips, items_made_by, targets, tuple(mixes))
 
-    def _n_of(self, step: AnyStep) -> int:
+    def _n_of(self, step: Augmentation) -> int:
         return max(1, round((step.quantity or 0) * len(self._targets)))
 
     def _drawn_sources(self, number: int, n_wanted: int, epoch: int) -> NDArray[np.int64]:
         """Return the clips that a step makes new ones of: none comes again before all came once."""
         sources = self._sources[number]
         n_rounds = -(-n_wanted // len(sources))
-        drawn = self._draws(2 * number, n_rounds * len(sources), epoch).uniform().numpy().reshape(n_rounds, -1)
+        drawn = self._rng(2 * number, n_rounds * len(sources), epoch).uniform().numpy().reshape(n_rounds, -1)
         return sources[np.argsort(drawn, axis=1, kind="stable")].reshape(-1)[:n_wanted]
 
     def _mix(self, number: int, step: Mixing, clips: NDArray[np.int64], made_by: NDArray[np.int64], epoch: int) -> Mix:
-        drawn = self._draws(2 * number + 1, len(clips), epoch).uniform(3).numpy().astype(np.float64)
+        drawn = self._rng(2 * number + 1, len(clips), epoch).uniform(3).numpy().astype(np.float64)
         if step.quantity is None:
             is_mixed = (drawn[:, 0] < step.probability) & np.isin(clips, self._sources[number])
         else:
             is_mixed = made_by == number
         candidates = self._partners[number]
         places = (drawn[:, 1] * len(candidates)).astype(np.int64)
-        # Nobody is mixed with itself, unless there is no other.
+        # No clip is mixed with itself, unless there is no other.
         places = np.where(candidates[places] == clips, (places + 1) % len(candidates), places)
         if step.weight is not None:
             weights = step.weight[0] + drawn[:, 2] * (step.weight[1] - step.weight[0])
         else:
             weights = special.betaincinv(step.alpha, step.alpha, drawn[:, 2])
-        sizes, shares = portions(step, weights, self._shape)
-        return Mix(number, np.where(is_mixed, candidates[places], _NOBODY), sizes, shares.astype(np.float32))
+        sizes, shares = mixer_of(step).portions(weights, self._shape)
+        return Mix(number, np.where(is_mixed, candidates[places], _ABSENT), sizes, shares.astype(np.float32))
 
-    def _draws(self, stream: int, n: int, epoch: int) -> Draws:
-        """Return draws that no clip of a batch shares: theirs have ids from 0 up."""
-        return Draws(self._seed, epoch, -1 - (torch.arange(n) + (stream << _ID_BITS)))
+    def _rng(self, stream: int, n: int, epoch: int) -> ClipRandom:
+        """Return random numbers that no clip of a batch shares: theirs have ids from 0 up."""
+        return ClipRandom(self._seed, epoch, -1 - (torch.arange(n) + (stream << _ID_BITS)))
 
 
 def _chosen(
-    step: AnyStep,
+    step: Augmentation,
     allowed: NDArray[np.bool_],
     name: ClassName | None,
     targets: NDArray[np.float32],
@@ -202,3 +205,121 @@ def _chosen(
             "change its classes or unpadded_only"
         )
     return found.astype(np.int64)
+
+
+class Augmenter:
+    """Augments the batches of a training.
+
+    Args:
+        settings: The steps.
+        n_valid: Samples of true sound of each training clip, int64 [clip].
+        n_samples: Of a clip.
+        sample_rate_hz: Of the clips.
+        seed: Of the training.
+        device: Of the batches.
+
+    Raises:
+        ConfigError: A step does not fit the sample rate, or its folder of noise is missing or empty.
+        DataError: A file of noise cannot be decoded.
+    """
+
+    def __init__(
+        self,
+        settings: AugmentSettings,
+        *,
+        n_valid: NDArray[np.int64],
+        n_samples: int,
+        sample_rate_hz: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.device = device
+        self.n_valid = torch.from_numpy(np.ascontiguousarray(n_valid)).to(device)
+        self.is_unpadded = self.n_valid >= n_samples
+        self.change_waveforms = WaveformAugmenter(settings.waveform, sample_rate_hz, device)
+
+    def batch(self, items: EpochItems, rows: BatchRows, epoch: int) -> AugmentedBatch:
+        """Return what augments one batch."""
+        return AugmentedBatch(self, items, rows, epoch)
+
+
+class AugmentedBatch:
+    """Augments one batch; its steps take the rows of `BatchRows` and give one for each item.
+
+    A row's random numbers are a function of seed, epoch and clip alone: not of its batch.
+    """
+
+    def __init__(self, augmenter: Augmenter, items: EpochItems, rows: BatchRows, epoch: int) -> None:
+        self._augmenter = augmenter
+        self._items = items
+        self._rows = rows
+        self._clips = torch.from_numpy(rows.clips).to(augmenter.device)
+        self._rng = ClipRandom(augmenter.seed, epoch, torch.from_numpy(rows.ids).to(augmenter.device))
+        settings = augmenter.settings
+        self._made_by = None
+        if any(step.quantity is not None for step in settings.steps):
+            made_by = np.full(len(rows.clips), -1)
+            made_by[: len(rows.items)] = items.made_by[rows.items]
+            self._made_by = torch.from_numpy(made_by).to(augmenter.device)
+
+    def waveforms(self, waveforms: Tensor) -> Tensor:
+        """Apply the waveform steps in their order.
+
+        Args:
+            waveforms: Of full scale 1, shape [row, sample]; left unchanged.
+
+        Returns:
+            The same shape.
+        """
+        steps = self._augmenter.settings.waveform
+        if not steps:
+            return waveforms
+        eligible = [self._eligible(number, step, len(waveforms)) for number, step in enumerate(steps)]
+        n_valid = self._augmenter.n_valid[self._clips]
+        return self._augmenter.change_waveforms(waveforms, self._rng, n_valid=n_valid, eligible=eligible)
+
+    def spectrograms(self, spectrograms: Tensor) -> Tensor:
+        """Apply the spectrogram steps in their order.
+
+        Args:
+            spectrograms: Normalised, shape [row, mel, frame]; left unchanged.
+
+        Returns:
+            Shape [item, mel, frame].
+        """
+        settings = self._augmenter.settings
+        n_mixed = 0
+        for number, step in enumerate(settings.spectrogram, start=len(settings.waveform)):
+            if not isinstance(step, Mixing):
+                spectrograms = augment_spectrograms(
+                    spectrograms, [step], self._rng, eligible=[self._eligible(number, step, len(spectrograms))]
+                )
+                continue
+            spectrograms = self._mix(step, n_mixed, spectrograms)
+            n_mixed += 1
+        return spectrograms
+
+    def _mix(self, step: Mixing, place: int, spectrograms: Tensor) -> Tensor:
+        """Mix the rows at the end into their items; they are then gone."""
+        places = self._rows.mixed[place]
+        n_left = len(spectrograms) - len(places)
+        first, second = spectrograms[:n_left], spectrograms[n_left:]
+        on_device = torch.from_numpy(places).to(self._augmenter.device)
+        rng, self._rng = self._rng.apart(on_device), self._rng.first(n_left)
+        if not len(places):
+            return first
+        plan, items = self._items.mixes[place], self._rows.items[places]
+        taken = Taken(*(torch.from_numpy(part[items]).to(on_device.device) for part in (plan.shares, plan.sizes)))
+        mixed = mixer_of(step).mix(first.index_select(0, on_device), second, taken, rng)
+        return first.index_copy(0, on_device, mixed)
+
+    def _eligible(self, number: int, step: Augmentation, n_rows: int) -> Tensor:
+        """Return which rows a step may change, bool [row]."""
+        if step.quantity is not None and self._made_by is not None:
+            # Which clips new ones are made of was settled with them.
+            return self._made_by[:n_rows] == number
+        if step.unpadded_only:
+            return self._augmenter.is_unpadded[self._clips[:n_rows]]
+        return torch.ones(n_rows, dtype=torch.bool, device=self._augmenter.device)

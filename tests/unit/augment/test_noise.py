@@ -3,8 +3,7 @@ import pytest
 import soundfile
 import torch
 
-from auscult.augment.noise import EXPONENTS, read_noises
-from auscult.augment.pools import coloured_noise
+from auscult.augment.noise import EXPONENTS, coloured_noise, read_noises
 from auscult.errors import ConfigError, DataError
 
 RATE_HZ = 8000
