@@ -89,12 +89,8 @@ hooks: $(INSTALLED) ## the checks of format and of patients' data before each co
 ##@ Look
 
 .PHONY: bench
-bench: $(INSTALLED) ## speed, as ratios within one run
-	python bench/throughput.py
-	python bench/training.py
-	python bench/embedding.py
-	python bench/metrics.py
-	python bench/augment.py
+bench: $(INSTALLED) ## speed, as ratios within one run, beside the last table in bench/results.json
+	python -m bench
 
 $(SITE_VENV)/.installed: requirements-docs.lock
 	$(PYTHON) -m venv $(SITE_VENV)

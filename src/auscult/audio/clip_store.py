@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,8 @@ class ClipWriter:
         """Clips written so far."""
         return self._writer.n_rows
 
-    def append(self, table: pd.DataFrame, waveforms: NDArray[np.int16]) -> None:
-        """Append rows of `tables.CLIPS` and their waveforms, shape [clip, sample]."""
+    def append(self, table: pd.DataFrame | Mapping[str, Sequence[Any]], waveforms: NDArray[np.int16]) -> None:
+        """Append rows of `tables.CLIPS`, or columns of such rows, and their waveforms, shape [clip, sample]."""
         self._writer.append_rows(waveform=waveforms)
         self._writer.append_table(table)
 

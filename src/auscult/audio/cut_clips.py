@@ -93,9 +93,9 @@ def cut_clips(
                 block[len(rows)] = pad(true_sound, settings.n_samples, settings.pad)
                 rows.append(_row(dataset, source, index, cut))
                 if len(rows) == len(block):
-                    writer.append(_frame(rows), block)
+                    writer.append(_columns(rows), block)
                     rows.clear()
-        writer.append(_frame(rows), block[: len(rows)])
+        writer.append(_columns(rows), block[: len(rows)])
         if writer.n_clips == 0 and shard == WHOLE:
             raise DataError(_nothing_to_cut(dataset, tables_dir, len(recordings), settings))
     if without:
@@ -143,7 +143,8 @@ def _cycles(tables_dir: Path) -> dict[str, tuple[NDArray[np.float64], NDArray[np
 def _sources(root: Path, recordings: pd.DataFrame, cycles: dict[str, Any]) -> Generator[_Source]:
     none = (np.zeros(0), np.zeros(0))
     names = ["recording_id", "patient_id", "path", "sample_rate_hz", "n_samples"]
-    for recording_id, patient_id, path, rate, n_samples in recordings[names].itertuples(index=False, name=None):
+    columns = (recordings[name].tolist() for name in names)
+    for recording_id, patient_id, path, rate, n_samples in zip(*columns, strict=True):
         yield _Source(recording_id, patient_id, root / path, rate, n_samples, cycles.get(recording_id, none))
 
 
@@ -165,8 +166,8 @@ def _row(dataset: str, source: _Source, index: int, cut: Cut) -> tuple[Any, ...]
     return clip_id, source.recording_id, source.patient_id, dataset, cut.start_s, cut.end_s, cut.n_valid
 
 
-def _frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(_TABLE_COLUMNS))
+def _columns(rows: list[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    return {name: [row[index] for row in rows] for index, name in enumerate(_TABLE_COLUMNS)}
 
 
 def _nothing_to_cut(dataset: str, tables_dir: Path, n_recordings: int, settings: ClipSettings) -> str:

@@ -70,10 +70,14 @@ def decode(
 def _by_soundfile(path: Path) -> Generator[_Block]:
     with SequentialFile(path) as file:
         while True:
-            block = np.asarray(file.read(BLOCK_FRAMES, dtype="float32", always_2d=True), np.float32)
-            yield block, file.samplerate
+            block = file.read(BLOCK_FRAMES, dtype=_READ_AS.get(file.subtype, "float32"), always_2d=True)
+            yield _full_scale(block), file.samplerate
             if len(block) < BLOCK_FRAMES:
                 return
+
+
+_READ_AS: dict[str, Literal["int16", "int32"]] = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
+"""Whole numbers are read as they are, since libsndfile takes five times as long as numpy to make them float32."""
 
 
 def _by_ffmpeg(path: Path) -> Generator[_Block]:
@@ -129,12 +133,13 @@ def _stated_samples(stream: AudioStream) -> int:
 
 
 def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Return samples as FFmpeg gives them (24 bit: in the upper bits of 32) as float32 of full scale 1."""
+    """Return samples as float32 of full scale 1, to the bit as libsndfile does (24 bit: in the upper bits of 32)."""
+    floats = samples.astype(np.float32, copy=False)
     if samples.dtype == np.uint8:
-        return (samples.astype(np.float32) - np.float32(128)) / np.float32(128)
+        return (floats - np.float32(128)) / np.float32(128)
     if samples.dtype.kind == "i":
-        return samples.astype(np.float32) / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
-    return samples.astype(np.float32)
+        floats *= np.float32(1 / (1 << (8 * samples.itemsize - 1)))
+    return floats
 
 
 def _whole_blocks(frames: Iterable[NDArray[np.float32]], rate: int) -> Generator[_Block]:
