@@ -100,7 +100,7 @@ def fetch(name: _Name, *, root: _Root = None, config: _Config = Path("config")) 
     """
     from auscult.datasets.fetch_raw import fetch as fetch_raw  # noqa: PLC0415 (`--help` stays quick)
     from auscult.errors import ConfigError  # noqa: PLC0415
-    from auscult.formatting import plural  # noqa: PLC0415
+    from auscult.formatting.numbers import plural  # noqa: PLC0415
 
     settings = _settings(name, root, config)
     if not paths.is_remote(settings.root):

@@ -153,16 +153,6 @@ def test_what_the_command_prints_reads_what_it_wrote(tmp_path: Path) -> None:
     assert "simulated" in summary["notices"], "the mark in the folder says that no patient was recorded"
 
 
-def test_command_plants_faults_and_lists_each(tmp_path: Path) -> None:
-    arguments = ["dataset", "label_folders", "--out", str(tmp_path / "x"), "--shortest", "2", "--longest", "2"]
-    result = CliRunner().invoke(app, [*arguments, "--faults"])
-    assert result.exit_code == 0, result.output
-    planted = [line for line in result.output.splitlines() if line.startswith("# fault: ")]
-    assert len(planted) >= 10
-    assert any(line.startswith("# fault: misspelt label: crackel/P") for line in planted)
-    assert yaml.safe_load(result.output)["layout"] == "label_folders"
-
-
 def test_ogg_pages_get_a_fixed_number_and_a_true_checksum(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.ogg", [0.0] * 9000, 8000, format="OGG", subtype="VORBIS")
     written = (tmp_path / "a.ogg").read_bytes()

@@ -1,4 +1,23 @@
-"""KAUH's file names and annotation rows, as pure parsers of text."""
+"""JORDAN: lung sounds recorded at King Abdullah University Hospital (KAUH); 112 patients, 336 files at 4 kHz, 16 bit.
+
+Origin: Fraiwan et al., "A dataset of lung sounds recorded from the chest wall using an electronic stethoscope", Data
+in Brief 35 (2021); Mendeley Data jwyy9np4gv.
+Terms of use: CC BY 4.0.
+
+Layout: `Audio Files/{BP|DP|EP}<patient>_<diagnosis>,<sound>,<location>,<age>,<sex>.wav`: B, D and E are the
+stethoscope's bell, diaphragm and extended filter of one recording of one patient. `Data annotation.xlsx` repeats it
+by row, row i for patient i. The names are what is read; where the sheet, or another filter of the patient, says
+otherwise, that is noticed.
+
+Labels: `diagnosis` (normal, asthma, bron, copd, heart failure, lung fibrosis, pleural effusion, pneumonia) and
+`sounds` (bronchial, crackles, normal, unclear, wheeze); parts of a compound are joined by `+`. Attributes: `filter`,
+`chest_location`. A recording whose diagnosis is no known one stays with an unknown diagnosis and is named among the
+rejected.
+
+Known dirt: diagnoses in mixed case and misspelt (`Plueral Effusion`), compound (`Heart Failure + COPD`), with
+trailing blanks; folders with `_` for the blank; sounds with breath phases (`E W`: wheeze in expiration); a legend
+beside the table in the sheet, and rows below it that are no patients.
+"""
 
 from __future__ import annotations
 
