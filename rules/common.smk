@@ -131,7 +131,7 @@ def share_in_cache(*names):
     # STAGE_VERSION tells of changed code; another release of a library makes no other file.
     flags, in_bucket = CacheFlag.output | CacheFlag.omit_software, None
     if paths.is_remote(os.environ.get(LOCATION_ENVVAR, "")):
-        from auscult.project.bucket_cache import BucketCache, BucketRuleCache
+        from auscult.ops.bucket_cache import BucketCache, BucketRuleCache
 
         in_bucket = BucketCache()
     # With no rule named, Snakemake would not tell the jobs of a cluster that there is a cache.

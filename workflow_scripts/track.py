@@ -14,7 +14,7 @@ with stage_log(snakemake.log[0]):
     result = result_dir(experiment.task, experiment.name)
     summaries = {Path(path).parent.name: Path(path) for path in snakemake.input.summaries}
     simulated = [name for name, path in summaries.items() if "simulated" in read_json(path).get("notices", {})]
-    tracking.run(
+    tracking.track(
         experiment=experiment,
         task=TaskSettings.model_validate(snakemake.params.task),
         job_dirs=[Path(path).parent for path in snakemake.input.metrics],

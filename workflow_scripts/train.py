@@ -20,7 +20,7 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
     name = (snakemake.wildcards.task, snakemake.wildcards.experiment, snakemake.wildcards.job)
     folder = Path(snakemake.output.weights).parent
     where = TrackingSettings.model_validate(snakemake.config.get("tracking", {}))
-    with tracking.live(where, name=name, job=job, task=task, folder=folder) as journal:
+    with tracking.live(where, name=name, job=job, task=task, folder=folder):
         training.run(
             features={dataset: [Path(path) for path in paths] for dataset, paths in snakemake.params.features.items()},
             tables={dataset: Path(tables_dir(dataset)) for dataset in job.datasets},
@@ -34,5 +34,4 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
             # Only the first attempt starts over: the next ones go on with what it did.
             fresh=snakemake.config.get("fresh", False) and snakemake.resources.attempt_number == 1,
             budget_s=choose_budget_s(os.environ, snakemake.config.get("budget_s"), snakemake.resources.get("runtime")),
-            journal=journal,
         )

@@ -177,7 +177,7 @@ def test_a_killed_fetch_goes_on_where_it_stopped(project, bucket, bucket_url):
 @pytest.mark.parametrize(
     ("root", "part"),
     [
-        ("gs://no-such-bucket/icbhi", "there is no bucket or object of this name; mend `root`"),
+        ("gs://no-such-bucket/icbhi", "there is no bucket or object of this name; fix `root`"),
         (f"gs://{BUCKET}/nothing/here", f"holds no object; look at the prefix: `gcloud storage ls gs://{BUCKET}`"),
     ],
     ids=["missing bucket", "empty prefix"],

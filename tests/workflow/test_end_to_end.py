@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from auscult.project.explain import explain
-from auscult.project.published import verify_result
+from auscult.ops.explain import explain
+from auscult.ops.verify import verify_result
 
 
 def messages(output: str) -> list[str]:

@@ -123,7 +123,7 @@ _Remote = Annotated[str | None, typer.Option("--remote", "-r", help="A remote of
 @app.command()
 def pull(targets: _Targets = None, *, remote: _Remote = None) -> None:
     """Run `dvc pull` once the remote is known to answer: a fault is told within seconds, with its remedy."""
-    from auscult.project.dvc_transfer import transfer  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.ops.dvc_transfer import transfer  # noqa: PLC0415 (`--help` stays quick)
 
     transfer("pull", Path(), remote, targets or [])
 
@@ -131,7 +131,7 @@ def pull(targets: _Targets = None, *, remote: _Remote = None) -> None:
 @app.command()
 def push(targets: _Targets = None, *, remote: _Remote = None) -> None:
     """Run `dvc push` once the remote is known to answer: a fault is told within seconds, with its remedy."""
-    from auscult.project.dvc_transfer import transfer  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.ops.dvc_transfer import transfer  # noqa: PLC0415 (`--help` stays quick)
 
     transfer("push", Path(), remote, targets or [])
 

@@ -19,7 +19,7 @@ def doctor(
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from auscult.project.doctor import examine  # noqa: PLC0415
+    from auscult.ops.doctor import examine  # noqa: PLC0415
 
     table = Table("check", "state", "found", "remedy", box=None, pad_edge=False)
     colours = {"ok": "green", "failed": "bold red", "skipped": "dim"}
@@ -43,8 +43,8 @@ def explain(
     """Explain what would run for a target and why, what changed since it was published, and what it may cost."""
     from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
 
-    from auscult.project.explain import explain as explain_target  # noqa: PLC0415
-    from auscult.project.explain_text import print_explanation  # noqa: PLC0415
+    from auscult.ops.explain import explain as explain_target  # noqa: PLC0415
+    from auscult.ops.explain import print_explanation  # noqa: PLC0415
 
     print_explanation(explain_target(target, arguments or ()), Console())
 
@@ -90,7 +90,7 @@ def verify(
 ) -> None:
     """Compare every file of a result with its checksums; name what is damaged, missing or extra. Status 1 if any is."""
     from auscult.formatting.numbers import plural  # noqa: PLC0415 (`--help` stays quick)
-    from auscult.project.published import verify_result  # noqa: PLC0415
+    from auscult.ops.verify import verify_result  # noqa: PLC0415
 
     is_whole = True
     for result in results:

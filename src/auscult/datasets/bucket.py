@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,7 +78,7 @@ class Bucket:
             DataError: There is no such bucket, no network or no permission, or nothing below the prefix.
         """
         found: list[RemoteObject] = []
-        with self._clear_errors():
+        with self._clear_faults():
             page = self._list_page(None, FIRST_ANSWER_S)
             while True:
                 found += [self._object(item) for item in page.get("items", [])]
@@ -98,7 +98,7 @@ class Bucket:
         Raises:
             DataError: No network or no permission.
         """
-        with self._clear_errors():
+        with self._clear_faults():
             try:
                 item = self._connect().call(
                     "GET", "b/{}/o/{}", self._bucket, f"{self._prefix}{name}", json_out=True, timeout=FIRST_ANSWER_S
@@ -113,7 +113,7 @@ class Bucket:
         Raises:
             DataError: There is no such bucket, no network or no permission.
         """
-        with self._clear_errors():
+        with self._clear_faults():
             self._connect().put_file(str(path), f"{self._bucket}/{self._prefix}{name}")
 
     def download(self, item: RemoteObject, path: Path) -> None:
@@ -122,13 +122,16 @@ class Bucket:
         Raises:
             DataError: It cannot be read, or what came is not what the bucket said.
         """
-        with self._clear_errors():
+        with self._clear_faults():
             self._connect().get_file(f"{self._bucket}/{self._prefix}{item.name}", str(path), concurrency=1)
         if not equals(path, item):
             raise DataError(
                 f"{self.root}: {item.name}: what came has another checksum than the bucket states; it was changed "
                 "meanwhile, or damaged on the way: fetch again"
             )
+
+    def _clear_faults(self) -> AbstractContextManager[None]:
+        return clear_faults(self.root, missing=f"fix {self._setting}", login=self._login)
 
     def _connect(self) -> Any:
         if self._files is None:
@@ -153,41 +156,59 @@ class Bucket:
         name = str(item["name"]).removeprefix(self._prefix)
         return RemoteObject(name, int(item["size"]), str(item["crc32c"]), item.get("md5Hash"))
 
-    @contextmanager
-    def _clear_errors(self) -> Generator[None]:
-        """Turn what libraries raise into one sentence with its remedy."""
-        _gcsfs()
-        import aiohttp  # noqa: PLC0415
-        from fsspec.exceptions import FSTimeoutError  # noqa: PLC0415
-        from gcsfs.retry import HttpError  # noqa: PLC0415
-        from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
 
-        try:
-            yield
-        except FileNotFoundError:
-            raise DataError(f"{self.root}: there is no bucket or object of this name; mend {self._setting}") from None
-        except (FSTimeoutError, TransportError, aiohttp.ClientError, ConnectionError, TimeoutError) as error:
-            reason = str(error) or f"no answer within {FIRST_ANSWER_S:g} s"
-            raise DataError(
-                f"{self.root}: cannot be reached ({reason}); check the network, nothing is lost: the same command "
-                "goes on where it stopped"
-            ) from error
-        except GoogleAuthError as error:
-            raise DataError(
-                f"{self.root}: the credentials are not usable ({_first_line(error)}); {self._login}"
-            ) from error
-        except HttpError as error:
-            if error.code in (401, 403):
-                raise DataError(f"{self.root}: access is refused ({_first_line(error)}); {self._login}") from error
-            raise DataError(f"{self.root}: the bucket answers with an error ({_first_line(error)})") from error
-        except ValueError as error:
-            raise DataError(f"{self.root}: the bucket answers with an error ({_first_line(error)})") from error
-        except OSError as error:
-            if error.errno is not None:
-                raise DataError(f"{self.root}: cannot be kept here: {error.strerror} ({error.filename})") from error
-            if "Forbidden" in str(error) or "Anonymous caller" in str(error):
-                raise DataError(f"{self.root}: access is refused ({_first_line(error)}); {self._login}") from error
-            raise DataError(f"{self.root}: the bucket answers with an error ({_first_line(error)})") from error
+class BucketError(DataError):
+    """A bucket cannot be used.
+
+    Args:
+        fault: What was found, with the bucket's name.
+        remedy: What to do; empty where nothing helps.
+    """
+
+    def __init__(self, fault: str, remedy: str = "") -> None:
+        super().__init__(f"{fault}; {remedy}" if remedy else fault)
+        self.fault = fault
+        self.remedy = remedy
+
+
+@contextmanager
+def clear_faults(where: str, *, missing: str, login: str) -> Generator[None]:
+    """Turn what the libraries of a bucket raise into one sentence with its remedy.
+
+    Args:
+        where: The bucket, and who names it.
+        missing: What to do where there is no such bucket.
+        login: What to do where this user is refused.
+
+    Raises:
+        BucketError: Anything was raised that a bucket, its network or its credentials can be the cause of.
+    """
+    _gcsfs()
+    import aiohttp  # noqa: PLC0415
+    from fsspec.exceptions import FSTimeoutError  # noqa: PLC0415
+    from gcsfs.retry import HttpError  # noqa: PLC0415
+    from google.auth.exceptions import GoogleAuthError, TransportError  # noqa: PLC0415
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise BucketError(f"{where}: there is no bucket or object of this name", missing) from None
+    except (FSTimeoutError, TransportError, aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+        reason = str(error) or f"no answer within {FIRST_ANSWER_S:g} s"
+        raise BucketError(
+            f"{where}: cannot be reached ({reason})",
+            "check the network, nothing is lost: the same command goes on where it stopped",
+        ) from error
+    except GoogleAuthError as error:
+        raise BucketError(f"{where}: the credentials are not usable ({_first_line(error)})", login) from error
+    except (HttpError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise BucketError(f"{where}: cannot be kept here: {error.strerror} ({error.filename})") from error
+        text = str(error)
+        is_refused = "Forbidden" in text or "Anonymous caller" in text
+        if is_refused or (isinstance(error, HttpError) and error.code in (401, 403)):
+            raise BucketError(f"{where}: access is refused ({_first_line(error)})", login) from error
+        raise BucketError(f"{where}: the bucket answers with an error ({_first_line(error)})") from error
 
 
 def _gcsfs() -> Any:

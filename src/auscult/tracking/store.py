@@ -174,7 +174,7 @@ def probe(uri: str) -> None:
         ) from error
     raise TrackingUnavailableError(
         f"{redact(uri)}: found a URI of an unknown kind, expected sqlite:///<file>, http(s)://<host>:<port>, "
-        f"or one of {', '.join(_DATABASE_PORTS)} with a host; mend tracking.uri in config/config.yaml"
+        f"or one of {', '.join(_DATABASE_PORTS)} with a host; fix tracking.uri in config/config.yaml"
     )
 
 

@@ -16,12 +16,12 @@ from auscult.config import Experiment, TaskSettings, TrackingSettings
 from auscult.errors import ConfigError, unknown_name
 from auscult.provenance import redact
 from auscult.storage.files import read_json
-from auscult.tracking.live_run import METRICS_FILE, LiveRun
-from auscult.tracking.memo import read_memo
-from auscult.tracking.points import read_epochs
-from auscult.tracking.run import REQUEST_FILE, run
+from auscult.tracking.follower import LiveRun
+from auscult.tracking.jobs import MODEL_FILES
+from auscult.tracking.live import read_run_state
+from auscult.tracking.metrics import METRICS_FILE, read_epochs
 from auscult.tracking.store import TrackingUnavailableError, connect, tracking_faults
-from auscult.tracking.uploads import MODEL_FILES
+from auscult.tracking.track import REQUEST_FILE, track
 
 TRACKED_FILE = "tracked.json"
 
@@ -105,7 +105,7 @@ def _sync_experiment(
     if before.get("complete") and before.get("uri") == redact(tracking.uri) and not again:
         return Synced(name, "whole", f"{len(before['children'])} runs")
     times = output.stat()
-    run(
+    track(
         Experiment.model_validate(request["experiment"]),
         TaskSettings.model_validate(request["task"]),
         [Path(path) for path in request["job_dirs"]],
@@ -126,22 +126,22 @@ def _sync_training(
 ) -> Synced:
     if is_running(folder):
         return Synced(name, "running", "it is logged while it is trained")
-    request = read_memo(folder).request
+    request = read_run_state(folder).request
     if request is None:
         return Synced(
             name, "waiting", "it was trained without a server, and is logged when the workflow has evaluated it"
         )
     try:
-        n_epochs = len(read_epochs(folder / METRICS_FILE))
+        epochs = read_epochs(folder / METRICS_FILE)
         live_run = LiveRun(folder, tracking.uri, request)
-        live_run.remember()
-        live_run.send(n_epochs, beats=False)
+        live_run.remember(epochs)
+        live_run.send(epochs, beats=False)
         live_run.end("FINISHED" if (folder / MODEL_FILES[0]).is_file() else "KILLED")
     except TrackingUnavailableError as error:
         return Synced(name, "failed", str(error))
     except tracking_faults() as error:
         return Synced(name, "failed", redact(f"{type(error).__name__}: {error}"))
-    return Synced(name, "logged", f"{n_epochs} epochs of a training that is not evaluated")
+    return Synced(name, "logged", f"{len(epochs)} epochs of a training that is not evaluated")
 
 
 def require_store(tracking: TrackingSettings) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from auscult.tracking.points import Point
+from auscult.tracking.metrics import Point
 
 SYSTEM_FILE = "system.jsonl"
 PREFIX = "system/"

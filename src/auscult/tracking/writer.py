@@ -1,17 +1,19 @@
-"""Writing to MLflow: batches within its limits, artifacts to where the store keeps them, nothing twice."""
+"""Writing to MLflow: batches within its limits, artifacts to where the store keeps them, tags to find runs by."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from auscult.provenance import UNKNOWN
 from auscult.storage.files import atomic_path, write_json
-from auscult.tracking.points import Logged, Point
+from auscult.tracking.metrics import Logged, Point
 from auscult.tracking.store import ARTIFACTS_SCHEME, artifacts_root
 from auscult.tracking.system import PREFIX
 
@@ -27,6 +29,24 @@ KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}
 RUN_NAME_TAG = "mlflow.runName"
 MODEL_FOLDER = "model"
 """Of the artifacts that are a model."""
+
+TAG_EXPERIMENT = "auscult.experiment"
+TAG_TASK = "auscult.task"
+TAG_RESULT = "auscult.result"
+TAG_KIND = "auscult.kind"
+TAG_JOB = "auscult.job"
+TAG_SETTINGS = "auscult.settings"
+TAG_CONTENT = "auscult.content"
+TAG_COMPLETE = "auscult.complete"
+TAG_SUPERSEDED = "auscult.superseded"
+TAG_ATTEMPTS = "auscult.attempts"
+TAG_SEEN = "auscult.seen"
+"""Unix seconds: when the training behind a run last gave a sign of life."""
+TAG_PARENT = "mlflow.parentRunId"
+TAG_NOTE = "mlflow.note.content"
+
+SILENT_S = 600
+"""A training that gave no sign of life for so long, six signs in a row, has died."""
 
 
 class RunWriter:
@@ -87,9 +107,11 @@ class RunWriter:
             if key in run.data.tags:
                 self._client.delete_tag(run.info.run_id, key)
 
-    def running(self, experiment_id: str) -> list[Run]:
-        """Return the runs that say that they run."""
-        return self._search(experiment_id, "attributes.status = 'RUNNING'")
+    def close_dead_runs(self, experiment_id: str) -> None:
+        """Close the runs of trainings that were killed: they say that they run, and are silent."""
+        for run in self._search(experiment_id, "attributes.status = 'RUNNING'"):
+            if TAG_SEEN in run.data.tags and not is_alive(run):
+                self.set_status(run.info.run_id, "KILLED")
 
     def get(self, run_id: str) -> Run | None:
         """Return a run; None when it is not there, or deleted."""
@@ -230,3 +252,28 @@ class RunWriter:
         made = self._client.create_model_version(name, source, run_id, tags=dict(tags), description=card)
         self._client.update_registered_model(name, card)
         return str(made.version)
+
+
+def provenance_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is tagged of `auscult.provenance.collect`; `git` and `data` are needed, `command` may be absent."""
+    git = provenance["git"]
+    tags = {
+        "auscult.data": str(provenance["data"]["md5"]),
+        "auscult.git_branch": str(git["branch"]),
+        "auscult.git_dirty": str(git["dirty"]).lower(),
+        "auscult.git_commit": str(git["commit"]),
+    }
+    if "command" in provenance:
+        # The two that MLflow's own pages show as source and version.
+        tags |= {"mlflow.source.name": str(provenance["command"]), "mlflow.source.type": "PROJECT"}
+    if git["commit"] != UNKNOWN:
+        tags["mlflow.source.git.commit"] = str(git["commit"])
+    return tags
+
+
+def is_alive(run: Run) -> bool:
+    """Tell whether a training still logs to a run: here, in another working copy or by another person."""
+    if run.info.status != "RUNNING":
+        return False
+    seen = run.data.tags.get(TAG_SEEN, "")
+    return seen.isdecimal() and time.time() - int(seen) < SILENT_S

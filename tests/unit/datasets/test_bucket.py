@@ -6,8 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from google.auth.exceptions import RefreshError
 
-from auscult.datasets.bucket import Bucket, RemoteObject, equals
+from auscult.datasets.bucket import Bucket, BucketError, RemoteObject, clear_faults, equals
 from auscult.errors import DataError
 
 MD5_OF_ONE = "+XxdKZQb+xsv2rCHSQargg=="
@@ -114,3 +115,30 @@ def test_what_cannot_be_kept_here_is_told_as_such(server, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="gs://lungs/own: cannot be kept here: "):
         Bucket("gs://lungs/own").download(RemoteObject("a", 3, CRC32C_OF_ONE, None), tmp_path / "file" / "a")
+
+
+@pytest.mark.parametrize(
+    ("raised", "text"),
+    [
+        (FileNotFoundError("b/o"), "remote x: there is no bucket or object of this name; look elsewhere"),
+        (TimeoutError(), "remote x: cannot be reached (no answer within 15 s); check the network"),
+        (
+            ConnectionRefusedError(111, "refused"),
+            "remote x: cannot be reached ([Errno 111] refused); check the network",
+        ),
+        (OSError("Forbidden: b"), "remote x: access is refused (Forbidden: b); log in"),
+        (RefreshError("invalid_grant: bad"), "remote x: the credentials are not usable (invalid_grant: bad); log in"),
+        (PermissionError(13, "not allowed", "/a"), "remote x: cannot be kept here: not allowed (/a)"),
+        (ValueError("strange\nanswer"), "remote x: the bucket answers with an error (strange answer)"),
+    ],
+)
+def test_whoever_asks_a_bucket_has_its_faults_in_the_same_words(raised, text):
+    with pytest.raises(BucketError) as said, clear_faults("remote x", missing="look elsewhere", login="log in"):
+        raise raised
+    assert str(said.value).startswith(text)
+    assert str(said.value) == "; ".join(filter(None, [said.value.fault, said.value.remedy]))
+
+
+def test_a_fault_of_the_program_itself_is_not_translated():
+    with pytest.raises(KeyError), clear_faults("remote x", missing="", login=""):
+        raise KeyError("a")

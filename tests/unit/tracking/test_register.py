@@ -11,7 +11,9 @@ def log(experiment, task, job_dirs, store_uri, provenance, tmp_path):  # noqa: P
     def call(**changes):
         output = tmp_path / "tracked.json"
         settings = TrackingSettings(uri=store_uri, register_model=True)
-        tracking.run(experiment, task, job_dirs, tracking=settings, output=output, provenance={**provenance, **changes})
+        tracking.track(
+            experiment, task, job_dirs, tracking=settings, output=output, provenance={**provenance, **changes}
+        )
         return json.loads(output.read_text())
 
     return call
@@ -60,6 +62,6 @@ def test_without_the_setting_nothing_is_registered(  # noqa: PLR0917 (fixtures)
 ):
     output = tmp_path / "tracked.json"
     where = TrackingSettings(uri=store_uri)
-    tracking.run(experiment, task, job_dirs, tracking=where, output=output, provenance=provenance)
+    tracking.track(experiment, task, job_dirs, tracking=where, output=output, provenance=provenance)
     assert json.loads(output.read_text())["registered"] == {}
     assert client.search_registered_models() == []

@@ -59,7 +59,7 @@ def test_a_server_takes_runs_and_artifacts_and_may_die(  # noqa: PLR0917 (fixtur
     def log(uri, name):
         output = tmp_path / name
         settings = TrackingSettings(uri=uri)
-        tracking.run(experiment, task, job_dirs, tracking=settings, output=output, provenance=provenance)
+        tracking.track(experiment, task, job_dirs, tracking=settings, output=output, provenance=provenance)
         return json.loads(output.read_text())
 
     # Logged first without a server: both ways write the same, so the server shows it and finds nothing to add.

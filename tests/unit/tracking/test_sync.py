@@ -10,7 +10,7 @@ from auscult import tracking
 from auscult.cli import app
 from auscult.config import TrackingSettings
 from auscult.errors import ConfigError
-from auscult.tracking.memo import Memo, read_memo
+from auscult.tracking.live import RunState, read_run_state
 from auscult.tracking.sync import find_experiments, sync
 
 
@@ -21,7 +21,7 @@ def runs(tmp_path, job_dirs):
     runs.mkdir(parents=True)
     shutil.move(job_dirs[0].parent, runs / "pneumonia" / "train2356")
     write_rows(runs / "pneumonia" / "lost" / "1" / "fold1", 4)
-    Memo(store="http://gone:5000", request=REQUEST).write(runs / "pneumonia" / "lost" / "1" / "fold1")
+    RunState(store="http://gone:5000", request=REQUEST).write(runs / "pneumonia" / "lost" / "1" / "fold1")
     return runs
 
 
@@ -31,7 +31,7 @@ def missed(runs, experiment, task, provenance):
     folder = runs / "pneumonia" / "train2356"
     where = TrackingSettings(uri=f"http://127.0.0.1:{closed_port()}")
     job_dirs = [folder / "1", folder / "2"]
-    tracking.run(experiment, task, job_dirs, tracking=where, output=folder / "tracked.json", provenance=provenance)
+    tracking.track(experiment, task, job_dirs, tracking=where, output=folder / "tracked.json", provenance=provenance)
     assert json.loads((folder / "tracked.json").read_text())["reached"] is False
     return folder
 
@@ -61,7 +61,7 @@ def test_a_training_that_was_never_evaluated_is_logged_as_killed(runs, store_uri
     folder = runs / "pneumonia" / "lost"
     (done,) = sync(folder, TrackingSettings(uri=store_uri), is_running=lambda path: False)
     assert (done.name, done.status) == ("pneumonia/lost/1/fold1", "logged")
-    run_id = read_memo(folder / "1" / "fold1").run
+    run_id = read_run_state(folder / "1" / "fold1").run
     assert client.get_run(run_id).info.status == "KILLED"
     assert points_of(client, run_id) == points_in(folder / "1" / "fold1")
     (done,) = sync(folder, TrackingSettings(uri=store_uri), is_running=lambda path: True)

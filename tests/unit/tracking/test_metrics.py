@@ -1,34 +1,36 @@
+import json
+
 import pytest
 
-from auscult.tracking.flatten import (
-    MAX_PARAM_CHARACTERS,
-    finite,
-    flatten_settings,
-    flatten_summary,
-    metric_name,
-    run_names,
-)
+from auscult.errors import DataError
+from auscult.tracking.metrics import agree, epoch_points, finite, flatten_summary, metric_name, read_history
 
 
-def test_long_values_are_cut_and_still_differ():
-    long = "x" * (MAX_PARAM_CHARACTERS + 1)
-    first = flatten_settings({"note": long + "a"})["note"]
-    second = flatten_settings({"note": long + "b"})["note"]
-    assert len(first) == len(second) == MAX_PARAM_CHARACTERS
-    assert first != second
-    assert flatten_settings({"note": long[:MAX_PARAM_CHARACTERS]})["note"] == long[:MAX_PARAM_CHARACTERS]
+def test_history_gives_every_number_of_every_epoch(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    lines = [
+        {"epoch": 0, "train/loss": 0.7, "val/auroc": None, "epoch_s": 2.0},
+        {"epoch": 1, "train/loss": 9.9, "val/auroc": 0.1, "epoch_s": 3.0},
+        {"epoch": 1, "train/loss": 0.5, "val/auroc": 0.8, "epoch_s": 3.0},
+    ]
+    path.write_text("\n".join(json.dumps(line) for line in lines) + "\n\n")
+    points = read_history(path)
+    assert [(p.key, p.value, p.step) for p in points] == [
+        ("train/epoch_s", 2.0, 0),
+        ("train/loss", 0.7, 0),
+        ("train/epoch_s", 3.0, 1),
+        ("train/loss", 0.5, 1),
+        ("val/auroc", 0.8, 1),
+    ]
+    assert points[-1].timestamp_ms - points[0].timestamp_ms == 3000
 
 
-def test_every_leaf_has_a_name_and_a_text():
-    settings = {"a": {}, "b": [], "c": [[1, 2], [3]], "d": False, "e@f": 1, "g": {"..": 2}}
-    assert flatten_settings(settings) == {
-        "a": "none",
-        "b": "none",
-        "c": "[[1, 2], [3]]",
-        "d": "false",
-        "e_f": "1",
-        "g.__": "2",
-    }
+@pytest.mark.parametrize("line", ["{", "[]", '{"train/loss": 1}', '{"epoch": "1"}', '{"epoch": -1}', '{"epoch": true}'])
+def test_a_bad_line_is_named(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"epoch": 0}}\n{line}\n')
+    with pytest.raises(DataError, match=r"metrics\.jsonl:2"):
+        read_history(path)
 
 
 def test_summary_names_levels_targets_and_bounds():
@@ -88,9 +90,27 @@ def test_metric_names_are_what_mlflow_takes(name):
     _validate_metric_name(metric_name(name))
 
 
-def test_run_names_stay_short():
-    jobs = [{"model.name": "mixednet"}, {"model.name": "mixednet", **{f"a.k{n}": "v" * 20 for n in range(9)}}]
-    names = run_names("e", [str(number) for number in range(1, len(jobs) + 1)], jobs)
-    assert names[0] == "e/1 mixednet"
-    assert len(names[1]) == 80
-    assert names[1].startswith("e/2 mixednet k0=")
+LOGGED = {("train/loss", 1): {0.5}, ("train/epoch_s", 1): {2.0}, ("train/loss", 2): {0.4}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "whole", "so_far"),
+    [
+        ({1: (0.5, 2.0), 2: (0.4, 2.0), 3: (0.3, 2.0)}, True, True),
+        ({1: (0.5, 9.0), 2: (0.4, 9.0)}, True, True),  # the same training on a busier machine
+        ({1: (0.5, 2.0)}, False, True),  # epoch 2 was logged, and lost before it was saved
+        ({1: (0.5, 2.0), 2: (0.6, 2.0)}, False, False),
+        ({}, False, False),  # started over
+    ],
+)
+def test_one_training_is_told_from_another_by_its_numbers(rows, whole, so_far):
+    points = [
+        point
+        for epoch, (loss, epoch_s) in rows.items()
+        for point in epoch_points(epoch, {"train/loss": loss, "epoch_s": epoch_s}, 0)
+    ]
+    assert (agree(LOGGED, points), agree(LOGGED, points, so_far=True)) == (whole, so_far)
+
+
+def test_a_double_point_is_of_no_one_training():
+    assert not agree({("train/epoch_s", 1): {2.0, 3.0}}, epoch_points(1, {"epoch_s": 2.0}, 0), so_far=True)

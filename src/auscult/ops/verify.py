@@ -1,19 +1,26 @@
-"""Whether a published result is as it was published: every file against `checksums.txt`."""
+"""A published result: whether every file is as it was published, and what has changed since around it."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auscult.errors import DataError
+import yaml
+
+from auscult.config import load_experiment
+from auscult.config.flatten import differences
+from auscult.errors import AuscultError, DataError
 from auscult.provenance import UNKNOWN, data_version
 from auscult.storage.files import read_json, sha256_file
 
 CHECKSUMS_FILE = "checksums.txt"
 _OF_SNAKEMAKE = ".snakemake_timestamp"
 """Which Snakemake leaves in a folder that is an output."""
+_GIT_TIMEOUT_S = 20
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
@@ -100,3 +107,56 @@ def data_notices(folder: Path, project_dir: Path = Path()) -> list[str]:
     if UNKNOWN in (before, now) or before == now:
         return []
     return [f"made from the data {before}; data.dvc pins {now} now: the result is of an earlier version of the data"]
+
+
+def result_changes(result: Path, task: str, name: str, config_dir: Path, project_dir: Path) -> list[str]:
+    """Say how settings, data and code differ from those that a published result was made with.
+
+    Args:
+        result: The result's folder; without one nothing is said.
+        task: Its task.
+        name: Its experiment.
+        config_dir: The present configuration.
+        project_dir: The git repository, with `data.dvc`.
+    """
+    return [
+        *(f"settings: {line}" for line in _settings_changes(result, task, name, config_dir)),
+        *(f"data: {line}" for line in data_notices(result, project_dir)),
+        *_code_changes(result, project_dir),
+    ]
+
+
+def _settings_changes(result: Path, task: str, name: str, config_dir: Path) -> list[str]:
+    try:
+        before = yaml.safe_load((result / "experiment.yaml").read_text(encoding="utf-8"))
+        now = load_experiment(config_dir, task, name).model_dump(mode="json")
+    except (OSError, yaml.YAMLError, AuscultError):
+        return []  # never published, or told by the workflow itself
+    if not isinstance(before, Mapping):
+        return []
+    return [str(found) for found in differences(before, now) if found.key != "description"]
+
+
+def _code_changes(result: Path, project_dir: Path) -> list[str]:
+    """Say which modules changed since: the workflow runs nothing again for them."""
+    try:
+        commit = str(read_json(result / "provenance.json")["git"]["commit"])
+        if commit == UNKNOWN:
+            return []
+        answer = subprocess.run(  # noqa: S603 (fixed arguments and a commit)
+            ["git", "diff", "--name-only", commit, "--", "src/auscult"],  # noqa: S607 (the user's git)
+            cwd=project_dir,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_TIMEOUT_S,
+        ).stdout
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
+        return []  # another repository, or a commit that is not here
+    n_files = len(answer.splitlines())
+    if n_files == 0:
+        return []
+    return [
+        f"code: {n_files} files of src/auscult differ from commit {commit[:12]}; the workflow runs nothing again for "
+        "that: add `--forcerun <rule>` where it matters"
+    ]

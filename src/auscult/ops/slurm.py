@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from auscult.errors import ConfigError, nearest
-from auscult.project.finding import Finding, ask, has_command
+from auscult.ops.finding import Finding, ask, has_command
 
 PROFILE = Path("slurm-gpu/config.yaml")
 LEAST_JOB_AGE_S = 190

@@ -17,12 +17,12 @@ from auscult.config import Experiment, TaskSettings, TrackingSettings
 from auscult.config.paths import result_dir
 from auscult.provenance import redact
 from auscult.storage.files import settings_key, write_json
+from auscult.tracking.jobs import JobRecord, read_jobs
+from auscult.tracking.metrics import agree, lacking
 from auscult.tracking.params import experiment_settings, job_params, redacted, without_wording
-from auscult.tracking.points import agree, lacking
-from auscult.tracking.record import JobRecord, read_jobs
 from auscult.tracking.register import register_models
 from auscult.tracking.store import TrackingUnavailableError, connect, tracking_faults
-from auscult.tracking.tags import (
+from auscult.tracking.writer import (
     TAG_COMPLETE,
     TAG_CONTENT,
     TAG_EXPERIMENT,
@@ -34,11 +34,10 @@ from auscult.tracking.tags import (
     TAG_SETTINGS,
     TAG_SUPERSEDED,
     TAG_TASK,
+    RunWriter,
     is_alive,
-    is_dead,
     provenance_tags,
 )
-from auscult.tracking.writer import RunWriter
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -54,7 +53,7 @@ class _Outcome:
     children: dict[str, str]
 
 
-def run(
+def track(
     experiment: Experiment,
     task: TaskSettings,
     job_dirs: list[Path],
@@ -168,9 +167,7 @@ def _log(
 ) -> _Outcome:
     name = f"{experiment.task}/{experiment.name}"
     experiment_id = writer.experiment(experiment.task)
-    for run in writer.running(experiment_id):
-        if is_dead(run):
-            writer.set_status(run.info.run_id, "KILLED")
+    writer.close_dead_runs(experiment_id)
     common = {
         TAG_EXPERIMENT: name,
         TAG_TASK: experiment.task,

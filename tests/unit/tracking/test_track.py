@@ -11,7 +11,7 @@ import pytest
 from auscult import tracking
 from auscult.config import TrackingSettings
 from auscult.errors import DataError
-from auscult.tracking.record import read_jobs
+from auscult.tracking.jobs import read_jobs
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def log(experiment, task, job_dirs, store_uri, provenance, tmp_path):  # noqa: P
     def call(experiment=experiment, job_dirs=job_dirs, uri=store_uri, enabled=True):
         output = tmp_path / "tracked.json"
         settings = TrackingSettings(enabled=enabled, uri=uri)
-        tracking.run(experiment, task, job_dirs, tracking=settings, output=output, provenance=provenance)
+        tracking.track(experiment, task, job_dirs, tracking=settings, output=output, provenance=provenance)
         return json.loads(output.read_text())
 
     return call
@@ -281,7 +281,7 @@ from pathlib import Path
 from auscult import tracking
 from auscult.config import TrackingSettings, load_experiment, load_task
 config = Path({str(Path(__file__).parents[3] / "config")!r})
-tracking.run(
+tracking.track(
     load_experiment(config, "pneumonia", "train2356"), load_task(config, "pneumonia"), [Path("none")] * 2,
     tracking=TrackingSettings(enabled=False), output=Path({str(tmp_path / "out.json")!r}), provenance={{}},
 )

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from auscult.config import TrackingSettings, load_project
 from auscult.config.files import read_yaml
+from auscult.datasets.bucket import BucketError
 from auscult.errors import AuscultError
-from auscult.project.finding import Finding, ask, has_command
-from auscult.project.slurm import check_slurm
+from auscult.ops.dvc_transfer import BUCKET_SCHEMES, check_remote
+from auscult.ops.finding import Finding, ask, has_command
+from auscult.ops.slurm import check_slurm
 from auscult.provenance import DATA_POINTER, redact
 from auscult.tracking.store import TrackingUnavailableError, connect, sqlite_path, tracking_faults
 
@@ -82,7 +84,7 @@ def check_settings(project_dir: Path) -> Iterator[Finding]:
     try:
         project = load_project(read_yaml(path), project_dir / "config")
     except (AuscultError, OSError) as error:
-        yield Finding("settings", "failed", str(error), f"mend {path.name}, or: git checkout config/config.yaml")
+        yield Finding("settings", "failed", str(error), f"fix {path.name}, or: git checkout config/config.yaml")
         yield Finding("tracking", "skipped", "the settings do not say where")
         return
     yield Finding("settings", "ok", "config/config.yaml")
@@ -101,7 +103,7 @@ def check_tracking(tracking: TrackingSettings, project_dir: Path) -> Finding:
         uri = f"sqlite:///{path.resolve()}"
         if not path.exists():
             return Finding(check, "ok", f"{where}: made when something is logged")
-    remedy = "runs are logged later, by `auscult sync`; start the server (make mlflow), or mend tracking.uri"
+    remedy = "runs are logged later, by `auscult sync`; start the server (make mlflow), or fix tracking.uri"
     try:
         connect(uri)
     except TrackingUnavailableError as error:
@@ -136,9 +138,19 @@ def _check_remote(project_dir: Path) -> Finding:
         return Finding(
             check, "failed", f"{name} is {url}", f"dvc remote modify --local {name} url gs://<your bucket>/auscult"
         )
+    return _ask_remote(check, name, url, project_dir)
+
+
+def _ask_remote(check: str, name: str, url: str, project_dir: Path) -> Finding:
+    if url.startswith(BUCKET_SCHEMES):
+        try:
+            check_remote(project_dir, name)
+        except BucketError as error:
+            return Finding(check, "failed", error.fault, error.remedy)
     answer = ask(["dvc", "status", "--cloud", "--remote", name, DATA_POINTER], _DVC_TIMEOUT_S, project_dir)
     if not answer.is_good:
-        return Finding(check, "failed", f"{name}: {answer.error}", _remote_remedy(answer.error, name))
+        remedy = f"look at `dvc remote list`; dvc remote modify --local {name} url ...; see docs/data.md"
+        return Finding(check, "failed", f"{name}: {answer.error}", remedy)
     behind = "in sync" not in answer.out and "up to date" not in answer.out
     if behind:
         return Finding(check, "ok", f"{name} answers; it and the cache differ: dvc push or dvc pull")
@@ -151,14 +163,6 @@ def _default_remote(project_dir: Path) -> tuple[str | None, str]:
     parser.read([project_dir / ".dvc" / "config", project_dir / ".dvc" / "config.local"], encoding="utf-8")
     name = parser.get("core", "remote", fallback=None)
     return name, parser.get(f"'remote \"{name}\"'", "url", fallback="") if name else ""
-
-
-def _remote_remedy(error: str, name: str) -> str:
-    if "Anonymous" in error or "credential" in error.lower() or "invalid_grant" in error or "401" in error:
-        return "gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS; see docs/data.md"
-    if "no answer" in error or "connect" in error.lower() or "resolve" in error.lower():
-        return "look at the network; nothing is lost, and what is pulled already works offline"
-    return f"look at `dvc remote list`; dvc remote modify --local {name} url ...; see docs/data.md"
 
 
 def check_gpu() -> Finding:

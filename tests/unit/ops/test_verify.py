@@ -1,13 +1,14 @@
 import hashlib
 import json
 import shutil
+import subprocess
 
 import pytest
 from typer.testing import CliRunner
 
 from auscult.cli import app
 from auscult.errors import DataError
-from auscult.project.published import verify_result
+from auscult.ops.verify import result_changes, verify_result
 
 FILES = {"report.html": b"<html>", "1/metrics.json": b"{}", "1/figures/a b.svg": b"<svg/>", "empty.txt": b""}
 
@@ -73,3 +74,55 @@ def test_the_command_names_every_fault_and_fails(result, monkeypatch, tmp_path):
     assert "good: 5 files, all as published" in done.output
     assert f"damaged: {result / 'report.html'}" in done.output.replace("\n", "")
     assert CliRunner().invoke(app, ["verify", "good"]).exit_code == 0
+
+
+# --- what has changed since ---
+
+
+@pytest.fixture
+def project(project_dir, tmp_path):
+    (tmp_path / "config").symlink_to(project_dir / "config")
+    return tmp_path
+
+
+def test_what_changed_since_a_result_was_published(project, project_dir, tmp_path):
+    result = tmp_path / "results" / "pneumonia" / "train2356"
+    result.mkdir(parents=True)
+    shown = subprocess.run(
+        ["auscult", "experiment", "show", "pneumonia/train2356"],
+        cwd=project_dir,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    (result / "experiment.yaml").write_text(shown.replace("batch_size: 32", "batch_size: 16", 1))
+    git = {"commit": "unknown"}
+    (result / "provenance.json").write_text(json.dumps({"data": {"md5": "a.dir"}, "git": git}))
+    (tmp_path / "data.dvc").write_text("outs:\n- md5: b.dir\n  path: data\n")
+    changes = result_changes(result, "pneumonia", "train2356", config_dir=project / "config", project_dir=tmp_path)
+    assert changes[0].startswith("settings: jobs.1.train.batch_size: 16 -> 32")
+    assert changes[-1].startswith("data: made from the data a.dir; data.dvc pins b.dir now")
+    assert len(changes) == 2
+
+
+def test_modules_that_changed_since_are_told(project, tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        done = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    module = tmp_path / "src" / "auscult" / "io.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("x = 1\n")
+    git("init", "-q")
+    git("add", "src")
+    git("commit", "-q", "-m", "first")
+    result = tmp_path / "results" / "pneumonia" / "tiny"
+    result.mkdir(parents=True)
+    commit = git("rev-parse", "HEAD")
+    (result / "provenance.json").write_text(json.dumps({"data": {"md5": "unknown"}, "git": {"commit": commit}}))
+    paths = {"config_dir": project / "config", "project_dir": tmp_path}
+    assert result_changes(result, "pneumonia", "tiny", **paths) == []
+    module.write_text("x = 2\n")
+    (change,) = result_changes(result, "pneumonia", "tiny", **paths)
+    assert change.startswith(f"code: 1 files of src/auscult differ from commit {commit[:12]}")

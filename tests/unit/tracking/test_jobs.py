@@ -5,7 +5,56 @@ import pandas as pd
 import pytest
 
 from auscult.errors import DataError
-from auscult.tracking.uploads import choose_uploads, holds_id, known_ids
+from auscult.tracking.jobs import choose_uploads, holds_id, known_ids, read_jobs
+
+
+def test_content_digest_sees_every_file_and_the_settings(experiment, task, job_dirs):
+    before = [job.content for job in read_jobs(experiment, task, job_dirs)]
+    assert [job.content for job in read_jobs(experiment, task, job_dirs)] == before
+    assert len(set(before)) == 2
+    seen = {before[0]}
+    for name in ("metrics.jsonl", "metrics.json", "model.json", "figures/roc.svg"):
+        path = job_dirs[0] / name
+        path.write_text(path.read_text().replace("0.41", "0.42").replace("AUROC", "ROC").rstrip("\n") + "\n ")
+        seen.add(read_jobs(experiment, task, job_dirs)[0].content)
+    changed = experiment.jobs[0].model_copy(update={"train": experiment.jobs[1].train})
+    other = experiment.model_copy(update={"jobs": (changed, experiment.jobs[1])})
+    seen.add(read_jobs(other, task, job_dirs)[0].content)
+    assert len(seen) == 6
+
+
+def test_final_metrics_stand_beside_the_epochs(experiment, task, job_dirs):
+    points = {(point.key, point.step): point.value for point in read_jobs(experiment, task, job_dirs)[0].points}
+    assert points["test/auroc", 0] == 0.93
+    assert points["test/patient/pneumonia/auroc_low", 0] == pytest.approx(0.86)
+    assert points["val/threshold/pneumonia", 0] == 0.41
+    assert points["train/best_epoch", 0] == 9
+    assert ("val/auroc", 0) not in points
+    assert ("val/auroc", 11) in points
+    assert not any("ppv" in key for key, _ in points)
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "metrics.json", "model.safetensors", "model.json", "predictions.parquet"]
+)
+def test_a_missing_file_is_named(experiment, task, job_dirs, name):
+    (job_dirs[1] / name).unlink()
+    with pytest.raises(DataError, match=name):
+        read_jobs(experiment, task, job_dirs)
+
+
+def test_as_many_folders_as_jobs(experiment, task, job_dirs):
+    with pytest.raises(DataError, match="1 job folders for 2 jobs"):
+        read_jobs(experiment, task, job_dirs[:1])
+
+
+def test_an_outcome_without_a_test_part_is_refused(experiment, task, job_dirs):
+    (job_dirs[0] / "metrics.json").write_text('{"val": {}}')
+    with pytest.raises(DataError, match="best_epoch"):
+        read_jobs(experiment, task, job_dirs)
+
+
+# --- which files may be uploaded ---
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Snakemake's output cache in a Google Cloud Storage bucket: SNAKEMAKE_OUTPUT_CACHE=gs://bucket/prefix.
 
-Snakemake itself takes a bucket as its cache only where all files of the workflow lie in one.
+Snakemake itself takes a bucket as its cache only where all files of the workflow lie in one. Its classes of a cache are
+no promise, so another release is tried before it is pinned: `pip install --no-deps --target /tmp/other snakemake==...`,
+then `PYTHONPATH=/tmp/other pytest -m slow tests/workflow/test_output_cache.py`.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from auscult.datasets.bucket import BucketError, clear_faults
 from auscult.errors import DataError
 
 ANSWER_WITHIN_S = 20.0
-_BUCKET = ("gs://", "gcs://")
+BUCKET_SCHEMES = ("gs://", "gcs://")
 _LOGIN = (
     "gcloud auth application-default login, or name a service account's key in GOOGLE_APPLICATION_CREDENTIALS or with "
     "`dvc remote modify --local {remote} credentialpath <file>`"
@@ -33,12 +34,23 @@ def transfer(direction: Literal["pull", "push"], project_dir: Path, remote: str 
     Raises:
         DataError: No such remote or bucket, no network, wrong credentials, or DVC failed; nothing is lost.
     """
-    name, settings = remote_settings(project_dir, remote)
-    if str(settings["url"]).startswith(_BUCKET):
-        check_bucket(name, settings)
+    name = check_remote(project_dir, remote)
     command = ["dvc", direction, "--remote", name, *targets]
     if subprocess.run(command, cwd=project_dir, check=False).returncode != 0:  # noqa: S603 (the user's own words)
         raise DataError(f"dvc {direction} failed, as it says above; nothing is lost, and the same command goes on")
+
+
+def check_remote(project_dir: Path, remote: str | None) -> str:
+    """Return the name of a remote that answers; None: the default one. One that is no bucket is not asked.
+
+    Raises:
+        DataError: There is no such remote.
+        BucketError: The bucket does not answer, does not exist, or refuses this user.
+    """
+    name, settings = remote_settings(project_dir, remote)
+    if str(settings["url"]).startswith(BUCKET_SCHEMES):
+        check_bucket(name, settings)
+    return name
 
 
 def remote_settings(project_dir: Path, remote: str | None) -> tuple[str, dict[str, Any]]:
@@ -68,34 +80,20 @@ def check_bucket(remote: str, settings: dict[str, Any], within_s: float = ANSWER
         within_s: How long to wait for an answer.
 
     Raises:
-        DataError: It does not answer, does not exist, or refuses this user.
+        BucketError: It does not answer, does not exist, or refuses this user.
     """
     url = str(settings["url"])
-    bucket = url.partition("://")[2].partition("/")[0]
     key = settings.get("credentialpath")
-    login = _LOGIN.format(remote=remote)
+    where, login = f"remote {remote}: {url}", _LOGIN.format(remote=remote)
     if key is not None and not Path(key).is_file():
-        raise DataError(f"remote {remote}: {url}: the key {key} does not exist; {login}")
-    fault = _answer(lambda: _ask(bucket, settings), within_s)
-    if fault is None:
-        return
-    said = f"remote {remote}: {url}: "
-    words = f"{type(fault).__name__}: {fault}"
-    code = str(getattr(fault, "code", ""))
-    if isinstance(fault, FileNotFoundError) or code == "404":
-        raise DataError(
-            f"{said}there is no bucket {bucket!r}; look at `dvc remote list`, then "
-            f"`dvc remote modify --local {remote} url gs://<your bucket>/auscult`"
-        )
-    if code in {"401", "403"} or "invalid_grant" in words or "redentials" in words:
-        raise DataError(f"{said}wrong or missing credentials ({words}); {login}")
-    raise DataError(
-        f"{said}no network, or nobody answers there ({words}); nothing is lost: the same command goes on later"
-    )
+        raise BucketError(f"{where}: the key {key} does not exist", login)
+    missing = f"look at `dvc remote list`, then `dvc remote modify --local {remote} url gs://<your bucket>/auscult`"
+    with clear_faults(where, missing=missing, login=login):
+        _answer(lambda: _ask(url.partition("://")[2].partition("/")[0], settings), within_s)
 
 
-def _answer(ask: Callable[[], None], within_s: float) -> Exception | None:
-    """Return what `ask` raised, or a TimeoutError when it needs longer; None: it went well."""
+def _answer(ask: Callable[[], None], within_s: float) -> None:
+    """Raise what `ask` raises, or a TimeoutError when it needs longer."""
     faults: list[Exception | None] = []
 
     def noting() -> None:
@@ -110,7 +108,9 @@ def _answer(ask: Callable[[], None], within_s: float) -> Exception | None:
     asking = threading.Thread(target=noting, daemon=True)
     asking.start()
     asking.join(within_s)
-    return faults[0] if faults else TimeoutError(f"no answer within {within_s:g} s")
+    fault = faults[0] if faults else TimeoutError(f"no answer within {within_s:g} s")
+    if fault is not None:
+        raise fault
 
 
 def _ask(bucket: str, settings: dict[str, Any]) -> None:
