@@ -17,11 +17,12 @@ from auscult.tracking.params import (
 )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def home(monkeypatch):
     monkeypatch.setenv("HOME", "/home/zarah")
 
 
+@pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
