@@ -55,11 +55,11 @@ run: data ## the main job: from the demo data to results/pneumonia/train2356/rep
 
 .PHONY: test
 test: data ## the tests, at most 15 minutes on 2 cores
-	pytest --numprocesses 2 $(TESTS)
+	pytest --numprocesses 2 --dist worksteal $(TESTS)
 
 .PHONY: verify
 verify: data ## the long proofs
-	pytest --numprocesses 2 -m 'slow and not gpu' --durations 15 $(TESTS)
+	pytest --numprocesses 2 --dist worksteal -m 'slow and not gpu' --durations 15 $(TESTS)
 
 .PHONY: fuzz
 fuzz: $(INSTALLED) ## 200,000 new examples against the parsers of raw text

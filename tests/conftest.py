@@ -11,6 +11,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Test processes run side by side, one a core: were each to use all cores, all would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # What starts with more threads all the same (a page's own commands do) gives its core away while one waits.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # The same examples every time: a change fails by what it did, never by the day's luck. `make fuzz` draws new ones.
 settings.register_profile("fixed", derandomize=True, deadline=None)

@@ -22,7 +22,7 @@ WORKFLOW = (
     "profiles",
 )
 EXPERIMENT = """
-description: a tiny job
+description: tiny jobs
 task: pneumonia
 datasets: [bd]
 clips: {{unit: window, length_s: 4, sample_rate_hz: 4000}}
@@ -30,7 +30,8 @@ spectrogram: {{n_fft: 256, hop_samples: 128, n_mels: 32}}
 split: {{preset: patients_70_15_15, seed: 1}}
 model: {{name: test_cnn}}
 train: {{epochs: {epochs}, devices: {devices}}}
-evaluate: {{bootstrap_draws: 50}}
+evaluate: {{bootstrap_draws: 50, n_examples: 2, outcomes: {{max_clips: 1}}}}
+jobs: {jobs}
 """
 
 
@@ -75,11 +76,11 @@ def controllers(cluster_workflow: Path) -> Generator[Controllers]:
 
 @pytest.fixture
 def make_experiment(cluster_workflow: Path) -> Callable[..., Training]:
-    """Write an experiment `pneumonia/<name>` of one job of so many epochs."""
+    """Write an experiment `pneumonia/<name>` of so many equal jobs, each of so many epochs."""
 
-    def make(name: str, epochs: int, devices: int = 1) -> Training:
+    def make(name: str, epochs: int, devices: int = 1, jobs: int = 1) -> Training:
         path = cluster_workflow / "config" / "experiments" / "pneumonia" / f"{name}.yaml"
-        path.write_text(EXPERIMENT.format(epochs=epochs, devices=devices))
+        path.write_text(EXPERIMENT.format(epochs=epochs, devices=devices, jobs="[" + ", ".join(["{}"] * jobs) + "]"))
         return Training(cluster_workflow / "work" / "runs" / "pneumonia" / name / "1")
 
     return make

@@ -37,10 +37,12 @@ def assert_each_epoch_once(training: Training) -> None:
     assert epochs == list(range(1, len(epochs) + 1))
 
 
-@pytest.mark.timeout(1800)
-def test_the_main_experiment_goes_to_a_result(controllers: Controllers, cluster_workflow: Path) -> None:
-    training = Training(cluster_workflow / "work" / "runs" / "pneumonia" / "train2356" / "1")
-    controller = controllers.start("slurm-gpu", "results/pneumonia/train2356", "--forceall")
+def test_an_experiment_goes_from_raw_recordings_to_a_result(
+    controllers: Controllers, make_experiment: MakeExperiment, cluster_workflow: Path
+) -> None:
+    # Long enough to be looked at.
+    training = make_experiment("whole", 60, jobs=2)
+    controller = controllers.start("slurm-gpu", "results/pneumonia/whole", "--forceall")
 
     # What the training process itself was given.
     wait_until(lambda: "pid" in training.owner, "the training has begun", 400, controller)
@@ -52,11 +54,11 @@ def test_the_main_experiment_goes_to_a_result(controllers: Controllers, cluster_
     for part in ("Partition=gpu", "TresPerJob=gres:gpu:1", "MinMemoryNode=8000M", "TimeLimit=08:00:00", "Requeue=1"):
         assert part in shown
 
-    assert controller.wait(timeout=1500) == 0, controller.said()[-4000:]
-    result = cluster_workflow / "results" / "pneumonia" / "train2356"
+    assert controller.wait(timeout=600) == 0, controller.said()[-4000:]
+    result = cluster_workflow / "results" / "pneumonia" / "whole"
     assert (result / "report.html").is_file()
-    assert json.loads((result / "metrics.json").read_text())["jobs"]["1"]["auroc"] >= 0.9
-    (name,) = {found.name for found in list_jobs("train", "train2356")}
+    assert set(json.loads((result / "metrics.json").read_text())["jobs"]) == {"1", "2"}
+    (name,) = {found.name for found in list_jobs("train", "whole")}
     assert name.startswith("auscult_")
     jobs = [found for found in list_jobs() if found.name == name]
     partitions = {found.comment.removeprefix("rule_").partition("_wildcards")[0]: found.partition for found in jobs}
@@ -69,7 +71,7 @@ def test_the_main_experiment_goes_to_a_result(controllers: Controllers, cluster_
         "evaluate": "gpu",
     }
     assert {found.state for found in jobs} == {"COMPLETED"}
-    assert (cluster_workflow / f"logs/slurm/rule_train/pneumonia_train2356_1/{job}.log").stat().st_size > 0
+    assert (cluster_workflow / f"logs/slurm/rule_train/pneumonia_whole_1/{job}.log").stat().st_size > 0
 
 
 def test_a_training_on_two_gpus_is_one_job_of_two_processes(

@@ -66,8 +66,11 @@ class Controllers:
         # Ctrl-C must reach it, also where the tests run in the background of a script, which ignores that signal.
         command = ["env", "--default-signal=INT", sys.executable, "-m", "snakemake", "--profile", profile]
         command += [target, "--latency-wait", "10", *arguments]
+        # A test waits for what a cluster's users have time for.
         if profile == "slurm-gpu":
-            command += ["--slurm-init-seconds-before-status-checks", "3"]
+            command += ["--slurm-init-seconds-before-status-checks", "1"]
+        else:
+            command += ["--seconds-between-status-checks", "1"]
         process = Controller(
             command,
             out,

@@ -11,57 +11,21 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 WORKFLOW = ("Snakefile", "rules", "workflow_scripts", "report", "config", "data.dvc", "environment.yml")
 Run = Callable[..., subprocess.CompletedProcess]
 BUCKET = "lung-sounds"
 START_TIMEOUT_S = 60
-
-
-@pytest.fixture
-def workflow_dir(project_dir: Path, tmp_path: Path) -> Path:
-    """The workflow's files, copied; the demo data, linked."""
-    if not (project_dir / "data").is_dir():
-        pytest.fail("the demo data are not there; run: dvc pull")
-    for name in WORKFLOW:
-        source = project_dir / name
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, tmp_path / name)
-    (tmp_path / "data").symlink_to(project_dir / "data")
-    return tmp_path
-
-
-@pytest.fixture
-def snakemake(workflow_dir: Path) -> Run:
-    """Run Snakemake in the copied workflow and return the finished process, its output as text."""
-
-    def run(
-        *arguments: str, cores: int = 2, python: tuple[str, ...] = (), **environment: str
-    ) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, *python, "-m", "snakemake", "--cores", str(cores), *arguments],
-            cwd=workflow_dir,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            env={**os.environ, **environment},
-        )
-
-    return run
-
-
-@pytest.fixture
-def tiny_experiment(workflow_dir: Path) -> str:
-    """An experiment that trains in a second an epoch; its target is returned."""
-    path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
-    path.write_text(
-        """
+# Test processes run side by side, one a core: a workflow with more than one core would only wait for the others.
+CORES = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+TINY = Path("config/experiments/pneumonia/tiny.yaml")
+TINY_TARGET = "results/pneumonia/tiny"
+TINY_EXPERIMENT = """
 description: two tiny jobs
 task: pneumonia
 datasets: [icbhi, bd]
@@ -75,8 +39,81 @@ jobs:
   - {}
   - {train: {epochs: 3}}
 """
+PREPARED = ("work", "logs", "benchmarks", ".snakemake/metadata")
+
+
+def copy_workflow(project_dir: Path, folder: Path) -> None:
+    """The workflow's files, copied; the demo data, linked."""
+    if not (project_dir / "data").is_dir():
+        pytest.fail("the demo data are not there; run: dvc pull")
+    for name in WORKFLOW:
+        source = project_dir / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / name)
+    (folder / "data").symlink_to(project_dir / "data")
+
+
+def run_snakemake(
+    folder: Path, *arguments: str, cores: int = CORES, python: tuple[str, ...] = (), **environment: str
+) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *python, "-m", "snakemake", "--cores", str(cores), *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
     )
-    return "results/pneumonia/tiny"
+
+
+@pytest.fixture
+def workflow_dir(project_dir: Path, tmp_path: Path) -> Path:
+    """The workflow's files, copied; the demo data, linked."""
+    copy_workflow(project_dir, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def snakemake(workflow_dir: Path) -> Run:
+    """Run Snakemake in the copied workflow and return the finished process, its output as text."""
+    return partial(run_snakemake, workflow_dir)
+
+
+@pytest.fixture
+def tiny_experiment(workflow_dir: Path) -> str:
+    """An experiment that trains in a second an epoch; its target is returned."""
+    (workflow_dir / TINY).write_text(TINY_EXPERIMENT)
+    return TINY_TARGET
+
+
+@pytest.fixture(scope="session")
+def prepared_dir(project_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workflow that is ready to train the tiny experiment, made once for all test processes: copy it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = shared / "prepared", shared / "prepared.done"
+    with FileLock(shared / "prepared.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            copy_workflow(project_dir, folder)
+            (folder / TINY).write_text(TINY_EXPERIMENT)
+            made = run_snakemake(folder, TINY_TARGET, "--until", "make_spectrograms", "make_split")
+            assert made.returncode == 0, made.stdout
+            done.touch()
+    return folder
+
+
+@pytest.fixture
+def prepared_experiment(prepared_dir: Path, workflow_dir: Path, tiny_experiment: str) -> str:
+    """The tiny experiment where tables, spectrograms and split are made: only trainings and what follows are left."""
+    for name in PREPARED:
+        # With their times: Snakemake finds all as it left it.
+        shutil.copytree(prepared_dir / name, workflow_dir / name)
+    return tiny_experiment
 
 
 @pytest.fixture

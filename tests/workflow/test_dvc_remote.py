@@ -20,15 +20,23 @@ PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 
-@pytest.fixture
-def repository(tmp_path, bucket_url):
-    root = tmp_path / "project"
+@pytest.fixture(scope="module")
+def empty_repository(tmp_path_factory, bucket_url):
+    home = tmp_path_factory.mktemp("home")
+    root = home / "project"
     root.mkdir()
-    repository = Repository(root, tmp_path)
+    repository = Repository(root, home)
     repository("git init -q -b main")
     repository("dvc init -q")
     shutil.copyfile(PROJECT / ".dvc" / "config", root / ".dvc" / "config")
     repository.use_bucket(bucket_url)
+    return root
+
+
+@pytest.fixture
+def repository(tmp_path, empty_repository):
+    root = Path(shutil.copytree(empty_repository, tmp_path / "project"))
+    repository = Repository(root, tmp_path)
     (root / ".gitignore").write_text("/data\n")
     rng = np.random.default_rng(5)
     for name in ("icbhi/audio/101_1b1.wav", "icbhi/audio/102_1b1.wav", "jordan/Audio Files/BP1,E W,P.wav", "empty.txt"):

@@ -55,8 +55,8 @@ def test_what_cannot_be_there_first_is_explained(snakemake, tiny_experiment: str
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_changed_model_is_taken_again(snakemake, tiny_experiment: str, workflow_dir: Path) -> None:
-    del tiny_experiment
+def test_a_changed_model_is_taken_again(snakemake, prepared_experiment: str, workflow_dir: Path) -> None:
+    del prepared_experiment
     config = workflow_dir / "config"
     judging, starting = "{evaluate_only: results/pneumonia/taken/1}", "{train: {start: {weights: given.safetensors}}}"
     write_experiment(workflow_dir, "taken", "{train: {seed: 1}}", judging, starting)
@@ -89,9 +89,9 @@ def test_a_changed_model_is_taken_again(snakemake, tiny_experiment: str, workflo
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_result_of_another_experiment_is_published_and_begun_with(
-    snakemake, tiny_experiment: str, workflow_dir: Path
+    snakemake, prepared_experiment: str, workflow_dir: Path
 ) -> None:
-    del tiny_experiment
+    del prepared_experiment
     write_experiment(workflow_dir, "first", "{train: {epochs: 1}}")
     write_experiment(workflow_dir, "second", "{train: {epochs: 1, start: {result: results/pneumonia/first/1}}}")
     command = (str(RUNS / "second" / "1" / MODEL), "--config", "tracking={enabled: false}")

@@ -1,6 +1,8 @@
-"""A whole tiny run on the demo data: from raw recordings to a report, and what a second run does."""
+"""A whole tiny run on the demo data: from raw recordings to its reports, and what a second run does."""
 
+import json
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,27 @@ from auscult.ops.verify import verify_result
 def messages(output: str) -> list[str]:
     """Read the messages of the jobs that ran, in order."""
     return re.findall(r"^Job \d+: (.+)$", output, flags=re.MULTILINE)
+
+
+def check_snakemake_report(archive_path: Path, workflow_dir: Path) -> None:
+    """Snakemake's own report shows every figure, with captions, categories and labels."""
+    with zipfile.ZipFile(archive_path) as archive:
+        names = archive.namelist()
+        page = "\n".join(archive.read(name).decode("utf-8") for name in names if name.endswith((".html", ".js")))
+    for number in (1, 2):
+        run = workflow_dir / f"work/runs/pneumonia/tiny/{number}"
+        drawn = [path.name for path in sorted((run / "figures").glob("*.svg"))]
+        assert "roc.svg" in drawn
+        for name in [*drawn, *(path.name for path in run.glob("outcomes/*/*.png"))]:
+            assert any(entry.endswith(name) for entry in names), name
+    for word in ("Figures", "Spectrograms", "Outcomes", "Numbers", "Result", "report.html"):
+        assert word in page, word
+    # Captions are filled in: a job's model, and how the clips were sampled.
+    assert "test_cnn" in page
+    assert "sampled: extreme" in page
+    assert not re.search(
+        r"{{|{%", json.dumps([line for line in page.splitlines() if "caption" in line and "snakemake." in line])
+    )
 
 
 @pytest.fixture
@@ -43,6 +66,9 @@ def test_a_result_is_published_and_only_what_changed_is_done_again(
     assert verify_result(result, workflow_dir).is_whole
     again = snakemake(published)
     assert "Nothing to be done" in again.stdout
+    report = snakemake(published, "--report", "report.zip")
+    assert report.returncode == 0, report.stdout
+    check_snakemake_report(workflow_dir / "report.zip", workflow_dir)
 
     path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
     path.write_text(path.read_text().replace("{epochs: 3}", "{epochs: 1}"))

@@ -35,6 +35,7 @@ def test_a_fold_that_is_not_there_is_refused(snakemake, repeated_experiment: str
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prepared_experiment")
 def test_every_patient_is_tested_once_by_the_folds_and_one_more_seed_trains_alone(
     snakemake, repeated_experiment: str, workflow_dir: Path
 ) -> None:

@@ -13,8 +13,8 @@ EXPERIMENT = """
 description: own models on the demo
 task: pneumonia
 datasets: [icbhi, jordan, bd]
-clips: {preset: window_10s_8khz, pad: repeat}
-spectrogram: {preset: mel128}
+clips: {unit: window, length_s: 4, sample_rate_hz: 4000}
+spectrogram: {n_fft: 512, hop_samples: 100, n_mels: 64}
 split: {preset: patients_70_15_15, seed: 12}
 model: {name: sequence_net}
 train: {epochs: 12, batch_size: 16, optimizer: {name: adam, lr: 1.0e-3}, monitor: val/auroc}

@@ -1,6 +1,7 @@
 """The long proofs: the shipped experiments on the demo and on real recordings, and DVC around them."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,25 @@ def predictions(result: Path, job: int, side: str = "test") -> pd.DataFrame:
     return table[table["split"] == side]
 
 
+def edit_experiment(workflow_dir: Path, name: str, **sections: dict) -> None:
+    """Change some settings of a shipped experiment and leave all others as they are."""
+    path = workflow_dir / "config" / "experiments" / f"{name}.yaml"
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for section, settings in sections.items():
+        written[section] = {**written.get(section, {}), **settings}
+    path.write_text(yaml.safe_dump(written), encoding="utf-8")
+
+
+def take_what_is_made(folder: Path, workflow_dir: Path) -> None:
+    """Copy what the workflow made elsewhere, with its times: Snakemake itself tells what of it must be made anew."""
+    for name in ("work", "results", "logs", "benchmarks", ".snakemake/metadata"):
+        shutil.copytree(folder / name, workflow_dir / name, symlinks=True)
+
+
 def test_the_demo_experiment_learns_to_tell_pneumonia(snakemake, workflow_dir: Path) -> None:
+    # Where `make run` has just made the demo's result, that one is judged instead of a second one.
+    if made_in := os.environ.get("AUSCULT_DEMO_MADE_IN"):
+        take_what_is_made(Path(made_in), workflow_dir)
     target = "results/pneumonia/train2356"
     finished = snakemake(target)
     assert finished.returncode == 0, finished.stdout[-6000:]
@@ -43,6 +62,8 @@ def test_the_demo_experiment_learns_to_tell_pneumonia(snakemake, workflow_dir: P
 
 
 def test_real_icbhi_recordings_go_through_to_a_result(snakemake, workflow_dir: Path, real_data: Path) -> None:
+    # From ten recordings nothing is learned: that all goes through is shown by a training of two epochs too.
+    edit_experiment(workflow_dir, "crackles_wheezes/train2356", train={"epochs": 2})
     sample = real_data / "icbhi_sample"
     target = "results/crackles_wheezes/train2356"
     finished = snakemake(target, "--config", f"roots={{icbhi: {sample}}}")
@@ -65,6 +86,21 @@ def test_real_icbhi_recordings_go_through_to_a_result(snakemake, workflow_dir: P
 def test_spoken_digits_are_learned_by_the_usual_split_and_by_speaker(
     snakemake, workflow_dir: Path, real_data: Path
 ) -> None:
+    # A smaller picture, a smaller network, fewer and larger steps: twelve times less work, and it still learns.
+    edit_experiment(
+        workflow_dir,
+        "digits/fsdd",
+        spectrogram={"hop_samples": 256, "n_mels": 40},
+        model={"channels": [16, 32, 64, 128]},
+        augment={
+            "spectrogram": [
+                {"name": "mask_time", "max_width_frames": 4},
+                {"name": "mask_frequency", "max_width_bands": 5},
+            ]
+        },
+        train={"epochs": 16, "batch_size": 32, "optimizer": {"name": "adam", "lr": 3e-3}},
+        evaluate={"bootstrap_draws": 50, "n_examples": 2, "outcomes": {"max_clips": 1}},
+    )
     target = "results/digits/fsdd"
     finished = snakemake(target, "--config", f"roots={{fsdd: {real_data / 'fsdd' / 'recordings'}}}")
     assert finished.returncode == 0, finished.stdout[-6000:]

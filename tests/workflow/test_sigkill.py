@@ -1,9 +1,10 @@
-"""Killed with SIGKILL at 20 random moments, inside saves too, and each time gone on with by Snakemake's own retry."""
+"""Killed with SIGKILL at 20 random moments, inside saves too, and each time resumed by Snakemake's own retry."""
 
 import json
 import signal
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,14 +12,22 @@ import psutil
 import pytest
 from tests.workflow.test_training_resume import progress, start
 
-N_KILLS = 20
-N_KILLS_IN_A_SAVE = 6
-N_KILLS_AT_THE_START = 3
-EPOCHS = 24
+
+class Kills(NamedTuple):
+    """How often one training is killed: the first ones as it starts, the last ones while it saves."""
+
+    all: int
+    at_the_start: int
+    in_a_save: int
+
+
+# By the job that is killed (job 1 is not). Job 2 reads its batches itself, for job 3 two workers do so.
+KILLS = {2: Kills(8, 1, 3), 3: Kills(12, 2, 4)}
+EPOCHS = 14
 TIMING = ["epoch_s", "data_wait_share", "samples_per_s"]
 RUNS = Path("work/runs/pneumonia/killed")
 EXPERIMENT = """
-description: the same training twice; the second one is killed over and over
+description: the same training three times; two of them are killed over and over
 task: pneumonia
 datasets: [icbhi, bd]
 clips: {{unit: window, length_s: 4, sample_rate_hz: 4000}}
@@ -42,20 +51,22 @@ train:
   accumulate_batches: 2
   save: {{every_steps: 1}}
   batches: {{place: stream, window_clips: 64, workers: 0}}
-evaluate: {{bootstrap_draws: 50}}
+evaluate: {{bootstrap_draws: 50, n_examples: 2, outcomes: {{max_clips: 1}}}}
 jobs:
   - {{}}
-  - {{train: {{batches: {{workers: {workers}}}}}}}
+  - {{}}
+  - {{train: {{batches: {{workers: 2}}}}}}
 """
 
 
 class Killer:
     """Waits for the moment to kill the training of a run, which its lock names."""
 
-    def __init__(self, run: Path, n_batches: int, seed: int) -> None:
+    def __init__(self, run: Path, kills: Kills, n_batches: int) -> None:
         self.state = run / "state"
+        self.kills = kills
         self.n_batches = n_batches  # of an epoch
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(kills.all)
         self.pids: list[int] = []
         self.n_in_a_save = 0
         self.reached: list[str] = []
@@ -85,15 +96,15 @@ class Killer:
             assert controller.poll() is None, controller.communicate()[0]
             time.sleep(0.01)
         training, number = psutil.Process(pid), len(self.pids)
-        if number < N_KILLS_AT_THE_START:
+        if number < self.kills.at_the_start:
             time.sleep(self.rng.uniform(0, 2))
         else:
             # By batches, not by the clock: on a machine of any speed it is not over before the last kill.
-            goal = self.position() + self.rng.uniform(0, EPOCHS * self.n_batches / (N_KILLS + 5))
+            goal = self.position() + self.rng.uniform(0, EPOCHS * self.n_batches / (self.kills.all + 5))
             while self.position() <= goal and training.is_running():
                 time.sleep(0.005)
             time.sleep(self.rng.uniform(0, 0.05))
-        if number >= N_KILLS - N_KILLS_IN_A_SAVE:
+        if number >= self.kills.all - self.kills.in_a_save:
             while training.is_running():
                 if self.files_being_written():
                     training.suspend()
@@ -117,38 +128,48 @@ def outcome(run: Path) -> tuple[bytes, dict, str, bytes]:
     return files[0], thresholds, history.to_csv(), files[1]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("workers", [0, 2])
-def test_twenty_kills_change_no_bit_of_weights_history_and_predictions(
-    snakemake, workflow_dir: Path, workers: int
-) -> None:
-    path = workflow_dir / "config" / "experiments" / "pneumonia" / "killed.yaml"
-    path.write_text(EXPERIMENT.format(epochs=EPOCHS, workers=workers))
-    # The uninterrupted one reads without workers.
-    whole = snakemake(str(RUNS / "1" / "predictions.parquet"))
-    assert whole.returncode == 0, whole.stdout[-3000:]
-
-    controller = start(workflow_dir, str(RUNS / "2" / "predictions.parquet"), "--config", f"retries={N_KILLS + 5}")
-    n_batches = progress(workflow_dir, RUNS / "1")["n_batches"]
-    killer = Killer(workflow_dir / RUNS / "2", n_batches, seed=workers)
-    for _ in range(N_KILLS):
+def kill_over_and_over(workflow_dir: Path, job: int, n_batches: int, *config: str) -> Killer:
+    """Train a job to its predictions in spite of its kills, and return what they hit."""
+    kills, run = KILLS[job], RUNS / str(job)
+    target = str(run / "predictions.parquet")
+    controller = start(workflow_dir, target, "--config", f"retries={kills.all + 5}", *config)
+    killer = Killer(workflow_dir / run, kills, n_batches)
+    for _ in range(kills.all):
         killer.kill_next(controller)
     output, _ = controller.communicate(timeout=900)
     assert controller.returncode == 0, output
     # Snakemake tried again after each, and nothing else ended an attempt.
-    assert output.count("Trying to restart job") == N_KILLS, output
-    told = progress(workflow_dir, RUNS / "2")
-    assert told["attempt"] == N_KILLS + 1
+    assert output.count("Trying to restart job") == kills.all, output
+    told = progress(workflow_dir, run)
+    assert told["attempt"] == kills.all + 1
     assert "was killed or lost without a word" in told["resumed_because"]
-    assert killer.n_in_a_save >= N_KILLS_IN_A_SAVE
-    # They hit many places, within epochs and between them.
-    assert len(set(killer.reached)) > N_KILLS // 2
-    assert len({save.partition("-")[0] for save in killer.reached}) > 5
-    assert killer.orphans or not workers
+    assert killer.n_in_a_save >= kills.in_a_save
+    return killer
 
-    ours, theirs = (outcome(workflow_dir / RUNS / job) for job in ("2", "1"))
-    assert ours == theirs
-    # Workers see that their training is gone.
-    _, alive = psutil.wait_procs(killer.orphans, timeout=20)
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("prepared_experiment")
+def test_twenty_kills_change_no_bit_of_weights_history_and_predictions(snakemake, workflow_dir: Path) -> None:
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "killed.yaml"
+    path.write_text(EXPERIMENT.format(epochs=EPOCHS))
+    whole = snakemake(str(RUNS / "1" / "predictions.parquet"))
+    assert whole.returncode == 0, whole.stdout[-3000:]
+    n_batches = progress(workflow_dir, RUNS / "1")["n_batches"]
+
+    alone = kill_over_and_over(workflow_dir, 2, n_batches)
+    # Without the process that watches the machine, so that the only children are the workers.
+    with_workers = kill_over_and_over(workflow_dir, 3, n_batches, "tracking={enabled: false}")
+    # They hit many places, within epochs and between them.
+    reached = [*alone.reached, *with_workers.reached]
+    assert len(reached) == 20
+    assert len(set(reached)) > 10
+    assert len({save.partition("-")[0] for save in reached}) > 3
+
+    expected = outcome(workflow_dir / RUNS / "1")
+    for job in KILLS:
+        assert outcome(workflow_dir / RUNS / str(job)) == expected, job
+    # Workers, and the process that watches, see that their training is gone.
+    assert with_workers.orphans
+    _, alive = psutil.wait_procs([*alone.orphans, *with_workers.orphans], timeout=20)
     assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]

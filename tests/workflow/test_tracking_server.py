@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tests.workflow.conftest import CORES
 from tests.workflow.tracking_server import Server, postgres_server
 
 from auscult.tracking.metrics import read_history
@@ -123,14 +124,14 @@ def test_eight_jobs_at_once_log_without_an_error(served, client, tmp_path, proje
 
 
 def test_a_server_that_dies_in_a_training_is_completed_by_sync(
-    served, client, snakemake, tiny_experiment, workflow_dir
+    served, client, snakemake, prepared_experiment, workflow_dir
 ):
     server, postgres = served
     path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
     path.write_text(path.read_text().replace("{epochs: 3}", "{epochs: 30}"))
     folder = workflow_dir / "work" / "runs" / "pneumonia" / "tiny"
     settings = ("--config", f"tracking={{uri: '{server.uri}', system_metrics_s: 1}}")
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", tiny_experiment, *settings]
+    command = [sys.executable, "-m", "snakemake", "--cores", str(CORES), prepared_experiment, *settings]
     with (workflow_dir / "out").open("w") as out:
         workflow = subprocess.Popen(command, cwd=workflow_dir, stdout=out, stderr=subprocess.STDOUT)
         memo = folder / "2" / "live_run.json"
@@ -152,7 +153,7 @@ def test_a_server_that_dies_in_a_training_is_completed_by_sync(
     auscult = [sys.executable, "-c", "from auscult.cli import main; main()"]
     for _ in range(2):
         done = subprocess.run(
-            [*auscult, "sync", tiny_experiment, "--uri", server.uri],
+            [*auscult, "sync", prepared_experiment, "--uri", server.uri],
             cwd=workflow_dir, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -166,7 +167,7 @@ def test_a_server_that_dies_in_a_training_is_completed_by_sync(
             assert "system/cpu_utilization_percentage" in run.data.metrics
             assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["icbhi", "bd"]
     # The result needs no new publishing.
-    again = snakemake("--dry-run", tiny_experiment, *settings)
+    again = snakemake("--dry-run", prepared_experiment, *settings)
     assert "Nothing to be done" in again.stdout, again.stdout
 
     # Nothing names a patient, a file or a folder: neither the database nor the artifacts.
@@ -176,7 +177,7 @@ def test_a_server_that_dies_in_a_training_is_completed_by_sync(
     hidden = [text for text in names if not text.isdecimal() and len(text) >= 5]
     assert len(hidden) > 50
     hidden += [str(workflow_dir), str(Path.home() / "."), workflow_dir.name]
-    assert tiny_experiment in postgres.dump()  # the result's name is wanted, and shows that the dump is read
+    assert prepared_experiment in postgres.dump()  # the result's name is wanted, and shows that the dump is read
     artifacts = [path for path in (server.folder / "artifacts").rglob("*") if path.is_file()]
     assert len(artifacts) > 10
     contents = [postgres.dump().encode(), *(path.read_bytes() + path.name.encode() for path in artifacts)]

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.workflow.conftest import CORES
 
 RUN = Path("work/runs/pneumonia/tiny/1")
 WEIGHTS = str(RUN / "model.safetensors")
@@ -27,7 +28,7 @@ def progress(workflow_dir: Path, run: Path = RUN) -> dict:
 
 def start(workflow_dir: Path, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+        [sys.executable, "-m", "snakemake", "--cores", str(CORES), *arguments],
         cwd=workflow_dir,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -37,8 +38,8 @@ def start(workflow_dir: Path, *arguments: str) -> subprocess.Popen:
 
 
 @pytest.mark.slow
-def test_a_training_outlives_budgets(snakemake, tiny_experiment: str, workflow_dir: Path) -> None:
-    del tiny_experiment
+def test_a_training_outlives_budgets(snakemake, prepared_experiment: str, workflow_dir: Path) -> None:
+    del prepared_experiment
     set_epochs(workflow_dir, 2)
     assert snakemake(WEIGHTS).returncode == 0
     expected = (workflow_dir / WEIGHTS).read_bytes()
@@ -57,9 +58,9 @@ def test_a_training_outlives_budgets(snakemake, tiny_experiment: str, workflow_d
 
 @pytest.mark.slow
 def test_ctrl_c_saves_and_other_settings_are_refused_unless_fresh(
-    snakemake, tiny_experiment: str, workflow_dir: Path
+    snakemake, prepared_experiment: str, workflow_dir: Path
 ) -> None:
-    del tiny_experiment
+    del prepared_experiment
     # Ctrl-C reaches the training: saved, and out within ten seconds.
     set_epochs(workflow_dir, 100_000)
     controller = start(workflow_dir, WEIGHTS)
