@@ -23,13 +23,13 @@ from auscult.config import TaskSettings, TrainSettings
 from auscult.config.augment import AugmentSettings
 from auscult.config.model import ModelSettings
 from auscult.models import Normalisation, build_model
-from auscult.training.augmentation import TrainingAugmentation
-from auscult.training.batches import ResidentBatches
-from auscult.training.hardware import build_fabric
+from auscult.training.batches import ResidentBatches, Subset, TrainingAugmentation, TrainingData
+from auscult.training.distributed import build_fabric
 from auscult.training.loop import Trainer
 from auscult.training.losses import build_loss
 from auscult.training.progress import Progress
-from auscult.training.validation import Part
+from auscult.training.sampler import Sampler
+from auscult.training.session import SaveTimer, Session, Stop
 from bench.measure import Comparison, Options
 
 LEAST_SHARE = 0.95
@@ -70,9 +70,15 @@ def _comparison(name: str, n_clips: int, progress: Progress, options: Options) -
     trainer = _trainer(model, spectrograms, targets, normalisation, options.device)
     by_hand = _Bare(bare, spectrograms, targets, normalisation, torch.device(options.device))
 
+    session = Session(Stop(), SaveTimer(trainer.settings.save), progress, trainer.processes, None)
+
+    def train_epoch() -> None:
+        trainer.train_epoch(session)
+        trainer.next_epoch()
+
     def check() -> None:
         before = [values.detach().clone() for values in model.parameters()]
-        trainer.train_epoch(progress)
+        train_epoch()
         by_hand.epoch(BATCH_SIZE)
         # Dropout and the order of clips are drawn anew: weights that Adam moved equally far did the same work.
         moved = [_distance(trained.parameters(), before) for trained in (model, bare)]
@@ -81,7 +87,7 @@ def _comparison(name: str, n_clips: int, progress: Progress, options: Options) -
     return Comparison(
         f"training/{name}",
         "bare PyTorch loop",
-        lambda: trainer.train_epoch(progress),
+        train_epoch,
         lambda: by_hand.epoch(BATCH_SIZE),
         check,
         LEAST_SHARE,
@@ -96,16 +102,17 @@ def _distance(now: Any, before: list[torch.Tensor]) -> float:
 def _trainer(model: Any, spectrograms: Any, targets: Any, normalisation: Normalisation, device: str) -> Trainer:
     settings = TrainSettings(epochs=1000, batch_size=BATCH_SIZE)
     fabric = build_fabric(settings, device)
-    part = Part(ResidentBatches(spectrograms, normalisation, fabric.device), targets, pd.DataFrame())
+    subset = Subset(ResidentBatches(spectrograms, normalisation, fabric.device), targets, pd.DataFrame())
+    data = TrainingData(
+        subset, subset, Sampler(len(targets), BATCH_SIZE, seed=0), _no_augmentation(targets, fabric.device)
+    )
     return Trainer(
         fabric,
         model,
         build_loss(targets, TASK, settings.loss, fabric.device),
-        train=part,
-        validation=part,
+        data,
         task=TASK,
         settings=settings,
-        augmentation=_no_augmentation(targets, fabric.device),
     )
 
 

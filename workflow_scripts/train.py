@@ -8,8 +8,7 @@ from auscult import tracking
 from auscult.config import JobSettings, TaskSettings, TrackingSettings
 from auscult.config.paths import tables_dir
 from auscult.logs import stage_log
-from auscult.training import run as training
-from auscult.training.stop import choose_budget_s
+from auscult.training.train import choose_budget_s, train
 
 # A training on several devices starts this script once more for each: only the first one writes the log.
 rank = int(os.environ.get("LOCAL_RANK", "0"))
@@ -21,7 +20,7 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
     folder = Path(snakemake.output.weights).parent
     where = TrackingSettings.model_validate(snakemake.config.get("tracking", {}))
     with tracking.live(where, name=name, job=job, task=task, folder=folder):
-        training.run(
+        train(
             features={dataset: [Path(path) for path in paths] for dataset, paths in snakemake.params.features.items()},
             tables={dataset: Path(tables_dir(dataset)) for dataset in job.datasets},
             split=Path(snakemake.input.split),
@@ -31,7 +30,7 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
             output_dir=folder,
             device=snakemake.config["device"],
             threads=snakemake.threads,
-            # Only the first attempt starts over: the next ones go on with what it did.
+            # Only the first attempt starts over: the next ones resume it.
             fresh=snakemake.config.get("fresh", False) and snakemake.resources.attempt_number == 1,
             budget_s=choose_budget_s(os.environ, snakemake.config.get("budget_s"), snakemake.resources.get("runtime")),
         )

@@ -26,7 +26,7 @@ def planned(output: str) -> dict[str, int]:
 
 def test_a_result_that_a_job_takes_is_planned_first(snakemake, tiny_experiment: str, workflow_dir: Path) -> None:
     assert tiny_experiment == "results/pneumonia/tiny"
-    write_experiment(workflow_dir, "second", "{train: {start: {result: results/pneumonia/tiny/2}}}")
+    write_experiment(workflow_dir, "second", "{train: {pretrained: {result: results/pneumonia/tiny/2}}}")
     finished = snakemake("--dry-run", "results/pneumonia/second")
     assert finished.returncode == 0, finished.stdout
     assert planned(finished.stdout) == {"train": 3, "evaluate": 3, "publish": 2}
@@ -42,11 +42,11 @@ def test_what_cannot_be_there_first_is_explained(snakemake, tiny_experiment: str
     del tiny_experiment
     write_experiment(workflow_dir, "knot", "{evaluate_only: results/pneumonia/knot/1}")
     write_experiment(workflow_dir, "lost", "{evaluate_only: elsewhere/1}")
-    write_experiment(workflow_dir, "wrong", "{train: {start: {result: results/pneumonia/tiny/7}}}")
+    write_experiment(workflow_dir, "wrong", "{train: {pretrained: {result: results/pneumonia/tiny/7}}}")
     for name, part in {
         "knot": "pneumonia/knot, job 1: evaluate_only: results/pneumonia/knot/1 needs this job itself first",
         "lost": "pneumonia/lost, job 1: evaluate_only: elsewhere/1/model.safetensors: no such file",
-        "wrong": "train.start.result: results/pneumonia/tiny/7: pneumonia/tiny has the jobs 1, 2",
+        "wrong": "train.pretrained.result: results/pneumonia/tiny/7: pneumonia/tiny has the jobs 1, 2",
     }.items():
         finished = snakemake("--dry-run", f"results/pneumonia/{name}")
         assert finished.returncode != 0
@@ -58,7 +58,8 @@ def test_what_cannot_be_there_first_is_explained(snakemake, tiny_experiment: str
 def test_a_changed_model_is_taken_again(snakemake, prepared_experiment: str, workflow_dir: Path) -> None:
     del prepared_experiment
     config = workflow_dir / "config"
-    judging, starting = "{evaluate_only: results/pneumonia/taken/1}", "{train: {start: {weights: given.safetensors}}}"
+    judging = "{evaluate_only: results/pneumonia/taken/1}"
+    starting = "{train: {pretrained: {weights: given.safetensors}}}"
     write_experiment(workflow_dir, "taken", "{train: {seed: 1}}", judging, starting)
     runs = [str(RUNS / "taken" / run.id / MODEL) for run in load_experiment(config, "pneumonia", "taken").runs]
     first, judged, started = (workflow_dir / path for path in runs)
@@ -93,13 +94,13 @@ def test_a_result_of_another_experiment_is_published_and_begun_with(
 ) -> None:
     del prepared_experiment
     write_experiment(workflow_dir, "first", "{train: {epochs: 1}}")
-    write_experiment(workflow_dir, "second", "{train: {epochs: 1, start: {result: results/pneumonia/first/1}}}")
+    write_experiment(workflow_dir, "second", "{train: {epochs: 1, pretrained: {result: results/pneumonia/first/1}}}")
     command = (str(RUNS / "second" / "1" / MODEL), "--config", "tracking={enabled: false}")
     finished = snakemake(*command)
     assert finished.returncode == 0, finished.stdout[-3000:]
     assert planned(finished.stdout) == {"train": 2, "evaluate": 1, "publish": 1}
     log = workflow_dir / RUNS / "second" / "1" / "train.log"
-    assert "started from results/pneumonia/first/1/model.safetensors" in log.read_text()
+    assert "loaded pretrained weights from results/pneumonia/first/1/model.safetensors" in log.read_text()
     assert "Nothing to be done" in snakemake(*command).stdout
 
     # Published again with other words, the model is the same: the training that began with it is finished already.

@@ -65,7 +65,7 @@ def sync(
     from auscult.config.project import project_settings  # noqa: PLC0415
     from auscult.tracking.sync import find_experiments, require_store  # noqa: PLC0415
     from auscult.tracking.sync import sync as sync_experiment  # noqa: PLC0415
-    from auscult.training.watch import find_trainings  # noqa: PLC0415
+    from auscult.training.progress import find_trainings  # noqa: PLC0415
 
     tracking = project_settings(config).tracking
     if uri is not None:
@@ -124,7 +124,7 @@ def watch(
     from rich.console import Console  # noqa: PLC0415 (slow to import)
     from rich.live import Live  # noqa: PLC0415
 
-    from auscult.training.watch import as_table, find_trainings, follow  # noqa: PLC0415
+    from auscult.training.progress import as_table, find_trainings, follow  # noqa: PLC0415
 
     console = Console()
     if once or not sys.stdout.isatty():

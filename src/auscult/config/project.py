@@ -53,7 +53,7 @@ class ProjectSettings(Settings):
     budget_s: float | None = Field(
         default=None, gt=0, description="a training saves and leaves after so long; a retry goes on"
     )
-    retries: int = Field(default=3, ge=0, description="how often a training that left or was killed is gone on with")
+    retries: int = Field(default=3, ge=0, description="retries of a training after an interruption")
 
 
 _PROJECT = TypeAdapter(ProjectSettings)

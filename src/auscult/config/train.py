@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from auscult.config.base import Settings
 from auscult.config.optimizer import OptimizerSettings, ScheduleSettings
@@ -13,7 +13,7 @@ from auscult.config.task import TaskSettings
 __all__ = ["LossSettings", "OptimizerSettings", "TrainSettings", "monitors_for"]
 
 
-LiveLog = Literal["tensorboard", "csv"]
+LiveLog = Literal["tensorboard"]
 
 
 class LossSettings(Settings):
@@ -38,7 +38,7 @@ class LossSettings(Settings):
 
 
 class SaveSettings(Settings):
-    """When the state is saved to go on from; it changes no result. It is saved at the end as well, and on a signal."""
+    """When the state is saved, to resume from; it changes no result. It is also saved at the end and on a signal."""
 
     every_s: float = Field(default=300.0, gt=0)
     every_steps: int | None = Field(default=None, ge=1)
@@ -46,9 +46,11 @@ class SaveSettings(Settings):
 
 
 class ClipGradientSettings(Settings):
-    """What is done to large gradients before a step."""
+    """Clipping of large gradients before a step."""
 
-    norm: float | None = Field(default=None, gt=0, description="longest gradient of all parameters together")
+    norm: float | None = Field(
+        default=None, gt=0, description="largest norm of the gradient of all parameters together"
+    )
     value: float | None = Field(default=None, gt=0, description="largest value of each parameter's gradient")
 
 
@@ -62,10 +64,10 @@ class EmaSettings(Settings):
 
 
 class EarlyStoppingSettings(Settings):
-    """Stop when the monitored metric has not become better for more than `patience` evaluations."""
+    """Stop when the monitored metric has not improved for more than `patience` validations."""
 
     patience: int = Field(default=10, ge=0)
-    min_delta: float = Field(default=0.0, ge=0, description="what less than this is, is no gain")
+    min_delta: float = Field(default=0.0, ge=0, description="a smaller improvement is none")
 
 
 class BatchesSettings(Settings):
@@ -84,35 +86,43 @@ class BatchesSettings(Settings):
     host_budget_mb: int = Field(
         default=4000, ge=1, description="largest size of all spectrograms (online: clips) in memory"
     )
-    device_share: float = Field(default=0.5, gt=0, le=1, description="of the free device memory, what they may take")
+    device_share: float = Field(
+        default=0.5, gt=0, le=1, description="share of the free device memory that they may take"
+    )
     workers: int = Field(default=2, ge=0, le=64, description="processes that read; stream only")
-    window_clips: int = Field(default=4096, ge=1, description="clips that are mixed with each other; stream only")
+    window_clips: int = Field(default=4096, ge=1, description="clips that are shuffled together; stream only")
 
 
-class StartSettings(Settings):
-    """Weights to begin with instead of random ones; one of the three sources."""
+class PretrainedSettings(Settings):
+    """Pretrained weights to start with instead of random ones; from one of three sources."""
 
     result: str | None = Field(default=None, description="folder of a trained job: model.safetensors and model.json")
     weights: str | None = Field(default=None, description="a safetensors file of a model of this project")
     timm: str | None = Field(
         default=None, description="a file with timm's pretrained weights, or `hub` to download them"
     )
-    parts: Literal["all", "backbone"] = Field(default="all", description="backbone: the head begins anew")
+    parts: Literal["all", "backbone"] = Field(
+        default="all", description="backbone: the head starts with random weights"
+    )
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
         given = [name for name in ("result", "weights", "timm") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"start takes one of result, weights and timm; found {given or 'none'}")
+            raise ValueError(f"pretrained takes one of result, weights and timm; found {given or 'none'}")
         return self
 
 
 class DebugSettings(Settings):
-    """To look for a fault, not to train."""
+    """For finding a fault, not for training."""
 
     overfit_one_batch: bool = Field(default=False, description="train and validate on the first batch alone")
-    limit_batches: int | None = Field(default=None, ge=1, description="batches of each epoch, in training and after it")
-    profile_batches: int = Field(default=0, ge=0, le=1000, description="so many are traced, to profile/ of the run")
+    limit_batches: int | None = Field(
+        default=None, ge=1, description="batches of each epoch, in training and in validation"
+    )
+    profile_batches: int = Field(
+        default=0, ge=0, le=1000, description="so many batches are traced, to profile/ of the run"
+    )
 
 
 class TrainSettings(Settings):
@@ -130,7 +140,7 @@ class TrainSettings(Settings):
     loss: LossSettings = LossSettings()
     sampler: Literal["shuffle", "balanced"] = Field(
         default="shuffle",
-        description="balanced: every combination of answers is seen equally often in an epoch, rare ones repeatedly",
+        description="balanced: every combination of labels is seen equally often in an epoch, rare ones repeatedly",
     )
     ema: EmaSettings | None = None
     monitor: str = Field(
@@ -139,14 +149,16 @@ class TrainSettings(Settings):
         description="the validation metric that picks the best epoch; checked against the task's metrics",
     )
     mode: Literal["max", "min"] = "max"
-    eval_every: int = Field(default=1, ge=1, description="epochs between two validations; the last one has one anyway")
+    eval_every: int = Field(
+        default=1, ge=1, description="epochs between two validations; the last epoch is always validated"
+    )
     metric_over: Literal["epoch", "batch"] = Field(
         default="epoch",
-        description="epoch: each validation metric is computed once, over all answers; batch: in each batch of "
-        "validation, and their mean is taken",
+        description="epoch: each validation metric is computed once, over all predictions; batch: the mean over the "
+        "batches of validation",
     )
     early_stopping: EarlyStoppingSettings | None = None
-    start: StartSettings | None = None
+    pretrained: PretrainedSettings | None = None
     freeze: Literal["frontend", "backbone"] | None = Field(default=None, description="a part that is not trained")
     thaw_epoch: int | None = Field(
         default=None, ge=2, description="the epoch from which the frozen part is trained too"
@@ -156,16 +168,38 @@ class TrainSettings(Settings):
     devices: int = Field(
         default=1, ge=1, le=64, description="processes that share each batch, on a GPU each or on the CPU (DDP)"
     )
-    channels_last: bool = Field(default=True, description="maps lie in memory with the channel innermost")
+    channels_last: bool = Field(default=True, description="feature maps lie in memory with the channel innermost")
     compile: bool = Field(default=False, description="torch.compile: slow to start, faster on a GPU")
-    deterministic: bool = Field(default=False, description="refuse operations that give other bits each time")
+    deterministic: bool = Field(default=False, description="refuse operations whose results differ from run to run")
     batches: BatchesSettings = BatchesSettings()
     save: SaveSettings = SaveSettings()
-    live_logs: tuple[LiveLog, ...] = Field(default=(), description="written epoch by epoch in the run folder")
+    live_logs: tuple[LiveLog, ...] = Field(
+        default=(), description="written epoch by epoch in the run folder, beside metrics.jsonl"
+    )
     live_examples: int = Field(
-        default=8, ge=0, le=64, description="validation clips whose answers they follow, by number"
+        default=0,
+        ge=0,
+        le=64,
+        description="validation clips whose probabilities are logged: metrics.jsonl, history.csv, TensorBoard",
     )
     debug: DebugSettings = DebugSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_old_name(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "start" in value:
+            raise ValueError("`start` is now called `pretrained`: write train.pretrained, with the same keys below it")
+        return value
+
+    @field_validator("live_logs", mode="before")
+    @classmethod
+    def _refuse_csv(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple) and "csv" in value:
+            raise ValueError(
+                "csv is no longer a log of its own: history.csv holds the learning rates of all groups, and with "
+                "`live_examples` the probabilities of followed clips; remove csv"
+            )
+        return value
 
     @model_validator(mode="after")
     def _check_mode(self) -> Self:

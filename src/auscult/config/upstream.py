@@ -37,7 +37,7 @@ class Upstream(NamedTuple):
     """What a job takes.
 
     Attributes:
-        setting: Which setting names it, such as `train.start.result`.
+        setting: Which setting names it, such as `train.pretrained.result`.
         written: The path in the setting.
         read: The path that is read.
         needs: Files, or a result's folder, that have to be there first.
@@ -56,11 +56,11 @@ class Upstream(NamedTuple):
             return job
         if self.setting == "evaluate_only":
             return job.model_copy(update={"evaluate_only": self.read})
-        start = job.train.start
-        if start is None:
+        pretrained = job.train.pretrained
+        if pretrained is None:
             raise ValueError(f"{self.setting} is no setting of this job")
         source = self.setting.rpartition(".")[2]
-        train = job.train.model_copy(update={"start": start.model_copy(update={source: self.read})})
+        train = job.train.model_copy(update={"pretrained": pretrained.model_copy(update={source: self.read})})
         return job.model_copy(update={"train": train})
 
 
@@ -102,7 +102,7 @@ class UpstreamResults:
         if found is None:
             return None
         setting, written = found
-        is_folder = setting in {"evaluate_only", "train.start.result"}
+        is_folder = setting in {"evaluate_only", "train.pretrained.result"}
         files = MODEL_FILES if setting == "evaluate_only" else (WEIGHTS_FILE,)
         path = self._from_root(written)
         kind, owner, inner = place_of(path)
@@ -151,10 +151,10 @@ class UpstreamResults:
 def _written(job: JobSettings) -> tuple[str, str] | None:
     if job.evaluate_only is not None:
         return "evaluate_only", job.evaluate_only
-    start = job.train.start
-    if start is not None:
+    pretrained = job.train.pretrained
+    if pretrained is not None:
         for source in ("result", "weights", "timm"):
-            path: str | None = getattr(start, source)
+            path: str | None = getattr(pretrained, source)
             if path is not None and path != _HUB:
-                return f"train.start.{source}", path
+                return f"train.pretrained.{source}", path
     return None

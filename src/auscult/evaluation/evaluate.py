@@ -19,7 +19,6 @@ from auscult.evaluation.outcomes import judge, write_lists
 from auscult.evaluation.predict import predict
 from auscult.evaluation.protocols import judge_protocols
 from auscult.evaluation.slices import slice_metrics
-from auscult.examples import load_examples
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.curves import pr_points, roc_points
 from auscult.metrics.summary import summarise
@@ -28,6 +27,7 @@ from auscult.plots.job import draw_job
 from auscult.reports.job_text import report_text
 from auscult.storage.files import write_json, write_text
 from auscult.storage.tables import predictions_table, probabilities_of, read_split, truth_of, write_csv, write_parquet
+from auscult.training.dataset import load_clip_dataset
 
 ROC_COLUMNS = ("target", "fpr", "tpr", "threshold")
 PR_COLUMNS = ("target", "recall", "precision", "threshold")
@@ -98,7 +98,7 @@ def evaluate(
     model = load_model(model_dir, _device(device))
     thresholds = _thresholds(model, task, model_dir)
     sides = _sides(split)
-    examples = load_examples(features, tables, split, task, sides=sides, clips=clips)
+    examples = load_clip_dataset(features, tables, split, task, subsets=sides, clips=clips)
     logger.info("answering %d clips of the parts %s", len(examples), " and ".join(sides))
     probabilities = predict(model, examples, job.train.batch_size)
     predictions = predictions_table(examples.clips, examples.targets, probabilities, task)

@@ -16,7 +16,6 @@ from auscult.config import JobSettings, TaskSettings
 from auscult.config.spectrogram import ConstantQFrontend, LinearFrontend, frontend_range_hz
 from auscult.evaluation.outcomes import OUTCOMES, choose_examples, sample_outcomes
 from auscult.evaluation.saliency import CAPTIONS, Explainer, Maps
-from auscult.examples import Examples
 from auscult.models import SavedModel
 from auscult.plots.clip import Evidence, Sound, clip_picture
 from auscult.plots.job import file_name
@@ -25,6 +24,7 @@ from auscult.plots.style import save
 from auscult.spectrograms.filterbanks import constant_q_frequencies
 from auscult.storage.files import write_json
 from auscult.storage.tables import probability_column, read_events, target_column
+from auscult.training.dataset import ClipDataset
 
 CLIPS_AT_ONCE = 512
 _WORDS = {"tp": "true positive", "tn": "true negative", "fp": "false positive", "fn": "missed"}
@@ -48,7 +48,7 @@ class _Sums:
 
 
 def draw_averages(
-    examples: Examples, outcomes: pd.DataFrame, *, job: JobSettings, task: TaskSettings, folder: Path
+    examples: ClipDataset, outcomes: pd.DataFrame, *, job: JobSettings, task: TaskSettings, folder: Path
 ) -> None:
     """Draw `average_<target>.png` for each target and list them in `averages.json`.
 
@@ -82,7 +82,7 @@ def draw_averages(
 
 
 def _sum_up(
-    examples: Examples, outcomes: pd.DataFrame, *, first_s: float, hop_s: float, rate_hz: int
+    examples: ClipDataset, outcomes: pd.DataFrame, *, first_s: float, hop_s: float, rate_hz: int
 ) -> dict[tuple[str, str], _Sums]:
     """Add up the levels of every (target, outcome); each spectrogram is read once."""
     n_mels, n_frames = examples.shape
@@ -139,7 +139,7 @@ class Painter:
     def __init__(
         self,
         model: SavedModel,
-        examples: Examples,
+        examples: ClipDataset,
         predictions: pd.DataFrame,
         outcomes: pd.DataFrame,
         *,

@@ -7,27 +7,27 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from auscult.examples import Examples
 from auscult.models import SavedModel
+from auscult.training.dataset import ClipDataset
 
 CLIPS_AT_ONCE = 1024
 """So many clips are in memory at a time: 80 MB of spectrograms at [128, 311] in float16."""
 
 
-def predict(model: SavedModel, examples: Examples, batch_size: int) -> npt.NDArray[np.float64]:
+def predict(model: SavedModel, examples: ClipDataset, batch_size: int) -> npt.NDArray[np.float64]:
     """Return the probability of each target for all examples, shape [clip, target]; each is read once, in order."""
     answers = [np.empty((0, len(model.targets)))]
     answers += [model.predict_proba(block, batch_size=batch_size) for block in _blocks(model, examples)]
     return np.concatenate(answers)
 
 
-def predict_logits(model: SavedModel, examples: Examples, batch_size: int) -> npt.NDArray[np.float32]:
+def predict_logits(model: SavedModel, examples: ClipDataset, batch_size: int) -> npt.NDArray[np.float32]:
     """Return what the network gives before temperature and sigmoid or softmax, shape [clip, target]."""
     answers = [np.empty((0, len(model.targets)), dtype=np.float32)]
     answers += [model.logits(block, batch_size=batch_size) for block in _blocks(model, examples)]
     return np.concatenate(answers)
 
 
-def _blocks(model: SavedModel, examples: Examples) -> Iterator[npt.NDArray[np.float16] | npt.NDArray[np.int16]]:
+def _blocks(model: SavedModel, examples: ClipDataset) -> Iterator[npt.NDArray[np.float16] | npt.NDArray[np.int16]]:
     for start in range(0, len(examples), CLIPS_AT_ONCE):
         yield examples.stored(model.takes, np.arange(start, min(start + CLIPS_AT_ONCE, len(examples))))

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
 from auscult.evaluation.predict import predict_logits
-from auscult.examples import Examples
 from auscult.metrics.aggregation import at_level
 from auscult.metrics.intervals import Views, draw_weights, estimate, view_values
 from auscult.metrics.summary import validation_metrics
@@ -28,12 +27,13 @@ from auscult.models import SavedModel
 from auscult.models.saved import probabilities
 from auscult.operating_point import choose_operating_point
 from auscult.storage.files import sha256_file
+from auscult.training.dataset import ClipDataset
 
 
 def judge_protocols(
     model: SavedModel,
     model_dir: Path,
-    examples: Examples,
+    examples: ClipDataset,
     *,
     job: JobSettings,
     task: TaskSettings,
@@ -68,7 +68,7 @@ def judge_protocols(
             "train it again with that setting"
         )
     metric = _metric(job, task)
-    sides = {side: examples.side(side) for side in ("val", "test")}
+    sides = {side: examples.subset(side) for side in ("val", "test")}
     ids = examples.clips
     epochs: list[dict[str, Any]] = []
     answers: dict[int, tuple[dict[str, Any], NDArray[np.float64]]] = {}

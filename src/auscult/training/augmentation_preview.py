@@ -16,9 +16,9 @@ from auscult.config import JobSettings, TaskSettings, load_dataset, paths
 from auscult.config.augment import Augmentation, AugmentSettings, Mixing
 from auscult.config.project import project_settings
 from auscult.errors import ConfigError, DataError
-from auscult.examples import Examples, load_examples
 from auscult.models import FullScale, Normalisation
 from auscult.models.frontends import log_mel
+from auscult.training.dataset import ClipDataset, load_clip_dataset
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _alone(step: Augmentation, augment: AugmentSettings) -> AugmentSettings:
     return AugmentSettings.model_construct(waveform=(), spectrogram=(certain,))
 
 
-def _examples(job: JobSettings, task: TaskSettings, result: str, config_dir: Path) -> Examples:
+def _examples(job: JobSettings, task: TaskSettings, result: str, config_dir: Path) -> ClipDataset:
     roots = project_settings(config_dir).roots
     datasets = {name: load_dataset(config_dir, name, roots) for name in job.datasets}
     clips = {name: [Path(path) for path in paths.clips_paths(name, datasets[name], job.clips)] for name in datasets}
@@ -111,13 +111,13 @@ def _examples(job: JobSettings, task: TaskSettings, result: str, config_dir: Pat
             f"make them: snakemake --cores all --until make_spectrograms make_split -- {result}"
         )
     tables = {name: Path(paths.tables_dir(name)) for name in datasets}
-    return load_examples(features, tables, split, task, ("train",), clips=clips)
+    return load_clip_dataset(features, tables, split, task, ("train",), clips=clips)
 
 
 class _Studio:
     """Makes clips and their spectrograms, as a training does."""
 
-    def __init__(self, examples: Examples, job: JobSettings, task: TaskSettings, epoch: int) -> None:
+    def __init__(self, examples: ClipDataset, job: JobSettings, task: TaskSettings, epoch: int) -> None:
         self._examples = examples
         self._job = job
         self._task = task

@@ -1,15 +1,15 @@
-"""The state of a training on disk, so that it goes on from where it was saved last, whatever ended it.
+"""The state of a training on disk: a training resumes from its last save, whatever ended it.
 
 `state/<key>/`, where the key is a hash of settings and data, holds of the two last saves
 
-- `00012-000350.pt`: all that the loop needs to go on in epoch 12 after 350 batches,
+- `00012-000350.pt`: all that the loop needs to resume in epoch 12 after 350 batches,
 - `best-00007.safetensors`: the best weights up to then,
-- `00012-000350.json`: the SHA-256 of both, written last. A save without it, or whose files do not match it, does not
-  count.
+- `00012-000350.json`: the SHA-256 of both, written last. A save without it, or whose files do not match it, is
+  ignored.
 
-Every file is written beside, synced and renamed. Nothing is pickled in a way that could execute code when it is read.
-`finished.json` says that the training reached its end. What other settings left is in `state/<its key>/`, and what was
-started over in `state/previous-<key>/`; both go when the training of the present settings is finished.
+Every file is written under another name, synced and renamed. Reading one never executes code. `finished.json` says
+that the training reached its end. State of other settings is in `state/<its key>/`, of trainings that were started over
+in `state/previous-<key>/`; both are removed when the training of the present settings is finished.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.Unpick
 
 @dataclass(frozen=True, order=True)
 class Position:
-    """Where a training goes on: in `epoch` (from 1), of which `batch` batches are done.
+    """Where a training resumes: in `epoch` (from 1), of which `batch` batches are done.
 
     >>> Position(2, 0) > Position(1, 40)
     True
@@ -59,10 +59,10 @@ class Position:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known at a position.
+    """The state at a position.
 
     Attributes:
-        at: Where to go on.
+        at: Where to resume.
         state: Tensors, numbers, texts, lists, tuples and dicts; the loop's own.
         best_epoch: The best epoch so far; None while the monitored metric was never defined.
         best_weights: The weights after it.
@@ -80,8 +80,8 @@ class CheckpointStore:
     Args:
         folder: The run's `state` folder.
         binding: Everything that shapes the training, as JSON-like values; `state_version` of the code among them.
-        fresh: Start over: what is there of these settings and of others is set aside.
-        before_save: Called before each save; may refuse it.
+        fresh: Start over: state of these settings and of others is set aside.
+        before_save: Called before each save; may raise.
 
     Raises:
         ConfigError: An unfinished training of other settings or data stands there, with the keys that differ.
@@ -104,20 +104,20 @@ class CheckpointStore:
             for path in (self.folder, *self._others()):
                 self._set_aside(path)
         elif not self.folder.is_dir():
-            self._look_at_others()
+            self._refuse_unfinished_others()
         write_json(self.folder / _BINDING, binding)
 
     def load(self) -> Checkpoint | None:
-        """Return the last whole checkpoint, or None when there is none.
+        """Return the last intact checkpoint, or None.
 
-        A damaged one is reported in the log and removed, and the one before is taken.
+        A damaged one is logged and removed, and the one before is taken.
         """
-        self._digests = {}  # what another process left is not known to be whole
+        self._digests = {}  # what another process left may be damaged
         for manifest_path in sorted(self.folder.glob(_MANIFESTS), reverse=True):
             try:
                 return self._read(manifest_path)
             except _DAMAGE as error:
-                _LOG.warning("the checkpoint %s is damaged and is passed over: %s", manifest_path, error)
+                _LOG.warning("the checkpoint %s is damaged and skipped: %s", manifest_path, error)
                 manifest_path.unlink()
         return None
 
@@ -145,7 +145,7 @@ class CheckpointStore:
         self._prune()
 
     def finish(self) -> None:
-        """Note that the end is reached, and drop what trainings under other settings left: this one replaces them."""
+        """Record that the end is reached, and remove state of other settings: this training replaces it."""
         write_json(self.folder / _FINISHED, {"key": self.folder.name})
         for folder in [*self._others(), *self._all.glob(f"{_PREVIOUS}*")]:
             shutil.rmtree(folder)
@@ -167,7 +167,7 @@ class CheckpointStore:
         for path in manifests[:-KEPT]:
             path.unlink()
         kept = {name for path in manifests[-KEPT:] for name in read_json(path)["sha256"]}
-        # Also what an interrupted write left beside, under a name that begins with a dot.
+        # An interrupted write leaves a file whose name begins with a dot.
         for path in self.folder.iterdir():
             if path.name not in kept and (path.suffix in {".pt", ".safetensors"} or path.name.startswith(".")):
                 path.unlink()
@@ -183,15 +183,15 @@ class CheckpointStore:
         if target.is_dir():
             shutil.rmtree(target)
         folder.rename(target)
-        _LOG.info("started over; what was there is set aside in %s until the new training is finished", target)
+        _LOG.info("started over; the state before is in %s until the new training is finished", target)
 
-    def _look_at_others(self) -> None:
+    def _refuse_unfinished_others(self) -> None:
         for folder in self._others():
             saves = sorted(folder.glob(_MANIFESTS))
             try:
                 before = read_json(folder / _BINDING)
             except (OSError, json.JSONDecodeError) as error:
-                _LOG.warning("%s says nothing readable of its settings and is not used: %s", folder, error)
+                _LOG.warning("the settings of %s are unreadable, and it is not used: %s", folder, error)
                 continue
             changes = differences(before, self._binding)
             is_of_this_code = before.get(VERSION_KEY) == self._binding.get(VERSION_KEY)
@@ -199,14 +199,14 @@ class CheckpointStore:
                 epoch, _, batch = saves[-1].stem.partition("-")
                 raise ConfigError(
                     f"{folder} holds an unfinished training (saved in epoch {int(epoch)}, after batch {int(batch)}) "
-                    f"under other settings: {'; '.join(changes)}. Put them back to go on with it, or start over with "
+                    f"under other settings: {'; '.join(changes)}. Restore them to resume it, or start over with "
                     "the same command and `--config fresh=true`"
                 )
             _LOG.info("%s holds a training under other settings and is not used: %s", folder, "; ".join(changes))
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Say which settings differ, by dotted key.
+    """Return which settings differ, by dotted key.
 
     >>> differences({"train": {"lr": 0.1}, "seed": 1}, {"train": {"lr": 0.2}, "seed": 1})
     ['train.lr: 0.1 -> 0.2']
@@ -224,11 +224,7 @@ def _best_name(epoch: int) -> str:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return leaves by dotted key.
-
-    >>> _flat({"train": {"lr": 0.1}, "seed": 1})
-    {'train.lr': 0.1, 'seed': 1}
-    """
+    """Return leaves by dotted key."""
     if not isinstance(value, Mapping):
         return {prefix: value}
     leaves: dict[str, Any] = {}

@@ -1,72 +1,60 @@
-"""One process writes one run: a lock file that names its owner and whose time of change is the owner's heartbeat.
+"""One process trains in a run folder: a lease of filelock, and beside it who holds it, for people.
 
-Made for shared file systems: the file is created exclusively (`O_EXCL`), no `flock` is needed, and no two clocks are
-compared: an owner on another host counts as dead when its heartbeat did not move while we watched for
-`STALE_AFTER_S`. An owner on this host is asked for by its process.
+The lease is made for shared file systems: it is created exclusively (`O_EXCL`), needs no `flock`, and compares no two
+clocks. Its time of change is the owner's heartbeat. A dead owner on this host loses it at once, one elsewhere when its
+heartbeat did not move while we watched for `STALE_AFTER_S`.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import platform
 import tempfile
-import threading
 import time
-import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+from filelock import SoftFileLease, Timeout
+
 from auscult.errors import DataError
+from auscult.storage.files import write_json
 
-_LOG = logging.getLogger(__name__)
-
-LOCK_FILE = "lock.json"
+LOCK_FILE = "lock"
+OWNER_FILE = "lock.json"
 HEARTBEAT_S = 10.0
 STALE_AFTER_S = 120.0
 """Longer than a heartbeat plus the 60 s for which a network file system may show old times."""
 _POLL_S = 1.0
+_START_TOLERANCE_S = 2.0
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a run.
+    """Who holds a run folder.
 
     Attributes:
         host: Name of the machine.
-        namespace: Of process numbers: two containers of one name are told apart.
         pid: Process number.
-        process_start: When the kernel started it, in its own ticks; a number that was given anew is told apart.
         slurm_job: Job number, None outside Slurm.
         started: Time of the lock, ISO 8601 in UTC.
-        token: Unique.
     """
 
     host: str
-    namespace: str
     pid: int
-    process_start: str
     slurm_job: str | None
     started: str
-    token: str
 
     @classmethod
     def of_this_process(cls) -> Owner:
         """Return this process as an owner."""
-        return cls(
-            host=platform.node(),
-            namespace=_namespace(),
-            pid=os.getpid(),
-            process_start=_process_start(os.getpid()) or "",
-            slurm_job=os.environ.get("SLURM_JOB_ID"),
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-            token=uuid.uuid4().hex,
-        )
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(platform.node(), os.getpid(), os.environ.get("SLURM_JOB_ID"), started)
 
     def __str__(self) -> str:
         slurm = f", Slurm job {self.slurm_job}" if self.slurm_job else ""
@@ -74,13 +62,20 @@ class Owner:
 
     @property
     def is_local(self) -> bool:
-        """Whether its process can be looked up here."""
-        return self.host == platform.node() and self.namespace == _namespace()
+        """Whether its process can be looked up on this host."""
+        return self.host == platform.node()
 
     @property
     def is_alive_here(self) -> bool:
         """Whether the process runs; only meaningful where `is_local`."""
-        return _process_start(self.pid) == self.process_start
+        try:
+            process = psutil.Process(self.pid)
+            began_s = process.create_time()
+            is_dead = process.status() in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+        except psutil.NoSuchProcess:
+            return False
+        # A process that began after the lock was taken only got the same number.
+        return not is_dead and began_s <= datetime.fromisoformat(self.started).timestamp() + _START_TOLERANCE_S
 
 
 class RunLock:
@@ -88,33 +83,25 @@ class RunLock:
 
     Args:
         folder: The run's `state` folder.
-        heartbeat_s: Seconds between two signs of life.
-        stale_after_s: Seconds without one after which an owner elsewhere counts as dead.
-        sleep: Waits.
+        heartbeat_s: Seconds between two heartbeats.
+        stale_after_s: Seconds without one after which an owner elsewhere counts as dead; equal for all that compete.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        heartbeat_s: float = HEARTBEAT_S,
-        stale_after_s: float = STALE_AFTER_S,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, folder: Path, *, heartbeat_s: float = HEARTBEAT_S, stale_after_s: float = STALE_AFTER_S) -> None:
         self.path = Path(folder) / LOCK_FILE
         self.owner = Owner.of_this_process()
-        self._heartbeat_s = heartbeat_s
+        self._owner_path = self.path.with_name(OWNER_FILE)
         self._stale_after_s = stale_after_s
-        self._sleep = sleep
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._lease = SoftFileLease(
+            self.path, lease_duration=stale_after_s, heartbeat_interval=heartbeat_s, thread_local=False
+        )
 
     @contextmanager
     def held(self) -> Generator[None]:
         """Hold the lock while the block runs.
 
         Raises:
-            DataError: Another process holds it, by name.
+            DataError: Another process holds it; the error names it.
         """
         self.acquire()
         try:
@@ -129,110 +116,60 @@ class RunLock:
         `stale_after_s` (it is dead).
 
         Raises:
-            DataError: Another process holds it, by name.
+            DataError: Another process holds it; the error names it.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        while not self._create(self.path):
-            self._remove_if_dead()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._thread.start()
+        try:
+            self._lease.acquire(timeout=0)
+        except Timeout:
+            self._wait_for_heartbeat()
+        write_json(self._owner_path, asdict(self.owner))
 
     def release(self) -> None:
-        """Give the lock back; one that another process has taken over stays."""
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
-        if self._is_mine():
-            self.path.unlink(missing_ok=True)
+        """Release the lock; one that another process has taken over stays."""
+        if self._lease.is_lock_held_by_us:
+            self._owner_path.unlink(missing_ok=True)
+        self._lease.release()
 
     def require_mine(self) -> None:
-        """Refuse to write when another process took the run over while this one stood still.
+        """Refuse to write when another process took the run folder over while this one stood still.
 
         Raises:
-            DataError: It did, by name.
+            DataError: It did; the error names it.
         """
-        if not self._is_mine():
-            owner = read_owner(self.path)
+        if not self._lease.is_lock_held_by_us:
             raise DataError(
                 f"{self.path}: this process stood still for so long that the run was taken over by "
-                f"{owner or 'nobody: the lock was removed'}; it stops here and writes nothing more"
+                f"{self._holder()}; it stops here and writes nothing more"
             )
 
-    def _create(self, path: Path) -> bool:
+    def _wait_for_heartbeat(self) -> None:
+        owner, beat = read_owner(self._owner_path), _changed_ns(self.path)
+        if owner is not None and owner.is_local and owner.is_alive_here:
+            raise DataError(self._refusal())
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
-            return False
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(asdict(self.owner), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        return True
-
-    def _remove_if_dead(self) -> None:
-        beat = _beat_of(self.path)
-        owner = read_owner(self.path)
-        if beat is None:
-            return  # given back just now
-        if owner is not None and owner.is_local:
-            if owner.is_alive_here:
-                raise DataError(self._refusal(owner))
-            _LOG.warning("the lock of a dead owner is taken over: %s", owner)
-        elif self._stands_still(owner, beat):
-            _LOG.warning(
-                "the lock of an owner without a heartbeat for %g s is taken over: %s", self._stale_after_s, owner
+            self._lease.acquire(
+                timeout=self._stale_after_s + 10 * _POLL_S,
+                poll_interval=min(_POLL_S, self._stale_after_s / 10),
+                cancel_check=lambda: _changed_ns(self.path) not in {None, beat},
             )
-        else:
-            return
-        self._remove(owner)
+        except Timeout:
+            raise DataError(self._refusal()) from None
 
-    def _stands_still(self, owner: Owner | None, beat: int) -> bool:
-        """Watch the heartbeat; return whether the owner is dead, False when it gave the lock back."""
-        watched_s = _age_s(self.path)
-        while watched_s < self._stale_after_s:
-            self._sleep(_POLL_S)
-            watched_s += _POLL_S
-            current = _beat_of(self.path)
-            if current is None:
-                return False
-            if current != beat:
-                raise DataError(self._refusal(read_owner(self.path) or owner))
-        return True
+    def _refusal(self) -> str:
+        return f"{self.path.parent.parent} is being trained by {self._holder()}; wait for it, or end that process"
 
-    def _remove(self, dead: Owner | None) -> None:
-        """Remove the lock of `dead`; of several processes that try, one does."""
-        marker = self.path.with_name(f"{LOCK_FILE}.dead-{dead.token if dead else 'unreadable'}")
-        if not self._create(marker):
-            if _age_s(marker) > self._stale_after_s:
-                marker.unlink(missing_ok=True)  # who wanted to take over died as well
-            self._sleep(_POLL_S)
-            return
-        current = read_owner(self.path)
-        if (current.token if current else None) == (dead.token if dead else None):
-            self.path.unlink(missing_ok=True)
-        marker.unlink(missing_ok=True)
-
-    def _refusal(self, owner: Owner | None) -> str:
-        return (
-            f"{self.path.parent.parent} is being trained by {owner or 'a process that wrote no name'}; "
-            "wait for it, or end that process"
-        )
-
-    def _is_mine(self) -> bool:
-        owner = read_owner(self.path)
-        return owner is not None and owner.token == self.owner.token
-
-    def _beat(self) -> None:
-        while not self._ended.wait(self._heartbeat_s):
-            try:
-                if self._is_mine():
-                    os.utime(self.path)
-            except OSError as error:
-                _LOG.warning("no heartbeat could be left at %s: %s", self.path, error)
+    def _holder(self) -> str:
+        record, owner = self._lease.owner, read_owner(self._owner_path)
+        if record is None:
+            return "nobody: the lock was removed"
+        if owner is not None and owner.pid == record.pid:
+            return str(owner)
+        return f"process {record.pid} on {record.hostname}"
 
 
 def read_owner(path: Path) -> Owner | None:
-    """Return whom a lock file names; None when it is gone or says nothing readable."""
+    """Return whom an owner file names; None when it is gone or says nothing readable."""
     try:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return Owner(**fields)
@@ -240,53 +177,30 @@ def read_owner(path: Path) -> Owner | None:
         return None
 
 
+def is_owner_alive(folder: Path) -> bool:
+    """Return whether a live process holds the run whose `state` folder this is."""
+    owner = read_owner(Path(folder) / OWNER_FILE)
+    if owner is not None and owner.is_local:
+        return owner.is_alive_here
+    age_s = heartbeat_age_s(folder)
+    return age_s is not None and age_s <= STALE_AFTER_S
+
+
 def heartbeat_age_s(folder: Path) -> float | None:
-    """Return the seconds since the last sign of life of a run, by the file system's own clock; None: no lock."""
+    """Return the seconds since the last heartbeat of a run, by the file system's own clock; None: no lock."""
     path = Path(folder) / LOCK_FILE
-    return None if _beat_of(path) is None else _age_s(path)
+    changed_ns = _changed_ns(path)
+    if changed_ns is None:
+        return None
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as now:
+            return max(0.0, (os.fstat(now.fileno()).st_mtime_ns - changed_ns) / 1e9)
+    except OSError:  # a folder that may only be read
+        return max(0.0, time.time() - changed_ns / 1e9)
 
 
-def _beat_of(path: Path) -> int | None:
+def _changed_ns(path: Path) -> int | None:
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:
         return None
-
-
-def _age_s(path: Path) -> float:
-    """Return how long ago a file changed by the clock of its file system; 0 when it is gone."""
-    changed = _beat_of(path)
-    if changed is None:
-        return 0.0
-    try:
-        with tempfile.TemporaryFile(dir=path.parent) as now:
-            return max(0.0, (os.fstat(now.fileno()).st_mtime_ns - changed) / 1e9)
-    except OSError:  # a folder that may only be read
-        return max(0.0, time.time() - changed / 1e9)
-
-
-def _namespace() -> str:
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
-
-
-def _process_start(pid: int) -> str | None:
-    """Return when the kernel started a process, "" where it does not say, None when there is no such process."""
-    try:
-        # The second field, the name, may hold blanks and brackets: count from the last bracket.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return None if fields[0] in {"Z", "X"} else fields[19]
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return None
-    except (OSError, IndexError):
-        return ""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        return ""
-    return ""

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from auscult.config.task import TaskSettings
 from auscult.config.train import LossSettings
-from auscult.training.class_weights import class_weights
+from auscult.errors import InfeasibleError
 
 Kind = Literal["bce", "cross_entropy", "mse", "focal", "asymmetric"]
 
@@ -35,7 +35,7 @@ class Loss:
     """A weighted loss of logits against targets with unknowns.
 
     Attributes:
-        kind: Which.
+        kind: Which loss.
         weights: As `class_weights` returns them.
         is_exclusive: One class a clip, the logits' softmax; else each target by itself, the logits' sigmoid.
         settings: Of the kind.
@@ -107,7 +107,7 @@ _NEARLY_ONE = 1 - 2.0**-24
 
 
 def build_loss(targets: NDArray[np.float32], task: TaskSettings, settings: LossSettings, device: torch.device) -> Loss:
-    """Build the loss of a task, its class weights from `targets` (the training part's).
+    """Build the loss of a task, its class weights from `targets` (the training subset's).
 
     - `bce`, `cross_entropy`: with label smoothing as in Szegedy et al. 2016.
     - `mse`: squared error of the probabilities; over all classes of a clip it is Brier's score (1950).
@@ -118,3 +118,45 @@ def build_loss(targets: NDArray[np.float32], task: TaskSettings, settings: LossS
     is_exclusive = task.type == "multi_class"
     kind: Kind = settings.name if settings.name != "auto" else "cross_entropy" if is_exclusive else "bce"
     return Loss(kind, torch.from_numpy(class_weights(targets, task, settings)).to(device), is_exclusive, settings)
+
+
+def class_weights(targets: NDArray[np.float32], task: TaskSettings, settings: LossSettings) -> NDArray[np.float32]:
+    """Return the weight of each class: positive and negative of each target, or each class of a task.
+
+    - `balanced`: number of known cells / (number of classes x cells of that class). So every class has the same total
+      weight, and the mean weight is one (scikit-learn's).
+    - `effective_number`: (1 - beta) / (1 - beta^cells), scaled so that the mean over the classes is one (Cui et al.
+      2019).
+    - `none`: ones.
+
+    Args:
+        targets: Of the training subset, shape [clip, target]: 1, 0 or NaN.
+        task: Its type says what the classes are.
+        settings: Which of these.
+
+    Returns:
+        Binary and multi-label: shape [2, target], the weights of 0 and of 1. Multi-class: shape [class].
+
+    Raises:
+        InfeasibleError: A class never occurs in training; the error gives the counts.
+    """
+    known = ~np.isnan(targets)
+    n_positive = np.where(known, targets, 0).sum(axis=0, dtype=np.float64)
+    is_exclusive = task.type == "multi_class"
+    counts = n_positive if is_exclusive else np.stack([known.sum(axis=0) - n_positive, n_positive])
+    if settings.class_weights == "none":
+        return np.ones_like(counts, dtype=np.float32)
+    if (counts == 0).any():
+        found = [
+            f"{name}: {positive:.0f} of {n_known} known clips are positive"
+            for name, positive, n_known in zip(task.targets, n_positive, known.sum(axis=0), strict=True)
+        ]
+        raise InfeasibleError(
+            f"the training subset lacks a class to weight ({'; '.join(found)}); "
+            "take another split, more data, or train.loss.class_weights: none"
+        )
+    if settings.class_weights == "effective_number":
+        weights = (1 - settings.beta) / (1 - settings.beta**counts)
+        return (weights / weights.mean(axis=0)).astype(np.float32)
+    total = counts.sum(axis=0)
+    return (total / (len(counts) * counts)).astype(np.float32)

@@ -1,6 +1,6 @@
-"""`state/progress.json`: what a training is doing, for people and for `auscult watch`; a live bar on a terminal.
+"""`state/progress.json`: what a training is doing; a progress bar on a terminal, and a table of all trainings.
 
-Written whole or not at all, at most once a second, and never synced to the disk: it is news, not state.
+The file is written whole or not at all, at most once a second, and never synced to the disk: no result depends on it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from auscult.training.stop import TrainingStopped
+from auscult.training.lock import is_owner_alive
+from auscult.training.session import TrainingStopped
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,14 +31,15 @@ PROGRESS_FILE = "progress.json"
 RUNNING = ("starting", "training", "validating", "saving")
 LEAST_INTERVAL_S = 1.0
 _RECENT_S = 30.0
+_COLUMNS = ("training", "status", "epoch", "batch", "train loss", "monitored", "samples/s", "waiting", "left", "try")
 
 
 class Progress:
     """What is known of a training, on disk.
 
     Args:
-        folder: The run's `state` folder; what the attempt before left there tells why this one goes on.
-        owner: Who trains, for people.
+        folder: The run's `state` folder; what the session before left there tells why this one is needed.
+        owner: Which process trains, for people.
         clock: Seconds that only grow.
         is_silent: Nothing is written or drawn.
     """
@@ -48,7 +54,7 @@ class Progress:
             "reason": None,
             "owner": owner,
             "attempt": 1 if before is None else int(before.get("attempt", 0)) + 1,
-            "resumed_because": None if before is None else _why(before),
+            "resumed_because": None if before is None else _why_resumed(before),
             "started_s": time.time(),
         }
         self._clock = clock
@@ -59,22 +65,27 @@ class Progress:
 
     @contextmanager
     def reporting(self) -> Generator[Progress]:
-        """Report the block, and how it ended."""
+        """Report the start of the block, and how it ends."""
         with ExitStack() as stack:
             self._bar = None if self._is_silent else stack.enter_context(_bar())
             try:
-                self.say("starting", at_once=True)
+                self._log_why_resumed()
+                self.report("starting", at_once=True)
                 yield self
             except TrainingStopped as stopped:
-                self.say("stopped", at_once=True, reason=str(stopped))
+                self.report("stopped", at_once=True, reason=str(stopped))
                 raise
             except BaseException as error:
-                self.say("failed", at_once=True, reason=f"{type(error).__name__}: {error}")
+                self.report("failed", at_once=True, reason=f"{type(error).__name__}: {error}")
                 raise
-            self.say("finished", at_once=True, eta_s=0.0)
+            self.report("finished", at_once=True, eta_s=0.0)
 
-    def say(self, status: str, *, at_once: bool = False, **values: Any) -> None:
-        """Note what it is doing; written when the last time is a second ago, or `at_once`."""
+    def _log_why_resumed(self) -> None:
+        if self.values["resumed_because"] is not None:
+            _LOG.info("attempt %d: %s", self.values["attempt"], self.values["resumed_because"])
+
+    def report(self, status: str, *, at_once: bool = False, **values: Any) -> None:
+        """Take what it is doing; written when the last time is a second ago, or `at_once`."""
         self.values |= {"status": status, **values}
         if at_once or self._is_due:
             self._write()
@@ -83,14 +94,16 @@ class Progress:
     def _is_due(self) -> bool:
         return self._clock() - self._written_s >= LEAST_INTERVAL_S
 
-    def batch_done(self, done: Mapping[str, Any], n_clips: int, n_batches_left: int, loss: Callable[[], float]) -> None:
-        """Note a batch; written when the last time is a second ago.
+    def report_batch(
+        self, done: Mapping[str, Any], n_clips: int, n_batches_left: int, loss: Callable[[], float]
+    ) -> None:
+        """Take a batch; written when the last time is a second ago.
 
         Args:
             done: Such as `epoch`, `batch`, `step`.
             n_clips: Of the batch.
             n_batches_left: To the end of the last epoch.
-            loss: Mean of the epoch so far; asked for only when it is written, for the device has to be waited for.
+            loss: Mean of the epoch so far; computed only when it is written, because it waits for the device.
         """
         self._speed.add(n_clips)
         self.values |= done
@@ -102,7 +115,7 @@ class Progress:
                 "eta_s": _finite(eta_s),
                 "train/loss": _finite(loss()),
             }
-            self.say("training", **news)
+            self.report("training", **news)
 
     def _write(self) -> None:
         if self._is_silent:
@@ -117,7 +130,7 @@ class Progress:
             Path(temporary).chmod(0o644)
             os.replace(temporary, self.path)
         except OSError as error:
-            # A full disk must not end a training that only wanted to say how it goes.
+            # A full disk must not end a training over a progress report.
             _LOG.warning("%s could not be written: %s", self.path, error)
         if self._bar is not None:
             self._bar.show(self.values)
@@ -152,12 +165,12 @@ def read_progress(path: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def _why(before: Mapping[str, Any]) -> str:
+def _why_resumed(before: Mapping[str, Any]) -> str:
     status = str(before.get("status"))
     if status in RUNNING:
-        return f"{before.get('owner')} was killed or lost without a word while {status}"
+        return f"{before.get('owner')} was killed or lost while {status}"
     if status == "finished":
-        return "it was finished, and its outputs are written again"
+        return "it was finished; its outputs are written again"
     return f"{status}: {before.get('reason')}"
 
 
@@ -214,3 +227,101 @@ def _bar() -> Generator[_Bar | None]:
         bar = _Bar(stream)
         with bar.rich:
             yield bar
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One training.
+
+    Attributes:
+        name: `<task>/<experiment>/<job>`, the folder below the watched one.
+        values: The content of its progress file.
+        is_dead: It is reported as running, and no process runs it.
+    """
+
+    name: str
+    values: dict[str, Any]
+    is_dead: bool
+
+    @property
+    def status(self) -> str:
+        """What it is doing."""
+        return f"dead ({self.values['status']})" if self.is_dead else str(self.values["status"])
+
+
+def find_trainings(runs_dir: Path, *, everything: bool = False) -> list[Watched]:
+    """Return the trainings below `runs_dir` that run or died, with `everything` the ended ones too; sorted by name."""
+    found: list[Watched] = []
+    for path in sorted(Path(runs_dir).glob(f"**/state/{PROGRESS_FILE}")):
+        values = read_progress(path)
+        if values is None:
+            continue
+        is_running = values.get("status") in RUNNING
+        if is_running or everything:
+            name = path.parent.parent.relative_to(runs_dir).as_posix()
+            found.append(Watched(name, values, is_running and not is_owner_alive(path.parent)))
+    return found
+
+
+def as_table(trainings: list[Watched]) -> Table:
+    """Return a table for a terminal, a row a training."""
+    from rich.table import Table  # noqa: PLC0415 (slow to import)
+
+    table = Table(*_COLUMNS, box=None, pad_edge=False)
+    for training in trainings:
+        style = "red" if training.is_dead or training.values["status"] == "failed" else None
+        table.add_row(*_cells(training), style=style)
+    return table
+
+
+def follow(runs_dir: Path, *, everything: bool, interval_s: float) -> Iterator[list[Watched]]:
+    """Yield the trainings again and again."""
+    while True:
+        yield find_trainings(runs_dir, everything=everything)
+        time.sleep(interval_s)
+
+
+def _cells(training: Watched) -> tuple[str, ...]:
+    values = training.values
+    monitor = values.get("monitor")
+    monitored = None if monitor is None else values.get(monitor)
+    why = values.get("resumed_because")
+    attempt = str(values.get("attempt", ""))
+    return (
+        training.name,
+        training.status if values.get("reason") is None else f"{training.status}: {values['reason']}",
+        _of(values.get("epoch"), values.get("epochs")),
+        _of(values.get("batch"), values.get("n_batches")),
+        _number(values.get("train/loss"), ".4f"),
+        "" if monitored is None else f"{monitor} {monitored:.4f}",
+        _number(values.get("samples_per_s"), ".0f"),
+        _number(values.get("data_wait_share"), ".1%"),
+        _duration(values.get("eta_s")),
+        attempt if why is None else f"{attempt} ({why})",
+    )
+
+
+def _of(part: Any, whole: Any) -> str:
+    return "" if part is None else f"{part}/{whole}"
+
+
+def _number(value: Any, style: str) -> str:
+    return "" if value is None else format(value, style)
+
+
+def _duration(seconds: float | None) -> str:
+    """Return seconds in words.
+
+    >>> _duration(45), _duration(3723), _duration(None)
+    ('45 s', '1:02 h', '')
+    """
+    if seconds is None:
+        return ""
+    minutes = int(seconds) // 60
+    return (
+        f"{seconds:.0f} s"
+        if minutes < 1
+        else f"{minutes} min"
+        if minutes < 60
+        else f"{minutes // 60}:{minutes % 60:02d} h"
+    )

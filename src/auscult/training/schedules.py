@@ -1,6 +1,7 @@
-"""Learning-rate schedules: each is a factor of the base rate as a function of the steps or epochs that are done.
+"""Learning-rate schedules, and early stopping.
 
-So nothing has to be saved for them, but for the one that listens to a metric.
+Each schedule is a factor of the base rate as a function of the steps or epochs that are done.
+So none has a state to save, but the one that follows a metric.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from auscult.config.optimizer import (
     ScheduleSettings,
     StepSchedule,
 )
+from auscult.config.train import EarlyStoppingSettings
 
 
 def factor(settings: ScheduleSettings, done: int, length: int) -> float:
@@ -51,7 +53,7 @@ def factor(settings: ScheduleSettings, done: int, length: int) -> float:
         case OneCycleSchedule():
             return _one_cycle(settings, done, length)
         case ReduceOnPlateau():
-            raise ValueError("reduce_on_plateau is no function of the time alone")
+            raise ValueError("reduce_on_plateau depends on a metric, not on the time alone")
 
 
 def _one_cycle(settings: OneCycleSchedule, done: int, length: int) -> float:
@@ -71,7 +73,7 @@ def _along_cosine(start: float, end: float, share: float) -> float:
 
 @dataclass
 class _Plateau:
-    """`reduce_on_plateau` in the course of a training."""
+    """The state of `reduce_on_plateau`."""
 
     factor: float = 1.0
     best: float | None = None
@@ -101,7 +103,7 @@ class Schedules:
     Args:
         settings: In the experiment's order.
         apply: `together` multiplies their factors; `in_turn` takes one after the other, each for its length.
-        optimizer: The rates of its groups when it is handed in are the base rates.
+        optimizer: The learning rates of its groups when it is passed are the base rates.
         steps_per_epoch: Optimizer steps.
         epochs: Of the training.
         mode: Of the monitored metric.
@@ -127,8 +129,13 @@ class Schedules:
         self._plateaus = [_Plateau() for _ in self._settings]
         self._spans = self._lay_out()
 
-    def set_rates(self, n_steps: int) -> None:
-        """Set the rates for the step that comes after `n_steps` steps."""
+    @property
+    def has_one_lr(self) -> bool:
+        """Whether all groups learn at one rate."""
+        return len(set(self._base)) == 1
+
+    def set_lrs(self, n_steps: int) -> None:
+        """Set the learning rates for the step that comes after `n_steps` steps."""
         if not self._settings:
             return
         by_time = self.factor_at(n_steps)
@@ -142,18 +149,18 @@ class Schedules:
         return math.prod(self._factor(index, n_steps) for index in range(len(self._settings)))
 
     def take_metric(self, value: float | None, n_steps: int) -> None:
-        """Tell the monitored metric of an evaluation; an undefined one is no gain."""
+        """Take the monitored metric of a validation; an undefined one is no gain."""
         for index, settings in enumerate(self._settings):
             is_active = self._apply == "together" or index == self._active(n_steps - 1)
             if isinstance(settings, ReduceOnPlateau) and is_active:
                 self._plateaus[index].take(value, settings, self._mode)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the metric did."""
+        """Return what depends on the metric."""
         return {"plateaus": [vars(plateau).copy() for plateau in self._plateaus]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put `state_dict` back."""
+        """Restore `state_dict`."""
         self._plateaus = [_Plateau(**values) for values in state["plateaus"]]
 
     def _factor(self, index: int, n_steps: int) -> float:
@@ -186,3 +193,39 @@ class Schedules:
             if self._apply == "in_turn":
                 start += length * unit
         return spans
+
+
+class EarlyStopping:
+    """Counts validations without a gain.
+
+    Args:
+        settings: None: never stop.
+        mode: Of the monitored metric.
+    """
+
+    def __init__(self, settings: EarlyStoppingSettings | None, mode: Literal["max", "min"]) -> None:
+        self._settings = settings
+        self._mode: Literal["max", "min"] = mode
+        self._best: float | None = None
+        self._n_bad = 0
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether more than `patience` validations in a row brought no gain."""
+        return self._settings is not None and self._n_bad > self._settings.patience
+
+    def take(self, value: float | None) -> None:
+        """Take the monitored metric of a validation; an undefined one is no gain."""
+        min_delta = 0.0 if self._settings is None else self._settings.min_delta
+        if value is not None and (self._best is None or gain(value, self._best, self._mode) > min_delta):
+            self._best, self._n_bad = value, 0
+        else:
+            self._n_bad += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value and the count."""
+        return {"best": self._best, "n_bad": self._n_bad}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore `state_dict`."""
+        self._best, self._n_bad = state["best"], int(state["n_bad"])

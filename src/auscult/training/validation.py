@@ -1,13 +1,12 @@
-"""The validation part, and what a model is worth on it."""
+"""Validation: what a model is worth on the validation subset, and which epoch is the best."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -17,84 +16,126 @@ from auscult.config.train import TrainSettings
 from auscult.errors import ConfigError
 from auscult.metrics.summary import validation_metrics
 from auscult.models.saved import probabilities
-from auscult.training.batches import Batches
+from auscult.training.batches import Subset
+from auscult.training.history import EpochRow
 from auscult.training.losses import Loss, LossSum
-from auscult.training.orders import plan_in_order
-from auscult.training.stop import Stop, TrainingStopped
-
-
-@dataclass(frozen=True)
-class Part:
-    """Examples of one side.
-
-    Attributes:
-        batches: What the model takes of each clip.
-        targets: Shape [clip, target]: 1, 0 or NaN.
-        ids: Columns `clip_id`, `recording_id`, `patient_id`, one row a clip.
-    """
-
-    batches: Batches
-    targets: NDArray[np.float32]
-    ids: pd.DataFrame
+from auscult.training.sampler import sequential_plan
+from auscult.training.session import Stop, TrainingStopped
 
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, loss: Loss, part: Part, *, task: TaskSettings, settings: TrainSettings, stop: Stop
+    model: nn.Module, loss: Loss, subset: Subset, *, task: TaskSettings, settings: TrainSettings, stop: Stop
 ) -> tuple[dict[str, float | None], NDArray[np.float64]]:
-    """Return `val/loss` and the metrics of `validation_metrics`, None where one is undefined; and the answers.
+    """Return `val/loss` and the metrics of `validation_metrics`, None where one is undefined; and the probabilities.
 
-    With `metric_over: batch` each is the mean over the batches in which it is defined. The answers are probabilities,
+    With `metric_over: batch` each metric is the mean over the batches in which it is defined. Probabilities have the
     shape [clip, target].
 
     Raises:
-        TrainingStopped: A signal asked for it, between two batches.
-        ConfigError: The answers left the finite numbers.
+        TrainingStopped: A signal came; checked between two batches.
+        ConfigError: A probability is NaN or infinite.
     """
     model.eval()
-    plan = plan_in_order(len(part.batches), settings.batch_size)
+    plan = sequential_plan(len(subset.batches), settings.batch_size)
     logits: list[Tensor] = []
-    for batch in part.batches(plan):
+    for batch in subset.batches(plan):
         if stop.urgent_reason:
             raise TrainingStopped(stop.urgent_reason)
         logits.append(model(batch).float())
     together = torch.cat(logits)
-    targets = torch.from_numpy(part.targets).to(together.device)
-    answers = probabilities(together, task.type)
-    require_finite(float(answers.sum()), "answers to the validation part", settings)
-    parts = plan if settings.metric_over == "batch" else [np.arange(len(answers))]
+    targets = torch.from_numpy(subset.targets).to(together.device)
+    predicted = probabilities(together, task.type)
+    require_finite(float(predicted.sum()), "sum of the validation probabilities", settings)
+    row_sets = plan if settings.metric_over == "batch" else [np.arange(len(predicted))]
     values = [
         {
             "val/loss": _mean_loss(loss(together[rows], targets[rows])),
-            **validation_metrics(part.targets[rows], answers[rows], part.ids.iloc[rows], task),
+            **validation_metrics(subset.targets[rows], predicted[rows], subset.ids.iloc[rows], task),
         }
-        for rows in parts
+        for rows in row_sets
     ]
-    return _mean_of_defined(values), answers
+    return _mean_of_defined(values), predicted
 
 
 def _mean_loss(loss: LossSum) -> float | None:
     return float(loss.mean()) if loss.n_known else None
 
 
-def _mean_of_defined(parts: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
-    """Return the mean of each value over the parts where it is defined; None where it is so in none.
+def _mean_of_defined(rows: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
+    """Return the mean of each value over the rows that define it; None where none does.
 
     >>> _mean_of_defined([{"val/loss": 0.25, "val/auroc": None}, {"val/loss": 0.75, "val/auroc": 1.0}])
     {'val/loss': 0.5, 'val/auroc': 1.0}
     """
-    known = {name: [value for part in parts if (value := part[name]) is not None] for name in parts[0]}
+    known = {name: [value for row in rows if (value := row[name]) is not None] for name in rows[0]}
     return {name: math.fsum(values) / len(values) if values else None for name, values in known.items()}
 
 
 def require_finite(value: float, what: str, settings: TrainSettings) -> None:
-    """Refuse to go on with numbers that are none.
+    """Raise on NaN or infinity.
 
     Raises:
-        ConfigError: Naming what to lower.
+        ConfigError: It says which setting to lower.
     """
     if not math.isfinite(value):
         raise ConfigError(
             f"the {what} became {value}: lower train.optimizer.lr (found {settings.optimizer.lr:g}), clip the gradient "
             f"(train.clip_gradient.norm), or train with precision 32 (found {settings.precision})"
         )
+
+
+class BestEpoch:
+    """The best epoch on validation so far, with the weights after it.
+
+    Args:
+        settings: What is monitored.
+
+    Attributes:
+        row: The best epoch's metrics; None while the monitored one was never defined.
+        weights: The weights after it.
+    """
+
+    def __init__(self, settings: TrainSettings) -> None:
+        self._settings = settings
+        self.row: EpochRow | None = None
+        self.weights: dict[str, Tensor] = {}
+
+    @property
+    def epoch(self) -> int | None:
+        """The best epoch."""
+        return None if self.row is None else int(self.row["epoch"])
+
+    def take(self, epoch: int, metrics: dict[str, float | None], module: nn.Module) -> None:
+        """Keep an epoch when it is better than all before."""
+        row: EpochRow = {"epoch": epoch, **metrics}
+        if not is_better(row, self.row, self._settings.monitor, self._settings.mode):
+            return
+        self.row = row
+        # Row by row in memory, whatever the layout in training: safetensors takes nothing else.
+        self.weights = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in module.state_dict().items()
+        }
+
+
+def is_better(row: EpochRow, best: EpochRow | None, monitor: str, mode: Literal["max", "min"]) -> bool:
+    """Return whether an epoch beats the best one so far.
+
+    Of equal values the lower validation loss wins: with few patients a rank metric such as AUROC takes few values, and
+    its first maximum may come before the predictions are worth anything. An undefined value never wins.
+
+    >>> early, late = {"val/auroc": 1.0, "val/loss": 0.7}, {"val/auroc": 1.0, "val/loss": 0.3}
+    >>> is_better(early, None, "val/auroc", "max"), is_better(late, early, "val/auroc", "max")
+    (True, True)
+    >>> is_better(early, late, "val/auroc", "max"), is_better({"val/auroc": None}, None, "val/auroc", "max")
+    (False, False)
+    """
+    value = row[monitor]
+    if value is None or not math.isfinite(value):
+        return False
+    if best is None:
+        return True
+    if value == best[monitor]:
+        return bool(row["val/loss"] < best["val/loss"])
+    return bool(value > best[monitor]) if mode == "max" else bool(value < best[monitor])

@@ -34,7 +34,7 @@ def project(tmp_path, **experiments):
 
 
 def starting(**start):
-    return {"train": {"start": start}}
+    return {"train": {"pretrained": start}}
 
 
 def test_a_job_that_takes_nothing(tmp_path):
@@ -61,7 +61,7 @@ def test_another_job_of_the_same_experiment_is_read_before_it_is_published(tmp_p
     assert started.needs == ("work/runs/toy/a/1/fold1/model.safetensors",)
     *_, second, third = results.runs("toy", "a").values()
     assert judged.read_by(second).evaluate_only == "work/runs/toy/a/1/fold2"
-    assert started.read_by(third).train.start.result == "work/runs/toy/a/1/fold1"
+    assert started.read_by(third).train.pretrained.result == "work/runs/toy/a/1/fold1"
 
 
 def test_a_file_of_weights_inside_a_result_or_a_run(tmp_path):

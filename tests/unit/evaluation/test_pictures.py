@@ -8,10 +8,10 @@ from PIL import Image
 from auscult.config import JobSettings
 from auscult.config.spectrogram import frontend_bands
 from auscult.evaluation.examples import draw_averages, on_mel_axis
-from auscult.examples import load_examples
 from auscult.plots import spectrograms as figures
 from auscult.plots.spectrograms import mel_axis
 from auscult.spectrograms.filterbanks import constant_q_frequencies
+from auscult.training.dataset import load_clip_dataset
 
 
 def test_outcomes_lie_in_folders_of_their_own_with_a_picture_each(judged):
@@ -36,7 +36,7 @@ def test_outcomes_lie_in_folders_of_their_own_with_a_picture_each(judged):
 def test_averages_are_the_mean_over_true_sound(judged_binary, tmp_path, monkeypatch):
     world, folder = judged_binary
     outcomes = pd.read_csv(folder / "outcomes.csv")
-    examples = load_examples(world.features, world.tables, world.split, world.task, ("val", "test"))
+    examples = load_clip_dataset(world.features, world.tables, world.split, world.task, ("val", "test"))
     drawn = {}
     monkeypatch.setattr(
         "auscult.evaluation.examples.averages",

@@ -8,9 +8,9 @@ import pytest
 from auscult.errors import DataError
 from auscult.evaluation.evaluate import evaluate as run
 from auscult.evaluation.protocols import judge_protocols
-from auscult.examples import load_examples
 from auscult.models import load_model
 from auscult.storage.files import read_json, write_json
+from auscult.training.dataset import load_clip_dataset
 
 
 def asking(world, **changes):
@@ -25,7 +25,7 @@ def found(judge_once):
 
     def judge(kind, **changes):
         world, _ = judge_once(kind)
-        examples = load_examples(world.features, world.tables, world.split, world.task, ("val", "test"))
+        examples = load_clip_dataset(world.features, world.tables, world.split, world.task, ("val", "test"))
         return world, judge_protocols(
             load_model(world.model_dir),
             world.model_dir,

@@ -12,7 +12,7 @@ from auscult.config import JobSettings
 from auscult.evaluation.evaluate import evaluate
 from auscult.spectrograms.store import FeatureStore
 from auscult.storage.tables import read_split
-from auscult.training import run as training
+from auscult.training.train import train
 
 SOURCE = Path(auscult.__file__).parent
 ALLOWED = {"evaluation"}
@@ -49,7 +49,7 @@ def test_training_never_reads_the_test_part_and_evaluation_does(judge_once, tmp_
         | {"train": {"epochs": 1, "batch_size": 8}, "evaluate": {"best_on_test": True}}
     )
     guard_test_part(world.split)
-    training.run(
+    train(
         world.features,
         world.tables,
         world.split,
@@ -75,11 +75,11 @@ def test_no_other_stage_asks_for_its_examples():
     for path in SOURCE.rglob("*.py"):
         stage = path.relative_to(SOURCE).parts[0]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "load_examples":
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "load_clip_dataset":
                 seen.add(stage)
-                sides = [keyword.value for keyword in node.keywords if keyword.arg == "sides"] or node.args[4:5]
-                assert sides, f"{path}: load_examples is called without sides"
-                is_written_out = isinstance(sides[0], ast.Tuple)
-                assert is_written_out or stage in ALLOWED, f"{path}: sides must be written out in the call"
+                subsets = [keyword.value for keyword in node.keywords if keyword.arg == "subsets"] or node.args[4:5]
+                assert subsets, f"{path}: load_clip_dataset is called without subsets"
+                is_written_out = isinstance(subsets[0], ast.Tuple)
+                assert is_written_out or stage in ALLOWED, f"{path}: subsets must be written out in the call"
                 assert not _asks_for_test(node) or stage in ALLOWED, f"{path} reads the test part"
     assert {"training", "evaluation"} <= seen

@@ -12,7 +12,7 @@ from auscult.audio.cut_clips import cut_clips
 from auscult.config import JobSettings, ManifestDataset, TaskSettings
 from auscult.datasets.ingest import ingest
 from auscult.models import FullScale, Normalisation, SavedModel, build_model_of, describe_model, save_model
-from auscult.training.building import backbone_shape
+from auscult.training.train import backbone_shape
 
 TASKS = {
     "binary": {"type": "binary", "targets": ["ill"]},

@@ -11,11 +11,11 @@ from auscult.audio.cut_clips import cut_clips
 from auscult.config import ClipSettings, NativeDataset, SpectrogramSettings, TaskSettings
 from auscult.datasets.decode_audio import ShardError, decode_audio
 from auscult.datasets.ingest import ingest
-from auscult.examples import Examples, load_examples
 from auscult.spectrograms.make_spectrograms import make_spectrograms
 from auscult.spectrograms.store import FeatureStore
 from auscult.storage.hdf5 import Shard
 from auscult.storage.tables import SIDES, read_recordings, write_csv
+from auscult.training.dataset import ClipDataset, load_clip_dataset
 from auscult_simulate.write import write_dataset
 
 DATASET = NativeDataset(description="simulated", layout="icbhi", root="raw")
@@ -145,13 +145,13 @@ def test_shards_read_as_one_hold_the_rows_of_one(
 
     sides = split(tables["whole"], tmp_path / "split.csv")
     together, alone = (
-        load_examples({"toy": stores}, {"toy": tables["whole"]}, sides, TASK, ("train", "val"))
+        load_clip_dataset({"toy": stores}, {"toy": tables["whole"]}, sides, TASK, ("train", "val"))
         for stores in (four, [one])
     )
     check_equal(together, alone)
 
 
-def check_equal(together: Examples, alone: Examples) -> None:
+def check_equal(together: ClipDataset, alone: ClipDataset) -> None:
     pd.testing.assert_frame_equal(together.clips, alone.clips)
     assert np.array_equal(together.targets, alone.targets, equal_nan=True)
     backwards = np.arange(len(alone))[::-1]
@@ -171,5 +171,5 @@ def test_an_empty_shard_is_a_whole_store(root: Path, tables: dict[str, Path], tm
             lengths.append(len(store))
     assert sorted(lengths) == [0] + [1] * n_recordings
     sides = split(tables["whole"], tmp_path / "split.csv")
-    examples = load_examples({"toy": stores}, {"toy": tables["whole"]}, sides, TASK, ("train",))
-    assert len(examples.spectrograms(examples.side("train"))) == len(examples)
+    examples = load_clip_dataset({"toy": stores}, {"toy": tables["whole"]}, sides, TASK, ("train",))
+    assert len(examples.spectrograms(examples.subset("train"))) == len(examples)

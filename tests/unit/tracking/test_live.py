@@ -20,7 +20,7 @@ from auscult.tracking.follower import LiveRun
 from auscult.tracking.live import LiveRequest, read_run_state
 from auscult.tracking.metrics import read_epochs, read_history
 from auscult.tracking.system import SYSTEM_FILE, read_system
-from auscult.training import run as training_entry
+from auscult.training.train import train
 
 PARAMS = {"model.name": "mixednet", "train.epochs": "12"}
 REQUEST = LiveRequest("pneumonia", "pneumonia/train2356", "1", "train2356/1 mixednet", PARAMS)
@@ -341,7 +341,7 @@ def test_a_real_training_is_followed_again_when_it_is_resumed(tmp_path, task):
     folder = tmp_path / "run"
     for _ in range(2):
         with follow("sqlite:///mlflow.db", job, task, folder):
-            training_entry.run(**{**setup.inputs, "job": job}, output_dir=folder, device="cpu")
+            train(**{**setup.inputs, "job": job}, output_dir=folder, device="cpu")
     assert {point.step for point in read_system(folder / SYSTEM_FILE)} == {0, 1}
     assert [*read_epochs(folder / "metrics.jsonl")] == [1, 2]
 

@@ -4,9 +4,18 @@ import torch
 
 from auscult.models import Normalisation
 from auscult.training.batches import ResidentBatches
-from auscult.training.history import History, is_better
-from auscult.training.orders import answer_groups, balanced_order, cut_into_batches, epoch_plan, plan_in_order
-from auscult.training.seeds import Purpose, derive_seed, sample_order
+from auscult.training.history import History
+from auscult.training.sampler import (
+    Purpose,
+    Sampler,
+    balanced_order,
+    cut_into_batches,
+    derive_seed,
+    label_groups,
+    sequential_plan,
+    shuffled_order,
+)
+from auscult.training.validation import is_better
 
 CPU = torch.device("cpu")
 
@@ -21,7 +30,7 @@ def batches_of(n):
 @pytest.mark.parametrize(("n", "sizes"), [(9, [5, 4]), (16, [8, 8]), (17, [6, 6, 5]), (3, [3]), (1, [1])])
 def test_batches_are_of_nearly_equal_size_and_never_too_large(n, sizes):
     _, batches = batches_of(n)
-    assert [len(batch) for batch in batches(plan_in_order(n, 8))] == sizes
+    assert [len(batch) for batch in batches(sequential_plan(n, 8))] == sizes
 
 
 def test_batches_hold_the_asked_examples_normalised():
@@ -37,14 +46,14 @@ def test_batches_hold_the_asked_examples_normalised():
 
 def test_waiting_is_measured():
     _, batches = batches_of(10)
-    list(batches(plan_in_order(10, 4)))
+    list(batches(sequential_plan(10, 4)))
     assert batches.wait_s > 0
 
 
 def test_the_order_is_a_function_of_seed_and_epoch():
-    assert sample_order(50, 3, 1).tolist() == sample_order(50, 3, 1).tolist()
-    assert sorted(sample_order(50, 3, 1)) == list(range(50))
-    orders = {tuple(sample_order(50, seed, epoch)) for seed in range(3) for epoch in range(3)}
+    assert shuffled_order(50, 3, 1).tolist() == shuffled_order(50, 3, 1).tolist()
+    assert sorted(shuffled_order(50, 3, 1)) == list(range(50))
+    orders = {tuple(shuffled_order(50, seed, epoch)) for seed in range(3) for epoch in range(3)}
     assert len(orders) == 9
 
 
@@ -93,7 +102,7 @@ def test_history_is_on_disk_at_once_and_put_right_at_the_start(tmp_path):
 
 def test_a_balanced_order_shows_every_answer_equally_often_and_every_clip_in_turn():
     targets = np.array([[1.0]] * 3 + [[0.0]] * 20 + [[np.nan]] * 7, dtype=np.float32)
-    groups = answer_groups(targets)
+    groups = label_groups(targets)
     order = balanced_order(groups, 5, 1)
     assert len(order) == 30
     assert np.bincount(groups[order]).tolist() == [10, 10, 10]
@@ -102,5 +111,5 @@ def test_a_balanced_order_shows_every_answer_equally_often_and_every_clip_in_tur
     assert set(times[3:23]) == {0, 1}
     assert set(times[23:]) == {1, 2}
     assert order.tolist() == balanced_order(groups, 5, 1).tolist() != balanced_order(groups, 5, 2).tolist()
-    plan = epoch_plan(30, 8, seed=5, epoch=1, balance=groups, limit=2)
+    plan = Sampler(30, 8, seed=5, label_groups=groups, limit=2).plan(1)
     assert np.concatenate(plan).tolist() == order[:16].tolist()

@@ -4,12 +4,12 @@ import signal
 
 import pandas as pd
 import pytest
-from tests.unit.training.test_stop import progress_of, start_training, wait_until
-from tests.unit.training.test_training_run import ALL_THAT_HAS_A_STATE, AUGMENT, Killed, kill, results, train
+from tests.unit.training.test_session import progress_of, start_training, wait_until
+from tests.unit.training.test_train import ALL_THAT_HAS_A_STATE, AUGMENT, Killed, kill, results, train
 
 from auscult.errors import DataError
 from auscult.training.checkpoint import Position
-from auscult.training.stop import Stop, StopReason, TrainingStopped
+from auscult.training.session import Stop, StopReason, TrainingStopped
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def test_a_flipped_byte_in_the_last_save_costs_what_came_after_the_one_before(
     last.write_bytes(content)
     with caplog.at_level("INFO"):
         train(setup, tmp_path / "cut", job)
-    assert "00003-000004.json is damaged and is passed over" in caplog.text
-    assert "going on in epoch 3 of 5, after batch 2" in caplog.text
+    assert "00003-000004.json is damaged and skipped" in caplog.text
+    assert "resuming in epoch 3 of 5, after batch 2" in caplog.text
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 
@@ -67,7 +67,7 @@ def test_a_signal_in_a_validation_leaves_it_and_it_is_begun_again(setup, job, tm
     assert stopped.value.code == 143
     with caplog.at_level("INFO"):
         train(setup, tmp_path / "cut", job)
-    assert "going on in epoch 3 of 5, after batch 5" in caplog.text
+    assert "resuming in epoch 3 of 5, after batch 5" in caplog.text
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 

@@ -5,8 +5,7 @@ from torch.nn import functional
 
 from auscult.config import LossSettings, TaskSettings
 from auscult.errors import InfeasibleError
-from auscult.training.class_weights import class_weights
-from auscult.training.losses import Loss, build_loss
+from auscult.training.losses import Loss, build_loss, class_weights
 
 NAN = float("nan")
 CPU = torch.device("cpu")

@@ -7,10 +7,9 @@ import pytest
 from rich.console import Console
 
 from auscult.training import progress as module
-from auscult.training.lock import LOCK_FILE, Owner
-from auscult.training.progress import Progress, read_progress
-from auscult.training.stop import StopReason, TrainingStopped
-from auscult.training.watch import as_table, find_trainings
+from auscult.training.lock import LOCK_FILE, OWNER_FILE, Owner
+from auscult.training.progress import Progress, as_table, find_trainings, read_progress
+from auscult.training.session import StopReason, TrainingStopped
 
 
 class Clock:
@@ -30,10 +29,12 @@ def test_it_is_written_once_a_second_with_speed_and_time_left(tmp_path):
         return 0.25
 
     with progress.reporting():
-        progress.say("training", epochs=2)
+        progress.report("training", epochs=2)
         for batch in range(1, 41):
             clock.now += 0.25
-            progress.batch_done({"epoch": 1, "batch": batch, "n_batches": 40}, 8, n_batches_left=80 - batch, loss=loss)
+            progress.report_batch(
+                {"epoch": 1, "batch": batch, "n_batches": 40}, 8, n_batches_left=80 - batch, loss=loss
+            )
         # A quarter of a second a batch: every fourth is written, and only then the device is waited for.
         assert len(asked) == 10
         values = read_progress(tmp_path / "progress.json")
@@ -50,10 +51,10 @@ def test_it_is_written_once_a_second_with_speed_and_time_left(tmp_path):
     [
         (TrainingStopped(StopReason("SIGTERM", 143)), "stopped", "stopped: SIGTERM"),
         (ValueError("odd"), "failed", "failed: ValueError: odd"),
-        (None, "finished", "it was finished, and its outputs are written again"),
+        (None, "finished", "it was finished; its outputs are written again"),
     ],
 )
-def test_the_next_attempt_knows_how_the_one_before_ended(tmp_path, error, status, why):
+def test_the_next_session_knows_how_the_one_before_ended(tmp_path, error, status, why):
     try:
         with Progress(tmp_path, "me").reporting():
             if error is not None:
@@ -65,10 +66,10 @@ def test_the_next_attempt_knows_how_the_one_before_ended(tmp_path, error, status
     assert (again.values["attempt"], again.values["resumed_because"]) == (2, why)
 
 
-def test_one_that_said_nothing_was_killed(tmp_path):
-    Progress(tmp_path, "process 5 on node17").say("training", epoch=3)
+def test_one_that_reported_no_end_was_killed(tmp_path):
+    Progress(tmp_path, "process 5 on node17").report("training", epoch=3)
     assert Progress(tmp_path, "me").values["resumed_because"] == (
-        "process 5 on node17 was killed or lost without a word while training"
+        "process 5 on node17 was killed or lost while training"
     )
 
 
@@ -87,15 +88,16 @@ def test_a_folder_that_cannot_be_written_ends_no_training(tmp_path, caplog):
 
 def test_numbers_that_are_none_are_null(tmp_path):
     progress = Progress(tmp_path, "me", Clock())
-    progress.batch_done({"epoch": 1}, 8, n_batches_left=1, loss=lambda: float("nan"))
+    progress.report_batch({"epoch": 1}, 8, n_batches_left=1, loss=lambda: float("nan"))
     assert json.loads((tmp_path / "progress.json").read_text())["train/loss"] is None
 
 
 def run_dir(folder, name, owner, **values):
     state = folder / name / "state"
-    Progress(state, "x").say(values.pop("status"), at_once=True, **values)
+    Progress(state, "x").report(values.pop("status"), at_once=True, **values)
     if owner is not None:
-        (state / LOCK_FILE).write_text(json.dumps(asdict(owner)))
+        (state / OWNER_FILE).write_text(json.dumps(asdict(owner)))
+        (state / LOCK_FILE).touch()
     return state
 
 
@@ -108,7 +110,7 @@ def test_watch_shows_who_runs_and_who_is_dead(tmp_path):
     silent = run_dir(tmp_path, "pneumonia/b/2", far, status="training")
     long_ago = time.time() - 1000
     os.utime(silent / LOCK_FILE, (long_ago, long_ago))
-    run_dir(tmp_path, "pneumonia/c/1", replace(me, process_start="1"), status="saving")
+    run_dir(tmp_path, "pneumonia/c/1", replace(me, started="2001-01-01T00:00:00+00:00"), status="saving")
     run_dir(tmp_path, "pneumonia/d/1", None, status="finished")
     found = {training.name: training.status for training in find_trainings(tmp_path)}
     assert found == {
@@ -152,7 +154,7 @@ def test_a_bar_is_drawn_on_a_terminal_and_one_training_alone_draws_it(tmp_path, 
         with Progress(tmp_path / "a", "me").reporting() as first, Progress(tmp_path / "b", "me").reporting() as second:
             assert first._bar is not None
             assert second._bar is None
-            first.say("training", at_once=True, epochs=2, epoch=1, batch=5, n_batches=10, **{"train/loss": 0.5})
+            first.report("training", at_once=True, epochs=2, epoch=1, batch=5, n_batches=10, **{"train/loss": 0.5})
             first._bar.rich.refresh()
             drawn, deadline = "", time.monotonic() + 20
             while "training epoch 1/2, loss 0.5000" not in drawn:

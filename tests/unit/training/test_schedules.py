@@ -6,9 +6,8 @@ from torch.optim import lr_scheduler
 from auscult.config import TrainSettings
 from auscult.config.optimizer import ScheduleSettings
 from auscult.config.train import EarlyStoppingSettings, EmaSettings
-from auscult.training.early_stopping import EarlyStopping
-from auscult.training.ema import Ema
-from auscult.training.schedules import Schedules
+from auscult.training.optim import Ema
+from auscult.training.schedules import EarlyStopping, Schedules
 
 STEPS_PER_EPOCH, EPOCHS = 4, 6
 N = STEPS_PER_EPOCH * EPOCHS
@@ -32,7 +31,7 @@ def rates_of(*schedules, apply="together", mode="max", metrics=None, base=0.5):
     )
     rates = []
     for step in range(N):
-        ours.set_rates(step)
+        ours.set_lrs(step)
         rates.append(optimizer.param_groups[0]["lr"])
         if (step + 1) % STEPS_PER_EPOCH == 0 and metrics is not None:
             ours.take_metric(metrics[step // STEPS_PER_EPOCH], step + 1)
@@ -152,7 +151,7 @@ def test_what_the_metric_did_is_saved():
     optimizer, second = build()
     second.load_state_dict(first.state_dict())
     second.take_metric(0.85, 3)
-    second.set_rates(3)
+    second.set_lrs(3)
     assert optimizer.param_groups[0]["lr"] == 0.25
 
 
@@ -161,7 +160,7 @@ def test_each_group_keeps_its_proportion():
     Schedules(
         [SETTINGS.validate_python({"name": "exponential", "gamma": 0.5})],
         "together", optimizer, steps_per_epoch=1, epochs=3, mode="max",
-    ).set_rates(2)  # fmt: skip
+    ).set_lrs(2)  # fmt: skip
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.25, 0.025])
 
 
@@ -208,15 +207,15 @@ def test_early_stopping_counts_evaluations_without_gain():
     over = []
     for value in (1.0, 0.95, 0.8, None, 0.75):
         stopping.take(value)
-        over.append(stopping.is_over)
+        over.append(stopping.is_exhausted)
     assert over == [False, False, False, False, True]
     again = EarlyStopping(EarlyStoppingSettings(patience=1, min_delta=0.1), "min")
     again.load_state_dict(stopping.state_dict())
-    assert again.is_over
+    assert again.is_exhausted
 
 
 def test_without_settings_it_never_stops():
     stopping = EarlyStopping(None, "max")
     for _ in range(100):
         stopping.take(0.0)
-    assert not stopping.is_over
+    assert not stopping.is_exhausted

@@ -7,18 +7,16 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from tests.unit.training.test_stop import progress_of, start_training, wait_until
-from tests.unit.training.test_training_run import ALL_THAT_HAS_A_STATE, AUGMENT, results, train
+from tests.unit.training.test_session import progress_of, start_training, wait_until
+from tests.unit.training.test_train import ALL_THAT_HAS_A_STATE, AUGMENT, results, train
 
 from auscult.config.train import BatchesSettings
 from auscult.errors import ConfigError, DataError
-from auscult.examples import load_examples
 from auscult.models import Normalisation
-from auscult.training import building
-from auscult.training.batches import ResidentBatches
-from auscult.training.orders import BLOCK_CLIPS, cut_into_batches, windowed_order
-from auscult.training.placement import Source, is_streamed, place_batches
-from auscult.training.streaming import StreamedBatches
+from auscult.training import train as stage
+from auscult.training.batches import ResidentBatches, Source, StreamedBatches, exceeds_memory, open_batches
+from auscult.training.dataset import load_clip_dataset
+from auscult.training.sampler import BLOCK_CLIPS, cut_into_batches, windowed_order
 
 CPU = torch.device("cpu")
 STREAM = {"place": "stream", "window_clips": 12}
@@ -63,18 +61,18 @@ def test_the_windowed_order_reads_neighbours_together():
 
 def test_auto_streams_what_exceeds_the_stated_budget():
     settings = BatchesSettings(host_budget_mb=8)
-    assert not is_streamed(1000 * 40 * 100, settings)
-    assert is_streamed(1000 * 40 * 100 + 1, settings)
-    assert not is_streamed(10**10, BatchesSettings(place="host"))
-    assert is_streamed(1, BatchesSettings(place="stream"))
+    assert not exceeds_memory(1000 * 40 * 100, settings)
+    assert exceeds_memory(1000 * 40 * 100 + 1, settings)
+    assert not exceeds_memory(10**10, BatchesSettings(place="host"))
+    assert exceeds_memory(1, BatchesSettings(place="stream"))
 
 
 def test_a_place_that_is_not_there_is_refused(setup):
-    examples = load_examples(setup.features, setup.tables, setup.split, setup.task, ("train",))
+    examples = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("train",))
     normalisation = Normalisation.from_bands(*examples.normalisation())
     with pytest.raises(ConfigError, match="place: device needs a GPU"):
-        source = Source(examples.side("train"), "spectrogram", normalisation)
-        place_batches(examples, {"train": source}, BatchesSettings(place="device"), CPU)
+        source = Source(examples.subset("train"), "spectrogram", normalisation)
+        open_batches(examples, {"train": source}, BatchesSettings(place="device"), CPU)
 
 
 def test_stores_of_other_spectrograms_than_the_jobs_are_refused(setup, tmp_path):
@@ -132,7 +130,7 @@ import sys, threading, time
 from pathlib import Path
 import psutil, torch, pandas, lightning_fabric
 from tests.unit.training.conftest import make_setup
-from auscult.training import run
+from auscult.training.train import train
 setup = make_setup(Path({str(tmp_path)!r}), n_patients=24, clips_each=1500, shape=(64, 209))
 size = sum(path.stat().st_size for path in setup.features["toy"])
 batches = {{"host_budget_mb": int(size / 1e6 / 10), "workers": {workers}}}
@@ -153,7 +151,7 @@ def look():
     while not done.wait(0.1):
         peak[0] = max(peak[0], memory())
 thread = threading.Thread(target=look, daemon=True); thread.start()
-run.run(**setup.inputs, job=job, output_dir=Path({str(tmp_path)!r}) / "run", device="cpu", threads=1)
+train(**setup.inputs, job=job, output_dir=Path({str(tmp_path)!r}) / "run", device="cpu", threads=1)
 done.set(); thread.join()
 print(size / 1e6, (peak[0] - before) / 1e6)
 """
@@ -170,7 +168,7 @@ print(size / 1e6, (peak[0] - before) / 1e6)
 
 def test_the_budget_of_a_run_is_what_its_settings_say(setup, tmp_path, monkeypatch):
     seen = []
-    original = building.place_batches
-    monkeypatch.setattr(building, "place_batches", lambda *args, **kw: seen.append(original(*args, **kw)) or seen[-1])
+    original = stage.open_batches
+    monkeypatch.setattr(stage, "open_batches", lambda *args, **kw: seen.append(original(*args, **kw)) or seen[-1])
     train(setup, tmp_path, setup.with_train(epochs=1))
     assert isinstance(seen[0]["train"], ResidentBatches)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from auscult.config.optimizer import OptimizerSettings, TimmOptimizer
-from auscult.training.optimizers import build_optimizer
+from auscult.training.optim import build_optimizer
 
 LR, DECAY, N_STEPS = 0.05, 0.1, 5
 

@@ -10,10 +10,10 @@ import torch
 from auscult.config import TaskSettings
 from auscult.config.train import TrainSettings
 from auscult.models import Normalisation
-from auscult.training.batches import ResidentBatches
+from auscult.training.batches import ResidentBatches, Subset
 from auscult.training.losses import Loss
-from auscult.training.stop import Stop
-from auscult.training.validation import Part, validate
+from auscult.training.session import Stop
+from auscult.training.validation import validate
 
 CPU = torch.device("cpu")
 NAN = float("nan")
@@ -41,9 +41,11 @@ def validated(logits, targets, metric_over):
     batches = ResidentBatches(stored, Normalisation.from_bands(np.zeros(1), np.ones(1)), CPU)
     names = [f"c{number}" for number in range(len(logits))]
     ids = pd.DataFrame({"clip_id": names, "recording_id": names, "patient_id": names})
-    part = Part(batches, np.array(targets, dtype=np.float32).reshape(-1, 1), ids)
+    subset = Subset(batches, np.array(targets, dtype=np.float32).reshape(-1, 1), ids)
     settings = TrainSettings(batch_size=3, metric_over=metric_over)
-    metrics, answers = validate(Same(), Loss("bce", torch.ones(2, 1)), part, task=TASK, settings=settings, stop=Stop())
+    metrics, answers = validate(
+        Same(), Loss("bce", torch.ones(2, 1)), subset, task=TASK, settings=settings, stop=Stop()
+    )
     np.testing.assert_allclose(answers[:, 0], 1 / (1 + np.exp(-np.array(logits))), rtol=1e-6)
     return metrics
 

@@ -9,7 +9,7 @@ import soundfile
 import torch
 from sklearn.metrics import roc_auc_score
 from tests.unit.training.conftest import make_setup
-from tests.unit.training.test_training_run import ALL_THAT_HAS_A_STATE, Killed, Position, kill, results, train
+from tests.unit.training.test_train import ALL_THAT_HAS_A_STATE, Killed, Position, kill, results, train
 
 from auscult.audio.clip_store import create_clips, to_int16
 from auscult.augment import Augmenter, ItemMaker
@@ -17,11 +17,11 @@ from auscult.config import JobSettings
 from auscult.config.augment import AugmentSettings
 from auscult.errors import DataError
 from auscult.evaluation.predict import predict
-from auscult.examples import load_examples
 from auscult.models import load_model
 from auscult.spectrograms.make_spectrograms import make_spectrograms
 from auscult.spectrograms.store import FeatureStore
-from auscult.training import run
+from auscult.training import train as stage
+from auscult.training.dataset import load_clip_dataset
 
 FRONTENDS = ("mel", "learnable_mel", "linear", "cqt")
 MIXED = {
@@ -79,7 +79,7 @@ def test_spectrograms_computed_in_training_train_the_same_model(heard, tmp_path,
     stored, online = load_model(tmp_path / "stored"), load_model(tmp_path / "online")
     assert online.takes == "spectrogram"
     # Stored spectrograms are rounded to float16: the answers differ by what that does in some steps.
-    test = load_examples(setup.features, setup.tables, setup.split, setup.task, ("test",))
+    test = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("test",))
     np.testing.assert_allclose(predict(online, test, 8), predict(stored, test, 8), atol=0.03)
     assert results(tmp_path / "stored")[0] != results(tmp_path / "online")[0]
 
@@ -92,7 +92,7 @@ def test_a_model_with_a_front_end_learns_and_answers_waveforms(heard, tmp_path, 
     train(setup, tmp_path, job, clips=clips)
     model = load_model(tmp_path)
     assert (model.takes, model.stored_shape, model.meta["format_version"]) == ("waveform", (4000,), 2)
-    test = load_examples(setup.features, setup.tables, setup.split, setup.task, ("test",), clips=clips)
+    test = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("test",), clips=clips)
     answers = predict(model, test, batch_size=3)[:, 0]
     assert roc_auc_score(test.targets[:, 0], answers) > 0.9
     assert model.embed(test.waveforms([0, 1])).shape == (2, 16)
@@ -143,13 +143,13 @@ def test_clip_stores_of_other_clips_are_refused(heard, tmp_path):
     with create_clips(tmp_path / "other.h5", n_samples=4000, settings={}) as writer:
         writer.append(table.iloc[::-1].reset_index(drop=True), np.zeros((len(table), 4000), np.int16))
     with pytest.raises(DataError, match="does not hold the clips of"):
-        load_examples(
+        load_clip_dataset(
             setup.features, setup.tables, setup.split, setup.task, ("test",), clips={"toy": [tmp_path / "other.h5"]}
         )
-    examples = load_examples(setup.features, setup.tables, setup.split, setup.task, ("test",))
-    with pytest.raises(ValueError, match="load_examples was given none"):
+    examples = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("test",))
+    with pytest.raises(ValueError, match="load_clip_dataset was given none"):
         examples.waveforms([0])
-    assert load_examples(setup.features, setup.tables, setup.split, setup.task, ("test",), clips=clips)
+    assert load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("test",), clips=clips)
 
 
 def test_waveforms_that_are_augmented_are_read_and_turned_into_spectrograms_in_training(heard, tmp_path, caplog):
@@ -197,7 +197,7 @@ NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_clips_train_on_a_gpu(heard, tmp_path, *, frontend, compiled):
     setup, clips = heard
     job = job_of(setup, model={"frontend": frontend}, augment=HEARD, precision="bf16-mixed", compile=compiled)
-    run.run(**setup.inputs, clips=clips, job=job, output_dir=tmp_path, device="cuda", threads=1)
+    stage.train(**setup.inputs, clips=clips, job=job, output_dir=tmp_path, device="cuda", threads=1)
     assert load_model(tmp_path, "cuda").takes == ("waveform" if frontend else "spectrogram")
 
 

@@ -11,15 +11,16 @@ import psutil
 import pytest
 
 from auscult.errors import ConfigError
-from auscult.training.stop import Stop, TrainingStopped, choose_budget_s
+from auscult.training.session import Stop, TrainingStopped
+from auscult.training.train import choose_budget_s
 
 SCRIPT = """
 import sys, json
 from pathlib import Path
 from auscult.config import JobSettings, TaskSettings
-from auscult.training import run
+from auscult.training.train import train
 given = json.loads(Path(sys.argv[1]).read_text())
-run.run(
+train(
     features={name: [Path(path) for path in paths] for name, paths in given["features"].items()},
     tables={name: Path(path) for name, path in given["tables"].items()},
     split=Path(given["split"]),
@@ -45,7 +46,7 @@ def start_training(setup, job, folder, budget_s=None):
     }
     path = folder / "given.json"
     path.write_text(json.dumps(given))
-    # A file: a team's first process starts the others by it.
+    # A file: rank zero starts the other processes by it.
     script = folder / "train.py"
     script.write_text(SCRIPT)
     return subprocess.Popen(
@@ -61,7 +62,7 @@ def progress_of(folder: Path):
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def wait_until(condition, training, timeout_s=20):
+def wait_until(condition, training, timeout_s=60):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert training.poll() is None, training.communicate()[1]

@@ -14,7 +14,7 @@ from auscult.config import JobSettings, TaskSettings
 from auscult.evaluation.evaluate import evaluate
 from auscult.spectrograms.store import write_features
 from auscult.storage.tables import events_frame, probabilities_of, read_predictions, truth_of, write_csv, write_parquet
-from auscult.training.run import run as train
+from auscult.training.train import train
 
 TARGETS = ("crackle", "wheeze")
 N_PATIENTS, PER_PATIENT, CLIPS_EACH = 48, 2, 2

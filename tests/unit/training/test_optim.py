@@ -6,8 +6,7 @@ from auscult.config.model import TestCnnSettings
 from auscult.config.optimizer import DECOUPLED, OptimizerSettings, TimmOptimizer
 from auscult.errors import ConfigError
 from auscult.models import build_model
-from auscult.training.optimizers import build_optimizer
-from auscult.training.parameter_groups import parameter_groups
+from auscult.training.optim import build_optimizer, parameter_groups
 
 
 class Toy(nn.Module):

@@ -5,15 +5,15 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-from tests.unit.training.test_training_run import results, train
+from tests.unit.training.test_train import results, train
 
 from auscult.config import TestCnnSettings
 from auscult.config.model import TimmSettings
-from auscult.config.train import StartSettings, TrainSettings
+from auscult.config.train import PretrainedSettings, TrainSettings
 from auscult.errors import ConfigError, DataError
 from auscult.models import build_model, load_model
-from auscult.training.best import Best
-from auscult.training.start import load_start
+from auscult.training.pretrained import load_pretrained
+from auscult.training.validation import BestEpoch
 
 SHAPE = (64, 96)
 TIMM = "timm/test_convnext"
@@ -30,13 +30,13 @@ def changed(before, after):
 
 def weights_by_epoch(monkeypatch):
     seen = []
-    original = Best.take
+    original = BestEpoch.take
 
     def take(self, epoch, metrics, module):
         seen.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
         original(self, epoch, metrics, module)
 
-    monkeypatch.setattr(Best, "take", take)
+    monkeypatch.setattr(BestEpoch, "take", take)
     return seen
 
 
@@ -66,17 +66,17 @@ def test_a_training_starts_from_an_earlier_result(setup, tmp_path, monkeypatch):
     start = {"result": str(tmp_path / "first")}
     tiny = {"lr": 1e-12}
     seen = weights_by_epoch(monkeypatch)
-    train(setup, tmp_path / "all", setup.with_train(epochs=1, start=start, optimizer=tiny))
+    train(setup, tmp_path / "all", setup.with_train(epochs=1, pretrained=start, optimizer=tiny))
     for name in ("backbone.convolution.weight", "head.linear.weight"):
         torch.testing.assert_close(seen[0][name], first[name])
     backbone = {**start, "parts": "backbone"}
-    train(setup, tmp_path / "part", setup.with_train(epochs=1, start=backbone, optimizer=tiny))
+    train(setup, tmp_path / "part", setup.with_train(epochs=1, pretrained=backbone, optimizer=tiny))
     torch.testing.assert_close(seen[1]["backbone.convolution.weight"], first["backbone.convolution.weight"])
     assert not torch.allclose(seen[1]["head.linear.weight"], first["head.linear.weight"])
     # The file is part of what the state is bound to: another one is another training.
     train(setup, tmp_path / "first", setup.with_train(epochs=3))
     before = results(tmp_path / "all")[0]
-    train(setup, tmp_path / "all", setup.with_train(epochs=1, start=start, optimizer=tiny))
+    train(setup, tmp_path / "all", setup.with_train(epochs=1, pretrained=start, optimizer=tiny))
     assert results(tmp_path / "all")[0] != before
 
 
@@ -86,19 +86,19 @@ def test_weights_of_another_model_are_refused_by_name(tmp_path):
     path = tmp_path / "other.safetensors"
     safetensors.torch.save_file(other.state_dict(), path)
     with pytest.raises(DataError, match=r"head.linear.weight is \[3, 16\], expected \[1, 16\].*parts: backbone"):
-        load_start(module, StartSettings(weights=str(path)), "test_cnn")
-    load_start(module, StartSettings(weights=str(path), parts="backbone"), "test_cnn")
+        load_pretrained(module, PretrainedSettings(weights=str(path)), "test_cnn")
+    load_pretrained(module, PretrainedSettings(weights=str(path), parts="backbone"), "test_cnn")
     assert torch.equal(module.backbone.convolution.weight, other.backbone.convolution.weight)
     path.write_bytes(b"no weights")
     with pytest.raises(DataError, match="no readable weights"):
-        load_start(module, StartSettings(weights=str(path)), "test_cnn")
+        load_pretrained(module, PretrainedSettings(weights=str(path)), "test_cnn")
     with pytest.raises(ValueError, match="one of result, weights and timm; found none"):
-        StartSettings()
+        PretrainedSettings()
 
 
-def test_a_missing_file_is_told_before_anything_is_trained(setup, tmp_path):
+def test_a_missing_file_is_reported_before_anything_is_trained(setup, tmp_path):
     with pytest.raises(DataError, match="no such file"):
-        train(setup, tmp_path, setup.with_train(start={"weights": str(tmp_path / "absent.safetensors")}))
+        train(setup, tmp_path, setup.with_train(pretrained={"weights": str(tmp_path / "absent.safetensors")}))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -110,7 +110,7 @@ def test_pretrained_weights_of_timm_are_fitted_to_one_channel(tmp_path, suffix):
     else:
         safetensors.torch.save_file(colours.state_dict(), path)
     module = build_model(TimmSettings(name=TIMM), 1, SHAPE)
-    load_start(module, StartSettings(timm=str(path)), TIMM)
+    load_pretrained(module, PretrainedSettings(timm=str(path)), TIMM)
     # A grey picture gives the features of the same picture in three equal colours.
     grey = torch.randn(2, 1, *SHAPE, generator=torch.Generator().manual_seed(0))
     colours.reset_classifier(0)
@@ -123,10 +123,12 @@ def test_pretrained_weights_of_timm_are_fitted_to_one_channel(tmp_path, suffix):
 def test_timms_weights_belong_to_timms_models(tmp_path):
     path = tmp_path / "x.safetensors"
     safetensors.torch.save_file(timm.create_model("test_vit", pretrained=False).state_dict(), path)
-    with pytest.raises(ConfigError, match="test_cnn is none of timm"):
-        load_start(build_model(TestCnnSettings(name="test_cnn"), 1, SHAPE), StartSettings(timm=str(path)), "test_cnn")
+    with pytest.raises(ConfigError, match="test_cnn is not from timm"):
+        load_pretrained(
+            build_model(TestCnnSettings(name="test_cnn"), 1, SHAPE), PretrainedSettings(timm=str(path)), "test_cnn"
+        )
     with pytest.raises(DataError, match="of another architecture or input size than timm/test_convnext"):
-        load_start(build_model(TimmSettings(name=TIMM), 1, SHAPE), StartSettings(timm=str(path)), TIMM)
+        load_pretrained(build_model(TimmSettings(name=TIMM), 1, SHAPE), PretrainedSettings(timm=str(path)), TIMM)
 
 
 def test_a_hub_that_is_out_of_reach_says_what_to_do(monkeypatch):
@@ -135,5 +137,5 @@ def test_a_hub_that_is_out_of_reach_says_what_to_do(monkeypatch):
 
     module = build_model(TimmSettings(name=TIMM), 1, SHAPE)
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(DataError, match=r"could not be had \(OSError: no network\); download them elsewhere"):
-        load_start(module, StartSettings(timm="hub"), TIMM)
+    with pytest.raises(DataError, match=r"could not be downloaded \(OSError: no network\); download them elsewhere"):
+        load_pretrained(module, PretrainedSettings(timm="hub"), TIMM)

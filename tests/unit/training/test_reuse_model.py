@@ -1,5 +1,5 @@
 import pytest
-from tests.unit.training.test_training_run import OUTPUTS, train
+from tests.unit.training.test_train import OUTPUTS, train
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
@@ -36,25 +36,25 @@ def test_a_model_of_other_sounds_or_another_network_is_refused(setup, trained, t
 
 
 def test_a_model_of_another_task_is_refused(setup, trained, tmp_path):
-    from auscult.training import run
+    from auscult.training.train import train as stage
 
     rules = {"toy": {"well": {"column": "health", "positive": ["well"], "negative": "others"}}}
     changes = {"targets": ["well"], "datasets": rules}
     other = TaskSettings.model_validate(setup.task.model_dump(mode="json") | changes)
     with pytest.raises(DataError, match=r"task.targets: \['sick'\] -> \['well'\]"):
-        run.run(**setup.inputs | {"task": other}, job=judging(setup, trained), output_dir=tmp_path / "x")
+        stage(**setup.inputs | {"task": other}, job=judging(setup, trained), output_dir=tmp_path / "x")
 
 
 def test_a_model_that_changes_meanwhile_is_not_taken(setup, trained, tmp_path, monkeypatch):
-    from auscult.training import adoption
+    from auscult.training import pretrained
 
     def load_and_change(result):
         model = load_model(result)
         (result / "history.csv").write_text("of another training")
         return model
 
-    monkeypatch.setattr(adoption, "load_model", load_and_change)
-    with pytest.raises(DataError, match=r"history\.csv changed while it was taken over"):
+    monkeypatch.setattr(pretrained, "load_model", load_and_change)
+    with pytest.raises(DataError, match=r"history\.csv changed while it was copied"):
         train(setup, tmp_path / "judged", judging(setup, trained))
     assert not (tmp_path / "judged" / "history.csv").exists()
 

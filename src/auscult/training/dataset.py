@@ -1,4 +1,4 @@
-"""Examples: the clips of some sides of a split, with targets, spectrograms and waveforms. Other sides are absent."""
+"""The clips of some subsets of a split, with targets, spectrograms and waveforms; clips of other subsets are absent."""
 
 from __future__ import annotations
 
@@ -19,21 +19,19 @@ from auscult.labels import clip_targets
 from auscult.spectrograms.store import FeatureStore, Sums
 from auscult.storage.tables import SIDES, read_events, read_recordings, read_split
 
-TRAINING_SIDE = "train"
-
 StoredKind = Literal["spectrogram", "waveform"]
 """What is read of a clip: float16 [mel, frame] in dB from the feature store, or int16 [sample] from the clip store."""
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The examples of one feature store; a dataset has one store, or several where it is sharded.
+class _Shard:
+    """The clips of one feature store; a dataset has one store, or several where it is sharded.
 
     Attributes:
         path: The store.
         clips: The clip store that it was made of, its rows the same; None where waveforms were not asked for.
-        rows: Rows of the store, one an example; rows of other sides are not here.
-        first: Number of its first example.
+        rows: Rows of the store, one a clip; rows of other subsets are not here.
+        first: Number of its first clip.
     """
 
     path: Path
@@ -42,7 +40,7 @@ class _Part:
     first: int
 
 
-class Examples:
+class ClipDataset:
     """Clips that take part, dataset after dataset (by name), in the stores' order.
 
     Attributes:
@@ -52,26 +50,26 @@ class Examples:
     """
 
     def __init__(
-        self, clips: pd.DataFrame, targets: NDArray[np.float32], parts: Sequence[_Part], shape: tuple[int, int]
+        self, clips: pd.DataFrame, targets: NDArray[np.float32], shards: Sequence[_Shard], shape: tuple[int, int]
     ) -> None:
         self.clips = clips
         self.targets = targets
         self.shape = shape
-        self._parts = tuple(parts)
+        self._shards = tuple(shards)
 
     def __len__(self) -> int:
         return len(self.clips)
 
-    def side(self, name: str) -> NDArray[np.int64]:
-        """Return the indices of the examples of one side.
+    def subset(self, name: str) -> NDArray[np.int64]:
+        """Return the indices of the clips of one subset, `train`, `val` or `test`.
 
         Raises:
-            DataError: That side was not asked for, or holds no example.
+            DataError: That subset was not asked for, or holds no clip.
         """
         indices = np.flatnonzero((self.clips["split"] == name).to_numpy())
         if not len(indices):
             found = self.clips["split"].value_counts().to_dict()
-            raise DataError(f"no examples of side {name!r} here; found {found}: ask for it, or check the split's audit")
+            raise DataError(f"no clips of subset {name!r} here; found {found}: ask for it, or check the split's audit")
         return indices
 
     def spectrograms(self, indices: ArrayLike) -> NDArray[np.float16]:
@@ -89,9 +87,9 @@ class Examples:
         """
         wanted = self._checked(indices)
         spectrograms = np.empty((len(wanted), *self.shape), dtype=np.float16)
-        for part, places in self._by_part(wanted):
-            with FeatureStore(part.path) as store:
-                spectrograms[places] = store.read(part.rows[wanted[places] - part.first])
+        for shard, places in self._by_shard(wanted):
+            with FeatureStore(shard.path) as store:
+                spectrograms[places] = store.read(shard.rows[wanted[places] - shard.first])
         return spectrograms
 
     def waveforms(self, indices: ArrayLike) -> NDArray[np.int16]:
@@ -106,13 +104,13 @@ class Examples:
         Raises:
             IndexError: An index is not one of `clips`.
             DataError: A store is damaged.
-            ValueError: Clip stores were not given to `load_examples`.
+            ValueError: Clip stores were not given to `load_clip_dataset`.
         """
         wanted = self._checked(indices)
         waveforms = np.empty((len(wanted), *self.stored_shape("waveform")), dtype=np.int16)
-        for part, places in self._by_part(wanted):
-            with ClipStore(_given(part.clips)) as store:
-                waveforms[places] = store.read(part.rows[wanted[places] - part.first])
+        for shard, places in self._by_shard(wanted):
+            with ClipStore(_given(shard.clips)) as store:
+                waveforms[places] = store.read(shard.rows[wanted[places] - shard.first])
         return waveforms
 
     def stored(self, kind: StoredKind, indices: ArrayLike) -> NDArray[np.float16] | NDArray[np.int16]:
@@ -123,27 +121,27 @@ class Examples:
         """Return the shape of what is read of one clip."""
         if kind == "spectrogram":
             return self.shape
-        with ClipStore(_given(self._parts[0].clips)) as store:
+        with ClipStore(_given(self._shards[0].clips)) as store:
             return (store.n_samples,)
 
     def normalisation(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and (population) deviation of each mel band in dB, shape [mel] each.
 
-        Exact, from the stores' sums, over the frames of true sound of the training examples and of nothing else.
+        Exact, from the stores' sums, over the frames of true sound of the training clips and of nothing else.
 
         Raises:
-            DataError: The training side was not asked for.
+            DataError: The training subset was not asked for.
         """
         total, total_sq = np.zeros(self.shape[0]), np.zeros(self.shape[0])
         n_frames = 0
-        for sums in self._sums(self.side(TRAINING_SIDE)):
+        for sums in self._sums(self.subset("train")):
             total, total_sq = _add_rows(total, sums.sum), _add_rows(total_sq, sums.sum_sq)
             n_frames += int(sums.n_frames_valid.sum())
         mean = total / n_frames
         return mean, np.sqrt(np.maximum(total_sq / n_frames - mean**2, 0.0))
 
     def digest(self) -> str:
-        """Return a SHA-256 that changes when a clip, a side, a target or the sound of a clip changes.
+        """Return a SHA-256 that changes when a clip, a subset, a target or the sound of a clip changes.
 
         Of the sound the clips' sums per mel band are hashed, not every value: milliseconds, not minutes. The number of
         shards does not change it.
@@ -151,38 +149,38 @@ class Examples:
         digest = hashlib.sha256()
         digest.update(self.clips.to_csv(index=False, lineterminator="\n").encode("utf-8"))
         digest.update(np.ascontiguousarray(self.targets, dtype="<f4").tobytes())
-        of_sound = [hashlib.sha256() for _ in Sums._fields]
+        sound_digests = [hashlib.sha256() for _ in Sums._fields]
         for sums in self._sums(np.arange(len(self))):
-            for part_digest, values in zip(of_sound, sums, strict=True):
-                part_digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
-        for part_digest in of_sound:
-            digest.update(part_digest.digest())
+            for sound_digest, values in zip(sound_digests, sums, strict=True):
+                sound_digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+        for sound_digest in sound_digests:
+            digest.update(sound_digest.digest())
         return digest.hexdigest()
 
     def _sums(self, indices: NDArray[np.int64]) -> Generator[Sums]:
-        """Yield the stored sums of examples, block by block in their order."""
-        for part, places in self._by_part(indices):
-            with FeatureStore(part.path) as store:
-                yield from store.sums(part.rows[indices[places] - part.first])
+        """Yield the stored sums of clips, block by block in their order."""
+        for shard, places in self._by_shard(indices):
+            with FeatureStore(shard.path) as store:
+                yield from store.sums(shard.rows[indices[places] - shard.first])
 
     def _checked(self, indices: ArrayLike) -> NDArray[np.int64]:
         wanted = np.asarray(indices, dtype=np.int64)
         outside = wanted[(wanted < 0) | (wanted >= len(self))]
         if len(outside):
-            raise IndexError(f"examples are numbered 0 to {len(self) - 1}, found {outside[:5].tolist()}")
+            raise IndexError(f"clips are numbered 0 to {len(self) - 1}, found {outside[:5].tolist()}")
         return wanted
 
-    def _by_part(self, wanted: NDArray[np.int64]) -> list[tuple[_Part, NDArray[np.int64]]]:
+    def _by_shard(self, wanted: NDArray[np.int64]) -> list[tuple[_Shard, NDArray[np.int64]]]:
         found = [
-            (part, np.flatnonzero((wanted >= part.first) & (wanted < part.first + len(part.rows))))
-            for part in self._parts
+            (shard, np.flatnonzero((wanted >= shard.first) & (wanted < shard.first + len(shard.rows))))
+            for shard in self._shards
         ]
-        return [(part, places) for part, places in found if len(places)]
+        return [(shard, places) for shard, places in found if len(places)]
 
 
 def _given(path: Path | None) -> Path:
     if path is None:
-        raise ValueError("waveforms are read from clip stores, and load_examples was given none")
+        raise ValueError("waveforms are read from clip stores, and load_clip_dataset was given none")
     return path
 
 
@@ -191,16 +189,16 @@ def _add_rows(total: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[
     return np.concatenate([total[np.newaxis], rows]).sum(axis=0)
 
 
-def load_examples(
+def load_clip_dataset(
     features: Mapping[str, Sequence[Path]],
     tables: Mapping[str, Path],
     split: Path,
     task: TaskSettings,
-    sides: tuple[str, ...],
+    subsets: tuple[str, ...],
     *,
     clips: Mapping[str, Sequence[Path]] | None = None,
-) -> Examples:
-    """Find the examples of `sides`; spectrograms and waveforms are read later, and only theirs can be.
+) -> ClipDataset:
+    """Find the clips of `subsets`; spectrograms and waveforms are read later, and only theirs can be.
 
     Clips of recordings that the split does not name take no part, nor do clips whose targets are all unknown.
 
@@ -209,39 +207,39 @@ def load_examples(
         tables: Dataset -> folder with `recordings.parquet` and `events.parquet`.
         split: The split table (CSV).
         task: Gives the targets.
-        sides: Some of `tables.SIDES`.
+        subsets: Some of `tables.SIDES`.
         clips: Dataset -> the clip stores that its feature stores were made of, in the same order; needed to read
             waveforms.
 
     Raises:
         DataError: A file is missing or damaged, the split names another dataset than `features` or a recording that no
-            table holds, the stores differ in their settings, or a side has no example.
+            table holds, the stores differ in their settings, or a subset has no clip.
     """
-    strange = sorted(set(sides) - set(SIDES))
-    if strange or not sides:
-        raise ValueError(f"sides must be some of {SIDES}, found {sides}")
+    unknown = sorted(set(subsets) - set(SIDES))
+    if unknown or not subsets:
+        raise ValueError(f"subsets must be some of {SIDES}, found {subsets}")
     if set(features) != set(tables):
         raise DataError(f"feature stores are given for {sorted(features)}, tables for {sorted(tables)}")
-    side_of = read_split(split)
-    unknown = sorted(set(side_of["dataset"]) - set(features))
-    if unknown:
-        raise DataError(f"{split}: names the datasets {unknown}, features are given for {sorted(features)}")
+    assignment = read_split(split)
+    absent = sorted(set(assignment["dataset"]) - set(features))
+    if absent:
+        raise DataError(f"{split}: names the datasets {absent}, features are given for {sorted(features)}")
     shape = _check_stores_agree(features)
     tables_of_clips: list[pd.DataFrame] = []
     targets: list[NDArray[np.float32]] = []
-    parts: list[_Part] = []
-    for dataset in sorted(features):
-        chosen = side_of.loc[(side_of["dataset"] == dataset) & side_of["split"].isin(sides)]
-        dataset_clips, dataset_targets, rows_of_stores = _load_dataset(features[dataset], tables[dataset], chosen, task)
+    shards: list[_Shard] = []
+    for name in sorted(features):
+        chosen = assignment.loc[(assignment["dataset"] == name) & assignment["split"].isin(subsets)]
+        dataset_clips, dataset_targets, rows_of_stores = _load_dataset(features[name], tables[name], chosen, task)
         tables_of_clips.append(dataset_clips)
         targets.append(dataset_targets)
-        sounds = [None] * len(features[dataset]) if clips is None else _matching(clips[dataset], features[dataset])
-        for path, sound, rows in zip(features[dataset], sounds, rows_of_stores, strict=True):
-            parts.append(_Part(Path(path), sound, rows, first=sum(len(part.rows) for part in parts)))
-    examples = Examples(pd.concat(tables_of_clips, ignore_index=True), np.concatenate(targets), parts, shape)
-    for side in sides:
-        examples.side(side)
-    return examples
+        sounds = [None] * len(features[name]) if clips is None else _matching(clips[name], features[name])
+        for path, sound, rows in zip(features[name], sounds, rows_of_stores, strict=True):
+            shards.append(_Shard(Path(path), sound, rows, first=sum(len(shard.rows) for shard in shards)))
+    dataset = ClipDataset(pd.concat(tables_of_clips, ignore_index=True), np.concatenate(targets), shards, shape)
+    for subset in subsets:
+        dataset.subset(subset)
+    return dataset
 
 
 def _matching(clips: Sequence[Path], features: Sequence[Path]) -> list[Path]:
@@ -268,7 +266,7 @@ def _load_dataset(
             f"the split names {len(missing)} recordings that {tables} does not hold, such as {missing[:3]}: "
             "it was made from other tables; make the split again"
         )
-    recording_ids, sides = pd.Index(chosen["recording_id"]), chosen["split"].to_numpy()
+    recording_ids, subsets = pd.Index(chosen["recording_id"]), chosen["split"].to_numpy()
     clips: list[pd.DataFrame] = []
     rows: list[NDArray[np.int64]] = []
     for path in features:
@@ -276,12 +274,12 @@ def _load_dataset(
             table = store.table
         place = recording_ids.get_indexer(pd.Index(table["recording_id"]))
         rows.append(np.flatnonzero(place >= 0).astype(np.int64))
-        clips.append(table.iloc[rows[-1]].assign(split=sides[place[rows[-1]]]))
+        clips.append(table.iloc[rows[-1]].assign(split=subsets[place[rows[-1]]]))
     together = pd.concat(clips, ignore_index=True)
     targets = clip_targets(together, recordings, read_events(Path(tables) / "events.parquet"), task)
     known = ~np.isnan(targets).all(axis=1)
-    borders = np.cumsum([len(part) for part in rows])[:-1]
-    rows = [part[kept] for part, kept in zip(rows, np.split(known, borders), strict=True)]
+    borders = np.cumsum([len(each) for each in rows])[:-1]
+    rows = [each[kept] for each, kept in zip(rows, np.split(known, borders), strict=True)]
     return together.loc[known].reset_index(drop=True), targets[known], rows
 
 
@@ -303,7 +301,7 @@ def _check_stores_agree(features: Mapping[str, Sequence[Path]]) -> tuple[int, in
                 facts |= {key: store.settings.get(key) for key in ("clips", "spectrogram")}
             if seen is not None and facts != seen[1]:
                 differing = [key for key in facts if facts[key] != seen[1][key]]
-                values = " and ".join(str({key: side[key] for key in differing}) for side in (facts, seen[1]))
+                values = " and ".join(str({key: each[key] for key in differing}) for each in (facts, seen[1]))
                 raise DataError(f"{path} and {seen[0]} were made differently, {values}; make both by the same settings")
             seen = (path, facts)
         if n_clips == 0:

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.training.test_stop import progress_of, start_training, wait_until
-from tests.unit.training.test_training_run import AUGMENT, train
+from tests.unit.training.test_session import progress_of, start_training, wait_until
+from tests.unit.training.test_train import AUGMENT, train
 
 from auscult.config.model import TimmSettings
 from auscult.models import load_model

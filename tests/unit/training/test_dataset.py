@@ -6,9 +6,9 @@ import pytest
 
 from auscult.config import TaskSettings
 from auscult.errors import DataError
-from auscult.examples import Examples, load_examples
 from auscult.spectrograms.store import FeatureStore, write_features
 from auscult.storage.tables import EVENTS, write_csv, write_parquet
+from auscult.training.dataset import ClipDataset, load_clip_dataset
 
 N_MELS, N_FRAMES = 6, 9
 RULE = {"sick": {"column": "health", "positive": ["sick"], "negative": "others"}}
@@ -88,9 +88,9 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def load(folder: Path, *sides: str, names=("beta", "alpha"), split: Path | None = None) -> Examples:
+def load(folder: Path, *sides: str, names=("beta", "alpha"), split: Path | None = None) -> ClipDataset:
     features, tables = {name: [folder / f"{name}.h5"] for name in names}, {name: folder / name for name in names}
-    return load_examples(features, tables, split or folder / "split.csv", TASK, sides)
+    return load_clip_dataset(features, tables, split or folder / "split.csv", TASK, sides)
 
 
 def test_only_the_asked_sides_are_there(folder):
@@ -110,10 +110,10 @@ def test_the_sound_of_another_side_cannot_be_reached(folder):
     others = test.spectrograms(np.arange(len(test)))
     assert not (got[:, None] == others[None]).all(axis=(2, 3)).any()
     for outside in ([len(examples)], [-1]):
-        with pytest.raises(IndexError, match="examples are numbered 0 to"):
+        with pytest.raises(IndexError, match="clips are numbered 0 to"):
             examples.spectrograms(outside)
-    with pytest.raises(DataError, match="no examples of side 'test'"):
-        examples.side("test")
+    with pytest.raises(DataError, match="no clips of subset 'test'"):
+        examples.subset("test")
 
 
 def test_spectrograms_are_those_of_the_clips_in_any_order(folder):
@@ -153,7 +153,7 @@ def test_normalisation_equals_numpy_on_the_true_sound_of_the_training_clips(fold
 
 
 def test_normalisation_needs_the_training_side(folder):
-    with pytest.raises(DataError, match="no examples of side 'train'"):
+    with pytest.raises(DataError, match="no clips of subset 'train'"):
         load(folder, "val", "test").normalisation()
 
 
@@ -201,5 +201,5 @@ def test_stores_made_by_other_settings_are_refused(folder, tmp_path):
 
 def test_a_side_that_does_not_exist_is_a_fault_of_the_caller(folder):
     for sides in (("trian",), ()):
-        with pytest.raises(ValueError, match="sides must be some of"):
+        with pytest.raises(ValueError, match="subsets must be some of"):
             load(folder, *sides)

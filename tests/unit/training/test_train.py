@@ -7,17 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.unit.training.conftest import make_setup
 
 from auscult.config.augment import AugmentSettings
 from auscult.config.model import TimmSettings
 from auscult.errors import ConfigError, InfeasibleError
-from auscult.examples import load_examples
-from auscult.models import load_model
+from auscult.models import Normalisation, build_model_of, load_model
 from auscult.storage.tables import read_recordings, write_parquet
-from auscult.training import checkpoint, loop, run
+from auscult.training import checkpoint, loop
+from auscult.training import train as stage
 from auscult.training.checkpoint import Position
-from auscult.training.stepper import Stepper
-from auscult.training.stop import Stop, StopReason, TrainingStopped
+from auscult.training.dataset import load_clip_dataset
+from auscult.training.optim import Optimization
+from auscult.training.sampler import Purpose, Sampler, derive_seed
+from auscult.training.session import Stop, StopReason, TrainingStopped
 
 OUTPUTS = ("model.safetensors", "model.json", "history.csv", "metrics.jsonl")
 AUGMENT = AugmentSettings.model_validate(
@@ -36,7 +39,7 @@ def suppress_stopped():
 
 
 def train(setup, folder, job=None, **more):
-    run.run(**setup.inputs, job=job or setup.job, output_dir=folder, device="cpu", threads=1, **more)
+    stage.train(**setup.inputs, job=job or setup.job, output_dir=folder, device="cpu", threads=1, **more)
 
 
 def results(folder):
@@ -63,7 +66,7 @@ def test_a_training_learns_and_writes_all_it_declares(setup, tmp_path):
     assert 0 < model.meta["thresholds"]["sick"] < 1
     assert model.meta["architecture"]["name"] == "test_cnn"
 
-    test = load_examples(setup.features, setup.tables, setup.split, setup.task, ("test",))
+    test = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("test",))
     probabilities = model.predict_proba(test.spectrograms(np.arange(len(test))))[:, 0]
     truth = test.targets[:, 0]
     assert probabilities[truth == 1].min() > probabilities[truth == 0].max()
@@ -76,7 +79,7 @@ def test_augmentation_changes_the_training_and_is_part_of_what_its_state_is_boun
     train(setup, tmp_path / "again", augmented)
     assert results(tmp_path / "augmented") == results(tmp_path / "again")
     assert results(tmp_path / "augmented")[0] != results(tmp_path / "plain")[0]
-    # The state of the plain training is in the way, and is not gone on with.
+    # The state of the plain training is there, and is not resumed.
     train(setup, tmp_path / "plain", augmented)
     assert results(tmp_path / "plain") == results(tmp_path / "augmented")
 
@@ -104,15 +107,15 @@ class Killed(BaseException):
 def kill(monkeypatch, at, where):
     """Stop the process' work as SIGKILL would, at the batch or save at a position: inside it, or right after it."""
     if where == "batch":
-        original = Stepper.train_batch
+        original = loop.Trainer._step
 
-        def train_batch(self, batch, rows, *, epoch, number, plan):
-            loss = original(self, batch, rows, epoch=epoch, number=number, plan=plan)
-            if Position(epoch, number) == at:
+        def step(self, batch, rows, plan):
+            loss = original(self, batch, rows, plan)
+            if self.at == at:
                 raise Killed
             return loss
 
-        monkeypatch.setattr(Stepper, "train_batch", train_batch)
+        monkeypatch.setattr(loop.Trainer, "_step", step)
         return
     original_save = checkpoint.CheckpointStore.save
 
@@ -158,7 +161,7 @@ ALL_THAT_HAS_A_STATE = {
         (Position(4, 0), "after", (4, 0)),
     ],
 )
-def test_an_interrupted_training_goes_on_bit_for_bit(setup, tmp_path, *, monkeypatch, at, where, resumed_at, caplog):
+def test_an_interrupted_training_resumes_bit_for_bit(setup, tmp_path, *, monkeypatch, at, where, resumed_at, caplog):
     job = setup.with_train(**ALL_THAT_HAS_A_STATE).model_copy(update={"augment": AUGMENT})
     train(setup, tmp_path / "whole", job)
     with monkeypatch.context() as patch:
@@ -169,53 +172,31 @@ def test_an_interrupted_training_goes_on_bit_for_bit(setup, tmp_path, *, monkeyp
     with caplog.at_level("INFO"):
         train(setup, tmp_path / "cut", job)
     if resumed_at is None:
-        assert "going on" not in caplog.text
+        assert "resuming" not in caplog.text
     else:
-        assert f"going on in epoch {resumed_at[0]} of 5, after batch {resumed_at[1]}" in caplog.text
+        assert f"resuming in epoch {resumed_at[0]} of 5, after batch {resumed_at[1]}" in caplog.text
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
     lines = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
 
 
-def test_a_budget_that_is_over_after_each_batch_changes_nothing(setup, tmp_path, monkeypatch):
-    """Left and gone on with after few batches, between the two of one step too."""
+def test_sessions_of_one_batch_each_change_nothing(setup, tmp_path, monkeypatch):
+    """Stopped after every batch: between the two batches of one step, and before a validation, too."""
     job = setup.with_train(**ALL_THAT_HAS_A_STATE | {"epochs": 3}).model_copy(update={"augment": AUGMENT})
     train(setup, tmp_path / "whole", job)
-    n_attempts = 0
+    positions = []
+    monkeypatch.setattr(Stop, "reason", property(lambda _: StopReason("over", 75)))
     while not (tmp_path / "cut" / "model.json").exists():
-        n_attempts += 1
-        with monkeypatch.context() as patch, suppress_stopped():
-            left = iter([None] * (n_attempts % 3))
-            patch.setattr(Stop, "reason", property(lambda _, left=left: next(left, StopReason("over", 75))))
+        with suppress_stopped():
             train(setup, tmp_path / "cut", job)
-    assert n_attempts >= 5
+        manifests = (tmp_path / "cut" / "state").glob("*/[0-9]*.json")
+        positions.append(tuple(int(number) for number in max(manifests).stem.split("-")))
+    in_epochs = [(epoch, batch) for epoch in (1, 2, 3) for batch in (1, 2, 3, 4, 5, 0)]
+    assert positions == [(epoch + (batch == 0), batch) for epoch, batch in in_epochs]
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_left_between_the_two_batches_of_one_step_it_keeps_their_gradients(
-    setup, tmp_path, *, monkeypatch, batch, caplog
-):
-    job = setup.with_train(**ALL_THAT_HAS_A_STATE | {"epochs": 2})
-    train(setup, tmp_path / "whole", job)
-    with monkeypatch.context() as patch, suppress_stopped():
-        original, done = Stepper.train_batch, []
-
-        def train_batch(self, values, rows, *, epoch, number, plan):
-            done.append((epoch, number + 1))
-            return original(self, values, rows, epoch=epoch, number=number, plan=plan)
-
-        patch.setattr(Stepper, "train_batch", train_batch)
-        over = StopReason("over", 75)
-        patch.setattr(Stop, "reason", property(lambda _: over if (2, batch) in done else None))
-        train(setup, tmp_path / "cut", job)
-    with caplog.at_level("INFO"):
-        train(setup, tmp_path / "cut", job)
-    assert f"going on in epoch 2 of 2, after batch {batch}" in caplog.text
-    assert results(tmp_path / "cut") == results(tmp_path / "whole")
-
-
-def test_another_label_between_two_attempts_is_refused(setup, tmp_path, monkeypatch):
+def test_another_label_between_two_sessions_is_refused(setup, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         kill(patch, Position(2, 0), "after")
         with pytest.raises(Killed):
@@ -263,6 +244,20 @@ def test_other_settings_on_an_unfinished_training_are_refused_unless_fresh(setup
     assert results(tmp_path / "a") == results(tmp_path / "b")
 
 
+def test_a_label_that_changes_between_two_sessions_is_refused(tmp_path, monkeypatch):
+    setup = make_setup(tmp_path / "data")
+    with monkeypatch.context() as patch:
+        kill(patch, Position(2, 0), "after")
+        with pytest.raises(Killed):
+            train(setup, tmp_path / "run")
+    path = setup.tables["toy"] / "recordings.parquet"
+    recordings = read_recordings(path)
+    recordings.loc[recordings["recording_id"] == "toy/r00", "label_health"] = "sick"
+    write_parquet(path, recordings)
+    with pytest.raises(ConfigError, match=r"under other settings: data: '.*fresh=true"):
+        train(setup, tmp_path / "run")
+
+
 def test_how_often_it_is_saved_may_change(setup, tmp_path, monkeypatch, caplog):
     with monkeypatch.context() as patch:
         kill(patch, Position(2, 0), "after")
@@ -270,7 +265,7 @@ def test_how_often_it_is_saved_may_change(setup, tmp_path, monkeypatch, caplog):
             train(setup, tmp_path)
     with caplog.at_level("INFO"):
         train(setup, tmp_path, setup.with_train(save={"every_epochs": 3}))
-    assert "going on in epoch 2" in caplog.text
+    assert "resuming in epoch 2" in caplog.text
 
 
 def test_a_monitor_that_is_never_defined_is_an_error_with_counts(setup, tmp_path):
@@ -279,7 +274,7 @@ def test_a_monitor_that_is_never_defined_is_an_error_with_counts(setup, tmp_path
     keep = (one_sided["split"] != "val") | (one_sided["recording_id"].map(health) == 0)
     one_sided[keep].to_csv(tmp_path / "split.csv", index=False)
     with pytest.raises(InfeasibleError, match=r"val/auroc was defined in none of 4 epochs.*0 positive"):
-        run.run(
+        stage.train(
             setup.features,
             setup.tables,
             tmp_path / "split.csv",
@@ -302,12 +297,12 @@ def test_a_diverging_training_says_which_setting_to_lower(setup, tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_an_error(setup, tmp_path):
     with pytest.raises(ConfigError, match="sees no GPU"):
-        run.run(**setup.inputs, job=setup.job, output_dir=tmp_path, device="cuda")
+        stage.train(**setup.inputs, job=setup.job, output_dir=tmp_path, device="cuda")
 
 
 def test_an_unknown_device_is_an_error(setup, tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'cuda'"):
-        run.run(**setup.inputs, job=setup.job, output_dir=tmp_path, device="cudaa")
+        stage.train(**setup.inputs, job=setup.job, output_dir=tmp_path, device="cudaa")
 
 
 @pytest.mark.gpu
@@ -329,13 +324,13 @@ def test_a_gpu_learns_and_goes_on(setup, tmp_path, *, monkeypatch, caplog, setti
     with monkeypatch.context() as patch:
         kill(patch, Position(7, 0), "after")
         with caplog.at_level("INFO"), pytest.raises(Killed):
-            run.run(**setup.inputs, job=job, output_dir=tmp_path, device="cuda")
+            stage.train(**setup.inputs, job=job, output_dir=tmp_path, device="cuda")
     assert place in caplog.text
-    run.run(**setup.inputs, job=job, output_dir=tmp_path, device="cuda")
+    stage.train(**setup.inputs, job=job, output_dir=tmp_path, device="cuda")
     history = pd.read_csv(tmp_path / "history.csv")
     assert history["epoch"].tolist() == list(range(1, 13))
     assert history["val/loss"].min() < history["val/loss"].iloc[0]
-    test = load_examples(setup.features, setup.tables, setup.split, setup.task, ("test",))
+    test = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("test",))
     spectrograms = test.spectrograms(np.arange(len(test)))
     on_gpu, on_cpu = (load_model(tmp_path, device).predict_proba(spectrograms) for device in ("cuda", "cpu"))
     np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-3)
@@ -353,13 +348,13 @@ def test_one_batch_can_be_learned_by_heart(setup, tmp_path):
 
 def test_the_number_of_batches_can_be_limited(setup, tmp_path, monkeypatch):
     seen = []
-    original = Stepper.train_batch
+    original = loop.Trainer._step
 
-    def train_batch(self, batch, rows, *, epoch, number, plan):
+    def step(self, batch, rows, plan):
         seen.append(len(plan))
-        return original(self, batch, rows, epoch=epoch, number=number, plan=plan)
+        return original(self, batch, rows, plan)
 
-    monkeypatch.setattr(Stepper, "train_batch", train_batch)
+    monkeypatch.setattr(loop.Trainer, "_step", step)
     train(setup, tmp_path, setup.with_train(epochs=3, batch_size=4, debug={"limit_batches": 2}))
     assert seen == [2] * 6
     assert load_model(tmp_path).meta["training"]["n_val"] == 8
@@ -402,17 +397,41 @@ def test_two_batches_of_one_step_are_as_one_batch(setup, tmp_path):
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
 
 
+def test_the_last_batches_of_an_epoch_make_a_step_when_they_are_fewer(setup, tmp_path):
+    """Three batches, two together: the steps of a loop written by hand over the first two, then over the third."""
+    sgd = {"name": "sgd", "lr": 0.05, "momentum": 0.0}
+    job = setup.with_train(
+        epochs=1, batch_size=8, accumulate_batches=2, optimizer=sgd, loss={"class_weights": "none"}
+    ).model_copy(update={"model": TimmSettings(name="timm/test_convnext")})
+    train(setup, tmp_path, job)
+
+    dataset = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("train",))
+    inputs = Normalisation.from_bands(*dataset.normalisation()).apply(
+        torch.from_numpy(dataset.spectrograms(np.arange(len(dataset))))
+    )
+    module = build_model_of(job, 1, seed=derive_seed(job.train.seed, Purpose.WEIGHTS)).train()
+    optimizer = torch.optim.SGD(module.parameters(), lr=sgd["lr"])
+    first, second, third = Sampler(len(dataset), 8, job.train.seed).plan(1)
+    for rows in (np.concatenate([first, second]), third):
+        optimizer.zero_grad()
+        targets = torch.from_numpy(dataset.targets[rows])
+        torch.nn.functional.binary_cross_entropy_with_logits(module(inputs[rows]), targets).backward()
+        optimizer.step()
+    for ours, expected in zip(load_model(tmp_path).module.parameters(), module.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-6)
+
+
 def test_gradients_are_clipped(setup, tmp_path, monkeypatch):
     norms = []
-    original = Stepper._step
+    original = Optimization.step
 
     def step(self):
-        before = [parameter.detach().clone() for parameter in self._model.parameters()]
+        before = [parameter.detach().clone() for parameter in self.model.parameters()]
         original(self)
-        moves = zip(before, self._model.parameters(), strict=True)
+        moves = zip(before, self.model.parameters(), strict=True)
         norms.append(sum(float(((new.detach() - old) ** 2).sum()) for old, new in moves) ** 0.5)
 
-    monkeypatch.setattr(Stepper, "_step", step)
+    monkeypatch.setattr(Optimization, "step", step)
     sgd = {"name": "sgd", "lr": 1.0, "momentum": 0.0}
     train(setup, tmp_path / "norm", setup.with_train(epochs=1, optimizer=sgd, clip_gradient={"norm": 0.001}))
     assert max(norms) <= 0.001 * 1.01

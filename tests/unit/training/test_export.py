@@ -7,15 +7,14 @@ import pandas as pd
 import pytest
 import safetensors.torch
 from tests.unit.metrics import reference_scores as scores
-from tests.unit.training.test_training_run import results, suppress_stopped, train
+from tests.unit.training.test_train import results, suppress_stopped, train
 
 from auscult.config import JobSettings
-from auscult.examples import load_examples
 from auscult.metrics.aggregation import at_level
 from auscult.models import load_model
 from auscult.storage.files import sha256_file
-from auscult.training import loop
-from auscult.training.stop import StopReason
+from auscult.training.dataset import load_clip_dataset
+from auscult.training.session import Session, StopReason
 
 
 def judged(setup, **evaluate):
@@ -31,7 +30,7 @@ def test_the_temperature_is_stored_and_the_threshold_is_chosen_on_what_it_gives(
     assert scaled.meta["calibration"]["loss_after"] <= scaled.meta["calibration"]["loss_before"]
     assert (scaled.meta["threshold_rule"], scaled.meta["threshold_target"]) == ("target_sensitivity", 0.9)
 
-    val = load_examples(setup.features, setup.tables, setup.split, setup.task, ("val",))
+    val = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("val",))
     spectrograms = val.spectrograms(np.arange(len(val)))
     logits = plain.logits(spectrograms)
     assert np.array_equal(scaled.logits(spectrograms), logits)
@@ -62,7 +61,7 @@ def test_every_validated_epoch_is_kept_only_where_it_is_asked_for(setup, tmp_pat
     assert all(ours[name].equal(theirs[name]) for name in theirs)
 
 
-def test_kept_epochs_outlive_an_interruption(setup, tmp_path, monkeypatch):
+def test_weights_of_epochs_outlive_an_interruption(setup, tmp_path, monkeypatch):
     job = judged(setup, best_on_test=True)
     train(setup, tmp_path / "whole", job)
     epochs = job.train.epochs
@@ -74,7 +73,7 @@ def test_kept_epochs_outlive_an_interruption(setup, tmp_path, monkeypatch):
         return reason, False
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Attempt, "asks", stop_once)
+        patch.setattr(Session, "due", stop_once)
         with suppress_stopped():
             train(setup, tmp_path / "cut", job)
     assert not (tmp_path / "cut" / "model.json").exists()

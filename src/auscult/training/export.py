@@ -1,0 +1,163 @@
+"""The trained model as it is saved: in its best epoch, with thresholds chosen on validation; weights of every epoch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from auscult.config.experiment import JobSettings
+from auscult.config.task import TaskSettings
+from auscult.errors import DataError, InfeasibleError
+from auscult.models import FullScale, Normalisation, SavedModel, describe_model
+from auscult.operating_point import choose_operating_point
+from auscult.storage.files import atomic_path, sha256_file
+from auscult.training.batches import Subset
+from auscult.training.checkpoint import Checkpoint
+from auscult.training.history import EpochRow
+
+if TYPE_CHECKING:
+    from auscult.training.loop import Trainer
+
+_LOG = logging.getLogger(__name__)
+
+EPOCHS_FOLDER = "epochs"
+
+
+def export_model(
+    trainer: Trainer,
+    normalisation: Normalisation | FullScale,
+    checkpoint: Checkpoint,
+    job: JobSettings,
+    input_shape: tuple[int, int],
+) -> SavedModel:
+    """Return the model in its best epoch, with thresholds chosen on its predictions for the validation subset."""
+    task, val = trainer.task, trainer.data.val
+    rows = checkpoint.state["history"]
+    training = {
+        "best_epoch": checkpoint.best_epoch,
+        "monitor": job.train.monitor,
+        "at_best_epoch": next(row for row in rows if row["epoch"] == checkpoint.best_epoch),
+        "n_train": len(trainer.data.train),
+        "n_val": len(val),
+        "settings": job.train.model_dump(mode="json"),
+        "split": job.split.model_dump(mode="json"),
+    }
+    meta = describe_model(
+        trainer.module,
+        normalisation=normalisation,
+        job=job,
+        task=task,
+        input_shape=input_shape,
+        training=training,
+    )
+    model = SavedModel(trainer.module.eval(), normalisation, meta)
+    logits = np.concatenate(list(_logits(model, val)))
+    operating_point = choose_operating_point(logits, val.targets, val.ids, task, job.evaluate)
+    for note in operating_point["threshold_notes"]:
+        _LOG.warning("operating point: %s", note)
+    return SavedModel(model.module, normalisation, {**meta, **operating_point})
+
+
+def _logits(model: SavedModel, subset: Subset) -> Iterator[NDArray[np.float32]]:
+    for block in subset.batches.stored():
+        yield model.logits(block)
+
+
+def require_best_epoch(checkpoint: Checkpoint, job: JobSettings, task: TaskSettings, val: Subset) -> None:
+    """Refuse a training in which the monitored metric was never defined.
+
+    Raises:
+        InfeasibleError: The error says what the validation subset holds.
+    """
+    if checkpoint.best_epoch is None:
+        n_positive = (val.targets == 1).sum(axis=0).tolist()
+        n_negative = (val.targets == 0).sum(axis=0).tolist()
+        counts = {
+            name: f"{positive} positive, {negative} negative clips"
+            for name, positive, negative in zip(task.targets, n_positive, n_negative, strict=True)
+        }
+        raise InfeasibleError(
+            f"train.monitor {job.train.monitor} was defined in none of {job.train.epochs} epochs, so none is the best: "
+            f"the validation subset holds {counts} of {val.ids['patient_id'].nunique()} patients; take another split "
+            "or monitor val/loss (with mode: min)"
+        )
+
+
+class EpochWeights:
+    """The weights after each validated epoch, for `evaluate.best_on_test`: `epoch-012.safetensors`.
+
+    They lie beside the state of the training and survive an interruption like it. An epoch that is trained again is
+    written again, with equal bytes.
+
+    Args:
+        folder: Where to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, epoch: int, module: nn.Module) -> None:
+        """Save the weights after `epoch`."""
+        weights = {
+            name: tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format)
+            for name, tensor in module.state_dict().items()
+        }
+        with atomic_path(self._folder / _file_name(epoch)) as temporary:
+            safetensors.torch.save_file(weights, temporary)
+
+    def publish(self, run_dir: Path, rows: list[EpochRow], monitor: str) -> list[dict[str, Any]]:
+        """Put the weights of the epochs that were validated into `epochs/` of the run.
+
+        Args:
+            run_dir: The run folder, without `epochs/`.
+            rows: The history.
+            monitor: The metric whose presence says that an epoch was validated.
+
+        Returns:
+            `epoch`, `file` (below the run folder), `sha256` and `val` (the monitored metric) of each, for `model.json`.
+
+        Raises:
+            DataError: The weights of an epoch are missing.
+        """
+        target = run_dir / EPOCHS_FOLDER
+        target.mkdir(parents=True)
+        entries: list[dict[str, Any]] = []
+        for row in rows:
+            if row[monitor] is None:
+                continue
+            name = _file_name(int(row["epoch"]))
+            digest = _link(self._folder / name, target / name)
+            entries.append(
+                {"epoch": row["epoch"], "file": f"{EPOCHS_FOLDER}/{name}", "sha256": digest, "val": row[monitor]}
+            )
+        return entries
+
+
+def remove_epoch_weights(run_dir: Path) -> None:
+    """Remove what an earlier training put into `epochs/` of the run."""
+    shutil.rmtree(run_dir / EPOCHS_FOLDER, ignore_errors=True)
+
+
+def _link(source: Path, target: Path) -> str:
+    """Link a file, or copy it, and return its SHA-256."""
+    if not source.is_file():
+        raise DataError(f"{source}: no such file; start over with the same command and `--config fresh=true`")
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, target)
+    return sha256_file(source)
+
+
+def _file_name(epoch: int) -> str:
+    return f"epoch-{epoch:03d}.safetensors"
