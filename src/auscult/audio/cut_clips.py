@@ -22,7 +22,7 @@ from auscult.storage.hdf5 import WHOLE, Shard
 from auscult.storage.parallel import ordered_map
 from auscult.storage.tables import CLIPS, read_events, read_recordings
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _BLOCK_CLIPS = 64
 _BLOCK_SAMPLES = 1 << 24
@@ -99,10 +99,10 @@ def cut_clips(
         if writer.n_clips == 0 and shard == WHOLE:
             raise DataError(_nothing_to_cut(dataset, tables_dir, len(recordings), settings))
     if without:
-        _log.info("%d recordings without a %s gave no clip: %s", len(without), settings.unit, ", ".join(without[:5]))
+        logger.info("%d recordings without a %s gave no clip: %s", len(without), settings.unit, ", ".join(without[:5]))
     elapsed_s = time.perf_counter() - begin
     sound_s = float(recordings["duration_s"].to_numpy().sum())
-    _log.info(
+    logger.info(
         "%s: %d clips of %d recordings, %.0f s of sound in %.1f s (%.0f times real time)",
         dataset, writer.n_clips, len(recordings), sound_s, elapsed_s, sound_s / elapsed_s,
     )  # fmt: skip

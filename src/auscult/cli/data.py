@@ -100,7 +100,7 @@ def fetch(name: _Name, *, root: _Root = None, config: _Config = Path("config")) 
     """
     from auscult.datasets.fetch_raw import fetch as fetch_raw  # noqa: PLC0415 (`--help` stays quick)
     from auscult.errors import ConfigError  # noqa: PLC0415
-    from auscult.formatting.numbers import plural  # noqa: PLC0415
+    from auscult.formatting.numbers import plural, size_text  # noqa: PLC0415
 
     settings = _settings(name, root, config)
     if not paths.is_remote(settings.root):
@@ -109,10 +109,9 @@ def fetch(name: _Name, *, root: _Root = None, config: _Config = Path("config")) 
     found = fetch_raw(settings.root, cache, listing)
     for refused, reason in found.refused:
         typer.echo(f"left out: {refused}: {reason}", err=True)
-    megabytes = found.downloaded_bytes / 1e6
     typer.echo(
         f"{settings.root}: {plural(found.n_objects, 'file')} in {cache}, {found.n_downloaded:,} downloaded now "
-        f"({megabytes:,.1f} MB), {len(found.removed):,} removed"
+        f"({size_text(found.downloaded_bytes)}), {len(found.removed):,} removed"
     )
 
 

@@ -15,7 +15,7 @@ import tempfile
 
 
 class Device(StrEnum):
-    """Where a model answers."""
+    """Where a model runs."""
 
     auto = "auto"
     cpu = "cpu"
@@ -23,7 +23,7 @@ class Device(StrEnum):
 
 
 class OutputFormat(StrEnum):
-    """How answers are written."""
+    """How predictions are written."""
 
     table = "table"
     csv = "csv"
@@ -34,9 +34,7 @@ ModelArgument = Annotated[
     Path, typer.Argument(help="A trained job, such as results/pneumonia/train2356/1: model.json and model.safetensors.")
 ]
 DeviceOption = Annotated[Device, typer.Option(help="auto takes a GPU where there is one.")]
-BatchOption = Annotated[
-    int | None, typer.Option(min=1, help="Clips at a time; by default 8 on a processor, 64 on a GPU.")
-]
+BatchOption = Annotated[int | None, typer.Option(min=1, help="Clips at a time; by default 8 on a CPU, 64 on a GPU.")]
 ChannelOption = Annotated[str, typer.Option(help="Of multi-channel audio: a number from 0, or mean.")]
 
 
@@ -47,7 +45,7 @@ def predict(
     output_format: Annotated[
         OutputFormat | None, typer.Option("--format", help="By default as --out ends, else a table.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the answers to this file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the predictions to this file.")] = None,
     clips: Annotated[
         bool, typer.Option("--clips", help="Show clips in the table too; CSV and JSON hold them.")
     ] = False,
@@ -59,13 +57,14 @@ def predict(
     channel: ChannelOption = "mean",
     force: Annotated[bool, typer.Option("--force", help="Overwrite --out.")] = False,
 ) -> None:
-    """Answer audio files of any length and rate, clip by clip and by recording.
+    """Predict audio files of any length and rate, clip by clip and by recording.
 
-    A file that cannot be read is named, the others are answered, and the status is then 1. The threshold is the one
+    A file that cannot be read is named, the others are predicted, and the status is then 1. The threshold is the one
     that validation chose at the task's level.
     """
-    from auscult.inference import load_model, output  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.inference import load_model  # noqa: PLC0415 (`--help` stays quick)
     from auscult.inference.predict import predict_files  # noqa: PLC0415
+    from auscult.reports import prediction_text  # noqa: PLC0415
     from auscult.storage.files import require_free, write_output  # noqa: PLC0415
 
     chosen = _format(output_format, out)
@@ -83,9 +82,11 @@ def predict(
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     if chosen is OutputFormat.table:
-        _print_tables(output.tables(found, loaded, with_clips=clips), out)
+        _print_tables(prediction_text.tables(found, loaded, with_clips=clips), out)
     else:
-        text = output.csv_text(found) if chosen is OutputFormat.csv else output.json_text(found, loaded)
+        text = (
+            prediction_text.csv_text(found) if chosen is OutputFormat.csv else prediction_text.json_text(found, loaded)
+        )
         if out is None:
             typer.echo(text, nl=False)
         else:
@@ -170,7 +171,7 @@ def embed(
         settings = datasets.settings_of(data[0], config)
         job = datasets.job_like(loaded.saved.meta, (data[0],))
         with tempfile.TemporaryDirectory(prefix="auscult-embed-") as folder:
-            prepared = datasets.prepare(data[0], settings, job, Path(folder), reads_anew=False)
+            prepared = datasets.prepare(data[0], settings, job, Path(folder), ignores_workflow=False)
             ids, features = embeddings.embed_dataset(loaded, prepared, layer.value, batch_clips=batch)
     else:
         ids, features, errors = loaded.embed(data, layer.value, channel=parse_channel(channel), batch_clips=batch)
@@ -206,15 +207,15 @@ def evaluate(
     ] = None,
     root: Annotated[str | None, typer.Option(help="Read this folder instead of the root in the configuration.")] = None,
     test_part: Annotated[
-        bool, typer.Option("--test-part", help="Of a dataset that the model was trained on: its own test part alone.")
+        bool, typer.Option("--test-part", help="Of a dataset that the model was trained on: its own test set alone.")
     ] = False,
     device: DeviceOption = Device.auto,
     config: Annotated[Path, typer.Option(help="The folder with the configuration.")] = Path("config"),
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier result.")] = False,
 ) -> None:
-    """Judge a stored model on a dataset that it was not trained on: a full result, with its own thresholds.
+    """Evaluate a stored model on a dataset that it was not trained on: a full result, with its own thresholds.
 
-    All patients are the test part. What the workflow made of the dataset by equal settings is used where it is there.
+    All patients form the test set. What the workflow made of the dataset by equal settings is reused.
     """
     from auscult.inference.evaluate_model import default_output, evaluate_model, headline_of  # noqa: PLC0415
 
@@ -227,7 +228,7 @@ def evaluate(
         config_dir=config,
         root=root,
         device=device.value,
-        test_part_only=test_part,
+        test_set_only=test_part,
         is_forced=force,
         say=lambda text: typer.echo(text, err=True),
     )
@@ -250,23 +251,23 @@ def compare(
     level: Annotated[
         str | None, typer.Option(help="clip, recording or patient; by default where the task is judged.")
     ] = None,
-    draws: Annotated[int, typer.Option(min=0, max=100_000, help="Of the bootstrap; 0: no intervals.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    draws: Annotated[int, typer.Option(min=0, max=100_000, help="Resamples of the bootstrap; 0: no intervals.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite --out.")] = False,
 ) -> None:
-    """Compare results on one test part: differences with intervals, DeLong's test, the settings that differ.
+    """Compare results on one test set: differences with intervals, DeLong's test, the settings that differ.
 
     Results of different splits, or with other labels, are refused with what differs.
     """
     from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
 
-    from auscult.reports.comparison import compare as gather  # noqa: PLC0415
+    from auscult.evaluation.compare import compare as gather  # noqa: PLC0415
     from auscult.reports.comparison_page import print_comparison  # noqa: PLC0415
     from auscult.storage.files import require_free  # noqa: PLC0415
 
     if out is not None:
         require_free(out, is_forced=force)
-    found = gather(results, level=level, draws=draws, seed=seed)
+    found = gather(results, level=level, resamples=draws, seed=seed)
     # Only a terminal has a width to fit.
     print_comparison(found, Console() if sys.stdout.isatty() else Console(width=_WIDE))
     if out is not None:

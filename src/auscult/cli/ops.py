@@ -44,7 +44,7 @@ def explain(
     from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
 
     from auscult.ops.explain import explain as explain_target  # noqa: PLC0415
-    from auscult.ops.explain import print_explanation  # noqa: PLC0415
+    from auscult.reports.workflow_text import print_explanation  # noqa: PLC0415
 
     print_explanation(explain_target(target, arguments or ()), Console())
 
@@ -124,15 +124,16 @@ def watch(
     from rich.console import Console  # noqa: PLC0415 (slow to import)
     from rich.live import Live  # noqa: PLC0415
 
-    from auscult.training.progress import as_table, find_trainings, follow  # noqa: PLC0415
+    from auscult.reports.workflow_text import trainings_table  # noqa: PLC0415
+    from auscult.training.progress import find_trainings, follow  # noqa: PLC0415
 
     console = Console()
     if once or not sys.stdout.isatty():
-        console.print(as_table(find_trainings(runs, everything=everything)))
+        console.print(trainings_table(find_trainings(runs, everything=everything)))
         return
     with Live(console=console, auto_refresh=False) as live:
         try:
             for trainings in follow(runs, everything=everything, interval_s=interval):
-                live.update(as_table(trainings), refresh=True)
+                live.update(trainings_table(trainings), refresh=True)
         except KeyboardInterrupt:
             return

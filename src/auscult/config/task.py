@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from auscult.config.base import Label, Settings
+
+Level = Literal["clip", "recording", "patient"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""Where predictions are judged; those of clips are combined to recordings and patients."""
 
 _WHOLE_NUMBER = re.compile(r"([+-]?[0-9]+)\.0+")
 
@@ -126,7 +130,7 @@ class TaskSettings(Settings):
     description: str
     type: Literal["binary", "multi_label", "multi_class"]
     targets: tuple[Label, ...] = Field(min_length=1, description="multi_class: the classes, in order")
-    level: Literal["clip", "recording", "patient"] = Field(description="where the headline figure is taken")
+    level: Level = Field(description="where the headline figure is taken")
     datasets: dict[str, dict[str, TargetRule]] = Field(default={}, description="dataset -> target -> rule")
     classes_from: dict[str, ClassRule] = Field(default={}, description="multi_class: dataset -> rule")
     doubtful: tuple[str, ...] = Field(default=(), description="datasets that need allow_doubtful in the experiment")

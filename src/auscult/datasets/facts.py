@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from auscult.datasets.sources import DatasetTables
-from auscult.formatting.numbers import plural
+from auscult.formatting.numbers import duration_text, plural
+from auscult.formatting.text import tally
 from auscult.storage.tables import ATTRIBUTE_PREFIX, LABEL_PREFIX
 
 MANY_VALUES = 12
@@ -98,9 +99,9 @@ class Facts:
     is_simulated: bool
 
     @property
-    def duration_h(self) -> float:
-        """Hours of sound."""
-        return float(self.durations_s.sum()) / 3600
+    def duration_s(self) -> float:
+        """Length of all sound."""
+        return float(self.durations_s.sum())
 
     @property
     def n_ages_unknown(self) -> int:
@@ -198,21 +199,9 @@ def counts_text(column: Column, *, show_ids: bool, unit: str = "recordings") -> 
     """
     if column.identifies and not show_ids:
         return f"{len(column.values):,} different values (not shown: they may single patients out)"
-    parts = [f"{value.value} ({getattr(value, unit):,})" for value in column.values[:MAX_VALUES_SHOWN]]
-    if len(column.values) > MAX_VALUES_SHOWN:
-        parts.append(f"{len(column.values) - MAX_VALUES_SHOWN:,} more")
-    if column.missing and parts and unit == "recordings":
-        parts.append(f"not stated ({column.missing:,})")
-    return ", ".join(parts) or "not stated"
-
-
-def duration_text(hours: float) -> str:
-    """Return a length of sound.
-
-    >>> duration_text(0.0579), duration_text(5.51)
-    ('3.5 min', '5.5 h')
-    """
-    return f"{hours:,.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
+    counts = {value.value: int(getattr(value, unit)) for value in column.values}
+    missing = column.missing if unit == "recordings" else 0
+    return tally(counts, most=MAX_VALUES_SHOWN, missing=missing, none="not stated")
 
 
 def span_text(values: Values) -> str:
@@ -237,11 +226,10 @@ def kinds_text(counts: dict[str, int]) -> str:
     >>> kinds_text({"official_list_absent": 2, "few_recordings": 3})
     'few recordings (3), official list absent (2)'
     """
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{kind.replace('_', ' ')} ({count:,})" for kind, count in ordered) or "none"
+    return tally({kind.replace("_", " "): count for kind, count in counts.items()})
 
 
-def size_text(facts: Facts) -> str:
-    """Return recordings, patients and hours in one line."""
+def extent_text(facts: Facts) -> str:
+    """Return recordings, patients and length of sound in one line."""
     of = f"{plural(facts.n_recordings, 'recording')} of {plural(facts.n_patients, 'patient')}"
-    return f"{of}, {duration_text(facts.duration_h)} of sound"
+    return f"{of}, {duration_text(facts.duration_s)} of sound"

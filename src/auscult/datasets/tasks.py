@@ -24,6 +24,11 @@ class Balance:
     negative: int
     unknown: int
 
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return self.positive + self.negative + self.unknown
+
 
 @dataclass(frozen=True)
 class TargetBalance:

@@ -1,1 +1,1 @@
-"""Judging a trained model: probabilities, metrics with intervals, outcomes, figures. Alone in reading the test part."""
+"""Evaluation of trained models: predictions, metrics, outcomes, figures. The only package that reads the test set."""

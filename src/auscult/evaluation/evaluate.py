@@ -1,4 +1,4 @@
-"""`roc.csv` and `pr.csv`: the corners of the curves, for `dvc plots`, the report and whoever draws their own."""
+"""The stage evaluate: predictions, metrics, curves and figures of one trained model on validation and test."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import torch
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
-from auscult.evaluation.examples import Painter, draw_averages
-from auscult.evaluation.outcomes import judge, write_lists
+from auscult.evaluation.clip_pictures import ClipPlotter, draw_averages
+from auscult.evaluation.outcomes import find_outcomes, write_lists
 from auscult.evaluation.predict import predict
-from auscult.evaluation.protocols import judge_protocols
+from auscult.evaluation.protocols import compare_protocols
 from auscult.evaluation.slices import slice_metrics
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.curves import pr_points, roc_points
@@ -33,34 +33,9 @@ ROC_COLUMNS = ("target", "fpr", "tpr", "threshold")
 PR_COLUMNS = ("target", "recall", "precision", "threshold")
 
 
-def write_curves(rows: LevelRows, task: TaskSettings, folder: Path) -> None:
-    """Write both tables; a target (or class) without positives or without negatives has no rows.
-
-    Args:
-        rows: Answers and truth of the test part at the task's level.
-        task: Names the targets.
-        folder: Where to write.
-    """
-    roc: list[pd.DataFrame] = []
-    pr: list[pd.DataFrame] = []
-    for column, target in enumerate(task.targets):
-        truth, prob = rows.targets[:, column].astype(np.float64), rows.probabilities[:, column]
-        corners, steps = roc_points(truth, prob), pr_points(truth, prob)
-        if corners is not None and steps is not None:
-            roc.append(corners.assign(target=target))
-            pr.append(steps.assign(target=target))
-    write_csv(folder / "roc.csv", _together(roc, ROC_COLUMNS))
-    write_csv(folder / "pr.csv", _together(pr, PR_COLUMNS))
-
-
-def _together(parts: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return table.reindex(columns=list(columns))
-
-
 logger = logging.getLogger(__name__)
 
-SIDES = ("test", "val")
+SUBSETS = ("test", "val")
 
 
 def evaluate(
@@ -75,16 +50,16 @@ def evaluate(
     output_dir: Path,
     device: str,
 ) -> None:
-    """Write what one trained model is worth; the only stage that reads the test part.
+    """Evaluate one trained model; the only stage that reads the test set.
 
     Into `output_dir`: `predictions.parquet` (validation and test), `metrics.json`, `report.txt`, and of the test
-    part `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `figures/`, `spectrograms/`
+    set `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `figures/`, `spectrograms/`
     and `outcomes/`, the last three emptied first.
 
     Args:
         model_dir: Holds `model.safetensors`, `model.json` and `history.csv`.
         features: Dataset -> its feature stores, in order.
-        clips: Dataset -> the clip stores that they were made of, for sound waves.
+        clips: Dataset -> the clip stores that they were made of, for waveforms.
         tables: Dataset -> folder of its tables.
         split: The split table.
         job: Its settings.
@@ -97,9 +72,9 @@ def evaluate(
     """
     model = load_model(model_dir, _device(device))
     thresholds = _thresholds(model, task, model_dir)
-    sides = _sides(split)
-    examples = load_clip_dataset(features, tables, split, task, subsets=sides, clips=clips)
-    logger.info("answering %d clips of the parts %s", len(examples), " and ".join(sides))
+    subsets = _subsets(split)
+    examples = load_clip_dataset(features, tables, split, task, subsets=subsets, clips=clips)
+    logger.info("predicting %d clips of %s", len(examples), " and ".join(subsets))
     probabilities = predict(model, examples, job.train.batch_size)
     predictions = predictions_table(examples.clips, examples.targets, probabilities, task)
     write_parquet(output_dir / "predictions.parquet", predictions)
@@ -115,15 +90,15 @@ def evaluate(
         "temperature": model.temperature,
         "bootstrap_draws": job.evaluate.bootstrap_draws,
     }
-    *generators, of_slices, of_outcomes, of_protocols = np.random.default_rng(job.evaluate.seed).spawn(len(SIDES) + 3)
-    for side, generator in zip(SIDES, generators, strict=True):
-        if side not in sides:
+    *generators, of_slices, of_outcomes, of_protocols = np.random.default_rng(job.evaluate.seed).spawn(len(SUBSETS) + 3)
+    for subset, generator in zip(SUBSETS, generators, strict=True):
+        if subset not in subsets:
             continue
-        part = predictions.loc[predictions["split"] == side]
-        metrics[side] = summarise(
-            truth_of(part, task),
-            probabilities_of(part, task),
-            part,
+        rows = predictions.loc[predictions["split"] == subset]
+        metrics[subset] = summarise(
+            truth_of(rows, task),
+            probabilities_of(rows, task),
+            rows,
             task,
             list(thresholds.values()),
             generator,
@@ -131,23 +106,23 @@ def evaluate(
         )
     test = predictions.loc[predictions["split"] == "test"]
     metrics["slices"] = slice_metrics(
-        test, tables, task=task, thresholds=thresholds, generator=of_slices, draws=job.evaluate.bootstrap_draws
+        test, tables, task=task, thresholds=thresholds, generator=of_slices, resamples=job.evaluate.bootstrap_draws
     )
     metrics["protocols"] = None
     if job.evaluate.best_on_test:
-        metrics["protocols"] = judge_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
+        metrics["protocols"] = compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
     write_json(output_dir / "metrics.json", metrics)
     write_text(output_dir / "report.txt", report_text(metrics, job, task))
-    outcomes = judge(test, task, list(thresholds.values()))
+    outcomes = find_outcomes(test, task, list(thresholds.values()))
     write_csv(output_dir / "outcomes.csv", outcomes)
     write_lists(outcomes, output_dir)
     for folder in ("figures", "spectrograms", "outcomes"):
         shutil.rmtree(output_dir / folder, ignore_errors=True)
     history = pd.read_csv(model_dir / "history.csv")
-    rows = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
-    write_curves(rows, task, output_dir)
+    at_task_level = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
+    write_curves(at_task_level, task, output_dir)
     draw_job(
-        rows,
+        at_task_level,
         metrics["test"],
         thresholds=thresholds,
         history=history,
@@ -157,16 +132,16 @@ def evaluate(
         folder=output_dir / "figures",
         protocols=metrics["protocols"],
     )
-    painter = Painter(model, examples, predictions, outcomes, tables=tables, job=job, task=task)
-    painter.draw_examples(output_dir / "spectrograms")
-    painter.draw_outcomes(output_dir / "outcomes", of_outcomes)
+    plotter = ClipPlotter(model, examples, predictions, outcomes, tables=tables, job=job, task=task)
+    plotter.draw_examples(output_dir / "spectrograms")
+    plotter.draw_outcomes(output_dir / "outcomes", of_outcomes)
     draw_averages(examples, outcomes, job=job, task=task, folder=output_dir / "spectrograms")
 
 
-def _sides(split: Path) -> tuple[str, ...]:
-    """Return the parts that are judged: a model that was trained elsewhere has no validation part here."""
-    there = set(read_split(split)["split"])
-    return tuple(side for side in SIDES if side == "test" or side in there)
+def _subsets(split: Path) -> tuple[str, ...]:
+    """Return the subsets to evaluate; there is no validation set for a model that was trained elsewhere."""
+    present = set(read_split(split)["split"])
+    return tuple(subset for subset in SUBSETS if subset == "test" or subset in present)
 
 
 def _device(name: str) -> str:
@@ -176,10 +151,10 @@ def _device(name: str) -> str:
 
 
 def _thresholds(model: SavedModel, task: TaskSettings, model_dir: Path) -> dict[str, float]:
-    """Return target -> threshold, as training froze them; empty for a multi-class task."""
+    """Return target -> threshold, as chosen in training; empty for a multi-class task."""
     if model.targets != task.targets:
         raise DataError(
-            f"{model_dir}: the model answers {list(model.targets)}, the task asks for {list(task.targets)}; "
+            f"{model_dir}: the model predicts {list(model.targets)}, the task has the targets {list(task.targets)}; "
             "train it again"
         )
     if task.type == "multi_class":
@@ -191,3 +166,28 @@ def _thresholds(model: SavedModel, task: TaskSettings, model_dir: Path) -> dict[
             "train the model again"
         )
     return {target: float(stored[target]) for target in task.targets}
+
+
+def write_curves(rows: LevelRows, task: TaskSettings, folder: Path) -> None:
+    """Write `roc.csv` and `pr.csv`; a target (or class) without positives or without negatives has no rows.
+
+    Args:
+        rows: Predictions and labels of the test set at the task's level.
+        task: Names the targets.
+        folder: Where to write.
+    """
+    roc: list[pd.DataFrame] = []
+    pr: list[pd.DataFrame] = []
+    for column, target in enumerate(task.targets):
+        truth, prob = rows.targets[:, column].astype(np.float64), rows.probabilities[:, column]
+        corners, steps = roc_points(truth, prob), pr_points(truth, prob)
+        if corners is not None and steps is not None:
+            roc.append(corners.assign(target=target))
+            pr.append(steps.assign(target=target))
+    write_csv(folder / "roc.csv", _joined(roc, ROC_COLUMNS))
+    write_csv(folder / "pr.csv", _joined(pr, PR_COLUMNS))
+
+
+def _joined(parts: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return table.reindex(columns=list(columns))

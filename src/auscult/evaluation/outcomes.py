@@ -1,4 +1,4 @@
-"""Which clips were answered right and which wrong: true and false positives and negatives, by name and probability."""
+"""True and false positives and negatives: the outcome of each clip, their lists, and which clips are drawn."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ OUTCOMES = ("tp", "tn", "fp", "fn")
 COLUMNS = ("clip_id", "recording_id", "patient_id", "dataset", "target", "truth", "probability", "outcome")
 
 
-def judge(predictions: pd.DataFrame, task: TaskSettings, thresholds: Sequence[float]) -> pd.DataFrame:
-    """Return the outcome of every clip and target whose truth is known.
+def find_outcomes(predictions: pd.DataFrame, task: TaskSettings, thresholds: Sequence[float]) -> pd.DataFrame:
+    """Return the outcome of every clip and target whose label is known.
 
-    A target is called positive where its probability reaches its threshold. In a multi-class task the class of highest
-    probability is called positive and all others negative, so that each clip has one outcome a class.
+    A target is predicted positive where its probability reaches its threshold. In a multi-class task the class of
+    highest probability is predicted positive and all others negative, so each clip has one outcome a class.
 
     Args:
         predictions: Rows of `predictions.parquet`.
         task: Its targets.
-        thresholds: One a target; not looked at for a multi-class task.
+        thresholds: One a target; not used for a multi-class task.
 
     Returns:
         Columns `COLUMNS`; `truth` is 0 or 1. Rows by target, then in the order of `predictions`.
     """
     prob, truth = probabilities_of(predictions, task), truth_of(predictions, task)
     if task.type == "multi_class":
-        said = np.arange(len(task.targets))[None, :] == prob.argmax(axis=1)[:, None]
+        predicted = np.arange(len(task.targets))[None, :] == prob.argmax(axis=1)[:, None]
     else:
-        said = prob >= np.asarray(thresholds, dtype=np.float64)[None, :]
+        predicted = prob >= np.asarray(thresholds, dtype=np.float64)[None, :]
     parts: list[pd.DataFrame] = []
     for column, target in enumerate(task.targets):
         part = predictions[["clip_id", "recording_id", "patient_id", "dataset"]].assign(target=target)
         part["truth"] = truth[:, column]
         part["probability"] = prob[:, column]
-        is_right = (truth[:, column] > 0.5) == said[:, column]
-        part["outcome"] = np.where(is_right, "t", "f") + np.where(said[:, column], "p", "n").astype(object)
+        is_right = (truth[:, column] > 0.5) == predicted[:, column]
+        part["outcome"] = np.where(is_right, "t", "f") + np.where(predicted[:, column], "p", "n").astype(object)
         part = part.loc[~np.isnan(truth[:, column])]
         parts.append(part.astype({"truth": np.int64, "target": "str", "outcome": "str"}))
     return pd.concat(parts, ignore_index=True).loc[:, list(COLUMNS)]
@@ -51,7 +51,7 @@ def judge(predictions: pd.DataFrame, task: TaskSettings, thresholds: Sequence[fl
 def write_lists(outcomes: pd.DataFrame, folder: Path) -> None:
     """Write `tps.txt`, `tns.txt`, `fps.txt` and `fns.txt`: clip, target and probability, tab separated.
 
-    The most telling stand first: the surest hits, and the errors that were furthest off.
+    The most confident predictions come first, right or wrong.
     """
     for outcome in OUTCOMES:
         part = outcomes.loc[outcomes["outcome"] == outcome]
@@ -71,54 +71,54 @@ def sample_outcomes(
     """Return at most `n_wanted` rows of one outcome.
 
     Args:
-        outcomes: From `judge`.
+        outcomes: From `find_outcomes`.
         outcome: One of `OUTCOMES`.
-        n_wanted: The cap.
-        sample: `extreme`: the surest hits, or the errors that were furthest off, targets taking turns and new patients
-            first; `random`: drawn without replacement, in the order of `outcomes`.
+        n_wanted: At most so many.
+        sample: `extreme`: the most confident predictions, right or wrong, alternating between targets and new patients
+            first; `random`: without replacement, in the order of `outcomes`.
         generator: The only source of randomness.
     """
     part = outcomes.loc[outcomes["outcome"] == outcome]
     if sample == "random":
         drawn = np.sort(generator.permutation(len(part))[:n_wanted])
         return part.iloc[drawn]
-    ordered = _in_turns(part)
+    ordered = _alternating(part)
     is_new = ~ordered["patient_id"].duplicated()
     return pd.concat([ordered.loc[is_new], ordered.loc[~is_new]]).iloc[:n_wanted]
 
 
 def choose_examples(outcomes: pd.DataFrame, n_examples: int, *, multi_class: bool) -> list[str]:
-    """Choose clips that explain the model: its worst errors (up to half), then its surest hits.
+    """Choose example clips: the worst errors (up to half), then the most confident correct predictions.
 
-    Targets and kinds of outcome take turns, and a patient comes back only when no other is left. In a multi-class task
-    an error is a clip whose own class was missed; the many easy negatives teach nothing.
+    Targets and kinds of outcome alternate, and a patient recurs only when no other is left. In a multi-class task an
+    error is a clip whose own class was missed; its many easy negatives are not shown.
 
     Returns:
-        Clip ids, errors first; fewer than `n_examples` where there are not so many clips.
+        Clip ids, errors first; fewer than `n_examples` where there are fewer clips.
     """
     wrong, right = (("fn",), ("tp",)) if multi_class else (("fn", "fp"), ("tp", "tn"))
-    errors, hits = (_by_turns(outcomes.loc[outcomes["outcome"].isin(kinds)]) for kinds in (wrong, right))
+    errors, correct = (_alternating_ids(outcomes.loc[outcomes["outcome"].isin(kinds)]) for kinds in (wrong, right))
     chosen = _prefer_new_patients(errors, n_examples // 2, [])
-    chosen = _prefer_new_patients(hits, n_examples, chosen)
+    chosen = _prefer_new_patients(correct, n_examples, chosen)
     chosen = _prefer_new_patients(errors, n_examples, chosen)
     is_error = {clip_id for clip_id, _ in errors}
     return sorted((clip_id for clip_id, _ in chosen), key=lambda clip_id: clip_id not in is_error)
 
 
-def _in_turns(part: pd.DataFrame) -> pd.DataFrame:
-    """Sort rows so that groups of (outcome, target) take turns, each from its most extreme member on."""
+def _alternating(part: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows so that groups of (outcome, target) alternate, each from its most confident member on."""
     margin = (part["probability"] - part["truth"]).abs()
     is_error = part["outcome"].isin(["fp", "fn"])
-    ordered = part.assign(extremity=np.where(is_error, -margin, margin)).sort_values(
-        by=["outcome", "target", "extremity", "clip_id"]
+    ordered = part.assign(confidence=np.where(is_error, -margin, margin)).sort_values(
+        by=["outcome", "target", "confidence", "clip_id"]
     )
     turn = ordered.groupby(["outcome", "target"], sort=False).cumcount()
-    return ordered.assign(turn=turn).sort_values(by="turn", kind="stable").drop(columns=["turn", "extremity"])
+    return ordered.assign(turn=turn).sort_values(by="turn", kind="stable").drop(columns=["turn", "confidence"])
 
 
-def _by_turns(part: pd.DataFrame) -> list[tuple[str, str]]:
+def _alternating_ids(part: pd.DataFrame) -> list[tuple[str, str]]:
     """Return (clip_id, patient_id) in that order."""
-    ordered = _in_turns(part)
+    ordered = _alternating(part)
     return list(zip(ordered["clip_id"], ordered["patient_id"], strict=True))
 
 

@@ -11,21 +11,21 @@ from auscult.models import SavedModel
 from auscult.training.dataset import ClipDataset
 
 CLIPS_AT_ONCE = 1024
-"""So many clips are in memory at a time: 80 MB of spectrograms at [128, 311] in float16."""
+"""Clips in memory at a time: 80 MB of spectrograms at [128, 311] in float16."""
 
 
 def predict(model: SavedModel, examples: ClipDataset, batch_size: int) -> npt.NDArray[np.float64]:
     """Return the probability of each target for all examples, shape [clip, target]; each is read once, in order."""
-    answers = [np.empty((0, len(model.targets)))]
-    answers += [model.predict_proba(block, batch_size=batch_size) for block in _blocks(model, examples)]
-    return np.concatenate(answers)
+    found = [np.empty((0, len(model.targets)))]
+    found += [model.predict_proba(block, batch_size=batch_size) for block in _blocks(model, examples)]
+    return np.concatenate(found)
 
 
 def predict_logits(model: SavedModel, examples: ClipDataset, batch_size: int) -> npt.NDArray[np.float32]:
-    """Return what the network gives before temperature and sigmoid or softmax, shape [clip, target]."""
-    answers = [np.empty((0, len(model.targets)), dtype=np.float32)]
-    answers += [model.logits(block, batch_size=batch_size) for block in _blocks(model, examples)]
-    return np.concatenate(answers)
+    """Return the logits, before temperature and sigmoid or softmax, shape [clip, target]."""
+    found = [np.empty((0, len(model.targets)), dtype=np.float32)]
+    found += [model.logits(block, batch_size=batch_size) for block in _blocks(model, examples)]
+    return np.concatenate(found)
 
 
 def _blocks(model: SavedModel, examples: ClipDataset) -> Iterator[npt.NDArray[np.float16] | npt.NDArray[np.int16]]:

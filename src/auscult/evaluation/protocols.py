@@ -1,7 +1,7 @@
-"""Two protocols that the literature mixes: the epoch that validation chose, and the one that is best on the test part.
+"""Two protocols found in the literature: the epoch chosen on validation, and the epoch that is best on the test set.
 
-The second reads the test part to choose, so its scores are optimistic by construction. It is computed on request
-(`evaluate.best_on_test`), to say how much a published figure may owe to it, and is never a result of ours.
+The second uses the test labels to choose, so its scores are optimistic. It is computed on request
+(`evaluate.best_on_test`), to show how much a published score may owe to it, and is never the result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from auscult.storage.files import sha256_file
 from auscult.training.dataset import ClipDataset
 
 
-def judge_protocols(
+def compare_protocols(
     model: SavedModel,
     model_dir: Path,
     examples: ClipDataset,
@@ -39,16 +39,16 @@ def judge_protocols(
     task: TaskSettings,
     generator: np.random.Generator,
 ) -> dict[str, Any]:
-    """Judge every kept epoch on the test part, and set the best one beside the one that validation chose.
+    """Evaluate every kept epoch on the test set, and compare the best one with the one chosen on validation.
 
-    Each epoch gets its own temperature and thresholds, from validation by the same rules, so that what differs is the
-    choice of the epoch alone. Both are judged under the same draws of patients: the interval of the gap is paired.
+    Each epoch gets its own temperature and thresholds, from validation by the same rules, so that only the choice of
+    the epoch differs. Both use the same bootstrap resamples of patients: the interval of the gap is paired.
 
     Args:
         model: Its description lists the epochs.
         model_dir: Holds `epochs/`.
-        examples: Of the sides `val` and `test`.
-        job: For the watched metric and the rules.
+        examples: Of the subsets `val` and `test`.
+        job: For the monitored metric and the rules.
         task: What is predicted.
         generator: The only source of randomness.
 
@@ -56,7 +56,7 @@ def judge_protocols(
         `metric`, by which the best is chosen on test (the monitored one; AUROC, or the ICBHI score, where that is a
         loss); `epochs`, each with its value on `val` and `test`; `validation_chosen` and `best_on_test`, each with
         `epoch`, `thresholds` and `views` (view -> metric -> value, low, high); and `gap`, views of the second less the
-        first. `best_on_test` and `gap` are None where the metric is undefined on the test part.
+        first. `best_on_test` and `gap` are None where the metric is undefined on the test set.
 
     Raises:
         DataError: No epochs were kept, or one is missing or damaged.
@@ -68,35 +68,35 @@ def judge_protocols(
             "train it again with that setting"
         )
     metric = _metric(job, task)
-    sides = {side: examples.subset(side) for side in ("val", "test")}
+    subsets = {name: examples.subset(name) for name in ("val", "test")}
     ids = examples.clips
     epochs: list[dict[str, Any]] = []
-    answers: dict[int, tuple[dict[str, Any], NDArray[np.float64]]] = {}
+    predictions: dict[int, tuple[dict[str, Any], NDArray[np.float64]]] = {}
     for entry in kept:
         logits = predict_logits(_at_epoch(model, model_dir, entry), examples, job.train.batch_size)
-        val = sides["val"]
+        val = subsets["val"]
         point = choose_operating_point(logits[val], examples.targets[val], ids.iloc[val], task, job.evaluate)
-        given = probabilities(torch.as_tensor(logits) / point["temperature"], task.type)
+        found = probabilities(torch.as_tensor(logits) / point["temperature"], task.type)
         values = {
-            side: validation_metrics(examples.targets[rows], given[rows], ids.iloc[rows], task)[f"val/{metric}"]
-            for side, rows in sides.items()
+            name: validation_metrics(examples.targets[rows], found[rows], ids.iloc[rows], task)[f"val/{metric}"]
+            for name, rows in subsets.items()
         }
         epochs.append({"epoch": int(entry["epoch"]), **values})
-        answers[int(entry["epoch"])] = (point, given[sides["test"]])
+        predictions[int(entry["epoch"])] = (point, found[subsets["test"]])
     chosen, best = int(model.meta["best_epoch"]), best_epoch(epochs)
-    truth, of_test = examples.targets[sides["test"]], ids.iloc[sides["test"]].reset_index(drop=True)
+    truth, of_test = examples.targets[subsets["test"]], ids.iloc[subsets["test"]].reset_index(drop=True)
     everyone = np.unique(of_test["patient_id"].to_numpy(dtype=str))
     weights = draw_weights(len(everyone), job.evaluate.bootstrap_draws, generator)
     views: dict[int, Views] = {}
     for epoch in {chosen, chosen if best is None else best}:
-        point, given = answers[epoch]
-        rows = at_level(given, truth, of_test, task, task.level)
+        point, found = predictions[epoch]
+        rows = at_level(found, truth, of_test, task, task.level)
         patients = np.searchsorted(everyone, rows.patient_ids.astype(str))
         views[epoch] = view_values(rows, task, list(point["thresholds"].values()), patients, weights)
 
     def section(epoch: int) -> dict[str, Any]:
-        found = _estimates(views[epoch], len(everyone))
-        return {"epoch": epoch, "thresholds": answers[epoch][0]["thresholds"], "views": found}
+        estimates = _estimates(views[epoch], len(everyone))
+        return {"epoch": epoch, "thresholds": predictions[epoch][0]["thresholds"], "views": estimates}
 
     return {
         "metric": metric,

@@ -1,9 +1,9 @@
-"""Which parts of a spectrogram an answer rests on: Grad-CAM for maps, attention rollout for transformers.
+"""Which parts of a spectrogram a prediction rests on: Grad-CAM for maps, attention rollout for transformers.
 
 Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391): the maps of one layer, weighted by the mean gradient of a target's
 logit over each map, added up, and cut at zero: what speaks *for* the target. Attention rollout (Abnar & Zuidema 2020,
 arXiv:2005.00928): the attention matrices of all blocks, each averaged over its heads and mixed half with the identity
-(the residual connection), multiplied: how much of every patch reaches the answer. It is the same for every target.
+(the residual connection), multiplied: how much of every patch reaches the output. It is the same for every target.
 
 Where attention stays within windows (Swin), the rollout is not defined; such models get Grad-CAM of their last maps.
 """
@@ -28,21 +28,21 @@ Method = Literal["grad_cam", "attention_rollout", "none"]
 Maps = NDArray[np.float32]
 
 LEAST_CELLS = (16, 32)
-"""Rows and columns that the maps of Grad-CAM need at least: deeper layers know more, and cannot say where."""
+"""Least rows and columns of the maps for Grad-CAM: deeper layers are coarser and cannot localise."""
 BATCH_SIZE = 8
 CAPTIONS: dict[Method, str] = {
-    "grad_cam": "Grad-CAM: where the evidence for it lies",
-    "attention_rollout": "Attention rollout: what was looked at, whatever the answer",
-    "none": "not explained: the model has neither maps nor attention over the whole picture",
+    "grad_cam": "Grad-CAM",
+    "attention_rollout": "Attention rollout, the same for every target",
+    "none": "No evidence: the model has neither feature maps nor global attention",
 }
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where the evidence lies.
+    """Evidence for predictions.
 
     Attributes:
-        method: How it was found; `none`: the model gives nothing that could be drawn.
+        method: How it was found; `none`: there is nothing to draw.
         maps: Shape [clip, mel, frame], in [0, 1] with a maximum of 1, or 0 throughout where nothing speaks for the
             target.
         layer: Whose maps or attention it is.
@@ -54,13 +54,13 @@ class Explanation:
 
 
 class Explainer:
-    """Explains the answers of one model.
+    """Explains the predictions of one model.
 
     Args:
         model: Any saved model; its weights stay as they are.
 
     Attributes:
-        method: Chosen once, by what a silent clip's way through the model looks like.
+        method: Chosen once, by running a silent clip through the model.
         layer: The module whose maps are used; the attention of all blocks for a rollout.
     """
 
@@ -77,11 +77,11 @@ class Explainer:
             self.method = "grad_cam"
 
     def explain(self, stored: ArrayLike | Tensor, columns: Sequence[int]) -> Explanation:
-        """Explain the answers to some clips.
+        """Explain the predictions for some clips.
 
         Args:
             stored: The clips as `SavedModel.predict_proba` takes them, shape [clip, ...].
-            columns: The target that is asked about, one a clip.
+            columns: The target to explain, one a clip.
 
         Raises:
             ValueError: There are not as many columns as clips.
@@ -94,21 +94,21 @@ class Explainer:
             return Explanation(self.method, np.zeros((len(values), *shape), dtype=np.float32), self.layer)
         wanted = torch.as_tensor(list(columns))
         found: list[Tensor] = []
-        for batch, asked in zip(values.split(BATCH_SIZE), wanted.split(BATCH_SIZE), strict=True):
+        for batch, of_batch in zip(values.split(BATCH_SIZE), wanted.split(BATCH_SIZE), strict=True):
             prepared = self._model.normalisation.apply(batch.to(_device(self._model)))
-            maps = self._rollout(prepared) if self.method == "attention_rollout" else self._grad_cam(prepared, asked)
-            found.append(_over_picture(maps, self._model).cpu())
+            maps = self._rollout(prepared) if self.method == "attention_rollout" else self._grad_cam(prepared, of_batch)
+            found.append(_resized(maps, self._model).cpu())
         return Explanation(self.method, _normalised(torch.cat(found).numpy()), self.layer)
 
     def _grad_cam(self, prepared: Tensor, columns: Tensor) -> Tensor:
         """Return the weighted maps, shape [clip, row, column]."""
         module = self._model.module
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), _outputs(module, [self.layer]) as seen:
-            # The input asks for gradients, so that frozen weights give them too.
+            # The input requires gradients, so that maps of frozen layers have them too.
             logits = module(prepared.clone().requires_grad_() * 1.0)
-            asked = logits.gather(1, columns.to(logits.device)[:, None]).sum()
+            explained = logits.gather(1, columns.to(logits.device)[:, None]).sum()
             maps = seen[self.layer]
-            (gradient,) = torch.autograd.grad(asked, maps)
+            (gradient,) = torch.autograd.grad(explained, maps)
         return grad_cam(*(_channels_first(given.detach(), module, len(prepared)) for given in (maps, gradient)))
 
     def _rollout(self, prepared: Tensor) -> Tensor:
@@ -139,13 +139,13 @@ def grad_cam(maps: Tensor, gradient: Tensor) -> Tensor:
 
 
 def attention_rollout(attention: Sequence[Tensor], n_prefix: int, grid: tuple[int, int], *, is_pooled: bool) -> Tensor:
-    """Return how much of every patch reaches the answer.
+    """Return how much of every patch reaches the output.
 
     Args:
         attention: Of each block, in order, shape [clip, head, token, token]; rows add up to one.
         n_prefix: Tokens before the patches (class token, registers).
         grid: Rows and columns of patches.
-        is_pooled: The answer is the mean over patches rather than the first token.
+        is_pooled: The output is the mean over patches instead of the first token.
 
     Returns:
         Shape [clip, row, column].
@@ -261,7 +261,7 @@ def _channels_first(maps: Tensor, module: Any, n_clips: int) -> Tensor:
     return pieces.permute(0, 2, 3, 1, 4).flatten(3)
 
 
-def _over_picture(maps: Tensor, model: SavedModel) -> Tensor:
+def _resized(maps: Tensor, model: SavedModel) -> Tensor:
     """Return maps over the bands and frames of the spectrogram, shape [clip, mel, frame].
 
     What a model pads at the end of an axis is cut off again; what it resizes is resized back.

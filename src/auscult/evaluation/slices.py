@@ -1,4 +1,4 @@
-"""How well the model does for parts of the test part: by dataset, site, device, sex and age group."""
+"""Metrics of slices of the test set: by dataset, site, device, sex and age group."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from auscult.metrics.weighted_scores import (
 from auscult.storage.tables import probabilities_of, read_recordings, truth_of
 
 MIN_PATIENTS = 5
-"""Smaller cells are counted, not judged: a figure of four patients misleads, and may point at one of them."""
+"""Slices with fewer patients get no metrics: these would mislead, and could identify a patient."""
 
 AGE_GROUPS: tuple[tuple[float, str], ...] = (
     (5, "under 5 years"),
@@ -46,20 +46,20 @@ def slice_metrics(
     task: TaskSettings,
     thresholds: Mapping[str, float],
     generator: np.random.Generator,
-    draws: int,
+    resamples: int,
 ) -> list[dict[str, Any]]:
-    """Judge every slice at the task's level; what has one value only is left out.
+    """Return the metrics of every slice at the task's level; an attribute with one value only is left out.
 
-    A slice is made of clips, which are then combined: a patient heard with two devices stands in both slices, each time
-    with the clips of that device alone.
+    A slice consists of clips, which are then combined: a patient recorded with two devices is in both slices, each
+    time with the clips of that device alone.
 
     Args:
-        test: The test part's rows of `predictions.parquet`.
+        test: The test set's rows of `predictions.parquet`.
         tables: Dataset -> folder with `recordings.parquet`.
         task: What was predicted.
         thresholds: Target -> threshold; empty for a multi-class task.
         generator: The only source of randomness.
-        draws: Of the bootstrap over patients.
+        resamples: Of the bootstrap over patients.
 
     Returns:
         One entry a slice: `by`, `value`, `n` (clips, patients and, unless multi-class, target -> positive, negative)
@@ -74,13 +74,13 @@ def slice_metrics(
         if len(names) < 2:
             continue
         for value in names:
-            part = test.loc[(values == value).to_numpy()]
-            rows = at_level(probabilities_of(part, task), truth_of(part, task), part, task, task.level)
-            entry: dict[str, Any] = {"by": by, "value": value, "n": {"clips": len(part)}, "metrics": None}
-            entry["n"]["patients"] = len(np.unique(part["patient_id"].to_numpy(dtype=str)))
+            clips = test.loc[(values == value).to_numpy()]
+            rows = at_level(probabilities_of(clips, task), truth_of(clips, task), clips, task, task.level)
+            entry: dict[str, Any] = {"by": by, "value": value, "n": {"clips": len(clips)}, "metrics": None}
+            entry["n"]["patients"] = len(np.unique(clips["patient_id"].to_numpy(dtype=str)))
             if entry["n"]["patients"] >= MIN_PATIENTS:
                 entry["n"] |= _counts(rows, task)
-                entry["metrics"] = _judge(rows, task, thresholds, generator, draws)
+                entry["metrics"] = _metrics(rows, task, thresholds, generator, resamples)
             found.append(entry)
     return found
 
@@ -95,7 +95,7 @@ def age_group(age_years: float) -> str:
 
 
 def _order(value: str) -> tuple[bool, int, str]:
-    """Age groups by age, all else by name, what is not stated last."""
+    """Age groups by age, other values by name, `not stated` last."""
     groups = [name for _, name in AGE_GROUPS]
     return value == NOT_STATED, groups.index(value) if value in groups else -1, value
 
@@ -126,30 +126,30 @@ def _counts(rows: LevelRows, task: TaskSettings) -> dict[str, Any]:
     }
 
 
-def _judge(
-    rows: LevelRows, task: TaskSettings, thresholds: Mapping[str, float], generator: np.random.Generator, draws: int
+def _metrics(
+    rows: LevelRows, task: TaskSettings, thresholds: Mapping[str, float], generator: np.random.Generator, resamples: int
 ) -> dict[str, Any]:
     everyone, patients = np.unique(rows.patient_ids.astype(str), return_inverse=True)
-    weights = draw_weights(len(everyone), draws, generator)
+    weights = draw_weights(len(everyone), resamples, generator)
     if task.type == "multi_class":
         is_known = ~np.isnan(rows.targets).any(axis=1)
         true = rows.targets[is_known].argmax(axis=1).astype(np.int64)
         scores, of = rows.probabilities[is_known], patients[is_known]
         values = multi_class_values(true, scores, of, weights, class_values(true, scores, of, weights))
         return _estimates(values, ("accuracy", "balanced_accuracy"), patients[is_known])
-    said = rows.probabilities >= np.array([thresholds[target] for target in task.targets])
+    predicted = rows.probabilities >= np.array([thresholds[target] for target in task.targets])
     found: dict[str, Any] = {}
     columns = four_class_columns(task)
     if columns is not None:
-        true, answers = (four_classes(*(table[:, column] for column in columns)) for table in (rows.targets, said))
+        true, classes = (four_classes(*(table[:, column] for column in columns)) for table in (rows.targets, predicted))
         is_known = true != UNKNOWN
-        values = four_class_values(true[is_known], answers[is_known], patients[is_known], weights)
+        values = four_class_values(true[is_known], classes[is_known], patients[is_known], weights)
         found["icbhi_score"] = _estimates(values, ("score",), patients[is_known])["score"]
     for column, target in enumerate(task.targets):
         is_known = ~np.isnan(rows.targets[:, column])
         truth = rows.targets[is_known, column] == 1
         values = binary_values(
-            truth, rows.probabilities[is_known, column], said[is_known, column], patients[is_known], weights
+            truth, rows.probabilities[is_known, column], predicted[is_known, column], patients[is_known], weights
         )
         prefix = f"{target}_" if len(task.targets) > 1 else ""
         kept = _KEPT[:1] if len(task.targets) > 1 else _KEPT

@@ -1,4 +1,4 @@
-"""The metrics of one part of a split as blocks and tables: targets, mean, four or all classes, slices, protocols."""
+"""The metrics of one subset of a split as blocks and tables: targets, mean, four or all classes, slices, protocols."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Block:
         counts: What was counted, in words; empty for a mean over targets.
         numbers: Metric -> number, in the order of `METRIC_NAMES`.
         classes: Names of rows and columns of `confusion`, empty without one.
-        confusion: Truth by answer.
+        confusion: Confusion matrix, actual by predicted.
         by_class: Multi-class: class -> metric -> number; `n` apart in `class_counts`.
     """
 
@@ -40,15 +40,15 @@ class Block:
     class_counts: dict[str, int] = field(default_factory=dict)
 
 
-def blocks(side: Section, task: TaskSettings, level: str) -> list[Block]:
-    """Return the views of one side (`metrics.json`: `test` or `val`) at one level, the main one first.
+def blocks(subset: Section, task: TaskSettings, level: str) -> list[Block]:
+    """Return the views of one subset (`metrics.json`: `test` or `val`) at one level, the main one first.
 
     Args:
-        side: From `metrics.summary.summarise`.
+        subset: From `metrics.summary.summarise`.
         task: What was predicted.
         level: `clip`, `recording` or `patient`.
     """
-    section = side[level]
+    section = subset[level]
     if task.type == "multi_class":
         return [_multi_class(section["multi_class"], level)]
     found: list[Block] = []
@@ -59,13 +59,13 @@ def blocks(side: Section, task: TaskSettings, level: str) -> list[Block]:
     return found + [_target(section[target], target, level) for target in task.targets]
 
 
-def headline(side: Section, task: TaskSettings) -> dict[str, Number]:
-    """Return the few metrics that stand for a job, at the task's level, by their printed names.
+def headline(subset: Section, task: TaskSettings) -> dict[str, Number]:
+    """Return the main metrics of a job, at the task's level, by their printed names.
 
     Binary: AUROC, AUPRC, sensitivity, specificity, F1. Multi-label: the ICBHI score and its parts where the task has
     the four-class view, and the means over the targets. Multi-class: `_MULTI_CLASS_HEADLINE`.
     """
-    views = {block.key: block for block in blocks(side, task, task.level)}
+    views = {block.key: block for block in blocks(subset, task, task.level)}
     if task.type == "multi_class":
         return {METRIC_NAMES[name]: views["multi_class"].numbers[name] for name in _MULTI_CLASS_HEADLINE}
     chosen: dict[str, Number] = {}
@@ -78,13 +78,13 @@ def headline(side: Section, task: TaskSettings) -> dict[str, Number]:
     return chosen | {METRIC_NAMES[name] + suffix: block.numbers[name] for name in kept}
 
 
-def flat(side: Section, task: TaskSettings) -> dict[str, float]:
+def flat(subset: Section, task: TaskSettings) -> dict[str, float]:
     """Return every defined metric at the task's level by a plain name, such as `auroc` or `crackle_auroc`.
 
     Means over targets carry the target's metric name alone; the four-class view is prefixed with `icbhi_`.
     """
     values: dict[str, float] = {}
-    for block in blocks(side, task, task.level):
+    for block in blocks(subset, task, task.level):
         prefix = f"{block.name}_" if block.key == "target" and len(task.targets) > 1 else ""
         for name, number in block.numbers.items():
             plain = f"icbhi_{name}" if block.key == "four_class" else prefix + name
@@ -124,13 +124,13 @@ def _unknown(n: Section) -> str:
 def _why(name: str, n: Section, cells: Section, level: str) -> str:
     """Say why a target's metric has no value."""
     reasons = [
-        (not n["positive"] and not n["negative"], f"no {level} with a known answer"),
-        (name == "ppv", f"no {level} was answered positive"),
-        (name == "npv", f"no {level} was answered negative"),
-        (name == "f1", "nothing positive, neither in truth nor in answers"),
+        (not n["positive"] and not n["negative"], f"no {level} with a known label"),
+        (name == "ppv", f"no {level} was predicted positive"),
+        (name == "npv", f"no {level} was predicted negative"),
+        (name == "f1", "no positives, neither actual nor predicted"),
         (name != "specificity" and not n["positive"], f"no positive {level}"),
         (name != "sensitivity" and not n["negative"], f"no negative {level}"),
-        (not (cells["tp"] + cells["fp"]) * (cells["tn"] + cells["fn"]), f"every {level} got the same answer"),
+        (not (cells["tp"] + cells["fp"]) * (cells["tn"] + cells["fn"]), f"every {level} got the same prediction"),
     ]
     return next((reason for applies, reason in reasons if applies), "not defined here")
 
@@ -139,7 +139,7 @@ def _macro(section: Section, task: TaskSettings) -> Block:
     numbers: dict[str, Number] = {}
     for name in _ordered(section["macro"]):
         if name == "exact_match":
-            numbers[name] = _number(section["macro"], name, "nothing is known of all targets at once")
+            numbers[name] = _number(section["macro"], name, "no case has a label for every target")
             continue
         missing = [target for target in task.targets if section[target][name]["value"] is None]
         numbers[name] = _number(section["macro"], name, f"undefined for {', '.join(missing)}")
@@ -167,17 +167,18 @@ def _four_class(section: Section, level: str) -> Block:
 def _multi_class(section: Section, level: str) -> Block:
     by_class, counts, n = section["by_class"], {}, section["n"]
     absent = [name for name, values in by_class.items() if not values["n"]]
-    reason = (
-        f"no {level} of class {', '.join(absent)}" if absent else f"a class was never answered, or was every {level}"
-    )
+    reason = f"no {level} of class {', '.join(absent)}" if absent else "some class was predicted always or never"
     if not n["known"]:
-        reason = f"every {level} holds several classes" if n["several_classes"] else f"no {level} with a known answer"
+        reason = f"every {level} holds several classes" if n["several_classes"] else f"no {level} with a known label"
     numbers = {name: _number(section, name, reason) for name in _ordered(section)}
     rows: dict[str, dict[str, Number]] = {}
     for name, values in by_class.items():
         counts[name] = values["n"]
         missing = f"no {level} of this class" if not values["n"] else f"no {level} of another class"
-        reasons = {"ppv": f"no {level} was answered so", "npv": f"no {level} was answered otherwise"}
+        reasons = {
+            "ppv": f"no {level} was predicted as this class",
+            "npv": f"every {level} was predicted as this class",
+        }
         rows[name] = {metric: _number(values, metric, reasons.get(metric, missing)) for metric in _CLASS_METRICS}
     mixed = n["several_classes"]
     return Block(
@@ -202,7 +203,7 @@ class SliceRow:
         by: What was sliced by.
         value: Which slice.
         patients: How many.
-        counts: Positive / negative of each target at the task's level; of a multi-class task what is known.
+        counts: Positive / negative of each target at the task's level; for a multi-class task the labelled ones.
         numbers: One a column of the table.
     """
 
@@ -220,8 +221,8 @@ class SliceTable:
     Attributes:
         counts: Headings.
         metrics: Headings.
-        rows: The slices that were judged.
-        too_small: The others, in words; empty where there are none.
+        rows: The slices with metrics.
+        too_small: The slices with too few patients, in words; empty where there are none.
     """
 
     counts: list[str]
@@ -239,7 +240,7 @@ def slice_table(slices: Sequence[Mapping[str, Any]], task: TaskSettings) -> Slic
     """
     names = list(dict.fromkeys(name for entry in slices if entry["metrics"] is not None for name in entry["metrics"]))
     multi_class = task.type == "multi_class"
-    counts = [f"{task.level}s"] if multi_class else [f"{target} +/−" for target in task.targets]
+    counts = [f"{task.level.capitalize()}s"] if multi_class else [f"{target} +/−" for target in task.targets]
     rows: list[SliceRow] = []
     too_small: dict[str, list[str]] = {}
     for entry in slices:
@@ -277,12 +278,12 @@ OPTIMISTIC = "best on test (optimistic)"
 
 @dataclass(frozen=True)
 class ProtocolTable:
-    """Two protocols for print.
+    """Two ways of choosing the epoch, for print.
 
     Attributes:
         metric: By which the second chose its epoch.
         chosen_epoch: Of validation.
-        best_epoch: Of the test part; None where the metric is undefined there.
+        best_epoch: Of the test set; None where the metric is undefined there.
         rows: Metric, validation-chosen, best on test, gap; the last two are undefined without a best epoch.
         gap_text: The gap in one sentence.
     """
@@ -308,7 +309,7 @@ def protocol_table(metrics: Mapping[str, Any], task: TaskSettings) -> ProtocolTa
     chosen, best = found["validation_chosen"], found["best_on_test"]
     sections = [chosen["views"], None if best is None else best["views"], found["gap"]]
     columns = [None if section is None else _headline(section, level, task) for section in sections]
-    absent = Number(None, reason=f"{found['metric']} is undefined on the test part in every epoch")
+    absent = Number(None, reason=f"{found['metric']} is undefined on the test set in every epoch")
     rows = [
         (name, number, *(absent if column is None else column[name] for column in columns[1:]))
         for name, number in (columns[0] or {}).items()
@@ -330,17 +331,17 @@ def _headline(section: Mapping[str, Any], level: Mapping[str, Any], task: TaskSe
 def _gap_text(found: Mapping[str, Any]) -> str:
     chosen, best = found["validation_chosen"]["epoch"], found["best_on_test"]
     if best is None:
-        return "No epoch has this score on the test part."
+        return "The metric is undefined on the test set in every epoch."
     if best["epoch"] == chosen:
-        return f"Here both are epoch {chosen}: nothing was to be gained."
+        return f"Both are epoch {chosen} here, so nothing differs."
     of_epoch = {entry["epoch"]: entry["test"] for entry in found["epochs"]}
     is_percent = found["metric"] == "icbhi_score"
     one, two = (Number(of_epoch[epoch], is_percent=is_percent) for epoch in (chosen, best["epoch"]))
     if one.value is None or two.value is None:
-        return f"In epoch {chosen} the score is undefined on the test part."
+        return f"The metric of epoch {chosen} is undefined on the test set."
     gap = Number(two.value - one.value, is_percent=is_percent)
     at = " at a threshold of 0.5" if found["metric"] in _OF_DECISIONS else ""
     return (
-        f"By {found['metric']}{at}, epoch {best['epoch']} has {two.value_text} on the test part and epoch {chosen} "
-        f"{one.value_text}: choosing on test would add {gap.value_text}."
+        f"By {found['metric']}{at}, epoch {best['epoch']} has {two.value_text} on the test set and epoch {chosen} "
+        f"{one.value_text}: choosing on the test set would add {gap.value_text}."
     )

@@ -1,4 +1,4 @@
-"""Metrics by name, and numbers with their intervals, the same in the terminal, in text and on every page."""
+"""How numbers are written: metrics, intervals, probabilities, durations, sizes, counts."""
 
 from __future__ import annotations
 
@@ -36,8 +36,61 @@ The two-class specificity is not among them: it equals the strict one.
 """
 
 LOWER_IS_BETTER = frozenset({"brier", "ece"})
-LEVELS = ("clip", "recording", "patient")
+OUTCOME_NAMES = {"tp": "true positive", "tn": "true negative", "fp": "false positive", "fn": "false negative"}
 UNDEFINED = "undefined"
+
+
+def metric_text(value: float, *, is_percent: bool = False) -> str:
+    """Return a metric or a threshold: three decimals, in per cent one.
+
+    >>> metric_text(0.91234), metric_text(-0.5), metric_text(51.26, is_percent=True)
+    ('0.912', '−0.500', '51.3')
+    """
+    return f"{value:.{1 if is_percent else 3}f}".replace("-", "−")
+
+
+def probability_text(value: float) -> str:
+    """Return the probability of a single clip or recording: two decimals.
+
+    >>> probability_text(0.974)
+    '0.97'
+    """
+    return f"{value:.2f}"
+
+
+def p_text(p: float) -> str:
+    """Return a p-value.
+
+    >>> p_text(0.0432), p_text(2e-5)
+    ('0.043', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a length of time in its two largest units.
+
+    >>> duration_text(4.2), duration_text(75), duration_text(7300), duration_text(200_000)
+    ('4 s', '1 min 15 s', '2 h 1 min', '55 h 33 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def size_text(n_bytes: float) -> str:
+    """Return a size in memory or on disk.
+
+    >>> size_text(3_400_000), size_text(800_000_000), size_text(12_340_000_000)
+    ('3.4 MB', '800 MB', '12.3 GB')
+    """
+    if n_bytes >= 1e9:
+        return f"{n_bytes / 1e9:,.1f} GB"
+    megabytes = n_bytes / 1e6
+    return f"{megabytes:.1f} MB" if megabytes < 10 else f"{megabytes:.0f} MB"
 
 
 @dataclass(frozen=True)
@@ -62,8 +115,8 @@ class Number:
     def value_text(self) -> str:
         """The value alone.
 
-        >>> Number(0.91234).value_text, Number(None).value_text, Number(51.26, is_percent=True).value_text
-        ('0.912', 'undefined', '51.3')
+        >>> Number(0.91234).value_text, Number(None).value_text
+        ('0.912', 'undefined')
         """
         return UNDEFINED if self.value is None else self._text(self.value)
 
@@ -76,18 +129,38 @@ class Number:
         """
         return "" if self.low is None or self.high is None else f"{self._text(self.low)}–{self._text(self.high)}"
 
-    def _text(self, number: float) -> str:
-        text = f"{number:.1f}" if self.is_percent else f"{number:.3f}"
-        return text.replace("-", "−")
-
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
         """Value and interval in one line.
 
-        >>> str(Number(0.9, 0.85, 0.96)), str(Number(0.9)), str(Number(None, reason="no positive patient"))
-        ('0.900 (0.850–0.960)', '0.900', 'undefined (no positive patient)')
+        >>> Number(0.9, 0.85, 0.96).text, Number(0.9).text
+        ('0.900 (0.850–0.960)', '0.900')
         """
-        bracket = self.reason if self.value is None else self.interval_text
-        return f"{self.value_text} ({bracket})" if bracket else self.value_text
+        return f"{self.value_text} ({self.interval_text})" if self.interval_text else self.value_text
+
+    @property
+    def signed_text(self) -> str:
+        """The value of a difference, with its sign.
+
+        >>> Number(0.0312).signed_text, Number(-1.25, is_percent=True).signed_text, Number(None).signed_text
+        ('+0.031', '−1.2', 'undefined')
+        """
+        return UNDEFINED if self.value is None else self._signed(self.value)
+
+    @property
+    def signed_interval_text(self) -> str:
+        """The interval of a difference, empty where there is none.
+
+        >>> Number(0.1, -0.02, 0.22).signed_interval_text
+        '−0.020 to +0.220'
+        """
+        return "" if self.low is None or self.high is None else f"{self._signed(self.low)} to {self._signed(self.high)}"
+
+    def _text(self, value: float) -> str:
+        return metric_text(value, is_percent=self.is_percent)
+
+    def _signed(self, value: float) -> str:
+        return ("+" if value >= 0 else "") + self._text(value)
 
 
 def plural(count: int, unit: str) -> str:

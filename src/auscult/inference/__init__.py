@@ -1,4 +1,4 @@
-"""A trained model put to use: any audio in, answers or features out."""
+"""Trained models in use: audio files in, predictions or embeddings out."""
 
 from auscult.inference.loaded_model import LoadedModel, load_model
 from auscult.inference.predictions import Predictions

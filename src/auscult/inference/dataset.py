@@ -1,4 +1,4 @@
-"""A whole dataset as a stored model takes it: tables, clips and spectrograms, those of the workflow where they are."""
+"""Tables, clips and spectrograms of a dataset as a stored model takes them; those of the workflow are reused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from auscult.storage.hdf5 import Shard
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """Where the stages left their files.
+    """Files of a dataset.
 
     Attributes:
         name: Of the dataset.
@@ -34,11 +34,11 @@ class PreparedDataset:
 
 
 def job_like(meta: Mapping[str, Any], datasets: tuple[str, ...], **changes: Any) -> JobSettings:
-    """Return the settings of a job that is to a model what its own job was, on other datasets.
+    """Return the settings of a model's own job, on other datasets.
 
     Args:
         meta: The model's description.
-        datasets: Whose clips it is to take.
+        datasets: Their names.
         changes: Further keys of the job.
     """
     return JobSettings.model_validate(
@@ -67,16 +67,16 @@ def settings_of(name: str, config_dir: Path, root: str | None = None) -> Dataset
 
 
 def prepare(
-    name: str, settings: DatasetSettings, job: JobSettings, folder: Path, *, reads_anew: bool
+    name: str, settings: DatasetSettings, job: JobSettings, folder: Path, *, ignores_workflow: bool
 ) -> PreparedDataset:
-    """Run ingest, clips and spectrograms for one dataset; what the workflow made by equal settings is not made again.
+    """Run ingest, clips and spectrograms for one dataset; files that the workflow made by equal settings are reused.
 
     Args:
         name: Of the dataset.
         settings: Its own.
-        job: Says what a clip and a spectrogram are.
-        folder: Where what is made goes.
-        reads_anew: Leave the workflow's files aside: the root is another than theirs.
+        job: With the settings of clips and spectrograms.
+        folder: Where new files go.
+        ignores_workflow: Reuse nothing, because the root is not the workflow's.
 
     Raises:
         ConfigError: The dataset lies in a bucket and was not fetched.
@@ -84,10 +84,10 @@ def prepare(
     """
     root = Path(paths.local_root(name, settings.root))
     if paths.is_remote(settings.root) and not root.is_dir():
-        raise ConfigError(f"{name}: lies in {settings.root}; bring it here first: auscult data fetch {name}")
+        raise ConfigError(f"{name}: lies in {settings.root}; fetch it first: auscult data fetch {name}")
     tables = Path(paths.tables_dir(name))
     has_tables = all((tables / f"{table}.parquet").is_file() for table in ("recordings", "events"))
-    is_reused = has_tables and (tables / "summary.json").is_file() and not reads_anew
+    is_reused = has_tables and (tables / "summary.json").is_file() and not ignores_workflow
     if not is_reused:
         tables = folder / "tables" / name
         ingest(root, name, settings, tables)

@@ -1,4 +1,4 @@
-"""`auscult embed`: the features of every clip, with the ids that say whose they are."""
+"""`auscult embed`: the features of every clip, with its ids."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def embed_dataset(
     """Return the clips of a dataset (columns of `tables.CLIPS`) and their features, shape [clip, feature].
 
     Args:
-        model: Is asked.
-        data: Its clips and spectrograms, by the model's own settings.
+        model: A trained model.
+        data: Clips and spectrograms by the model's settings.
         layer: `backbone` or `head`.
         batch_clips: Clips at a time; default: as suits the device.
     """
@@ -69,6 +69,6 @@ def write_embeddings(prefix: Path, ids: pd.DataFrame, features: NDArray[np.float
             np.save(stream, features, allow_pickle=False)
     except OSError as error:
         raise ConfigError(
-            f"--out {prefix}: cannot be written ({error.strerror or error}); name another place"
+            f"--out {prefix}: cannot be written ({error.strerror or error}); name another path"
         ) from error
     return table_path, array_path

@@ -1,4 +1,4 @@
-"""`auscult evaluate`: a stored model judged on another dataset, all of whose patients are the test part."""
+"""`auscult evaluate`: a stored model on another dataset, all of whose patients form the test set."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ import pandas as pd
 
 from auscult import provenance
 from auscult.config import Experiment, JobSettings, TaskSettings, load_task
+from auscult.config.upstream import WEIGHTS_FILE
 from auscult.errors import ConfigError, DataError
 from auscult.evaluation.evaluate import evaluate
+from auscult.formatting.numbers import metric_text
 from auscult.inference.dataset import PreparedDataset, job_like, prepare, settings_of
 from auscult.inference.loaded_model import choose_device, require_model
 from auscult.labels import recording_targets
-from auscult.models.saved import META_FILE, WEIGHTS_FILE, load_model
+from auscult.models.saved import META_FILE, load_model
 from auscult.reports.publish import publish
 from auscult.splits.audit import build_audit, check_rules
 from auscult.splits.leaks import Declared, find_leaks
 from auscult.storage.files import read_json, write_json
 from auscult.storage.tables import read_events, read_predictions, read_recordings, write_csv
+from auscult.training.history import HISTORY_FILE, METRICS_FILE
 
-HISTORY_FILE = "history.csv"
-_OPTIONAL_FILES = ("metrics.jsonl", "train.log")
+_OPTIONAL_FILES = (METRICS_FILE, "train.log")
 _RESULT_MARK = "experiment.yaml"
 
 
@@ -41,57 +43,57 @@ def evaluate_model(
     config_dir: Path = Path("config"),
     root: str | None = None,
     device: str = "auto",
-    test_part_only: bool = False,
+    test_set_only: bool = False,
     is_forced: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Judge a stored model, with its own thresholds, on a dataset, and publish the result.
+    """Evaluate a stored model, with its own thresholds, on a dataset, and publish the result.
 
     Args:
         model_dir: A trained job.
         dataset: Its name in the configuration.
-        output_dir: The result: `report.html` and, below `1/`, what every job has.
-        task_name: Whose labels are asked for; default: the model's own task, as the configuration has it now.
+        output_dir: The result: `report.html` and, below `1/`, the files of the job.
+        task_name: Task whose labels are used; default: the model's own task, as it is in the configuration now.
         config_dir: The folder `config`.
         root: Read the dataset in this folder instead of its own.
         device: `auto`, `cpu` or `cuda`.
-        test_part_only: Of a dataset that the model was trained on, judge the recordings of its own test part.
+        test_set_only: Of a dataset that the model was trained on, evaluate only its own test set.
         is_forced: Replace an earlier result in `output_dir`.
-        say: Is told what is being done.
+        say: Receives progress messages.
 
     Returns:
         The path of `report.html`.
 
     Raises:
-        DataError: There is no such model, or it knows the dataset's patients.
-        ConfigError: There is no such dataset or task, the task does not fit, or the output is there already.
+        DataError: There is no such model, or it was trained on the dataset's patients.
+        ConfigError: There is no such dataset or task, the task does not fit, or the output exists already.
     """
     require_model(model_dir)
     _require_output(output_dir, is_forced=is_forced)
     meta = load_model(model_dir).meta
     task_name = task_name or str(meta["task_name"])
     task = _task(meta, task_name, dataset, config_dir)
-    chosen = _test_part(model_dir, meta, dataset, task, is_wanted=test_part_only)
-    part = " (the model's own test part)" if test_part_only else ""
+    chosen = _test_recordings(model_dir, meta, dataset, task, is_wanted=test_set_only)
+    subset = " (its own test set)" if test_set_only else ""
     job = job_like(
         meta,
         (dataset,),
         task=task_name,
         evaluate_only=model_dir.as_posix(),
         allow_doubtful=[dataset] if dataset in task.doubtful else [],
-        note=f"The model of {provenance.redact(str(model_dir))}, trained on {', '.join(meta['datasets'])}, judged on "
-        f"{dataset}{part}; its thresholds are those that its own validation part gave",
+        note=f"The model of {provenance.redact(str(model_dir))}, trained on {', '.join(meta['datasets'])}, evaluated "
+        f"on {dataset}{subset}; thresholds from its own validation set",
     )
     settings = settings_of(dataset, config_dir, root)
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=output_dir.parent) as name:
         folder = Path(name)
-        say(f"reading {dataset}: tables, clips and spectrograms as the model takes them")
-        prepared = prepare(dataset, settings, job, folder, reads_anew=root is not None)
+        say(f"preparing {dataset}: tables, clips and spectrograms")
+        prepared = prepare(dataset, settings, job, folder, ignores_workflow=root is not None)
         run_dir, split, audit = folder / "run", folder / "split.csv", folder / "audit.json"
         n_patients = _write_split(prepared, task, job, chosen, split=split, audit=audit)
         _copy_model(model_dir, meta, run_dir)
-        say(f"judging {n_patients} patients")
+        say(f"evaluating {n_patients} patients")
         evaluate(
             model_dir=run_dir,
             features={dataset: prepared.features},
@@ -105,16 +107,16 @@ def evaluate_model(
         )
         summaries = {dataset: prepared.tables / "summary.json"}
         command = f"auscult evaluate {shlex.quote(str(model_dir))} --dataset {dataset} --task {task_name}"
-        command += " --test-part" if test_part_only else ""
+        command += " --test-part" if test_set_only else ""
         if output_dir.exists():
             shutil.rmtree(output_dir)
         publish(
             experiment=Experiment(
                 name=f"{'/'.join(model_dir.resolve().parts[-2:])} on {dataset}",
                 task=task_name,
-                description=f"A stored model on {dataset}, all of whose patients are the test part"
-                if not test_part_only
-                else f"A stored model on its own test part of {dataset}",
+                description=f"A stored model on {dataset}, all of whose patients form the test set"
+                if not test_set_only
+                else f"A stored model on its own test set of {dataset}",
                 jobs=(job,),
             ),
             task=task,
@@ -131,7 +133,7 @@ def _require_output(output_dir: Path, *, is_forced: bool) -> None:
     if not output_dir.exists() or (output_dir.is_dir() and not any(output_dir.iterdir())):
         return
     if not (output_dir / _RESULT_MARK).is_file():
-        raise ConfigError(f"--out {output_dir}: is there already and holds no result; name another folder")
+        raise ConfigError(f"--out {output_dir}: exists already and is no result; name another folder")
     if not is_forced:
         raise ConfigError(
             f"--out {output_dir}: holds a result already; name another folder, or replace it with --force"
@@ -139,37 +141,37 @@ def _require_output(output_dir: Path, *, is_forced: bool) -> None:
 
 
 def _task(meta: Mapping[str, Any], name: str, dataset: str, config_dir: Path) -> TaskSettings:
-    """Return the task, which must ask what the model answers and have labels for the dataset."""
+    """Return the task; it must have the model's type and targets, and labels for the dataset."""
     task = load_task(config_dir, name, "--task")
     for what in ("type", "targets"):
-        asked, answered = task.model_dump(mode="json")[what], meta["task"][what]
-        if asked != answered:
+        wanted, predicted = task.model_dump(mode="json")[what], meta["task"][what]
+        if wanted != predicted:
             raise ConfigError(
-                f"task {name}: its {what} is {asked}, the model answers {answered}; name the task that fits with --task"
+                f"task {name}: its {what} is {wanted}, the model predicts {predicted}; name the right task with --task"
             )
     if dataset not in task.supported_datasets:
         raise ConfigError(
-            f"task {name} has no labels for dataset {dataset!r}; it has for {', '.join(task.supported_datasets)}: add "
-            f"it to the task's file, or name another task with --task"
+            f"task {name} has labels for {', '.join(task.supported_datasets)}, not for {dataset!r}: add it to the "
+            "task's file, or name another task with --task"
         )
     return task
 
 
-def _test_part(
+def _test_recordings(
     model_dir: Path, meta: Mapping[str, Any], dataset: str, task: TaskSettings, *, is_wanted: bool
 ) -> set[str] | None:
-    """Return the recordings that may be judged; None: all of them."""
+    """Return the recordings to evaluate; None: all of them."""
     is_known = dataset in meta["datasets"]
     if not is_known:
         if is_wanted:
             raise ConfigError(
-                f"--test-part: the model was not trained on {dataset}: all of it can be judged; leave it out"
+                f"--test-part: the model was not trained on {dataset}, so all of it is evaluated; leave the option out"
             )
         return None
     if not is_wanted:
         raise DataError(
             f"{model_dir}: the model was trained on {', '.join(meta['datasets'])}, so it knows patients of {dataset} "
-            "and would look better than it is; name another dataset, or judge its own test part alone with --test-part"
+            "and would look better than it is; name another dataset, or evaluate only its own test set with --test-part"
         )
     predictions = read_predictions(model_dir / "predictions.parquet", task)
     is_test = (predictions["split"] == "test") & (predictions["dataset"] == dataset)
@@ -185,7 +187,7 @@ def _write_split(
     split: Path,
     audit: Path,
 ) -> int:
-    """Write a split with a test part alone, and its audit; the number of patients is returned."""
+    """Write a split that has a test set only, and its audit; return the number of patients."""
     recordings = read_recordings(prepared.tables / "recordings.parquet")
     events = read_events(prepared.tables / "events.parquet")
     ids = recordings["recording_id"]
@@ -194,14 +196,14 @@ def _write_split(
     kept = pd.DataFrame(recordings.loc[is_known & is_chosen])
     if not len(kept):
         raise DataError(
-            f"{prepared.name}: none of its {len(ids)} recordings has a known target of this task and may be judged; "
+            f"{prepared.name}: none of its {len(ids)} recordings can be evaluated on this task; "
             "compare the task's rules with what `auscult data describe` shows"
         )
     table = kept[["recording_id", "patient_id", "dataset"]].assign(split="test").astype({"split": "str"})
     table = table.reset_index(drop=True)
     left_out = {
         "no target is known": ids[~is_known].tolist(),
-        "not in the model's test part": ids[is_known & ~is_chosen].tolist(),
+        "not in the model's test set": ids[is_known & ~is_chosen].tolist(),
     }
     report = build_audit(
         (recordings, events),
@@ -217,7 +219,7 @@ def _write_split(
 
 
 def _copy_model(model_dir: Path, meta: Mapping[str, Any], run_dir: Path) -> None:
-    """Copy a trained job; where its history did not come along, the epoch that was kept stands for it."""
+    """Copy a trained job; without its history, write one of the epoch that was kept."""
     run_dir.mkdir()
     for name in (WEIGHTS_FILE, META_FILE, HISTORY_FILE, *_OPTIONAL_FILES):
         if (model_dir / name).is_file():
@@ -227,7 +229,7 @@ def _copy_model(model_dir: Path, meta: Mapping[str, Any], run_dir: Path) -> None
 
 
 def default_output(model_dir: Path, dataset: str, task_name: str | None) -> Path:
-    """Return where a result goes unless it is said: by task, dataset and the model's weights.
+    """Return the default folder of a result: by task, dataset and the model's weights.
 
     Raises:
         DataError: There is no such model.
@@ -238,6 +240,6 @@ def default_output(model_dir: Path, dataset: str, task_name: str | None) -> Path
 
 
 def headline_of(output_dir: Path) -> str:
-    """Return the numbers of a result in one line a metric, as `metrics.json` has them."""
+    """Return the metrics of a result, one a line."""
     numbers = read_json(output_dir / "metrics.json")["jobs"]["1"]
-    return "\n".join(f"{name:<20} {value:.3f}" for name, value in numbers.items() if name != "best_epoch")
+    return "\n".join(f"{name:<20} {metric_text(value)}" for name, value in numbers.items() if name != "best_epoch")

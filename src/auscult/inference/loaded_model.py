@@ -1,4 +1,4 @@
-"""`auscult.load_model`: a trained model with which plain Python asks about audio files."""
+"""`auscult.load_model`: a trained model that predicts audio files from Python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError, DataError
-from auscult.inference.predictions import Answer, FileAnswers, Predictions, Watch, answer_files, tabulate
+from auscult.inference.predictions import FileOutputs, Forward, OnBlock, Predictions, run_files, tabulate
 from auscult.inference.stream import ClipReader, find_audio
 from auscult.models import SavedModel
 from auscult.models.classifier import EmbeddingLayer
@@ -22,7 +22,7 @@ from auscult.models.saved import META_FILE
 from auscult.models.saved import load_model as load_saved
 
 BATCH_CLIPS = {"cpu": 8, "cuda": 64}
-"""Clips at a time. A processor gains little from more, and a large model's maps of 64 clips take over a gigabyte."""
+"""Clips at a time. A CPU gains little from more, and a large model's maps of 64 clips take over a gigabyte."""
 
 Files = str | PathLike[str] | Iterable[str | PathLike[str]]
 Channel = int | Literal["mean"]
@@ -32,10 +32,10 @@ class LoadedModel:
     """A trained model.
 
     Attributes:
-        saved: The network with its normalisation and its description, for arrays instead of files.
-        task: What it answers.
+        saved: The network with its normalisation and description, for arrays instead of files.
+        task: What it predicts.
         targets: Names of the targets, in the order of the probabilities.
-        thresholds: Target -> probability from which it is called positive, chosen on validation; empty for a
+        thresholds: Target -> probability from which it is positive, chosen on validation; empty for a
             multi-class task.
     """
 
@@ -51,39 +51,39 @@ class LoadedModel:
         return BATCH_CLIPS[next(self.saved.module.parameters()).device.type]
 
     def predict(self, files: Files, *, channel: Channel = "mean", batch_clips: int | None = None) -> Predictions:
-        """Answer audio files of any length and rate; long ones are streamed.
+        """Predict audio files of any length and rate; long ones are streamed.
 
         Args:
             files: A file or a folder, or several.
             channel: Channel of multi-channel audio, or `mean`.
-            batch_clips: Clips at a time; default: 8 on a processor, 64 on a GPU.
+            batch_clips: Clips at a time; default: 8 on a CPU, 64 on a GPU.
 
         Returns:
-            The answers; files that cannot be read stand in its `errors`.
+            The predictions; files that cannot be read are in its `errors`.
 
         Raises:
             DataError: A folder holds no audio.
         """
         reader = self.reader(channel)
-        return self.tabulate(list(self.answers(files, reader, batch_clips=batch_clips)), reader)
+        return self.tabulate(list(self.outputs(files, reader, batch_clips=batch_clips)), reader)
 
     def reader(self, channel: Channel = "mean") -> ClipReader:
-        """Return what cuts files for this model."""
+        """Return a reader that cuts files into clips for this model."""
         return ClipReader(self.saved, channel)
 
-    def answers(
-        self, files: Files, reader: ClipReader, *, batch_clips: int | None = None, watch: Watch | None = None
-    ) -> Iterator[FileAnswers]:
-        """Yield the probabilities of each file's clips as soon as they are there; see `answer_files`."""
+    def outputs(
+        self, files: Files, reader: ClipReader, *, batch_clips: int | None = None, on_block: OnBlock | None = None
+    ) -> Iterator[FileOutputs]:
+        """Yield the probabilities of each file's clips as soon as they are computed; see `run_files`."""
 
-        def answer(clips: NDArray[Any]) -> NDArray[Any]:
+        def forward(clips: NDArray[Any]) -> NDArray[Any]:
             return self.saved.predict_proba(clips, batch_size=len(clips))
 
-        return self._run(files, reader, answer, batch_clips, watch)
+        return self._run(files, reader, forward, batch_clips, on_block)
 
-    def tabulate(self, answers: Sequence[FileAnswers], reader: ClipReader) -> Predictions:
-        """Return the answers of files as tables."""
-        return tabulate(answers, self.task, self.saved.thresholds, [reader.note] if reader.note else [])
+    def tabulate(self, outputs: Sequence[FileOutputs], reader: ClipReader) -> Predictions:
+        """Return the predictions of files as tables."""
+        return tabulate(outputs, self.task, self.saved.thresholds, [reader.note] if reader.note else [])
 
     def embed(
         self,
@@ -99,11 +99,11 @@ class LoadedModel:
             files: A file or a folder, or several.
             layer: `backbone` (pooled features) or `head` (its first dense layer, before the activation).
             channel: Channel of multi-channel audio, or `mean`.
-            batch_clips: Clips at a time; default: 8 on a processor, 64 on a GPU.
+            batch_clips: Clips at a time; default: 8 on a CPU, 64 on a GPU.
 
         Returns:
-            One row a clip (`file`, `clip`, `start_s`, `end_s`), the features [clip, feature], and file -> fault of
-            what could not be read.
+            One row a clip (`file`, `clip`, `start_s`, `end_s`), the features [clip, feature], and file -> fault of the
+            files that cannot be read.
 
         Raises:
             DataError: A folder holds no audio.
@@ -111,10 +111,10 @@ class LoadedModel:
         """
         reader = ClipReader(self.saved, channel)
 
-        def answer(clips: NDArray[Any]) -> NDArray[Any]:
+        def forward(clips: NDArray[Any]) -> NDArray[Any]:
             return self.saved.embed(clips, layer, batch_size=len(clips))
 
-        found = list(self._run(files, reader, answer, batch_clips, None))
+        found = list(self._run(files, reader, forward, batch_clips, None))
         good = [one for one in found if one.fault is None]
         rows = [(str(one.path), index, cut.start_s, cut.end_s) for one in good for index, cut in enumerate(one.cuts)]
         table = pd.DataFrame(rows, columns=["file", "clip", "start_s", "end_s"])
@@ -123,19 +123,19 @@ class LoadedModel:
         return table, features, {str(one.path): one.fault for one in found if one.fault is not None}
 
     def _run(
-        self, files: Files, reader: ClipReader, answer: Answer, batch_clips: int | None, watch: Watch | None
-    ) -> Iterator[FileAnswers]:
+        self, files: Files, reader: ClipReader, forward: Forward, batch_clips: int | None, on_block: OnBlock | None
+    ) -> Iterator[FileOutputs]:
         given = [files] if isinstance(files, str | PathLike) else files
         paths = find_audio([Path(file) for file in given])
-        return answer_files(paths, reader, answer, batch_clips=batch_clips or self.batch_clips, watch=watch)
+        return run_files(paths, reader, forward, batch_clips=batch_clips or self.batch_clips, on_block=on_block)
 
 
 def load_model(folder: str | PathLike[str], device: str = "cpu") -> LoadedModel:
-    """Load a model that was trained here.
+    """Load a model that auscult trained.
 
     Args:
-        folder: A job of a result, such as `results/pneumonia/train2356/1`: it holds `model.json` and
-            `model.safetensors`, and no more is needed.
+        folder: A job of a result, such as `results/pneumonia/train2356/1`: only `model.json` and
+            `model.safetensors` in it are needed.
         device: `cpu`, `cuda`, or `auto` (a GPU where there is one).
 
     Raises:
@@ -164,7 +164,7 @@ def choose_device(name: str) -> str:
 
 
 def require_model(folder: Path) -> None:
-    """Refuse what is no folder of a model, naming those that are near."""
+    """Raise a DataError unless `folder` holds a model; the message names models below it."""
     if not folder.is_dir():
         what = "is a file, expected the folder of a model" if folder.exists() else "no such folder"
         raise DataError(f"{folder}: {what}; a model is a job of a result, such as results/pneumonia/train2356/1")

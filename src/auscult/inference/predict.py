@@ -1,4 +1,4 @@
-"""`auscult predict`: answer files, draw them, and say which could not be read."""
+"""`auscult predict`: predict audio files and draw them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from auscult.audio.probe import AudioFacts
 from auscult.errors import ConfigError
+from auscult.formatting.numbers import probability_text
 from auscult.inference.loaded_model import Channel, LoadedModel
-from auscult.inference.predictions import FileAnswers, Predictions, combine
+from auscult.inference.predictions import FileOutputs, Predictions, combine
 from auscult.inference.stream import ClipBlock, ClipReader, find_audio
 from auscult.plots.recording import LongSpectrogram, over_time
 from auscult.plots.style import save
@@ -28,15 +29,15 @@ def predict_files(
     plot_dir: Path | None = None,
     on_fault: Callable[[Path, str], None] | None = None,
 ) -> Predictions:
-    """Answer audio files.
+    """Predict audio files.
 
     Args:
-        model: Is asked.
+        model: A trained model.
         sources: Files and folders.
         channel: Channel of multi-channel audio, or `mean`.
         batch_clips: Clips at a time; default: as suits the device.
-        plot_dir: Where a picture of each file goes; None: none are drawn.
-        on_fault: Is told of each file that cannot be read, at once.
+        plot_dir: Where a picture of each file goes; None: no pictures.
+        on_fault: Receives each file that cannot be read, at once.
 
     Raises:
         DataError: A folder holds no audio.
@@ -45,19 +46,19 @@ def predict_files(
     reader = model.reader(channel)
     paths = find_audio(sources)
     pictures = None if plot_dir is None else _Pictures(model, reader, plot_dir, paths)
-    watch = None if pictures is None else pictures.watch
-    answers: list[FileAnswers] = []
-    for found in model.answers(paths, reader, batch_clips=batch_clips, watch=watch):
-        answers.append(found)
+    on_block = None if pictures is None else pictures.add
+    outputs: list[FileOutputs] = []
+    for found in model.outputs(paths, reader, batch_clips=batch_clips, on_block=on_block):
+        outputs.append(found)
         if found.fault is not None and on_fault is not None:
             on_fault(found.path, found.fault)
         if pictures is not None:
             pictures.draw(found)
-    return model.tabulate(answers, reader)
+    return model.tabulate(outputs, reader)
 
 
 class _Pictures:
-    """The spectrograms of files that are being read, each until its answers are there."""
+    """The spectrograms of files that are being read, each kept until its predictions are complete."""
 
     def __init__(self, model: LoadedModel, reader: ClipReader, folder: Path, paths: Sequence[Path]) -> None:
         self._model = model
@@ -69,18 +70,20 @@ class _Pictures:
         except OSError as error:
             raise ConfigError(f"--plot {folder}: cannot be made ({error.strerror or error})") from error
 
-    def watch(self, path: Path, facts: AudioFacts, block: ClipBlock) -> None:
+    def add(self, path: Path, facts: AudioFacts, block: ClipBlock) -> None:
         if path not in self._spectrograms:
             self._spectrograms[path] = LongSpectrogram(self._reader, facts.duration_s)
         self._spectrograms[path].add(block)
 
-    def draw(self, found: FileAnswers) -> None:
+    def draw(self, found: FileOutputs) -> None:
         spectrogram = self._spectrograms.pop(found.path, None)
         if found.fault is not None or spectrogram is None:
             return
         values = np.asarray(found.values, dtype=np.float64)
         together = combine(values, self._model.task)
-        said = ", ".join(f"{name} {value:.2f}" for name, value in zip(self._model.targets, together, strict=True))
+        predicted = ", ".join(
+            f"{name} {probability_text(value)}" for name, value in zip(self._model.targets, together, strict=True)
+        )
         path = self._targets[found.path]
         figure = over_time(
             spectrogram,
@@ -88,7 +91,7 @@ class _Pictures:
             values,
             targets=self._model.targets,
             thresholds=self._model.thresholds,
-            title=f"{found.path.name}   recording: {said}",
+            title=f"{found.path.name}   recording: {predicted}",
         )
         try:
             save(figure, path)

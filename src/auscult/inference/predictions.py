@@ -1,4 +1,4 @@
-"""The answers of a model to audio files: clips of many files in batches, then two tables, by recording and by clip."""
+"""Predictions of audio files: clips of many files in batches, then two tables, by recording and by clip."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from auscult.config.task import TaskSettings
 from auscult.errors import DataError
 from auscult.inference.stream import ClipBlock, ClipReader, read_facts
 from auscult.metrics.aggregation import aggregate
-from auscult.storage.tables import probability_column
+from auscult.storage.tables import positive_column, probability_column
 
-Answer = Callable[[NDArray[Any]], NDArray[Any]]
-"""What a model does to a batch: [clip, ...] -> [clip, value]."""
-Watch = Callable[[Path, AudioFacts, ClipBlock], None]
+Forward = Callable[[NDArray[Any]], NDArray[Any]]
+"""A model applied to a batch: [clip, ...] -> [clip, value]."""
+OnBlock = Callable[[Path, AudioFacts, ClipBlock], None]
+"""Receives every block of clips that is read."""
 
 
 @dataclass
-class FileAnswers:
-    """What came of one file.
+class FileOutputs:
+    """The model's outputs for one file.
 
     Attributes:
         path: The file.
         duration_s: Its length.
         cuts: Its clips.
         values: One row a clip; empty where there is a fault.
-        fault: Why it was not answered, without the file's name; None for a good file.
+        fault: Why it could not be read, without the file's name; None for a good file.
     """
 
     path: Path
@@ -44,33 +45,38 @@ class FileAnswers:
 
     @property
     def is_whole(self) -> bool:
-        """Whether each clip has its answer."""
+        """Whether each clip has its outputs."""
         return len(self.cuts) == len(self.values)
 
 
-def answer_files(
-    paths: Sequence[Path], reader: ClipReader, answer: Answer, *, batch_clips: int = 64, watch: Watch | None = None
-) -> Generator[FileAnswers]:
-    """Yield the answers of each file, in the order of the files; a file that cannot be read comes with its fault.
+def run_files(
+    paths: Sequence[Path],
+    reader: ClipReader,
+    forward: Forward,
+    *,
+    batch_clips: int = 64,
+    on_block: OnBlock | None = None,
+) -> Generator[FileOutputs]:
+    """Yield the outputs for each file, in the order of the files; a file that cannot be read comes with its fault.
 
     Args:
         paths: Audio files.
         reader: Cuts them.
-        answer: What is asked of the model, `batch_clips` clips at a time.
-        batch_clips: Clips in a batch; files too short to fill one share it.
-        watch: Is shown every block of clips that is read.
+        forward: The model.
+        batch_clips: Clips in a batch; short files share one.
+        on_block: Receives every block of clips that is read.
     """
-    waiting: list[FileAnswers] = []
-    queue = _Queue(answer, batch_clips)
+    waiting: list[FileOutputs] = []
+    queue = _Queue(forward, batch_clips)
     for path in paths:
-        found = FileAnswers(path)
+        found = FileOutputs(path)
         waiting.append(found)
         try:
             facts = read_facts(path)
             found.duration_s = facts.duration_s
             for block in reader.blocks(path, facts, batch_clips):
-                if watch is not None:
-                    watch(path, facts, block)
+                if on_block is not None:
+                    on_block(path, facts, block)
                 found.cuts += block.cuts
                 queue.add(found, reader.model_input(block))
         except DataError as error:
@@ -84,13 +90,13 @@ def answer_files(
 class _Queue:
     """Clips that wait until a batch is full."""
 
-    def __init__(self, answer: Answer, batch_clips: int) -> None:
-        self._answer = answer
+    def __init__(self, forward: Forward, batch_clips: int) -> None:
+        self._forward = forward
         self._batch_clips = batch_clips
         self._clips: list[NDArray[Any]] = []
-        self._owners: list[FileAnswers] = []
+        self._owners: list[FileOutputs] = []
 
-    def add(self, owner: FileAnswers, clips: NDArray[Any]) -> None:
+    def add(self, owner: FileOutputs, clips: NDArray[Any]) -> None:
         self._clips += list(clips)
         self._owners += [owner] * len(clips)
         while len(self._clips) >= self._batch_clips:
@@ -101,7 +107,7 @@ class _Queue:
             self._take(len(self._clips))
 
     def _take(self, n_clips: int) -> None:
-        values = self._answer(np.stack(self._clips[:n_clips]))
+        values = self._forward(np.stack(self._clips[:n_clips]))
         for owner, value in zip(self._owners[:n_clips], values, strict=True):
             owner.values.append(value)
         del self._clips[:n_clips], self._owners[:n_clips]
@@ -109,14 +115,14 @@ class _Queue:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Answers to files.
+    """Predictions of files.
 
     Attributes:
         recordings: One row a file: `file`, `duration_s`, `n_clips`, `prob_<target>`, then `positive_<target>` or, of a
             multi-class task, `answer`.
         clips: One row a clip: `file`, `clip` (from 0), `start_s`, `end_s` (of the true sound), then as above.
-        errors: File -> why it was not answered.
-        notes: What a reader has to know of the answers.
+        errors: File -> why it could not be read.
+        notes: What a reader has to know about the predictions.
     """
 
     recordings: pd.DataFrame
@@ -125,36 +131,31 @@ class Predictions:
     notes: tuple[str, ...] = ()
 
 
-def positive_column(target: str) -> str:
-    """Column that says whether the probability reaches the target's threshold."""
-    return f"positive_{target}"
-
-
-def combine(answers: NDArray[np.float64], task: TaskSettings) -> NDArray[np.float64]:
-    """Return the answer of a recording, shape [target], of its clips' [clip, target], by the task's method."""
-    unknown = np.full(answers.shape, np.nan)
-    together = np.zeros(len(answers), dtype=np.int64)
+def combine(probabilities: NDArray[np.float64], task: TaskSettings) -> NDArray[np.float64]:
+    """Return the probabilities of a recording, shape [target], from its clips' [clip, target], by the task's method."""
+    unknown = np.full(probabilities.shape, np.nan)
+    together = np.zeros(len(probabilities), dtype=np.int64)
     multi_class = task.type == "multi_class"
-    return aggregate(answers, unknown, together, task.aggregate.method, multi_class=multi_class)[1][0]
+    return aggregate(probabilities, unknown, together, task.aggregate.method, multi_class=multi_class)[1][0]
 
 
 def tabulate(
-    answers: Sequence[FileAnswers], task: TaskSettings, thresholds: Sequence[float], notes: Sequence[str] = ()
+    outputs: Sequence[FileOutputs], task: TaskSettings, thresholds: Sequence[float], notes: Sequence[str] = ()
 ) -> Predictions:
-    """Return the answers of files as tables.
+    """Return the predictions of files as tables.
 
     Args:
-        answers: One a file, in order.
-        task: Names the targets, and says how clips combine.
+        outputs: One a file, in order.
+        task: Its targets, and how clips combine.
         thresholds: One a target; empty for a multi-class task.
-        notes: What a reader has to know.
+        notes: Of the predictions.
     """
     columns = [probability_column(target) for target in task.targets]
     recordings: list[dict[str, Any]] = []
     whole: list[NDArray[np.float64]] = []
     clips: list[tuple[str, int, float, float]] = []
-    parts: list[NDArray[np.float64]] = []
-    for found in answers:
+    of_clips: list[NDArray[np.float64]] = []
+    for found in outputs:
         if found.fault is not None:
             continue
         values = np.asarray(found.values, dtype=np.float64)
@@ -162,23 +163,23 @@ def tabulate(
         recordings.append({"file": file, "duration_s": found.duration_s, "n_clips": len(values)})
         whole.append(combine(values, task))
         clips += [(file, index, cut.start_s, cut.end_s) for index, cut in enumerate(found.cuts)]
-        parts.append(values)
+        of_clips.append(values)
     none = np.zeros((0, len(columns)))
     by_file = np.stack(whole) if whole else none
-    by_clip = np.concatenate(parts) if parts else none
+    by_clip = np.concatenate(of_clips) if of_clips else none
     return Predictions(
-        recordings=_with_answers(
+        recordings=_with_predictions(
             pd.DataFrame(recordings, columns=["file", "duration_s", "n_clips"]), by_file, task, thresholds
         ),
-        clips=_with_answers(
+        clips=_with_predictions(
             pd.DataFrame(clips, columns=["file", "clip", "start_s", "end_s"]), by_clip, task, thresholds
         ),
-        errors={str(found.path): found.fault for found in answers if found.fault is not None},
+        errors={str(found.path): found.fault for found in outputs if found.fault is not None},
         notes=tuple(notes),
     )
 
 
-def _with_answers(
+def _with_predictions(
     table: pd.DataFrame, probabilities: NDArray[np.float64], task: TaskSettings, thresholds: Sequence[float]
 ) -> pd.DataFrame:
     for column, target in enumerate(task.targets):

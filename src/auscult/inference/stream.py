@@ -24,9 +24,9 @@ from auscult.spectrograms.log_mel import LogMel
 
 _BLOCK_SAMPLES = 1 << 24
 _FILTER_SAMPLES = 1 << 20
-"""Filtered at once: recordings up to this length are filtered whole, as the workflow does."""
+"""Recordings up to this length are filtered whole, as in the workflow."""
 _SETTLED = 1e-7
-"""What is left of the filter's memory of samples that it does not see: far below one int16 step."""
+"""Rest of the impulse response that is cut off: far below one int16 step."""
 
 
 class ClipBlock(NamedTuple):
@@ -42,15 +42,15 @@ class ClipBlock(NamedTuple):
 
 
 def clips_without_annotations(settings: ClipSettings) -> tuple[ClipSettings, str]:
-    """Return how to cut audio of which nothing but its sound is known, and what has to be said about it.
+    """Return how to cut audio without annotations, and a note where that differs from training.
 
-    Breathing cycles are known from annotations alone: windows of a clip's length stand in for them.
+    Breathing cycles need annotations: windows of a clip's length replace them.
     """
     if settings.unit != "cycle":
         return settings, ""
     note = (
-        f"the model was trained on breathing cycles, which only annotations tell: windows of {settings.length_s:g} s "
-        "are answered instead"
+        f"the model was trained on breathing cycles, which need annotations: windows of {settings.length_s:g} s "
+        "are used instead"
     )
     return settings.model_copy(update={"unit": "window"}), note
 
@@ -65,8 +65,8 @@ def stream_clips(
 ) -> Generator[ClipBlock]:
     """Yield the clips of an audio file, block by block; they are those that `audio.clips` cuts.
 
-    Memory holds a few blocks, however long the file is. Of a file too long to be filtered at once, the filter sees each
-    piece with as much sound around it as it takes to settle.
+    Memory holds a few blocks, however long the file is. A file too long to be filtered at once is filtered in pieces,
+    each with enough sound around it for the filter to settle.
 
     Args:
         path: The audio file.
@@ -79,7 +79,7 @@ def stream_clips(
         DataError: The file cannot be decoded, has no such channel, or leaves no sample at the clips' rate.
     """
     if settings.unit == "cycle":
-        raise ValueError("cycles are known from annotations alone; see clips_without_annotations")
+        raise ValueError("cycles need annotations; see clips_without_annotations")
     at_once = max(1, min(block_clips, _BLOCK_SAMPLES // settings.n_samples))
     cuts: list[Cut] = []
     sounds: list[NDArray[np.int16]] = []
@@ -157,12 +157,12 @@ class ClipReader:
     """Reads audio as a model was trained on it.
 
     Args:
-        model: Its description says what a clip and a spectrogram are.
+        model: With the settings of its clips and spectrograms.
         channel: Channel of multi-channel audio, or `mean`.
 
     Attributes:
         clips: How files are cut.
-        note: What has to be said about that; empty where they are cut as in training.
+        note: How that differs from training; empty where it does not.
         log_mel: Makes the model's spectrograms.
     """
 

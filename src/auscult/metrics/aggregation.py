@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from auscult.config.task import LEVELS
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
 
 METHODS = ("mean", "max", "noisy_or")
-LEVELS = ("clip", "recording", "patient")
 
 
 @dataclass(frozen=True)

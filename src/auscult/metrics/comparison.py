@@ -185,7 +185,7 @@ def _lines(found: Sequence[Values], n_patients: int, *, is_percent: bool = False
 
 def _number(values: NDArray[np.float64], n_patients: int, *, is_percent: bool) -> Number:
     found = estimate(values, n_patients)
-    return Number(found["value"], found["low"], found["high"], "not defined on this test part", is_percent)
+    return Number(found["value"], found["low"], found["high"], "not defined on this test set", is_percent)
 
 
 def _n(patients: NDArray[np.int64]) -> int:

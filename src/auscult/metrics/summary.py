@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from auscult.metrics.aggregation import LEVELS, LevelRows, at_level
+from auscult.config.task import LEVELS
+from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score
 from auscult.metrics.intervals import draw_weights, estimate
 from auscult.metrics.scores import RANKING_SCORES, balanced_accuracy

@@ -21,6 +21,7 @@ from auscult.config.experiment import JobSettings
 from auscult.config.model import ModelSettings
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import TaskSettings
+from auscult.config.upstream import WEIGHTS_FILE
 from auscult.errors import ConfigError, DataError
 from auscult.models.classifier import Classifier, EmbeddingLayer
 from auscult.models.frontends import build_frontend
@@ -31,7 +32,6 @@ from auscult.storage.files import atomic_path, sha256_file, write_json
 FORMAT = "auscult-model"
 FORMAT_VERSION = 2
 """Of models that take waveforms; others are written as version 1, which older installations read."""
-WEIGHTS_FILE = "model.safetensors"
 META_FILE = "model.json"
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ModelSettings)

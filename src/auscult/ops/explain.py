@@ -11,19 +11,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from auscult.config.flatten import differences
 from auscult.config.paths import place_of
 from auscult.errors import ConfigError, DataError
-from auscult.formatting.numbers import plural
+from auscult.formatting.text import listed
 from auscult.ops.verify import result_changes
 
 _PLUGINS = Path(__file__).parent / "snakemake_plugins"
@@ -175,7 +171,8 @@ def read_reasons(text: str) -> list[str]:
     for said in filter(None, rest.split("; ")):
         kind, _, files = said.partition(": ")
         if kind in _FILES:
-            reasons.append(f"{_FILES[kind]}: {_shortened(files)}")
+            names = listed(sorted(files.split(", ")), most=2)
+            reasons.append(f"{_FILES[kind]}: {names}")
         else:
             reasons.append(next((meaning for start, meaning in _STATES.items() if said.startswith(start)), said))
     if params is not None:
@@ -212,11 +209,6 @@ def _likeness(before: Any, now: Any) -> int:
     return int(type(before) is type(now))
 
 
-def _shortened(files: str, most: int = 2) -> str:
-    names = sorted(files.split(", "))
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def expected_cost(rule: str, benchmark: str | None, project_dir: Path = Path()) -> Cost:
     """Return what a job took last time, else the median of its rule's jobs.
 
@@ -250,39 +242,3 @@ def _read_benchmark(path: Path) -> tuple[float, float] | None:
         return seconds, float(row["max_rss"])
     except ValueError:
         return seconds, 0.0  # a job too short to be measured
-
-
-def print_explanation(found: Explanation, console: Console) -> None:
-    """Print what would run, why, and the estimate."""
-    for line in found.changes:
-        console.print(f"since it was published, {line}", markup=False, highlight=False, soft_wrap=True)
-    if not found.jobs:
-        console.print(f"{found.target} is up to date: nothing would run", markup=False, highlight=False)
-        return
-    table = Table("what would run", "why", "estimate", box=None, pad_edge=False)
-    for job in found.jobs:
-        seconds = job.cost.seconds
-        estimate = "unknown" if seconds is None else f"{duration(seconds)} ({job.cost.basis})"
-        table.add_row(job.message, "\n".join(job.reasons), estimate)
-    console.print(table, markup=False, highlight=False)
-    memory = max((job.cost.memory_mb or 0.0 for job in found.jobs), default=0.0)
-    text = f"{plural(len(found.jobs), 'job')}, about {duration(found.known_s)} one after another"
-    if memory:
-        text += f", at most {memory:,.0f} MB at a time"
-    if found.n_unknown:
-        bases = Counter(job.cost.basis for job in found.jobs if job.cost.seconds is None)
-        text += f"; {found.n_unknown} without an estimate ({', '.join(bases)})"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """Return a time for people.
-
-    >>> duration(4.2), duration(75), duration(7300), duration(200000)
-    ('4 s', '1 min 15 s', '2 h 1 min', '2 d 7 h')
-    """
-    whole = round(seconds)
-    for unit, name, below, below_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= unit:
-            return f"{whole // unit} {name} {whole % unit // below} {below_name}"
-    return f"{whole} s"

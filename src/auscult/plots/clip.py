@@ -1,4 +1,4 @@
-"""One clip on one picture: its sound wave, its spectrogram, and where the evidence for an answer lies."""
+"""One clip in one picture: waveform, spectrogram, and the evidence for a prediction."""
 
 from __future__ import annotations
 
@@ -12,29 +12,42 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
 
-from auscult.plots.spectrograms import COLOURS, Axis, Mark, mel_ticks
-from auscult.plots.style import GRID, INK, MUTED, series_colour, styled
+from auscult.plots.spectrograms import (
+    SMALL_PANEL_TICK_SHARE,
+    Axis,
+    Mark,
+    hatch_padding,
+    mel_ticks,
+    set_frequency_ticks,
+)
+from auscult.plots.style import (
+    EVIDENCE_COLOUR,
+    GRID,
+    INK,
+    MUTED,
+    PANEL_INCHES,
+    SPECTROGRAM_COLOURS,
+    add_colour_bar,
+    series_colour,
+    styled,
+)
 
-EVIDENCE_COLOUR = "#E69F00"
-"""Orange of Okabe and Ito on grey: told apart by all kinds of colour vision, and lighter than the grey in print."""
-
-_WIDTH_INCHES = 4.4
+_WIDTH_INCHES = PANEL_INCHES[0]
 _LEFT_INCHES, _RIGHT_INCHES = 0.62, 0.72
 _WAVE_INCHES, _PICTURE_INCHES, _GAP_INCHES = 0.55, 1.35, 0.13
 _MARK_INCHES, _TITLE_INCHES, _BOTTOM_INCHES, _CAPTION_INCHES = 0.15, 0.42, 0.25, 0.2
 _WAVE_COLUMNS = 900
-"""The wave is drawn as its highest and lowest value in so many pieces: more than the picture has dots across."""
+"""The waveform is drawn as its highest and lowest value in so many columns: more than the picture has pixels."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where the evidence lies.
+    """Which parts of a spectrogram a prediction rests on.
 
     Attributes:
         map: Shape [mel, frame], in [0, 1]; None: there is nothing to draw.
-        caption: How it was found, or why there is none.
+        caption: The method, or why there is no map.
     """
 
     map: npt.NDArray[np.float32] | None
@@ -67,17 +80,17 @@ def clip_picture(
     title: str = "",
     subtitle: str = "",
 ) -> Figure:
-    """Draw one clip, from top to bottom: annotated events, sound wave, spectrogram, evidence over the spectrogram.
+    """Draw one clip, from top to bottom: annotated events, waveform, spectrogram, evidence over the spectrogram.
 
     Args:
         levels_db: Shape [mel, frame].
         axis: Places of bands and frames.
-        sound: The wave.
+        sound: The waveform.
         evidence: Drawn in orange over the spectrogram in grey.
         range_db: Lowest and highest level of the colour bar.
         marks: Annotated events, one line a kind.
-        title: What the model made of it.
-        subtitle: Which clip it is.
+        title: The prediction.
+        subtitle: The clip.
     """
     with styled():
         kinds = sorted({mark.kind for mark in marks})
@@ -107,7 +120,7 @@ def clip_picture(
                 shown,
                 origin="lower",
                 aspect="auto",
-                cmap=COLOURS if number == 0 else "gray",
+                cmap=SPECTROGRAM_COLOURS if number == 0 else "gray",
                 vmin=range_db[0],
                 vmax=range_db[1],
                 extent=extent,
@@ -115,18 +128,16 @@ def clip_picture(
             label = "level (dB)"
             if number == 1 and evidence.map is not None:
                 image = _draw_evidence(axes, evidence.map, extent)
-                label = "share of the most"
+                label = "share of maximum"
             _dress(axes, axis, sound.valid_s, limits_s, n_mels, is_last=is_last)
-            bar = figure.colorbar(image, cax=place.beside(axes))
-            bar.set_label(label)
-            bar.outline.set_visible(False)
+            add_colour_bar(figure, image, label, cax=place.beside(axes))
             place.skip(_GAP_INCHES)
         figure.text(0.1 / _WIDTH_INCHES, 0.06 / height, evidence.caption, va="bottom", fontsize=7.5, color=MUTED)
         return figure
 
 
 class _Places:
-    """Gives panels from top to bottom; measures in inches, so that nothing has to be laid out by trial."""
+    """Places panels from top to bottom, in inches."""
 
     def __init__(self, figure: Figure, height: float) -> None:
         self._figure = figure
@@ -182,7 +193,7 @@ def _draw_evidence(
     clear = LinearSegmentedColormap.from_list("evidence", [f"{EVIDENCE_COLOUR}00", f"{EVIDENCE_COLOUR}e6"])
     image = axes.imshow(evidence, origin="lower", aspect="auto", cmap=clear, vmin=0, vmax=1, extent=extent)
     if evidence.max() > 0:
-        # A line as well: where colour is lost, the half of the evidence is still seen.
+        # A line as well, for print in grey: half of the maximum.
         axes.contour(evidence, levels=[0.5], extent=extent, origin="lower", colors="white", linewidths=0.9)
     return image
 
@@ -190,9 +201,7 @@ def _draw_evidence(
 def _dress(
     axes: Axes, axis: Axis, valid_s: float, limits_s: tuple[float, float], n_mels: int, *, is_last: bool
 ) -> None:
-    ticks = mel_ticks(axis.mel_centres_hz)
-    axes.set_yticks([position for position, _ in ticks])
-    axes.set_yticklabels([label for _, label in ticks], fontsize=7)
+    set_frequency_ticks(axes, mel_ticks(axis.mel_centres_hz, SMALL_PANEL_TICK_SHARE), fontsize=7)
     axes.set(xlim=limits_s, ylim=(-0.5, n_mels - 0.5))
     axes.set_ylabel("frequency (Hz)", fontsize=8)
     axes.spines[:].set_visible(False)
@@ -206,17 +215,5 @@ def _dress(
 def _hatch_padding(
     axes: Axes, valid_s: float, limits_s: tuple[float, float], heights: tuple[float, float], *, dark: bool
 ) -> None:
-    if valid_s >= limits_s[1] - 0.02 * (limits_s[1] - limits_s[0]):
-        return
-    colours = ("#ffffff22", "#ffffff88") if dark else ("#00000008", "#00000030")
-    axes.add_patch(
-        Rectangle(
-            (valid_s, heights[0]),
-            limits_s[1] - valid_s,
-            heights[1] - heights[0],
-            facecolor=colours[0],
-            edgecolor=colours[1],
-            hatch="///",
-            linewidth=0,
-        )
-    )
+    if valid_s < limits_s[1] - 0.02 * (limits_s[1] - limits_s[0]):
+        hatch_padding(axes, (valid_s, limits_s[1]), heights, dark=dark)

@@ -1,4 +1,4 @@
-"""Curves and estimates of several jobs or results laid over each other, and their differences with intervals."""
+"""Figures of several jobs or results: curves over each other, estimates side by side, differences."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from auscult.formatting.numbers import Number
 from auscult.metrics.comparison import LETTERS
 from auscult.metrics.curves import pr_points, roc_points
 from auscult.plots import curves
-from auscult.plots.style import FAINT, GRID, panel, save, series_colour, styled
+from auscult.plots.style import FAINT, GRID, PANEL_INCHES, name_rows, panel, save_both, series_colour, styled
 
 if TYPE_CHECKING:
+    from auscult.evaluation.compare import Comparison
     from auscult.metrics.comparison import View
-    from auscult.reports.comparison import Comparison
     from auscult.reports.jobs import JobResult
 
+MAX_JOBS_OVERLAID = 8
 _LINE_INCHES = 0.3
 
 
@@ -51,37 +52,28 @@ def draw_differences(view: View, letters: Sequence[str]) -> Figure | None:
         return None
     n_others = len(letters) - 1
     with styled():
-        figure, axes = panel((4.4, 1.0 + _LINE_INCHES * len(shown) * max(1.0, 0.55 * n_others)))
+        figure, axes = panel((PANEL_INCHES[0], 1.0 + _LINE_INCHES * len(shown) * max(1.0, 0.55 * n_others)))
         axes.axvline(0, color=FAINT, linewidth=1.2, zorder=1)
         for other in range(n_others):
             shift = (other - (n_others - 1) / 2) * 0.6 / max(1, n_others)
             for index, line in enumerate(shown):
                 number, at = line.differences[other], index + shift
-                if number.value is None:
-                    continue
-                if number.low is not None and number.high is not None:
-                    axes.plot([number.low, number.high], [at, at], color=series_colour(other + 1), linewidth=1.8)
+                row = curves.Estimate(line.metric, number.value, number.low, number.high)
                 label = f"{letters[other + 1]} − A" if index == 0 else None
-                axes.plot(number.value, at, "o", ms=5, color=series_colour(other + 1), label=label, zorder=3)
+                curves.draw_estimate(axes, row, at, series_colour(other + 1), label)
         ends = [abs(end) for line in shown for one in line.differences for end in (one.low, one.high, one.value) if end]
         reach = 1.08 * max(ends, default=0.1)
         is_percent = shown[0].values[0].is_percent
-        axes.set(xlim=(-reach, reach), ylim=(len(shown) - 0.5, -0.5), yticks=range(len(shown)))
-        axes.set_xlabel("difference (percentage points)" if is_percent else "difference")
-        axes.set_yticklabels([line.metric + (" ↓" if line.is_lower_better else "") for line in shown])
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
+        axes.set(xlim=(-reach, reach), xlabel="difference (percentage points)" if is_percent else "difference")
+        name_rows(axes, [line.metric + (" ↓" if line.is_lower_better else "") for line in shown])
         axes.grid(visible=True, axis="x", color=GRID)
         if n_others > 1:
             figure.legend(loc="outside lower center", ncols=min(4, n_others))
         return figure
 
 
-MAX_JOBS_OVERLAID = 8
-
-
 def draw_comparison(jobs: Sequence[JobResult], task: TaskSettings, folder: Path) -> list[tuple[str, str, str]]:
-    """Draw what several jobs have in common: the first headline metric, and the ROC curves laid over each other.
+    """Draw the first headline metric of several jobs side by side, and their ROC curves over each other.
 
     Args:
         jobs: In order.
@@ -102,18 +94,18 @@ def draw_comparison(jobs: Sequence[JobResult], task: TaskSettings, folder: Path)
     ]
     is_percent = numbers[0].is_percent
     figure = curves.estimates(rows, f"{metric} (%)" if is_percent else metric, upper=100.0 if is_percent else 1.0)
-    _save(figure, folder / "comparison")
-    caption = f"{metric} of each job on its test part, {task.level} level, with 95% intervals over patients."
+    save_both(figure, folder / "comparison")
+    caption = f"Test set, {task.level} level; lines are 95% intervals over patients."
     found.append(("comparison", f"{metric} of all jobs", caption))
     for target in task.targets if task.type != "multi_class" else ():
         each = [_curve(job, target, task) for job in jobs[:MAX_JOBS_OVERLAID]]
         drawn = [curve for curve in each if curve is not None]
         if len(drawn) > 1:
             name = "roc" if len(task.targets) == 1 else f"roc_{task.targets.index(target) + 1}"
-            _save(curves.roc(drawn), folder / name)
+            save_both(curves.roc(drawn), folder / name)
             of = "" if len(task.targets) == 1 else f": {target}"
-            note = "" if len(jobs) <= MAX_JOBS_OVERLAID else f" The first {MAX_JOBS_OVERLAID} jobs."
-            found.append((name, f"ROC of all jobs{of}", f"Test part, {task.level} level.{note}"))
+            note = "" if len(jobs) <= MAX_JOBS_OVERLAID else f" Only the first {MAX_JOBS_OVERLAID} jobs."
+            found.append((name, f"ROC of all jobs{of}", f"Test set, {task.level} level.{note}"))
     return found
 
 
@@ -123,11 +115,5 @@ def _curve(job: JobResult, target: str, task: TaskSettings) -> curves.Curve | No
     if not len(points) or area["value"] is None:
         return None
     number = Number(area["value"], area["low"], area["high"])
-    interval = f" ({number.interval_text})" if number.interval_text else ""
-    note = f"AUROC {number.value_text}{interval}"
+    note = f"AUROC {number.text}"
     return curves.Curve(f"Job {job.id}", points["fpr"].to_numpy(), points["tpr"].to_numpy(), area["value"], note)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    for suffix in (".svg", ".png"):
-        save(figure, path.with_suffix(suffix))

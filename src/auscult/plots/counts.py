@@ -1,4 +1,4 @@
-"""Charts of what a dataset holds: how many of each, how they are spread. Each returns a Figure."""
+"""Charts of counts and durations, such as a dataset page holds. Each returns a Figure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from auscult.plots.style import FAINT, GRID, INK, MUTED, PANEL_INCHES, panel, series_colour, styled
+from auscult.formatting.text import shortened
+from auscult.plots.style import FAINT, GRID, INK, MUTED, PANEL_INCHES, name_rows, panel, series_colour, styled
 
 MAX_BINS = 24
 _ROW_INCHES = 0.27
@@ -52,7 +53,7 @@ class Shares:
 
 
 def shares(rows: Sequence[Shares]) -> Figure:
-    """Positive, negative and unknown as parts of one bar a target; the unknown are hatched, counts stand within.
+    """Positive, negative and unknown as parts of one bar a target, with counts; unknown is hatched.
 
     Args:
         rows: At least one, each with at least one count.
@@ -81,13 +82,13 @@ def shares(rows: Sequence[Shares]) -> Figure:
 
 
 def histogram(values: Values, label: str, unit: str, *, whole: bool = False, bin_width: float | None = None) -> Figure:
-    """How many lie where.
+    """Histogram of values.
 
     Args:
         values: Shape [n], at least one.
         label: What the values are, for the axis.
         unit: What is counted, such as `recordings`.
-        whole: Whether the values are whole numbers, each with a bar of its own while there are few.
+        whole: Whether the values are whole numbers; few of them get a bar each.
         bin_width: Of bars that begin at 0; chosen by the values when None.
     """
     with styled():
@@ -126,7 +127,7 @@ def _edges(values: Values, *, whole: bool, is_log: bool) -> npt.NDArray[np.float
 
 
 def spreads(rows: Sequence[tuple[str, Values]], label: str) -> Figure:
-    """Durations by kind: a dot at the median, a thick line over the middle half, a thin one over nine tenths.
+    """Durations by kind: dot, the median; thick line, 25th to 75th percentile; thin line, 5th to 95th.
 
     Args:
         rows: (name, durations), each with at least one above 0.
@@ -157,11 +158,7 @@ def _beside(axes: Axes, x: float, y: float, text: str) -> None:
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    shown = [name if len(name) <= _LABEL_CHARACTERS else f"{name[: _LABEL_CHARACTERS - 1]}…" for name in names]
-    axes.set(ylim=(len(names) - 0.45, -0.55), yticks=range(len(names)))
-    axes.set_yticklabels(shown)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
+    name_rows(axes, [shortened(name, _LABEL_CHARACTERS) for name in names])
 
 
 def _whole_numbers(axes: Axes) -> None:

@@ -13,12 +13,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from auscult.plots.style import FAINT, GRID, MUTED, PANEL_INCHES, panel, series_colour, series_dashes, styled
+from auscult.formatting.numbers import UNDEFINED
+from auscult.plots.style import (
+    DOTTED,
+    FAINT,
+    GRID,
+    MUTED,
+    PANEL_INCHES,
+    name_rows,
+    panel,
+    series_colour,
+    series_dashes,
+    styled,
+)
 
 MAX_NAMED_CURVES = 6
-"""With more curves all stand in grey, and only the weakest are named: a legend of ten lines is not read."""
-
-
+"""With more curves only the three weakest are coloured and named: nobody reads a legend of ten lines."""
 _LEGEND_LINE_INCHES = 0.18
 
 
@@ -110,39 +120,27 @@ def _legend_below(figure: Figure, axes: Axes) -> None:
 
 
 def learning(history: pd.DataFrame, monitor: str, best_epoch: int | None) -> Figure:
-    """Losses above, the watched validation metric below; a thin line marks the epoch that was kept."""
+    """Losses above, the monitored metric below; a dotted line marks the epoch that was kept."""
     with styled():
         figure, main = panel()
         main.remove()
         losses = [name for name in ("train/loss", "val/loss") if name in history and bool(history[name].notna().any())]
-        watched = [monitor] if monitor in history and monitor not in losses else []
-        mosaic = "L\nW" if watched else "L"
+        monitored = [monitor] if monitor in history and monitor not in losses else []
+        mosaic = "L\nW" if monitored else "L"
         parts = figure.subplot_mosaic(mosaic, sharex=True)
         for index, name in enumerate(losses):
             _draw_course(parts["L"], history, name, color=series_colour(index), ls=series_dashes(index))
         parts["L"].set_ylabel("loss")
-        # Above the chart: inside, it would lie on somebody's data.
-        parts["L"].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
-        if watched:
+        if monitored:
             _draw_course(parts["W"], history, monitor, color=series_colour(2))
             parts["W"].set_ylabel(monitor)
         for axes in parts.values():
             axes.grid(visible=True)
             if best_epoch is not None:
-                axes.axvline(best_epoch, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
+                axes.axvline(best_epoch, color=MUTED, linewidth=1, linestyle=DOTTED, label=f"kept: epoch {best_epoch}")
+        # Above the chart: inside, it would hide data.
+        parts["L"].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2, columnspacing=1.2)
         last = list(parts.values())[-1]
-        if best_epoch is not None:
-            is_late = best_epoch > np.mean(history["epoch"].to_numpy())
-            last.annotate(
-                f"kept: epoch {best_epoch}",
-                (best_epoch, 0.06),
-                (-4 if is_late else 4, 0),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                ha="right" if is_late else "left",
-                color=MUTED,
-                fontsize=8.5,
-            )
         last.set_xlabel("epoch")
         last.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if len(history) == 1:
@@ -152,13 +150,13 @@ def learning(history: pd.DataFrame, monitor: str, best_epoch: int | None) -> Fig
 
 
 def protocols(epochs: pd.DataFrame, metric: str, chosen_epoch: int, best_epoch: int | None) -> Figure:
-    """One metric on validation and on test over the epochs; rings mark the epochs that either side would choose.
+    """One metric on validation and on test over the epochs; marks show the epochs that either would choose.
 
     Args:
         epochs: Columns `epoch`, `val` and `test`.
         metric: What it is, with its unit if it has one.
         chosen_epoch: By validation.
-        best_epoch: By the test part; None where the metric is undefined there.
+        best_epoch: By the test set; None where the metric is undefined there.
     """
     with styled():
         figure, axes = panel((PANEL_INCHES[0], 2.8))
@@ -168,7 +166,7 @@ def protocols(epochs: pd.DataFrame, metric: str, chosen_epoch: int, best_epoch: 
                 axes, epochs.rename(columns={name: label}), label, color=series_colour(index), ls=series_dashes(index)
             )
         test = epochs.set_index("epoch")["test"]
-        marks = [(chosen_epoch, "chosen on validation", "o"), (best_epoch, "best on test: optimistic", "D")]
+        marks = [(chosen_epoch, "chosen on validation", "o"), (best_epoch, "best on test (optimistic)", "D")]
         for epoch, label, shape in marks:
             if epoch is not None and bool(np.isfinite(test.loc[epoch])):
                 axes.plot(
@@ -191,10 +189,10 @@ def protocols(epochs: pd.DataFrame, metric: str, chosen_epoch: int, best_epoch: 
 
 
 def _draw_course(axes: Axes, history: pd.DataFrame, name: str, **line: Any) -> None:
-    """Draw what is known, as dots too where it is not known of every epoch, or of one alone."""
-    known = history[history[name].notna()]
-    is_sparse = len(known) < max(2, len(history))
-    axes.plot(known["epoch"], known[name], marker="o" if is_sparse else None, markersize=4, label=name, **line)
+    """Draw the epochs that have a value, as dots too where some epoch has none or there is one only."""
+    defined = history[history[name].notna()]
+    is_sparse = len(defined) < max(2, len(history))
+    axes.plot(defined["epoch"], defined[name], marker="o" if is_sparse else None, markersize=4, label=name, **line)
 
 
 @dataclass(frozen=True)
@@ -213,16 +211,18 @@ def estimates(rows: Sequence[Estimate], label: str, upper: float = 1.0) -> Figur
         figure, axes = panel((PANEL_INCHES[0], min(6.0, 1.0 + 0.34 * len(rows))))
         for index, row in enumerate(rows):
             if row.value is None:
-                axes.text(0.02 * upper, index, "undefined", color=MUTED, va="center", fontsize=8.5)
-                continue
-            if row.low is not None and row.high is not None:
-                axes.plot(
-                    [row.low, row.high], [index, index], color=series_colour(0), linewidth=1.8, solid_capstyle="butt"
-                )
-            axes.plot(row.value, index, "o", ms=6, color=series_colour(0), clip_on=False, zorder=3)
-        axes.set(xlabel=label, xlim=(0, upper), ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)))
-        axes.set_yticklabels([row.name for row in rows])
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
+                axes.text(0.02 * upper, index, UNDEFINED, color=MUTED, va="center", fontsize=8.5)
+            draw_estimate(axes, row, index, series_colour(0))
+        axes.set(xlabel=label, xlim=(0, upper))
+        name_rows(axes, [row.name for row in rows])
         axes.grid(visible=True, axis="x", color=GRID)
         return figure
+
+
+def draw_estimate(axes: Axes, row: Estimate, height: float, colour: str, label: str | None = None) -> None:
+    """Draw a value as a dot and its interval as a line, at `height`; nothing where it is undefined."""
+    if row.value is None:
+        return
+    if row.low is not None and row.high is not None:
+        axes.plot([row.low, row.high], [height, height], color=colour, linewidth=1.8, solid_capstyle="butt")
+    axes.plot(row.value, height, "o", ms=6, color=colour, label=label, clip_on=False, zorder=3)

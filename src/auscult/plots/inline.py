@@ -1,4 +1,4 @@
-"""Figures inside the page: SVG with its own ids, PNG as data. Nothing is loaded from anywhere."""
+"""Figures inside a page: SVG with its own ids, PNG as data. Nothing is loaded from anywhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 from PIL import Image
+
+from auscult.plots.style import write
 
 _IDS = re.compile(r'(\bid="|href="#|url\(#)')
 _FONT = re.compile(r"font:\s*([0-9.]+px)[^;\"]*|font-family:[^;\"]*")
@@ -26,6 +29,25 @@ class PageFigure:
     caption: str
     image: Markup | None
     undefined: str | None = None
+
+
+def page_figure(figure: Figure, prefix: str, title: str, caption: str) -> PageFigure:
+    """Return a figure for a page.
+
+    Args:
+        figure: Drawn in the common style.
+        prefix: Of its ids, unique on the page.
+        title: Stands above.
+        caption: Stands below; both are read out to those who do not see the figure.
+    """
+    stream = io.BytesIO()
+    write(figure, stream, ".svg")
+    return PageFigure(title, caption, inline_svg(stream.getvalue().decode(), prefix, f"{title}. {caption}"))
+
+
+def read_figure(path: Path, prefix: str, title: str, caption: str) -> PageFigure:
+    """Return an SVG file for a page; see `page_figure`."""
+    return PageFigure(title, caption, inline_svg(path.read_text(encoding="utf-8"), prefix, f"{title}. {caption}"))
 
 
 def inline_svg(text: str, prefix: str, label: str) -> Markup:
@@ -55,15 +77,17 @@ def inline_svg(text: str, prefix: str, label: str) -> Markup:
     return Markup(start + body)  # noqa: S704 (written by this package; texts in it were escaped by matplotlib)
 
 
-def png_data(path: Path) -> str:
+def png_data(picture: Path | Figure) -> str:
     """Return a picture as a data URI, in its own 256 colours: a third of the bytes, as good to the eye."""
-    with Image.open(path) as image:
+    with Image.open(picture if isinstance(picture, Path) else _png(picture)) as image:
         small = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    buffer = io.BytesIO()
-    small.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    stream = io.BytesIO()
+    small.save(stream, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
-def read_figure(path: Path, prefix: str, label: str) -> Markup:
-    """Return an SVG file for the page."""
-    return inline_svg(path.read_text(encoding="utf-8"), prefix, label)
+def _png(figure: Figure) -> io.BytesIO:
+    stream = io.BytesIO()
+    write(figure, stream, ".png")
+    stream.seek(0)
+    return stream

@@ -1,4 +1,4 @@
-"""The figures of one job, from its predictions on the test part; `figures/index.json` says what each shows."""
+"""The figures of one job, from its predictions on the test set; `figures/index.json` says what each shows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from auscult.formatting.numbers import Number, plural, plural_of
 from auscult.metrics.aggregation import LevelRows
 from auscult.metrics.curves import calibration_bins, known, pr_points, roc_points
 from auscult.plots import curves, predictions
-from auscult.plots.style import save
+from auscult.plots.style import save_both
 from auscult.storage.files import write_json
 
 MAX_TARGETS_DRAWN_APART = 6
-"""Calibration and answers are drawn target by target; with more targets the page would hold nothing else."""
+"""Calibration and probabilities have a figure a target; with more targets the page would hold nothing else."""
 
 _WILSON = "Bars are 95% Wilson intervals."
 
@@ -47,7 +47,7 @@ class Drawing:
 
 def draw_job(
     rows: LevelRows,
-    side: dict[str, Any],
+    subset: dict[str, Any],
     *,
     thresholds: dict[str, float],
     history: pd.DataFrame,
@@ -60,29 +60,28 @@ def draw_job(
     """Draw every figure of a job as SVG and PNG, at the task's level.
 
     Args:
-        rows: Answers and truth of the test part at the task's level.
-        side: The test part's metrics, from `metrics.summary.summarise`.
+        rows: Predictions and labels of the test set at the task's level.
+        subset: Its metrics, from `metrics.summary.summarise`.
         thresholds: Target -> threshold; empty for a multi-class task.
         history: `history.csv`.
         best_epoch: The epoch that was kept.
-        job: For the watched metric.
+        job: For the monitored metric.
         task: What was predicted.
         folder: Where to write; made when absent.
         protocols: From `protocols.judge_protocols`; None where it was not asked for.
     """
-    views = blocks(side, task, task.level)
+    views = blocks(subset, task, task.level)
     entries: list[Drawing] = []
     for drawing, figure in (
         *_curves(rows, views, task),
         *_confusions(views, task),
-        *_answers(rows, views, thresholds, task),
+        *_probabilities(rows, views, thresholds, task),
         _learning(history, best_epoch, job),
         *_protocols(protocols, task),
     ):
         entries.append(drawing)
         if figure is not None:
-            for suffix in ("svg", "png"):
-                save(figure, folder / f"{drawing.name}.{suffix}")
+            save_both(figure, folder / drawing.name)
     write_json(folder / "index.json", [asdict(entry) for entry in entries])
 
 
@@ -126,7 +125,7 @@ def _curves(rows: LevelRows, views: list[Block], task: TaskSettings) -> list[tup
     caption = f"{_what(views, task)}."
     if not undefined:
         is_exclusive = task.type == "multi_class"
-        caption += " Each class against the rest." if is_exclusive else " The ring is where the threshold lies."
+        caption += " Each class against the rest." if is_exclusive else " The ring marks the threshold."
         caption += f" Undefined: {'; '.join(reasons)}." if reasons else ""
     prevalence = shares[0] if len(task.targets) == 1 and shares else None
     return [
@@ -147,8 +146,7 @@ def _areas(block: Block | None, views: list[Block], target: str) -> tuple[Number
 def _note(name: str, number: Number) -> str:
     if number.value is None:
         return ""
-    interval = f" ({number.interval_text})" if number.interval_text else ""
-    return f"{name} {number.value_text}{interval}"
+    return f"{name} {number.text}"
 
 
 def _operating_point(block: Block | None) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
@@ -163,9 +161,9 @@ def _operating_point(block: Block | None) -> tuple[tuple[float, float] | None, t
 
 def _what(views: list[Block], task: TaskSettings) -> str:
     if len(task.targets) == 1 or task.type == "multi_class":
-        return f"Test part, {task.level} level: {views[-1].counts}"
+        return f"Test set, {task.level} level: {views[-1].counts}"
     counts = [f"{view.name}: {view.counts}" for view in views if view.key == "target"]
-    return f"Test part, {task.level} level. {'. '.join(counts)}"
+    return f"Test set, {task.level} level. {'. '.join(counts)}"
 
 
 def _confusions(views: list[Block], task: TaskSettings) -> Iterator[tuple[Drawing, Figure | None]]:
@@ -176,18 +174,18 @@ def _confusions(views: list[Block], task: TaskSettings) -> Iterator[tuple[Drawin
         n = sum(map(sum, block.confusion))
         several = len(task.targets) > 1 and block.key == "target"
         name = f"confusion_{names[block.name]}" if several else "confusion"
-        title = f"Answers by truth: {block.name}" if several else "Answers by truth"
+        title = f"Confusion matrix: {block.name}" if several else "Confusion matrix"
         if block.key == "four_class":
-            title = "Answers by truth, four classes"
-        caption = f"Test part, {plural(n, task.level)}. Rows are the truth, columns the answer; shares are of the row."
+            title = "Confusion matrix, four classes"
+        caption = f"Test set, {plural(n, task.level)}. Shares are of the row."
         if n == 0:
-            yield Drawing(name, title, caption, f"no {task.level} with a known answer"), None
+            yield Drawing(name, title, caption, f"no {task.level} with a known label"), None
             continue
-        figure = predictions.confusion(np.array(block.confusion), block.classes, plural_of(task.level))
+        figure = predictions.confusion(np.array(block.confusion), block.classes)
         yield Drawing(name, title, caption), figure
 
 
-def _answers(
+def _probabilities(
     rows: LevelRows, views: list[Block], thresholds: dict[str, float], task: TaskSettings
 ) -> Iterator[tuple[Drawing, Figure | None]]:
     units = plural_of(task.level)
@@ -195,23 +193,25 @@ def _answers(
         is_known = ~np.isnan(rows.targets).any(axis=1)
         prob = rows.probabilities[is_known]
         is_right = prob.argmax(axis=1) == rows.targets[is_known].argmax(axis=1)
-        caption = f"{plural(len(prob), task.level)}. How often the answer was right, over the probability it was given."
-        drawing = Drawing("calibration", "Calibration", f"Test part, {caption} {_WILSON}")
+        caption = f"{plural(len(prob), task.level)}. Accuracy over the probability of the predicted class."
+        drawing = Drawing("calibration", "Calibration", f"Test set, {caption} {_WILSON}")
         yield _calibration(is_right.astype(np.float64), prob.max(axis=1, initial=0.0), "", drawing, units)
         return
     for column, target, name, block in list(_targets(task, views))[:MAX_TARGETS_DRAWN_APART]:
         suffix, of = (f"_{name}", f": {target}") if len(task.targets) > 1 else ("", "")
         truth, prob = known(rows.targets[:, column].astype(np.float64), rows.probabilities[:, column])
-        caption = f"Test part, one dot a {task.level}, by truth. The line is the threshold, chosen on validation."
-        none_known = None if len(prob) else f"no {task.level} with a known answer"
+        caption = (
+            f"Test set, one dot per {task.level}, by actual class. The line is the threshold chosen on validation."
+        )
+        none_known = None if len(prob) else f"no {task.level} with a known label"
         groups = [(f"no {target}", prob[~truth]), (target, prob[truth])]
         yield (
-            Drawing(f"answers{suffix}", f"Every answer{of}", caption, none_known),
-            predictions.scores_by_truth(groups, thresholds[target]) if len(prob) else None,
+            Drawing(f"answers{suffix}", f"Predicted probabilities{of}", caption, none_known),
+            predictions.probabilities_by_class(groups, thresholds[target]) if len(prob) else None,
         )
         caption = (
-            f"Test part, {plural(len(prob), task.level)}. Observed share of {target} over the predicted probability, "
-            f"in groups of about equal size. {_WILSON}"
+            f"Test set, {plural(len(prob), task.level)}. Observed share of {target} over the predicted probability, "
+            f"in bins of about equal count. {_WILSON}"
         )
         summary = ""
         if block is not None:
@@ -225,13 +225,13 @@ def _calibration(
 ) -> tuple[Drawing, Figure | None]:
     bins = calibration_bins(truth, prob)
     if bins is None:
-        return replace(drawing, undefined=f"too few {units}, or too few different answers"), None
+        return replace(drawing, undefined=f"too few {units}, or too few distinct probabilities"), None
     return drawing, predictions.calibration(bins, prob, summary)
 
 
 def _learning(history: pd.DataFrame, best_epoch: int, job: JobSettings) -> tuple[Drawing, Figure | None]:
     n_epochs = plural(len(history), "epoch")
-    caption = f"Loss and {job.train.monitor} over {n_epochs}; epoch {best_epoch} was kept, by validation."
+    caption = f"{n_epochs}. Epoch {best_epoch} was kept, by {job.train.monitor}."
     return Drawing("learning", "Learning curves", caption), curves.learning(history, job.train.monitor, best_epoch)
 
 
@@ -242,9 +242,9 @@ def _protocols(found: dict[str, Any] | None, task: TaskSettings) -> Iterator[tup
     unit = " (%)" if found["metric"] == "icbhi_score" else ""
     best = found["best_on_test"]
     caption = (
-        f"{found['metric']} of {plural(len(epochs), 'epoch')} at {task.level} level. Which one is best on the test "
-        "part is known only to who has looked there."
+        f"{found['metric']} of {plural(len(epochs), 'epoch')}, {task.level} level. The epoch that is best on the test "
+        "set was chosen with the test labels, so its metrics are optimistic."
     )
     chosen = found["validation_chosen"]["epoch"]
     figure = curves.protocols(epochs, f"{found['metric']}{unit}", chosen, None if best is None else best["epoch"])
-    yield Drawing("protocols", "Validation-chosen and best-on-test epoch", caption), figure
+    yield Drawing("protocols", "Epoch chosen on validation, and best on test", caption), figure

@@ -1,4 +1,4 @@
-"""Charts of what a model answered, set against the truth: counts, every single answer, calibration."""
+"""Charts of predictions against labels: confusion matrix, predicted probabilities, calibration."""
 
 from __future__ import annotations
 
@@ -10,17 +10,27 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from auscult.plots.style import FAINT, INK, MUTED, PANEL_INCHES, panel, series_colour, styled
-
-_COLOURS = "Blues"
+from auscult.formatting.numbers import metric_text
+from auscult.plots.style import (
+    DOTTED,
+    FAINT,
+    INK,
+    MUTED,
+    PANEL_INCHES,
+    SHARE_COLOURS,
+    add_colour_bar,
+    panel,
+    series_colour,
+    styled,
+)
 
 
 def calibration(bins: pd.DataFrame, prob: npt.NDArray[np.floating], summary: str) -> Figure:
-    """Observed share of positives over predicted probability, with Wilson intervals; below, where the answers lie.
+    """Observed share of positives over predicted probability, with Wilson intervals; below, a histogram.
 
     Args:
         bins: From `curves.calibration_bins`.
-        prob: All probabilities, for the strip below, shape [n].
+        prob: All probabilities, for the histogram, shape [n].
         summary: Brier score and calibration error in words, written into the chart.
     """
     with styled():
@@ -49,13 +59,12 @@ def calibration(bins: pd.DataFrame, prob: npt.NDArray[np.floating], summary: str
         return figure
 
 
-def confusion(counts: npt.NDArray[np.integer], names: Sequence[str], unit: str) -> Figure:
-    """Confusion matrix: rows are the truth, colour is the share of the row, numbers are counts.
+def confusion(counts: npt.NDArray[np.integer], names: Sequence[str]) -> Figure:
+    """Confusion matrix: rows are actual classes, columns predicted ones; colour is the share of the row.
 
     Args:
-        counts: Shape [class, class], truth by answer.
+        counts: Shape [class, class], actual by predicted.
         names: The classes.
-        unit: What is counted, such as `cycles`.
     """
     with styled():
         n_classes = len(names)
@@ -63,7 +72,7 @@ def confusion(counts: npt.NDArray[np.integer], names: Sequence[str], unit: str) 
         figure, axes = panel((PANEL_INCHES[0], PANEL_INCHES[1] if few else PANEL_INCHES[1] + 0.5))
         totals = counts.sum(axis=1, keepdims=True)
         share = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-        image = axes.imshow(np.nan_to_num(share), cmap=_COLOURS, vmin=0, vmax=1, aspect="auto")
+        image = axes.imshow(np.nan_to_num(share), cmap=SHARE_COLOURS, vmin=0, vmax=1, aspect="auto")
         for row in range(n_classes):
             for column in range(n_classes):
                 value = share[row, column]
@@ -78,10 +87,10 @@ def confusion(counts: npt.NDArray[np.integer], names: Sequence[str], unit: str) 
                     fontsize=9.5 if few else 8,
                     color="white" if dark else INK,
                 )
-        axes.set(xlabel="answer", ylabel="truth", xticks=range(n_classes), yticks=range(n_classes))
+        axes.set(xlabel="predicted", ylabel="actual", xticks=range(n_classes), yticks=range(n_classes))
         axes.set_xticklabels(names)
         axes.set_yticklabels(
-            [f"{name}\nn = {int(total)}" if few else name for name, total in zip(names, totals[:, 0], strict=True)]
+            [f"{name}\nn = {int(total):,}" if few else name for name, total in zip(names, totals[:, 0], strict=True)]
         )
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
@@ -89,20 +98,19 @@ def confusion(counts: npt.NDArray[np.integer], names: Sequence[str], unit: str) 
         axes.set_yticks(np.arange(n_classes - 1) + 0.5, minor=True)
         axes.grid(which="minor", color="white", linewidth=1.5)
         axes.tick_params(which="minor", length=0)
-        bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02, format=PercentFormatter(1, decimals=0))
-        bar.set_label(f"share of the true {unit}")
-        bar.outline.set_visible(False)
+        percent = PercentFormatter(1, decimals=0)
+        add_colour_bar(figure, image, "share of the row", ax=axes, fraction=0.05, pad=0.02, format=percent)
         return figure
 
 
 def _cell_text(count: int, share: float, *, with_share: bool) -> str:
     if not with_share:
-        return f"{count:d}" if count else "·"
-    return f"{count:d}" if np.isnan(share) else f"{count:d}\n{share:.0%}"
+        return f"{count:,}" if count else "·"
+    return f"{count:,}" if np.isnan(share) else f"{count:,}\n{share:.0%}"
 
 
-def scores_by_truth(groups: Sequence[tuple[str, npt.NDArray[np.floating]]], threshold: float | None) -> Figure:
-    """Every answer as a dot, one band a true class; the line is the threshold chosen on validation.
+def probabilities_by_class(groups: Sequence[tuple[str, npt.NDArray[np.floating]]], threshold: float) -> Figure:
+    """Each predicted probability as a dot, one band an actual class; the line is the threshold chosen on validation.
 
     Dots are spread within their band by a fixed low-discrepancy sequence: no chance, and no overlap that hides counts.
     """
@@ -121,24 +129,23 @@ def scores_by_truth(groups: Sequence[tuple[str, npt.NDArray[np.floating]]], thre
                 lw=0,
                 clip_on=False,
             )
-        if threshold is not None:
-            axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (2, 2)))
-            right = threshold > 0.6
-            axes.annotate(
-                f"threshold {threshold:.2f}",
-                (threshold, 1.0),
-                (-4 if right else 4, 0),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                ha="right" if right else "left",
-                va="top",
-                fontsize=8.5,
-                color=MUTED,
-            )
+        axes.axvline(threshold, color=INK, linewidth=1, linestyle=DOTTED)
+        right = threshold > 0.6
+        axes.annotate(
+            f"threshold {metric_text(threshold)}",
+            (threshold, 1.0),
+            (-4 if right else 4, 0),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="top",
+            fontsize=8.5,
+            color=MUTED,
+        )
         axes.set(
             xlabel="predicted probability", xlim=(0, 1), ylim=(-0.5, len(groups) - 0.35), yticks=range(len(groups))
         )
-        axes.set_yticklabels([f"{name}\nn = {len(prob)}" for name, prob in groups])
+        axes.set_yticklabels([f"{name}\nn = {len(prob):,}" for name, prob in groups])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(visible=True, axis="x")

@@ -1,4 +1,4 @@
-"""A recording's spectrogram and, beneath it, what a model makes of it over time."""
+"""A recording's spectrogram and, beneath it, the predicted probabilities over time."""
 
 from __future__ import annotations
 
@@ -15,8 +15,19 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from auscult.audio.cut import Cut
-from auscult.plots.spectrograms import COLOURS, Axis, level_range_db, mel_axis
-from auscult.plots.style import GRID, INK, MUTED, series_colour, series_dashes, styled
+from auscult.formatting.numbers import metric_text
+from auscult.plots.spectrograms import Axis, level_range_db, mel_axis, mel_ticks, set_frequency_ticks
+from auscult.plots.style import (
+    DOTTED,
+    GRID,
+    INK,
+    MUTED,
+    SPECTROGRAM_COLOURS,
+    add_colour_bar,
+    series_colour,
+    series_dashes,
+    styled,
+)
 
 if TYPE_CHECKING:
     from auscult.inference.stream import ClipBlock, ClipReader
@@ -26,11 +37,10 @@ MAX_COLUMNS = 1600
 _INCHES = (9.2, 4.6)
 _LEGEND_LINE_INCHES = 0.2
 _MINUTES_FROM_S = 180
-_TICKS_HZ = (100, 200, 500, 1000, 2000, 4000, 8000, 16_000)
 
 
 class LongSpectrogram:
-    """The spectrogram of a recording, put together of its clips in bounded memory.
+    """The spectrogram of a recording, assembled from its clips in bounded memory.
 
     Args:
         reader: Makes the clips' spectrograms.
@@ -50,7 +60,7 @@ class LongSpectrogram:
         self._counts = np.zeros(n_columns, np.int64)
 
     def add(self, block: ClipBlock) -> None:
-        """Take in some clips; where they overlap their levels are averaged."""
+        """Add some clips; where they overlap their levels are averaged."""
         n_valid = np.array([cut.n_valid for cut in block.cuts])
         n_frames_valid = self._reader.log_mel.n_frames_valid(n_valid, block.waveforms.shape[1])
         spectrograms = self._reader.spectrograms(block)
@@ -73,7 +83,7 @@ class LongSpectrogram:
 def over_time(
     spectrogram: LongSpectrogram,
     cuts: Sequence[Cut],
-    answers: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
     *,
     targets: Sequence[str],
     thresholds: Mapping[str, float],
@@ -84,7 +94,7 @@ def over_time(
     Args:
         spectrogram: Of the whole recording.
         cuts: Its clips.
-        answers: Their probabilities, shape [clip, target].
+        probabilities: Of its clips, shape [clip, target].
         targets: Names of the targets.
         thresholds: Target -> threshold, drawn as a thin line; empty: none.
         title: What stands above.
@@ -97,12 +107,12 @@ def over_time(
         above.set_title(title, loc="left", color=INK)
         _draw_levels(figure, above, spectrogram)
         for index, target in enumerate(targets):
-            name = f"{target} (dotted: threshold {thresholds[target]:.2f})" if target in thresholds else target
-            _draw_steps(below, cuts, answers[:, index], index, name)
+            name = f"{target} (dotted: threshold {metric_text(thresholds[target])})" if target in thresholds else target
+            _draw_steps(below, cuts, probabilities[:, index], index, name)
             if target in thresholds:
                 below.axhline(
                     thresholds[target], color=series_colour(index) if len(targets) > 1 else MUTED,
-                    linewidth=1, linestyle=(0, (2, 2)), zorder=2,
+                    linewidth=1, linestyle=DOTTED, zorder=2,
                 )  # fmt: skip
         if len(targets) == 1 and targets[0] in thresholds:
             _name_threshold(below, thresholds[targets[0]])
@@ -122,23 +132,19 @@ def _draw_levels(figure: Figure, axes: Axes, spectrogram: LongSpectrogram) -> No
     low, high = level_range_db(levels[:, ~np.isnan(levels[0])])
     n_mels = len(levels)
     image = axes.imshow(
-        levels, origin="lower", aspect="auto", cmap=COLOURS, vmin=low, vmax=high, interpolation="antialiased",
-        extent=(0, spectrogram.duration_s, -0.5, n_mels - 0.5),
+        levels, origin="lower", aspect="auto", cmap=SPECTROGRAM_COLOURS, vmin=low, vmax=high,
+        interpolation="antialiased", extent=(0, spectrogram.duration_s, -0.5, n_mels - 0.5),
     )  # fmt: skip
-    axes.set_facecolor(colormaps[COLOURS](0.0))
-    centres_hz = spectrogram.axis.mel_centres_hz
-    shown = [hz for hz in _TICKS_HZ if centres_hz[0] <= hz <= 2 * centres_hz[-1] - centres_hz[-2] + 1]
-    axes.set_yticks(np.interp(shown, centres_hz, np.arange(n_mels)), [f"{hz:d}" for hz in shown])
+    axes.set_facecolor(colormaps[SPECTROGRAM_COLOURS](0.0))
+    set_frequency_ticks(axes, mel_ticks(spectrogram.axis.mel_centres_hz))
     axes.set_ylabel("frequency (Hz)")
     axes.tick_params(axis="x", length=0)
     axes.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03)
-    bar.set_label("level (dB)")
-    bar.outline.set_visible(False)
+    add_colour_bar(figure, image, "level (dB)", ax=axes, pad=0.01, fraction=0.03)
 
 
 def _draw_steps(axes: Axes, cuts: Sequence[Cut], values: NDArray[np.float64], index: int, name: str) -> None:
-    """One level line a clip, over its true sound; clips that follow each other are joined."""
+    """Draw one horizontal line a clip; consecutive clips are joined."""
     times: list[float] = []
     levels: list[float] = []
     end_s = None
@@ -155,7 +161,7 @@ def _draw_steps(axes: Axes, cuts: Sequence[Cut], values: NDArray[np.float64], in
 
 def _name_threshold(axes: Axes, threshold: float) -> None:
     axes.annotate(
-        f"threshold\n{threshold:.2f}", (1, threshold), (6, 0), xycoords=("axes fraction", "data"),
+        f"threshold\n{metric_text(threshold)}", (1, threshold), (6, 0), xycoords=("axes fraction", "data"),
         textcoords="offset points", ha="left", va="center", color=MUTED, fontsize=8, annotation_clip=False,
     ).set_in_layout(False)  # fmt: skip
 

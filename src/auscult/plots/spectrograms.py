@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +17,27 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 
 from auscult.config.spectrogram import SpectrogramSettings
-from auscult.plots.style import INK, MUTED, WIDE_INCHES, panel, series_colour, styled
+from auscult.plots.style import (
+    INK,
+    MUTED,
+    PANEL_INCHES,
+    SPECTROGRAM_COLOURS,
+    WIDE_INCHES,
+    add_colour_bar,
+    panel,
+    series_colour,
+    styled,
+)
 from auscult.spectrograms.filterbanks import hz_to_mel, mel_to_hz
 
-COLOURS = "magma"
-"""Perceptually even, and even in grey."""
 _TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
 _MIN_TICK_SHARE = 0.06
+SMALL_PANEL_TICK_SHARE = 0.12
+"""Least distance of two frequency ticks, as a share of the axis; in small panels."""
 _MARK_PITCH_INCHES = 0.16
 _CHARACTER_INCHES = 0.068
 _LEFT_INCHES = 0.55
-"""What the ticks and the name of the frequency axis take."""
+"""Width of the frequency axis with its name."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ def spectrogram(
     *,
     kinds: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw one clip; what was padded is hatched, since no sound stands behind it.
+    """Draw one clip; padding is hatched.
 
     Args:
         levels_db: Shape [mel, frame].
@@ -102,40 +113,33 @@ def spectrogram(
             np.asarray(levels_db, dtype=np.float32),
             origin="lower",
             aspect="auto",
-            cmap=COLOURS,
+            cmap=SPECTROGRAM_COLOURS,
             vmin=range_db[0],
             vmax=range_db[1],
             extent=(left, right, -0.5, n_mels - 0.5),
         )
         if valid_s < right - axis.hop_s:
-            axes.add_patch(
-                Rectangle(
-                    (valid_s, -0.5),
-                    right - valid_s,
-                    n_mels,
-                    facecolor="#ffffff22",
-                    edgecolor="#ffffff88",
-                    hatch="///",
-                    linewidth=0,
-                )
-            )
+            hatch_padding(axes, (valid_s, right), (-0.5, n_mels - 0.5), dark=True)
             axes.axvline(valid_s, color="white", linewidth=1)
-        ticks = mel_ticks(axis.mel_centres_hz)
-        axes.set_yticks([position for position, _ in ticks])
-        axes.set_yticklabels([label for _, label in ticks])
+        set_frequency_ticks(axes, mel_ticks(axis.mel_centres_hz))
         axes.set(xlabel="time (s)", ylabel="frequency (Hz)", xlim=(min(0.0, left), right), ylim=(-0.5, n_mels - 0.5))
         axes.spines[:].set_visible(False)
         # No frame is centred in the first half window: the picture begins a little after 0.
-        axes.set_facecolor(colormaps[COLOURS](0.0))
+        axes.set_facecolor(colormaps[SPECTROGRAM_COLOURS](0.0))
         _draw_marks(axes, marks, kinds, (min(0.0, left), right))
-        bar = figure.colorbar(image, ax=axes, pad=0.015, fraction=0.05)
-        bar.set_label("level (dB)")
-        bar.outline.set_visible(False)
+        add_colour_bar(figure, image, "level (dB)", ax=axes, pad=0.015, fraction=0.05)
         return figure
 
 
+def hatch_padding(axes: Axes, times_s: tuple[float, float], heights: tuple[float, float], *, dark: bool) -> None:
+    """Hatch where a clip was padded, on a dark or a light ground."""
+    face, edge = ("#ffffff22", "#ffffff88") if dark else ("#00000008", "#00000030")
+    corner, width, height = (times_s[0], heights[0]), times_s[1] - times_s[0], heights[1] - heights[0]
+    axes.add_patch(Rectangle(corner, width, height, facecolor=face, edgecolor=edge, hatch="///", linewidth=0))
+
+
 def _leave_room(figure: Figure, kinds: Sequence[str]) -> None:
-    """Keep space for the lines of marks above the picture, and for names longer than what stands left of it anyway."""
+    """Keep space for the marks above the picture, and for their names where they are wider than the axis."""
     engine = figure.get_layout_engine()
     if not isinstance(engine, ConstrainedLayoutEngine) or not kinds:
         return
@@ -177,8 +181,14 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark], kinds: Sequence[str], limits_
         name.set_in_layout(False)
 
 
-def mel_ticks(centres_hz: npt.NDArray[np.float64]) -> list[tuple[float, str]]:
-    """Positions (in bands) and labels of round frequencies, leaving out those that would overlap."""
+def set_frequency_ticks(axes: Axes, ticks: Sequence[tuple[float, str]], **text: Any) -> None:
+    """Set ticks of `mel_ticks`; `text` says how the labels look."""
+    axes.set_yticks([position for position, _ in ticks])
+    axes.set_yticklabels([label for _, label in ticks], **text)
+
+
+def mel_ticks(centres_hz: npt.NDArray[np.float64], min_share: float = _MIN_TICK_SHARE) -> list[tuple[float, str]]:
+    """Positions (in bands) and labels of round frequencies, without those closer than `min_share` of the axis."""
     ticks: list[tuple[float, str]] = []
     # The last band reaches up to where the next one would have its centre.
     top_hz = 2 * centres_hz[-1] - centres_hz[-2]
@@ -186,13 +196,9 @@ def mel_ticks(centres_hz: npt.NDArray[np.float64]) -> list[tuple[float, str]]:
         if not centres_hz[0] <= frequency <= top_hz + 1:
             continue
         position = float(np.interp(frequency, centres_hz, np.arange(len(centres_hz))))
-        if not ticks or position - ticks[-1][0] >= _MIN_TICK_SHARE * len(centres_hz):
+        if not ticks or position - ticks[-1][0] >= min_share * len(centres_hz):
             ticks.append((position, f"{frequency:d}"))
     return ticks
-
-
-_SIZE_INCHES = (4.4, 3.6)
-_MAX_TICKS = 5
 
 
 @dataclass(frozen=True)
@@ -218,7 +224,7 @@ def averages(panels: Sequence[Average], axis: Axis) -> Figure:
         axis: Places of bands and frames.
     """
     with styled():
-        figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+        figure = Figure(figsize=PANEL_INCHES, layout="constrained")
         FigureCanvasAgg(figure)
         grid = figure.subplots(2, 2, sharex=True, sharey=True)
         known = [panel.levels_db for panel in panels if panel.levels_db is not None]
@@ -228,25 +234,27 @@ def averages(panels: Sequence[Average], axis: Axis) -> Figure:
         extent = (left_s, left_s + n_frames * axis.hop_s, -0.5, n_mels - 0.5)
         has_sound = np.any([np.isfinite(values).any(axis=0) for values in known], axis=0)
         end_s = left_s + (np.flatnonzero(has_sound)[-1] + 1) * axis.hop_s
-        ticks = mel_ticks(axis.mel_centres_hz)
-        ticks = ticks[:: -(-len(ticks) // _MAX_TICKS)]
+        ticks = mel_ticks(axis.mel_centres_hz, SMALL_PANEL_TICK_SHARE)
         image = None
         for axes, panel in zip(grid.flat, panels, strict=True):
             axes.set_title(f"{panel.name}, n = {panel.n_clips:,}", loc="left", fontsize=8.5)
-            axes.set_yticks([position for position, _ in ticks])
-            axes.set_yticklabels([label for _, label in ticks])
+            set_frequency_ticks(axes, ticks)
             axes.set(xlim=(min(0.0, left_s), end_s), ylim=(-0.5, n_mels - 0.5))
             axes.spines[:].set_visible(False)
             if panel.levels_db is None:
                 axes.text(0.5, 0.5, "no clip", transform=axes.transAxes, ha="center", va="center", color=MUTED)
                 continue
             image = axes.imshow(
-                panel.levels_db, origin="lower", aspect="auto", cmap=COLOURS, vmin=low, vmax=high, extent=extent
+                panel.levels_db,
+                origin="lower",
+                aspect="auto",
+                cmap=SPECTROGRAM_COLOURS,
+                vmin=low,
+                vmax=high,
+                extent=extent,
             )
         figure.supxlabel("time in the clip (s)", fontsize=9)
         figure.supylabel("frequency (Hz)", fontsize=9)
         if image is not None:
-            bar = figure.colorbar(image, ax=grid, pad=0.015, fraction=0.04)
-            bar.set_label("mean level (dB)")
-            bar.outline.set_visible(False)
+            add_colour_bar(figure, image, "mean level (dB)", ax=grid, pad=0.015, fraction=0.04)
         return figure

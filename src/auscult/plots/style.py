@@ -1,16 +1,17 @@
-"""How every figure looks, and how it is saved: equal input gives equal bytes."""
+"""How every figure looks: sizes, colours, lines and fonts; and how it is saved: equal input gives equal bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from auscult.storage.files import atomic_path
 
@@ -21,12 +22,24 @@ WIDE_INCHES = (4.4, 2.6)
 PNG_DPI = 150
 
 INK = "#1b1f24"
+"""Text."""
 MUTED = "#5b6470"
+"""Notes, ticks and lines that explain."""
 FAINT = "#c3c9d1"
+"""Reference lines: chance, prevalence, zero."""
 GRID = "#e7eaee"
 
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito (2008), in an order that keeps neighbours apart in print too; yellow is left out: it fades on white."""
+SPECTROGRAM_COLOURS = "magma"
+"""Levels in dB: perceptually even, and even in grey."""
+SHARE_COLOURS = "Blues"
+"""Cells of a confusion matrix."""
+EVIDENCE_COLOUR = "#E69F00"
+"""Orange of Okabe and Ito on grey: told apart by all kinds of colour vision, and lighter than the grey in print."""
+
+DOTTED = (0, (2, 2))
+"""A threshold, or the epoch that was kept."""
 DASHES: tuple[tuple[float, tuple[float, ...] | None], ...] = (
     (0, None),
     (0, (5, 1.6)),
@@ -104,9 +117,36 @@ def save(figure: Figure, path: Path) -> None:
 
     Neither holds a date or a version, so that a rerun gives the same bytes.
     """
-    with styled(), atomic_path(path) as temporary:
-        if path.suffix == ".svg":
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        write(figure, stream, path.suffix)
+
+
+def save_both(figure: Figure, path: Path) -> None:
+    """Write `figure` beside each other as `path` with `.svg` and with `.png`."""
+    for suffix in (".svg", ".png"):
+        save(figure, path.with_name(path.name + suffix))
+
+
+def write(figure: Figure, stream: IO[bytes], suffix: str) -> None:
+    """Write `figure` as `.svg` or `.png` into a stream."""
+    with styled():
+        if suffix == ".svg":
             empty = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-            figure.savefig(temporary, format="svg", metadata=empty)
+            figure.savefig(stream, format="svg", metadata=empty)
         else:
-            figure.savefig(temporary, format="png", dpi=PNG_DPI, metadata={"Software": None})
+            figure.savefig(stream, format="png", dpi=PNG_DPI, metadata={"Software": None})
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows of a chart whose first row is on top, and hide the line beside them."""
+    axes.set(ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)))
+    axes.set_yticklabels(names)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def add_colour_bar(figure: Figure, image: AxesImage, label: str, **place: Any) -> None:
+    """Add a colour bar without a frame; `place` is what `Figure.colorbar` takes."""
+    bar = figure.colorbar(image, **place)
+    bar.set_label(label)
+    bar.outline.set_visible(False)

@@ -1,4 +1,4 @@
-"""The tables of the report's chapter on data: what was ingested, how it was split, what the audit found."""
+"""The report's tables on data: what was ingested, how labels were made, how it was split, what the audit found."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from auscult.config import Experiment, TaskSettings
-from auscult.formatting.numbers import plural
+from auscult.formatting.numbers import duration_text, plural
+from auscult.formatting.text import listed, tally
 from auscult.reports.settings import settings_text
 
-SIDES = {"train": "train", "val": "validation", "test": "test"}
+SUBSETS = {"train": "training", "val": "validation", "test": "test"}
 MAX_VALUES_SHOWN = 8
 MAX_IDS_SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """One dataset as it was read: facts as (name, text) pairs, then what was rejected and noticed, counted by kind."""
+    """One dataset as it was read: facts as (name, text), then rejections and notices, counted by kind."""
 
     name: str
     facts: list[tuple[str, str]]
@@ -33,7 +34,7 @@ class SplitTable:
     Attributes:
         jobs: Their ids.
         description: How it was made.
-        rows: (dataset, (side, cells) of each side); all together first.
+        rows: (dataset, (subset, cells) of each subset); all together first.
         targets: Names of the columns after patients and recordings.
         findings: (severity, text, ids) of the audit.
         left_out: (reason, counts).
@@ -48,30 +49,30 @@ class SplitTable:
 
 
 def ingested(name: str, summary: Mapping[str, Any]) -> Ingested:
-    """Return what `summary.json` of a dataset says, for readers."""
+    """Return the content of a dataset's `summary.json` as text."""
     facts = [
         ("recordings", f"{summary['recordings']:,}"),
         ("patients", f"{summary['patients']:,}"),
-        ("sound", _duration(summary["duration_h"])),
-        ("sample rates (Hz)", _counts(summary["sample_rates_hz"])),
-        ("encodings", _counts(summary["encodings"])),
+        ("sound", duration_text(3600 * summary["duration_h"])),
+        ("sample rates (Hz)", _tally(summary["sample_rates_hz"])),
+        ("encodings", _tally(summary["encodings"])),
     ]
     missing = summary["missing"]
-    facts += [(key, _counts(summary[key], missing[key])) for key in missing if summary[key]]
+    facts += [(key, _tally(summary[key], missing[key])) for key in missing if summary[key]]
     facts += [
-        (f"label {label}", _counts(found["counts"], found["missing"]))
+        (f"label {label}", _tally(found["counts"], found["missing"]))
         for label, found in summary["labels"].items()
         if found["counts"]
     ]
     if summary["events"]:
-        facts.append(("events", _counts({kind: found["count"] for kind, found in summary["events"].items()})))
+        facts.append(("events", _tally({kind: found["count"] for kind, found in summary["events"].items()})))
     unstated = [key for key in missing if not summary[key]]
     if unstated:
         facts.append(("not stated", ", ".join(unstated)))
     rejected = summary["rejected"]
     # Kinds and counts only: the names are those of files and patients, and a report travels further than its data.
     notices = {kind.replace("_", " "): found["count"] for kind, found in summary["notices"].items()}
-    return Ingested(name, facts, rejected["total"], _counts(rejected["by_class"]), _counts(notices) if notices else "")
+    return Ingested(name, facts, rejected["total"], _tally(rejected["by_class"]), _tally(notices) if notices else "")
 
 
 def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Mapping[str, Any]]) -> list[SplitTable]:
@@ -89,12 +90,12 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
             tables[seen.index(audit)].jobs.append(run.id)
             continue
         seen.append(audit)
-        parts = audit["by_dataset"]
-        if len(parts) > 1:
-            parts = {"all": audit["total"], **parts}
+        of_datasets = audit["by_dataset"]
+        if len(of_datasets) > 1:
+            of_datasets = {"all": audit["total"], **of_datasets}
         rows = [
-            (name, [(word, _side_cells(counts[side], task)) for side, word in SIDES.items()])
-            for name, counts in parts.items()
+            (name, [(word, _subset_cells(counts[subset], task)) for subset, word in SUBSETS.items()])
+            for name, counts in of_datasets.items()
         ]
         tables.append(
             SplitTable(
@@ -103,15 +104,15 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
                 rows=rows,
                 targets=() if task.type == "multi_class" else task.targets,
                 findings=[
-                    (found["severity"], found["text"], _some(found["ids"]))
+                    (found["severity"], found["text"], listed(found["ids"], MAX_IDS_SHOWN))
                     for found in (*audit["findings"], *audit["rules"])
                 ],
                 left_out=[
                     (
-                        part["reason"],
-                        f"{plural(part['recordings'], 'recording')}, {plural(part['patients'], 'patient')}",
+                        group["reason"],
+                        f"{plural(group['recordings'], 'recording')}, {plural(group['patients'], 'patient')}",
                     )
-                    for part in audit["left_out"]
+                    for group in audit["left_out"]
                 ],
             )
         )
@@ -119,7 +120,7 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
 
 
 def declared_exceptions(experiment: Experiment, audits: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Return what the experiment allowed itself against good practice: (text, ids of the jobs)."""
+    """Return the exceptions from good practice that the experiment declares: (text, ids of the jobs)."""
     found: dict[str, list[str]] = {}
     for run, audit in zip(experiment.runs, audits, strict=True):
         texts = [str(text) for text in audit["declared"]]
@@ -131,8 +132,8 @@ def declared_exceptions(experiment: Experiment, audits: Sequence[Mapping[str, An
     return list(found.items())
 
 
-def _side_cells(counts: Mapping[str, Any], task: TaskSettings) -> list[str]:
-    """Patients, recordings, then positive / negative of each target, counted at the level where it is known."""
+def _subset_cells(counts: Mapping[str, Any], task: TaskSettings) -> list[str]:
+    """Patients, recordings, then positive / negative of each target, counted at the level of the task."""
     cells = [f"{counts['patients']:,}", f"{counts['recordings']:,}"]
     if task.type == "multi_class":
         return cells
@@ -145,7 +146,7 @@ def _side_cells(counts: Mapping[str, Any], task: TaskSettings) -> list[str]:
 
 
 def _how(split: Mapping[str, Any]) -> str:
-    words = {"patients": "patients drawn at random, stratified", "official": "the dataset's own list"}
+    words = {"patients": "patients assigned at random, stratified", "official": "the dataset's own list"}
     kind = str(split["kind"])
     rest = [
         f"{key} {_flat_text(value)}" for key, value in split.items() if key != "kind" and value not in ([], None, {})
@@ -159,26 +160,31 @@ def _flat_text(value: Any) -> str:
     return settings_text(value)
 
 
-def _counts(counts: Mapping[str, int], missing: int = 0) -> str:
-    """Return `value (count), ...`, the most frequent first; `not stated` counts the missing."""
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    parts = [f"{value} ({count:,})" for value, count in ordered[:MAX_VALUES_SHOWN]]
-    if len(ordered) > MAX_VALUES_SHOWN:
-        parts.append(f"{len(ordered) - MAX_VALUES_SHOWN} more")
-    if missing:
-        parts.append(f"not stated ({missing:,})" if parts else "not stated")
-    return ", ".join(parts) or "none"
+def _tally(counts: Mapping[str, int], missing: int = 0) -> str:
+    return tally(counts, most=MAX_VALUES_SHOWN, missing=missing)
 
 
-def _some(ids: Sequence[str]) -> str:
-    rest = len(ids) - MAX_IDS_SHOWN
-    return ", ".join(ids[:MAX_IDS_SHOWN]) + (f", and {rest:,} more" if rest > 0 else "")
+def label_rules(task: TaskSettings, experiment: Experiment) -> list[tuple[str, str, str]]:
+    """Return (dataset, target, rule in words) for the datasets of this experiment."""
+    used = {name for job in experiment.jobs for name in job.datasets}
+    found: list[tuple[str, str, str]] = []
+    for dataset, rule in task.classes_from.items():
+        if dataset in used:
+            found.append((dataset, "class", f"the label `{rule.column}`"))
+    for dataset, rules in task.datasets.items():
+        for target, rule in rules.items() if dataset in used else ():
+            found.append((dataset, target, rule_text(rule.model_dump(mode="json"))))
+    return found
 
 
-def _duration(hours: float) -> str:
-    """Return a length of sound.
-
-    >>> _duration(0.058), _duration(5.51)
-    ('3.5 min', '5.5 h')
-    """
-    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
+def rule_text(rule: Mapping[str, Any]) -> str:
+    """Return a target's rule (an event or a column rule, as a mapping) in words."""
+    if "events" in rule:
+        within = " or ".join(rule["annotated_by"])
+        unknown = f"; unknown where a {' or '.join(rule['unknown'])} event does" if rule["unknown"] else ""
+        present = " or ".join(rule["events"])
+        return f"positive where a {present} event overlaps{unknown}; negative elsewhere within each {within}"
+    negative = rule["negative"]
+    others = "any other value" if negative == "others" else ", ".join(negative)
+    unknown = f"; unknown: {', '.join(rule['unknown'])}" if rule["unknown"] else ""
+    return f"label {rule['column']}: positive if {', '.join(rule['positive'])}; negative if {others}{unknown}"

@@ -1,4 +1,4 @@
-"""A dataset's page: one HTML file with pictures, nothing loaded from anywhere, in the look of the reports."""
+"""A dataset's page: one HTML file that stands alone, in the style of the reports."""
 
 from __future__ import annotations
 
@@ -8,21 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from auscult.datasets.description import Description, examples_generator
-from auscult.datasets.facts import ages_text, counts_text, duration_text, kinds_text
+from auscult.datasets.facts import ages_text, counts_text, kinds_text
 from auscult.datasets.sources import root_text
-from auscult.formatting.numbers import plural
-from auscult.plots.dataset import (
-    Picture,
-    choose_excerpts,
-    draw_events,
-    draw_excerpts,
-    draw_labels,
-    draw_patients,
-    draw_recordings,
-    draw_tasks,
-)
+from auscult.formatting.numbers import duration_text, plural
+from auscult.plots.dataset import draw_events, draw_labels, draw_patients, draw_recordings, draw_tasks
+from auscult.plots.excerpts import Picture, choose_excerpts, draw_excerpts
+from auscult.reports.data_tables import rule_text
 from auscult.reports.html import doc_html, page_templates
-from auscult.reports.result_page import rule_text
 from auscult.storage.files import write_output
 
 N_EXAMPLES = 6
@@ -31,7 +23,7 @@ MAX_IDS_SHOWN = 200
 
 @dataclass(frozen=True)
 class Ids:
-    """What names files and patients; only on a page that was asked for it.
+    """Names of files and patients; only on a page with `--show-ids`.
 
     Attributes:
         rejected: (file and line, reason).
@@ -92,17 +84,17 @@ def render(found: Description, *, show_ids: bool) -> str:
 
 
 def _cards(found: Description) -> list[tuple[str, str, str]]:
-    """Return (name, value, note) of what one looks for first."""
+    """Return (name, value, note) of the main facts."""
     facts = found.facts
     n_events = sum(len(event.durations_s) for event in facts.events)
-    kinds = plural(len(facts.events), "kind") if facts.events else "none marked"
+    kinds = plural(len(facts.events), "kind") if facts.events else "none annotated"
     n_rejected = sum(facts.rejected.values())
     n_rates = len(facts.technical[0].values)
-    reasons = plural(len(facts.rejected), "reason") if n_rejected else "every file was placed"
+    reasons = plural(len(facts.rejected), "reason") if n_rejected else "every file was read"
     return [
         ("Recordings", f"{facts.n_recordings:,}", f"median {np.median(facts.durations_s):.3g} s"),
         ("Patients", f"{facts.n_patients:,}", f"median {np.median(facts.per_patient):g} recordings"),
-        ("Sound", duration_text(facts.duration_h), plural(n_rates, "sample rate")),
+        ("Sound", duration_text(facts.duration_s), plural(n_rates, "sample rate")),
         ("Events", f"{n_events:,}", kinds),
         ("Rejected", f"{n_rejected:,}", reasons),
     ]
@@ -131,9 +123,9 @@ def _rules(found: Description, name: str) -> list[tuple[str, str]]:
 
 
 def _examples(found: Description) -> tuple[list[Picture], str]:
-    """Return pictures, and why there are fewer than asked for; the reason names no file."""
+    """Return pictures, and why some are missing; the reason names no file."""
     if not found.root.is_dir():
-        return [], "The root is not there, so that no sound can be shown."
+        return [], "The dataset's root does not exist, so there are no examples."
     hidden = [column.name for column in found.facts.labels if column.identifies]
     tables = found.tables
     excerpts = choose_excerpts(tables.recordings, tables.events, N_EXAMPLES, examples_generator())
@@ -141,8 +133,8 @@ def _examples(found: Description) -> tuple[list[Picture], str]:
     if not faults:
         return pictures, ""
     return pictures, (
-        f"{plural(len(faults), 'recording')} could not be read as the tables describe them: the files have changed, or "
-        f"lie elsewhere. `auscult data verify {found.name}` says which."
+        f"{plural(len(faults), 'recording')} could not be read: the files have changed or moved since the tables were "
+        f"written. `auscult data verify {found.name}` names them."
     )
 
 

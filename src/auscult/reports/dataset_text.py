@@ -9,23 +9,26 @@ from rich.table import Table
 from rich.text import Text
 
 from auscult.datasets.description import Description
-from auscult.datasets.facts import MAX_VALUES_SHOWN, Column, ages_text, counts_text, kinds_text, size_text, span_text
+from auscult.datasets.facts import MAX_VALUES_SHOWN, Column, ages_text, counts_text, extent_text, kinds_text, span_text
 from auscult.datasets.sources import root_text
 from auscult.datasets.tasks import Balance
 from auscult.datasets.verify import Verification
 from auscult.formatting.numbers import plural
+from auscult.formatting.text import listed
 from auscult.reports.terminal import console, table
 from auscult.storage.tables import Notice
 
 _BAR_CELLS = 24
 _SHOWN_IDS = 10
+MAX_FAULTS_SHOWN = 200
+_EXAMPLES = 3
 
 
 def print_description(found: Description, *, show_ids: bool) -> None:
-    """Print a dataset: facts, labels, events, tasks, what was rejected and noticed, the reader's own words."""
+    """Print a dataset: facts, labels, events, tasks, rejections, notices, and the reader's docstring."""
     screen = console()
     screen.print(Text(found.name, style="bold") + Text(f"  {found.settings.description}"))
-    screen.print(size_text(found.facts))
+    screen.print(extent_text(found.facts))
     screen.print(found.origin, style="dim")
     if found.facts.is_simulated:
         screen.print("The sounds are simulated; no patient was recorded.", style="yellow")
@@ -37,7 +40,7 @@ def print_description(found: Description, *, show_ids: bool) -> None:
     for line in _tasks(found):
         screen.print(line)
     _print_faults(found, show_ids=show_ids)
-    screen.print(Text(f"\nThe layout {found.settings.layout}, in the words of its reader", style="bold"))
+    screen.print(Text(f"\nLayout {found.settings.layout}", style="bold"))
     screen.print(Text(found.reader_doc))
 
 
@@ -49,11 +52,11 @@ def _facts(found: Description, *, show_ids: bool) -> Table:
     rows.add_row("root", root_text(found.settings, found.root))
     rows.add_row("tracked by", settings.tracked_by or "nothing")
     rows.add_row("duration (s)", span_text(facts.durations_s))
-    rows.add_row("recordings a patient", span_text(facts.per_patient))
+    rows.add_row("recordings per patient", span_text(facts.per_patient))
     for column in facts.technical:
         rows.add_row(column.name, Text(counts_text(column, show_ids=show_ids)))
     rows.add_row("sex (patients)", counts_text(facts.sex, show_ids=show_ids, unit="patients"))
-    unknown = f"; of {plural(facts.n_ages_unknown, 'patient')} not stated" if facts.n_ages_unknown else ""
+    unknown = f"; not stated for {plural(facts.n_ages_unknown, 'patient')}" if facts.n_ages_unknown else ""
     rows.add_row("age", f"{ages_text(facts)}{unknown}" if len(facts.ages_years) else "not stated")
     for column in facts.attributes:
         rows.add_row(column.name, Text(counts_text(column, show_ids=show_ids)))
@@ -95,7 +98,7 @@ def _events(found: Description) -> Table:
 
 def _tasks(found: Description) -> list[Table | Text]:
     if not found.tasks:
-        return [Text("No task maps this dataset: name it in a file of config/tasks.\n", style="yellow")]
+        return [Text("No task uses this dataset: add it to a file of config/tasks.\n", style="yellow")]
     rows = table("task", "target", "recordings +/−/?", "patients +/−/?", title="Tasks: positive / negative / unknown")
     faults: list[Table | Text] = []
     for task in found.tasks:
@@ -133,12 +136,8 @@ def _line(line: object) -> str:
     return f":{line}" if isinstance(line, int) else ""
 
 
-MAX_FAULTS_SHOWN = 200
-_EXAMPLES = 3
-
-
 def print_verification(found: Verification) -> None:
-    """Print the checks, then every fault, the notices by kind with examples, and the verdict."""
+    """Print the checks, every fault, the notices by kind with examples, and the verdict."""
     screen = console()
     screen.print(Text(found.dataset, style="bold") + Text(f"  {found.root}"))
     checks = table("check", "expected", "found", "files or ids")
@@ -164,7 +163,7 @@ def _fault_rows(found: Verification) -> list[tuple[str, str, str, Text]]:
     for fault in found.faults:
         by_class[fault.reason.split(":", 1)[0]].append(fault.file)
     if not by_class:
-        return [("files that cannot be placed", "none", "none", Text())]
+        return [("files that cannot be read", "none", "none", Text())]
     return [(name, "none", f"{len(files):,}", _some(files)) for name, files in sorted(by_class.items())]
 
 
@@ -197,15 +196,13 @@ def _table_rows(found: Verification) -> list[tuple[str, str, str, Text]]:
         ("gained", difference.gained),
         ("lost", difference.lost),
         ("changed", difference.changed),
-        ("described otherwise", difference.described_otherwise),
+        ("described differently", difference.described_otherwise),
     ]
     return [(f"against {where}: {name}", "none", f"{len(ids):,}", _some(ids)) for name, ids in parts if ids]
 
 
 def _some(names: Sequence[str]) -> Text:
-    distinct = list(dict.fromkeys(names))
-    rest = len(distinct) - _EXAMPLES
-    return Text(", ".join(distinct[:_EXAMPLES]) + (f", and {rest:,} more" if rest > 0 else ""))
+    return Text(listed(list(dict.fromkeys(names)), _EXAMPLES))
 
 
 def _print_notices(notices: Sequence[Notice]) -> None:
@@ -226,16 +223,16 @@ def _print_notices(notices: Sequence[Notice]) -> None:
 def _print_verdict(found: Verification) -> None:
     screen = console()
     if found.is_clean:
-        screen.print(Text("\nClean: every file was placed and decoded to its end.", style="bold green"))
+        screen.print(Text("\nClean: every file was read and decoded to its end.", style="bold green"))
         return
     reasons: list[str] = []
     if found.faults:
         reasons.append(f"{plural(len(found.faults), 'fault')} in the files, named above")
     if found.shared_between_patients:
-        reasons.append("the same sound stands under several patients: a split could not keep them apart")
+        reasons.append("the same sound belongs to several patients: no split can keep them apart")
     if found.tables_error is not None:
         reasons.append(found.tables_error)
     if found.difference is not None and not found.difference.is_none:
         remedy = f"delete {found.compared_with} and run the workflow again, if the root is right"
-        reasons.append(f"{found.compared_with} says otherwise: {remedy}")
+        reasons.append(f"{found.compared_with} differs: {remedy}")
     screen.print(Text(f"\nNot clean: {'; '.join(reasons)}.", style="bold red"))

@@ -7,16 +7,20 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from auscult.formatting.numbers import metric_text
+
 
 def page_templates() -> Environment:
-    """Return the templates of all pages."""
-    return Environment(
+    """Return the templates of all pages, with the filters `count` and `metric`."""
+    environment = Environment(
         loader=PackageLoader("auscult.reports", "templates"),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"count": "{:,}".format, "metric": metric_text}
+    return environment
 
 
 _CODE = re.compile(r"`([^`]+)`")
@@ -49,5 +53,5 @@ def _block(lines: list[str]) -> Markup:
 
 
 def _inline(text: str) -> Markup:
-    # Escaped first: what stands between backticks is text, whatever it looks like.
+    # Escaped first, so that text between backticks stays text.
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from auscult.config import JobSettings, TaskSettings
+from auscult.config.task import LEVELS
 from auscult.formatting.metric_tables import OPTIMISTIC, Block, blocks, protocol_table, slice_table
-from auscult.formatting.numbers import LEVELS, METRIC_NAMES, Number, plural
+from auscult.formatting.numbers import METRIC_NAMES, metric_text, plural
 
-SIDES = {"test": "TEST PART", "val": "VALIDATION PART (epoch and thresholds were chosen on it: optimistic)"}
+SUBSETS = {"test": "TEST SET", "val": "VALIDATION SET (optimistic: epoch and thresholds were chosen on it)"}
 
 
 def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -> str:
@@ -24,7 +25,7 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         ("task", f"{job.task}: {task.description}".removesuffix(": ")),
         ("datasets", ", ".join(job.datasets)),
         ("model", f"{job.model.name}, {metrics['n_parameters']:,} parameters"),
-        _model_came_from(metrics, job),
+        _model_fact(metrics, job),
         ("headline level", task.level),
         *_threshold_facts(metrics, job, task),
         *_temperature_fact(metrics),
@@ -34,24 +35,24 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
     if job.note:
         facts.insert(0, ("note", job.note))
     parts = [_aligned(facts, separator="  ")]
-    for side, title in SIDES.items():
-        if side not in metrics:
+    for subset, title in SUBSETS.items():
+        if subset not in metrics:
             continue
         parts += ["", title, "=" * len(title)]
-        by_level = {level: blocks(metrics[side], task, level) for level in LEVELS}
+        by_level = {level: blocks(metrics[subset], task, level) for level in LEVELS}
         for index, block in enumerate(by_level[task.level]):
             parts += ["", *_block({level: found[index] for level, found in by_level.items()}, block, task.level)]
-        if side == "test" and metrics["slices"]:
+        if subset == "test" and metrics["slices"]:
             parts += ["", *_slices(metrics["slices"], task)]
-        if side == "test":
+        if subset == "test":
             parts += _protocols(metrics, task)
     return "\n".join(parts) + "\n"
 
 
 def _threshold_facts(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -> list[tuple[str, str]]:
     if task.type == "multi_class":
-        return [("answer", "the class of highest probability")]
-    values = [f"{target} {threshold:.3f}" for target, threshold in metrics["thresholds"].items()]
+        return [("prediction", "the class of highest probability")]
+    values = [f"{target} {metric_text(threshold)}" for target, threshold in metrics["thresholds"].items()]
     rule = metrics.get("threshold_rule") or job.evaluate.threshold
     if metrics.get("threshold_target") is not None:
         rule = f"{rule} {metrics['threshold_target']:g}"
@@ -60,22 +61,24 @@ def _threshold_facts(metrics: dict[str, Any], job: JobSettings, task: TaskSettin
 
 def _temperature_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     temperature = metrics.get("temperature", 1.0)
-    return [] if temperature == 1 else [("calibration", f"temperature {temperature:.3f}, fitted on validation")]
+    if temperature == 1:
+        return []
+    return [("calibration", f"temperature {metric_text(temperature)}, fitted on validation")]
 
 
 def _declared(job: JobSettings) -> list[str]:
-    """Return what the experiment allowed itself against good practice; `report.html` says what it came to."""
-    texts = [f"{kind} may cross sides: {reason}" for kind, reason in job.split.allow_leaks.items()]
+    """Return the exceptions from good practice that the experiment declares."""
+    texts = [f"{kind} may cross subsets: {reason}" for kind, reason in job.split.allow_leaks.items()]
     if getattr(job.split, "allow_patient_overlap", False):
-        texts.append("patients may stand on several sides (allow_patient_overlap)")
+        texts.append("patients may be in several subsets (allow_patient_overlap)")
     if job.allow_doubtful:
         texts.append(f"the labels of {', '.join(job.allow_doubtful)} are in doubt for this task (allow_doubtful)")
     return texts
 
 
 def _interval_fact(metrics: dict[str, Any]) -> str:
-    draws = metrics["bootstrap_draws"]
-    return f"95%, bootstrap over patients, {draws:,} draws" if draws else "none (bootstrap_draws is 0)"
+    resamples = metrics["bootstrap_draws"]
+    return f"95%, bootstrap over patients, {resamples:,} resamples" if resamples else "none (bootstrap_draws is 0)"
 
 
 def _block(by_level: dict[str, Block], main: Block, level: str) -> list[str]:
@@ -85,7 +88,7 @@ def _block(by_level: dict[str, Block], main: Block, level: str) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for metric in main.numbers:
         numbers = {name: block.numbers[metric] for name, block in by_level.items()}
-        cells = [f"{number.value_text:>9} {_bracketed(number.interval_text)}".rstrip() for number in numbers.values()]
+        cells = [f"{number.value_text:>9}" + number.text.removeprefix(number.value_text) for number in numbers.values()]
         rows.append((f"  {METRIC_NAMES[metric]}", *cells))
         for name, number in numbers.items():
             if number.value is None:
@@ -95,7 +98,10 @@ def _block(by_level: dict[str, Block], main: Block, level: str) -> list[str]:
     if main.by_class:
         lines += ["", f"by class, {level} level", *_classes(main).splitlines()]
     if main.confusion:
-        lines += ["", f"confusion, {plural(sum(map(sum, main.confusion)), level)} (rows: truth, columns: answer)"]
+        lines += [
+            "",
+            f"confusion matrix, {plural(sum(map(sum, main.confusion)), level)} (rows: actual, columns: predicted)",
+        ]
         lines += _confusion(main).splitlines()
     return lines
 
@@ -106,11 +112,11 @@ def _slices(slices: Sequence[dict[str, Any]], task: TaskSettings) -> list[str]:
     rows = [("", "", "patients", *table.counts, *table.metrics)]
     for index, row in enumerate(table.rows):
         is_first = index == 0 or table.rows[index - 1].by != row.by
-        cells = [*row.counts, *(_with_interval(number) for number in row.numbers)]
+        cells = [*row.counts, *(number.text for number in row.numbers)]
         rows.append((f"  {row.by}" if is_first else "", row.value, row.patients, *cells))
     lines = _table(rows).splitlines() if table.rows else []
     if table.too_small:
-        lines.append(f"  not judged, fewer than 5 patients: {table.too_small}")
+        lines.append(f"  left out, fewer than 5 patients: {table.too_small}")
     return [title, "-" * len(title), *lines]
 
 
@@ -118,19 +124,11 @@ def _protocols(metrics: dict[str, Any], task: TaskSettings) -> list[str]:
     table = protocol_table(metrics, task)
     if table is None:
         return []
-    title = f"two protocols, {task.level} level"
+    title = f"choice of the epoch, {task.level} level"
     best = "none" if table.best_epoch is None else f"epoch {table.best_epoch}"
     heads = (f"validation-chosen, epoch {table.chosen_epoch}", f"{OPTIMISTIC}, {best}", "gap")
-    rows = [("", *heads)] + [(f"  {name}", *map(_with_interval, numbers)) for name, *numbers in table.rows]
+    rows = [("", *heads)] + [(f"  {name}", *(number.text for number in numbers)) for name, *numbers in table.rows]
     return ["", title, "-" * len(title), *_table(rows).splitlines(), f"  {table.gap_text}"]
-
-
-def _with_interval(number: Number) -> str:
-    return f"{number.value_text} {_bracketed(number.interval_text)}".rstrip()
-
-
-def _bracketed(text: str) -> str:
-    return f"({text})" if text else ""
 
 
 def _classes(block: Block) -> str:
@@ -144,7 +142,7 @@ def _classes(block: Block) -> str:
 def _confusion(block: Block) -> str:
     rows = [("", *block.classes)]
     for name, counts in zip(block.classes, block.confusion, strict=True):
-        rows.append((f"  {name}", *(f"{count:d}" for count in counts)))
+        rows.append((f"  {name}", *(f"{count:,}" for count in counts)))
     return _table(rows, right=True)
 
 
@@ -166,7 +164,7 @@ def _aligned(facts: Sequence[tuple[str, str]], separator: str) -> str:
     return "\n".join(f"{name:<{width}}{separator}{text}" for name, text in facts)
 
 
-def _model_came_from(metrics: dict[str, Any], job: JobSettings) -> tuple[str, str]:
+def _model_fact(metrics: dict[str, Any], job: JobSettings) -> tuple[str, str]:
     if job.evaluate_only is not None:
-        return "nothing trained", f"the model of {job.evaluate_only}, in its epoch {metrics['best_epoch']}"
+        return "not trained", f"the model of {job.evaluate_only}, epoch {metrics['best_epoch']}"
     return "kept epoch", f"{metrics['best_epoch']}, by {job.train.monitor} on validation"

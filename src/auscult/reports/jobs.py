@@ -1,4 +1,4 @@
-"""Evaluated jobs, as their folders below `work/runs` hold them; folds and seeds of one job taken together."""
+"""Evaluated jobs, read from their folders below `work/runs`; means over the folds and seeds of a job."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from auscult.storage.tables import probabilities_of, read_predictions, truth_of
 
 @dataclass(frozen=True)
 class JobResult:
-    """What is published of one job.
+    """One evaluated job.
 
     Attributes:
         id: Its folder: the job's number, or with fold and seed (`2/fold1_seed0`).
         number: The job's, from 1.
-        label: What sets it apart from the others.
+        label: What distinguishes it from the others.
         settings: Resolved.
         folder: Where its files lie.
         metrics: `metrics.json`.
         model: `model.json`.
-        headline: The few metrics that stand for it, on the test part.
-        roc: `roc.csv`: at the task's level, test part; targets with one class only are absent.
+        headline: Its main metrics on the test set.
+        roc: `roc.csv`: test set, at the task's level; targets with one class only are absent.
         figures: `figures/index.json`.
         examples: `spectrograms/index.json`.
         averages: `spectrograms/averages.json`.
@@ -62,7 +62,7 @@ class JobResult:
 
     @property
     def anchor(self) -> str:
-        """What the page calls it in addresses."""
+        """Its name in links of the page."""
         return self.id.replace("/", "_")
 
 
@@ -128,7 +128,7 @@ class Spread:
         mean: Over the runs in which the score is defined; None where it is in none.
         deviation: Sample standard deviation over them; None with fewer than two.
         n_runs: In how many it is defined.
-        is_percent: As `presentation.Number`.
+        is_percent: As in `Number`.
         low: Lower end of the 95% interval of the mean, over patients; None without one.
         high: Upper end.
     """
@@ -159,7 +159,7 @@ class Spread:
 
     @property
     def runs_text(self) -> str:
-        """How many runs it is taken over."""
+        """The number of runs."""
         return plural(self.n_runs, "run")
 
     def _text(self, value: float) -> str:
@@ -173,7 +173,7 @@ class Repeats:
     Attributes:
         job: Its number.
         runs: Its runs, in order.
-        headline: The few metrics that stand for it, over the runs.
+        headline: Its main metrics, over the runs.
     """
 
     job: int
@@ -218,13 +218,13 @@ def find_repeats(jobs: Sequence[JobResult], task: TaskSettings) -> list[Repeats]
 def _means(runs: Sequence[JobResult], task: TaskSettings) -> dict[str, Number]:
     """Return the headline of the mean over runs, with its intervals."""
     settings = runs[0].settings.evaluate
-    answers: list[RunAnswers] = []
+    of_runs: list[RunAnswers] = []
     for run in runs:
         predictions = read_predictions(run.folder / "predictions.parquet", task)
         test = predictions.loc[predictions["split"] == "test"].reset_index(drop=True)
         thresholds = list(run.metrics["thresholds"].values())
-        answers.append(RunAnswers(truth_of(test, task), probabilities_of(test, task), test, thresholds))
-    views = repeated_estimates(answers, task, np.random.default_rng(settings.seed), settings.bootstrap_draws)
+        of_runs.append(RunAnswers(truth_of(test, task), probabilities_of(test, task), test, thresholds))
+    views = repeated_estimates(of_runs, task, np.random.default_rng(settings.seed), settings.bootstrap_draws)
     level: dict[str, Any] = runs[0].metrics["test"][task.level]
     merged = {view: {**section, **views.get(view, {})} for view, section in level.items()}
     return headline({task.level: merged}, task)

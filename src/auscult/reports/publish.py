@@ -16,7 +16,7 @@ from auscult.errors import DataError
 from auscult.formatting.metric_tables import blocks, flat
 from auscult.formatting.numbers import METRIC_NAMES
 from auscult.plots.comparison import draw_comparison
-from auscult.plots.inline import PageFigure, read_figure
+from auscult.plots.inline import read_figure
 from auscult.reports.jobs import JobResult, Repeats, find_repeats, read_jobs, spread_numbers
 from auscult.reports.result_page import experiment_yaml, render
 from auscult.reports.settings import differing_keys, job_settings, settings_text
@@ -68,7 +68,7 @@ def publish(
         audits: The audit of each run's split, in the same order.
         summaries: Dataset -> `summary.json` of its ingest.
         output_dir: The result folder; made when absent.
-        provenance: Facts to publish; see `auscult.provenance.collect`. `notices` are printed at the report's top.
+        provenance: Facts to publish; see `auscult.provenance.collect`. `notices` stand at the top of the report.
 
     Raises:
         DataError: A file is missing or unreadable.
@@ -85,7 +85,7 @@ def publish(
         _publish_job(job, output_dir / job.id)
     repeats = find_repeats(jobs, task)
     comparison = [
-        PageFigure(title, caption, read_figure(output_dir / "comparison" / f"{name}.svg", f"all-{name}", caption))
+        read_figure(output_dir / "comparison" / f"{name}.svg", f"all-{name}", title, caption)
         for name, title, caption in draw_comparison(jobs, task, output_dir / "comparison")
     ]
     write_json(output_dir / "metrics.json", {"jobs": _all_numbers(jobs, repeats, task)})
@@ -109,8 +109,8 @@ def publish(
 
 def _simulated_text(datasets: list[str]) -> str:
     return (
-        f"The sounds of {', '.join(datasets)} are simulated. The figures show that the machinery works; they say "
-        "nothing about how well a model does on patients."
+        f"The sounds of {', '.join(datasets)} are simulated. The numbers show that the workflow runs; they say nothing "
+        "about performance on patients."
     )
 
 
@@ -147,7 +147,7 @@ def _numbers(job: JobResult, task: TaskSettings) -> dict[str, float | int]:
 
 
 def summary_table(jobs: Sequence[JobResult], task: TaskSettings) -> pd.DataFrame:
-    """Return one row a run: its id, note, model, the settings that differ, the main view's metrics with both ends."""
+    """Return one row a run: id, note, model, the settings that differ, the main metrics with both ends of intervals."""
     keys = [key for key in differing_keys([job.settings for job in jobs]) if key != "model.name"]
     rows: list[dict[str, Any]] = []
     for job in jobs:
@@ -163,9 +163,9 @@ def summary_table(jobs: Sequence[JobResult], task: TaskSettings) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def _write_checksums(folder: Path, to_come: Mapping[str, str]) -> None:
-    """List every file, and what is still to be written, by name and text."""
+def _write_checksums(folder: Path, pending: Mapping[str, str]) -> None:
+    """Write `checksums.txt` of all files in `folder`, and of texts that are written later: name -> text."""
     paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "checksums.txt"]
     digests = {path.relative_to(folder).as_posix(): sha256_file(path) for path in paths}
-    digests |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in to_come.items()}
+    digests |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in pending.items()}
     write_text(folder / "checksums.txt", "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))

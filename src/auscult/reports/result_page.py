@@ -1,4 +1,4 @@
-"""Limits of use: what a reader may not conclude, stated from the numbers at hand."""
+"""`report.html`: the result of an experiment as a page that stands alone."""
 
 from __future__ import annotations
 
@@ -9,100 +9,21 @@ from typing import Any
 import yaml
 
 from auscult.config import Experiment, TaskSettings
+from auscult.config.flatten import flatten
+from auscult.config.task import LEVELS
 from auscult.formatting.metric_tables import Block, blocks, protocol_table, slice_table
-from auscult.formatting.numbers import LEVELS, LOWER_IS_BETTER, METRIC_NAMES, Number, plural
+from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, OUTCOME_NAMES, Number, plural
 from auscult.plots.inline import PageFigure, png_data, read_figure
-from auscult.reports.data_tables import declared_exceptions, ingested, split_tables
+from auscult.reports.data_tables import declared_exceptions, ingested, label_rules, split_tables
 from auscult.reports.html import page_templates
 from auscult.reports.jobs import JobResult, Repeats
-from auscult.reports.settings import differing_keys, flatten, job_settings, settings_text, shared_settings
-
-FEW_PATIENTS = 50
-"""Test parts below this size get a warning of their own."""
-
-
-def model_card(jobs: Sequence[JobResult], task: TaskSettings) -> list[tuple[str, str]]:
-    """Return (heading, text): what the models are for, what they take and what they give."""
-    clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
-    datasets = dict.fromkeys(name for job in jobs for name in job.settings.datasets)
-    given = "one class out of" if task.type == "multi_class" else "the probability of"
-    calibrated = [job.id for job in jobs if job.metrics.get("temperature", 1.0) != 1.0]
-    rules = dict.fromkeys(job.metrics.get("threshold_rule") or job.settings.evaluate.threshold for job in jobs)
-    point = "the class of highest probability" if task.type == "multi_class" else f"thresholds by {', '.join(rules)}"
-    return [
-        ("made for", "research on methods: comparing models, data and settings on one split"),
-        ("question", task.description or "not stated"),
-        ("takes", f"clips of {' or '.join(dict.fromkeys(clips))}, mono"),
-        ("gives", f"{given} {', '.join(task.targets)}; combined by {task.aggregate.method} up to {task.level} level"),
-        ("trained on", ", ".join(datasets)),
-        ("operating point", f"{point}, chosen on validation"),
-        ("calibration", f"temperature scaling, job {', '.join(calibrated)}" if calibrated else "none"),
-    ]
-
-
-def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return sentences, the gravest first."""
-    found = ["A research result. It is no medical device, and no diagnosis may rest on it."]
-    fewest = min(_test_patients(job, task) for job in jobs)
-    if fewest < FEW_PATIENTS:
-        found.append(
-            f"The test part holds {plural(fewest, 'patient')}: intervals are wide, and differences between jobs that "
-            "lie within them mean nothing."
-        )
-    found += [
-        "Intervals are the 95% percentile bootstrap over patients. They hold the chance of which patients were drawn, "
-        "not that of training again with another seed or split.",
-        *_no_width(jobs),
-        "Epoch and thresholds were chosen on validation; the test part was read once, after that. To compare many jobs "
-        "on one test part and keep the best would still be optimistic.",
-        _population(summaries),
-    ]
-    clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
-    found.append(
-        f"The models heard clips of {' or '.join(dict.fromkeys(clips))}, so nothing above half that rate. "
-        "Other devices, sites and noise were not tried."
-    )
-    if task.type != "multi_class":
-        found.append(
-            "The thresholds fit the share of positives in this validation part. Where the condition is rarer or more "
-            "frequent, predictive values differ and thresholds should be chosen anew."
-        )
-    return found
-
-
-def _no_width(jobs: Sequence[JobResult]) -> list[str]:
-    numbers = [number for job in jobs for number in job.headline.values()]
-    if not any(number.low is not None and number.low == number.high for number in numbers):
-        return []
-    return [
-        "An interval without width (1.000–1.000, say) is no certainty: without a single error in the sample the "
-        "bootstrap sees none. With n cases and no error the true rate may still be 3 / n (rule of three, 95%)."
-    ]
-
-
-def _test_patients(job: JobResult, task: TaskSettings) -> int:
-    section = job.metrics["test"][task.level]
-    views = section.values() if task.type == "multi_class" else (section[target] for target in task.targets)
-    return min(int(view["n"]["patients"]) for view in views)
-
-
-def _population(summaries: Mapping[str, Mapping[str, Any]]) -> str:
-    unstated = [
-        f"{name} ({word})"
-        for name, summary in summaries.items()
-        for key, word in (("sexes", "sex"), ("devices", "device"), ("sites", "site"))
-        if summary["missing"][key] == summary["recordings"]
-    ]
-    sentence = f"The patients are those of {', '.join(summaries)}; nothing is known of other populations."
-    return sentence + (f" Not stated in the data: {', '.join(unstated)}." if unstated else "")
-
-
-OUTCOME_WORDS = {"tp": "true positive", "tn": "true negative", "fp": "false positive", "fn": "missed"}
+from auscult.reports.model_card import limits, model_card
+from auscult.reports.settings import differing_keys, job_settings, settings_text, shared_settings
 
 
 @dataclass(frozen=True)
 class PageExample:
-    """A spectrogram with what the model made of it."""
+    """A spectrogram with its prediction."""
 
     source: str
     text: str
@@ -155,11 +76,11 @@ def render(
         audits: One a run: the audit of its split.
         summaries: Dataset -> `summary.json`.
         provenance: Nested facts; `notices`, a list of sentences, is printed at the top.
-        comparison: Figures that show several jobs.
+        comparison: Figures of several jobs.
     """
     settings = [job.settings for job in jobs]
     keys = differing_keys(settings)
-    # Of a job with folds or seeds the first stands in full: the page stays one that a browser opens at once.
+    # Of a job with folds or seeds only the first run is shown in full, so that the page stays small.
     in_full = {job.id for job in jobs if job.id == str(job.number)} | {found.runs[0].id for found in repeats}
     return (
         page_templates()
@@ -197,7 +118,7 @@ def render(
 
 
 def _rerun(experiment: Experiment, provenance: Mapping[str, Any]) -> str:
-    """Return what makes the result again: the workflow, or the one command that judged a stored model."""
+    """Return the command that reproduces the result: the workflow, or `auscult evaluate`."""
     command = str(provenance.get("command", ""))
     if command.startswith("auscult "):
         return command
@@ -205,7 +126,7 @@ def _rerun(experiment: Experiment, provenance: Mapping[str, Any]) -> str:
 
 
 def metric_tables(job: JobResult, task: TaskSettings) -> list[MetricTable]:
-    """Return the test part's metrics, one table a view."""
+    """Return the metrics on the test set, one table a view."""
     by_level = {level: blocks(job.metrics["test"], task, level) for level in LEVELS}
     tables: list[MetricTable] = []
     for index, block in enumerate(by_level[task.level]):
@@ -223,11 +144,11 @@ def job_figures(job: JobResult) -> list[PageFigure]:
     """Return a job's figures for the page."""
     found: list[PageFigure] = []
     for entry in job.figures:
-        image = None
-        if entry["undefined"] is None:
-            path = job.folder / "figures" / f"{entry['name']}.svg"
-            image = read_figure(path, f"job{job.anchor}-{entry['name']}", f"{entry['title']}. {entry['caption']}")
-        found.append(PageFigure(entry["title"], entry["caption"], image, entry["undefined"]))
+        name, title, caption = entry["name"], entry["title"], entry["caption"]
+        if entry["undefined"] is not None:
+            found.append(PageFigure(title, caption, None, entry["undefined"]))
+            continue
+        found.append(read_figure(job.folder / "figures" / f"{name}.svg", f"job{job.anchor}-{name}", title, caption))
     return found
 
 
@@ -250,42 +171,20 @@ def job_averages(job: JobResult) -> list[PageAverage]:
         PageAverage(
             source=png_data(job.folder / "spectrograms" / entry["file"]),
             target=entry["target"],
-            counts=", ".join(f"{OUTCOME_WORDS[name]} {count:,}" for name, count in entry["n"].items()),
+            counts=", ".join(plural(count, OUTCOME_NAMES[name]) for name, count in entry["n"].items() if count),
         )
         for entry in job.averages
     ]
 
 
 def outcome_counts(job: JobResult) -> str:
-    """Return how many clips stand in the folders of outcomes, of how many."""
+    """Return how many clips of each outcome were drawn, of how many."""
     drawn = [entry["outcome"] for entry in job.outcomes["pictures"]]
-    return ", ".join(f"{name}: {drawn.count(name)} of {count:,}" for name, count in job.outcomes["n"].items())
-
-
-def label_rules(task: TaskSettings, experiment: Experiment) -> list[tuple[str, str, str]]:
-    """Return (dataset, target, rule in words) for the datasets of this experiment."""
-    used = {name for job in experiment.jobs for name in job.datasets}
-    found: list[tuple[str, str, str]] = []
-    for dataset, rule in task.classes_from.items():
-        if dataset in used:
-            found.append((dataset, "class", f"the label `{rule.column}`"))
-    for dataset, rules in task.datasets.items():
-        for target, rule in rules.items() if dataset in used else ():
-            found.append((dataset, target, rule_text(rule.model_dump(mode="json"))))
-    return found
-
-
-def rule_text(rule: Mapping[str, Any]) -> str:
-    """Return a target's rule (an event or a column rule, as a mapping) in words."""
-    if "events" in rule:
-        where = ", ".join(rule["annotated_by"])
-        unknown = f"; unknown where {' or '.join(rule['unknown'])} does" if rule["unknown"] else ""
-        present = " or ".join(rule["events"])
-        return f"present where an event {present} overlaps{unknown}, absent elsewhere within: {where}"
-    negative = rule["negative"]
-    others = "any other value" if negative == "others" else ", ".join(negative)
-    unknown = f"; unknown: {', '.join(rule['unknown'])}" if rule["unknown"] else ""
-    return f"label {rule['column']}: present if {', '.join(rule['positive'])}; absent if {others}{unknown}"
+    return ", ".join(
+        f"{drawn.count(name)} of {plural(count, OUTCOME_NAMES[name])}"
+        for name, count in job.outcomes["n"].items()
+        if count
+    )
 
 
 def provenance_facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -8,28 +8,14 @@ from typing import Any
 import yaml
 
 from auscult.config import JobSettings
+from auscult.config import flatten as flat
 
-_WHOLE = {"model.name": "model.", "split.kind": "split."}
-"""Settings of another model or another kind of split differ throughout: the name says it all."""
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under dotted keys; lists stay whole.
-
-    >>> flatten({"train": {"epochs": 3, "optimizer": {"lr": 0.1}}, "datasets": ["a"]})
-    {'train.epochs': 3, 'train.optimizer.lr': 0.1, 'datasets': ['a']}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+_NAMES = ("model.name", "split.kind", "train.optimizer.name")
+"""Where such a name differs, nearly everything beside it differs too: the name says it all."""
 
 
 def settings_text(value: Any) -> str:
-    """Return a setting as a reader wants it.
+    """Return the value of a setting in one line.
 
     >>> settings_text(0.001), settings_text(["a", "b"]), settings_text(None), settings_text(True), settings_text([])
     ('0.001', 'a, b', '–', 'yes', '–')
@@ -41,9 +27,9 @@ def settings_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        # As one writes it, without what is not in use.
-        said = {key: part for key, part in value.items() if key != "name" and part not in (None, False, [], {}, "")}
-        text = yaml.safe_dump(said, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+        # As in YAML, without what is not in use.
+        used = {key: part for key, part in value.items() if key != "name" and part not in (None, False, [], {}, "")}
+        text = yaml.safe_dump(used, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
         return f"{value.get('name', '')} ({text.strip()[1:-1]})".strip()
     if isinstance(value, list | tuple):
         return ", ".join(settings_text(item) for item in value)
@@ -52,15 +38,22 @@ def settings_text(value: Any) -> str:
 
 def job_settings(job: JobSettings) -> dict[str, Any]:
     """Return a job's settings under dotted keys, without its note and task."""
-    return flatten(job.model_dump(mode="json", exclude={"note", "task"}))
+    return flat.flatten(job.model_dump(mode="json", exclude={"note", "task"}))
 
 
 def differing_keys(jobs: Sequence[JobSettings]) -> list[str]:
     """Return the dotted keys whose values are not the same in all jobs, in the order of the settings."""
-    flat = [job_settings(job) for job in jobs]
-    keys = list(dict.fromkeys(key for settings in flat for key in settings))
-    absent = object()
-    return [key for key in keys if any(settings.get(key, absent) != flat[0].get(key, absent) for settings in flat)]
+    return flat.differing_keys([job_settings(job) for job in jobs])
+
+
+def names_before_details(keys: Sequence[str]) -> list[str]:
+    """Leave out the settings of a model, split or optimizer whose name is among `keys`.
+
+    >>> names_before_details(["model.name", "model.dropout", "train.epochs"])
+    ['model.name', 'train.epochs']
+    """
+    sections = [f"{name.rpartition('.')[0]}." for name in _NAMES if name in keys]
+    return [key for key in keys if key in _NAMES or not key.startswith(tuple(sections))]
 
 
 def shared_settings(jobs: Sequence[JobSettings]) -> dict[str, dict[str, str]]:
@@ -76,10 +69,7 @@ def shared_settings(jobs: Sequence[JobSettings]) -> dict[str, dict[str, str]]:
 
 def job_labels(jobs: Sequence[JobSettings]) -> list[str]:
     """Name each job by what sets it apart; a single job by its model."""
-    keys = differing_keys(jobs)
-    for name, prefix in _WHOLE.items():
-        if name in keys:
-            keys = [key for key in keys if key == name or not key.startswith(prefix)]
+    keys = names_before_details(differing_keys(jobs))
     labels: list[str] = []
     for job in jobs:
         settings = job_settings(job)
@@ -90,8 +80,6 @@ def job_labels(jobs: Sequence[JobSettings]) -> list[str]:
 
 def _part(key: str, value: Any) -> str:
     text = settings_text(value)
-    if key == "model.name":
+    if key.endswith(".name"):
         return text
-    last = key.rsplit(".", 1)[-1]
-    named = f"{key.split('.', maxsplit=1)[0]} by" if key == "split.kind" else last
-    return f"{named} {text}"
+    return f"split by {text}" if key == "split.kind" else f"{key.rsplit('.', 1)[-1]} {text}"

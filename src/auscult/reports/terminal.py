@@ -1,4 +1,4 @@
-"""Tables for the terminal. Where the output is no terminal, lines are long enough to be searched."""
+"""Tables for the terminal, and the lists of datasets and layouts."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from auscult.datasets.listing import Listed
 from auscult.formatting.numbers import plural
 
 PIPED_WIDTH = 200
+"""Where the output is no terminal: wide enough that `grep` finds whole lines."""
 WIDE_WIDTH = 125
 GENERAL_LAYOUTS = ("manifest", "uid_json", "label_folders", "files_csv")
 
@@ -30,10 +31,10 @@ def console() -> Console:
 
 
 def table(*columns: str, numbers: Sequence[str] = (), title: str | None = None) -> Table:
-    """Return an empty table in the common look; the columns in `numbers` are set to the right."""
+    """Return an empty table in the common style; the columns in `numbers` are aligned right."""
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        # Folded, not cut short with an ellipsis: a name must be readable on a narrow terminal too.
+        # Folded instead of cut: names must be readable on a narrow terminal too.
         made.add_column(name, justify="right" if name in numbers else "left", no_wrap=name in numbers, overflow="fold")
     return made
 
@@ -44,7 +45,7 @@ def print_datasets(datasets: Sequence[Listed]) -> None:
     screen.print(_wide(datasets) if screen.width >= WIDE_WIDTH else _narrow(datasets))
     if any(listed.counts is None for listed in datasets):
         screen.print(
-            "Counts are those of work/tables; `auscult data describe NAME` reads a dataset that has none.", style="dim"
+            "Counts come from work/tables; `auscult data describe NAME` reads a dataset without them.", style="dim"
         )
 
 
@@ -63,7 +64,7 @@ def _wide(datasets: Sequence[Listed]) -> Table:
 
 
 def _narrow(datasets: Sequence[Listed]) -> Table:
-    lines = table("dataset", "what it is")
+    lines = table("dataset", "description")
     for listed in datasets:
         text = Text(f"layout {listed.settings.layout}, root ") + _root(listed)
         if listed.settings.tracked_by:
@@ -87,7 +88,7 @@ def _root(listed: Listed) -> Text:
 
 
 def print_layouts() -> None:
-    """Print every layout with the first sentence of its reader; those for any collection first."""
+    """Print every layout with the first sentence of its reader; the general ones first."""
     lines = layout_lines()
     ordered = [*GENERAL_LAYOUTS, *(layout for layout in lines if layout not in GENERAL_LAYOUTS)]
     shown = table("layout", "what it reads")
@@ -95,7 +96,7 @@ def print_layouts() -> None:
         shown.add_row(layout, Text(lines[layout]))
     console().print(shown)
     console().print(
-        "`auscult data layouts NAME` shows a layout in full; config/schema/dataset.json holds the keys of its YAML.",
+        "`auscult data layouts NAME` describes one layout; config/schema/dataset.json lists the keys of its YAML.",
         style="dim",
     )
 

@@ -16,7 +16,7 @@ from auscult.spectrograms.log_mel import LogMel
 from auscult.spectrograms.store import SummedSpectrograms, create_features, sum_spectrograms
 from auscult.storage.parallel import ordered_map
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _BLOCK_CLIPS = 16
 _BLOCK_SAMPLES = 1 << 22
@@ -45,7 +45,7 @@ def make_spectrograms(
         clip_settings = ClipSettings.model_validate(store.settings["clips"])
         log_mel = LogMel(settings, clip_settings.sample_rate_hz)
         if log_mel.n_empty_bands:
-            _log.warning(
+            logger.warning(
                 "%d of %d mel bands hold no FFT bin and stay at %g dB: fewer n_mels or a larger n_fft avoids that",
                 log_mel.n_empty_bands, settings.n_mels, settings.floor_db,
             )  # fmt: skip
@@ -68,7 +68,7 @@ def make_spectrograms(
                 writer.append(spectrograms)
         elapsed_s = time.perf_counter() - begin
         sound_s = len(store) * n_samples / clip_settings.sample_rate_hz
-        _log.info(
+        logger.info(
             "%d spectrograms of %d bands and %d frames in %.1f s (%.0f times real time)",
             len(store), settings.n_mels, n_frames, elapsed_s, sound_s / elapsed_s,
         )  # fmt: skip

@@ -237,6 +237,11 @@ def probability_column(target: str) -> str:
     return f"prob_{target}"
 
 
+def positive_column(target: str) -> str:
+    """Column that says whether the probability reaches the target's threshold."""
+    return f"positive_{target}"
+
+
 def predictions_table(
     clips: pd.DataFrame,
     targets: npt.NDArray[np.floating],

@@ -43,7 +43,7 @@ RETRY_S = (10.0, 240.0)
 """After a fault so long until the next try, each time twice as long, at most the second."""
 _POLL_S = 1.0
 _MAX_WAITING_POINTS = 1000
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def unix_ms() -> int:
@@ -275,7 +275,7 @@ class Follower:
                 run.end(self._status)
         except tracking_faults() as error:
             self._try_s = time.monotonic() + self._retry_s
-            _logger.warning("not logged for now, tried again in %.0f s: %s", self._retry_s, redact(str(error)))
+            logger.warning("not logged for now, tried again in %.0f s: %s", self._retry_s, redact(str(error)))
             self._retry_s = min(2 * self._retry_s, RETRY_S[1])
         else:
             self._n_sent, self._retry_s = len(epochs), RETRY_S[0]

@@ -27,7 +27,7 @@ FLUSH_S = 5.0
 """The longest that a training waits at its end; what was not logged by then, the workflow's step `track` logs."""
 LOG_FILE = "tracking.log"
 STATE_FILE = "live_run.json"
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def start_follower(
                 start_new_session=True,
             )
     except OSError as error:
-        _logger.warning("the training is not logged while it runs: %s", error)
+        logger.warning("the training is not logged while it runs: %s", error)
         return None
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # it failed at once, and is asked for at the end
@@ -184,12 +184,12 @@ def _end_follower(process: subprocess.Popen[bytes], status: str) -> None:
     try:
         process.communicate(status.encode(), timeout=FLUSH_S)
     except subprocess.TimeoutExpired:
-        _logger.warning("the tracking server does not answer; what it lacks is logged when the job is evaluated")
+        logger.warning("the tracking server does not answer; what it lacks is logged when the job is evaluated")
         process.kill()
         process.wait()
     else:
         if process.returncode != 0:
-            _logger.warning("the training was not logged while it ran; %s in its folder says why", LOG_FILE)
+            logger.warning("the training was not logged while it ran; %s in its folder says why", LOG_FILE)
 
 
 def file_number(path: Path) -> int | None:

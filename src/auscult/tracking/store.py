@@ -47,7 +47,7 @@ _ENVIRONMENT = {
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class TrackingUnavailableError(AuscultError):
@@ -246,7 +246,7 @@ def _make(path: Path) -> None:
     import_mlflow()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415
 
-    _logger.info("making the tracking store %s", path.name)
+    logger.info("making the tracking store %s", path.name)
     with atomic_path(path) as temporary:
         store = SqlAlchemyStore(f"{_SQLITE}{temporary.absolute()}", f"{ARTIFACTS_SCHEME}/")
         store.engine.dispose()
@@ -266,7 +266,7 @@ def _upgrade(path: Path) -> None:
         # A database of something else, or one that a first writer left half made: MLflow would only add to the mess.
         raise sqlite3.DatabaseError("no MLflow schema in it")
     copy = path.with_name(f"{path.name}.before-{wanted}")
-    _logger.warning("upgrading the tracking store %s from schema %s; a copy is kept as %s", path.name, found, copy.name)
+    logger.warning("upgrading the tracking store %s from schema %s; a copy is kept as %s", path.name, found, copy.name)
     with (
         atomic_path(copy) as temporary,
         closing(sqlite3.connect(path)) as source,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 REQUEST_FILE = "tracking_request.json"
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def track(
     for job in jobs:
         if job.withheld:
             report["withheld"][job.id] = job.withheld
-            _logger.warning(
+            logger.warning(
                 "job %s: not uploaded, for they hold a patient's or recording's id: %s", job.id, job.withheld
             )
     try:
@@ -126,7 +126,7 @@ def track(
             "children": outcome.children,
         }
     if report["reason"] is not None:
-        _logger.warning("not logged with MLflow; `auscult sync` completes it: %s", report["reason"])
+        logger.warning("not logged with MLflow; `auscult sync` completes it: %s", report["reason"])
     write_json(output, report)
 
 

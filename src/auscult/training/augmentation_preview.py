@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from auscult.augment import Augmenter, EpochItems, ItemMaker
 from auscult.config import JobSettings, TaskSettings, load_dataset, paths
-from auscult.config.augment import Augmentation, AugmentSettings, Mixing
+from auscult.config.augment import Augmentation, AugmentSettings
 from auscult.config.project import project_settings
 from auscult.errors import ConfigError, DataError
 from auscult.models import FullScale, Normalisation
@@ -222,34 +221,3 @@ def _varied(order: NDArray[np.int64], targets: NDArray[np.float32], n_wanted: in
         ranks.append(seen.get(answers, 0))
         seen[answers] = ranks[-1] + 1
     return np.sort(order[np.argsort(ranks, kind="stable")[:n_wanted]])
-
-
-def parameters(step: Augmentation) -> list[tuple[str, str]]:
-    """Return the settings of a step as text, its name left out."""
-    shared = {"probability", "quantity", "unpadded_only"}
-    values = step.model_dump(mode="json", exclude={"name"})
-    if isinstance(step, Mixing):
-        if step.classes is not None:
-            values["classes"] = f"{step.classes[0]} with {step.classes[1]}"
-        if step.weight is not None:
-            del values["alpha"]  # it says nothing then
-    rows = [(name, _text(value)) for name, value in values.items() if name not in shared and value is not None]
-    rows.append(
-        ("quantity", f"{step.quantity:g} new clips for each clip")
-        if step.quantity
-        else ("probability", f"{step.probability:g}")
-    )
-    if step.unpadded_only:
-        rows.append(("unpadded_only", "yes"))
-    return rows
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return (
-            str(value["name"]) if "name" in value else ", ".join(f"{key} {_text(part)}" for key, part in value.items())
-        )
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        joiner = " to " if len(value) == 2 and all(isinstance(part, int | float) for part in value) else ", "
-        return joiner.join(_text(part) for part in value)
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

@@ -28,7 +28,7 @@ from auscult.models import Preparation
 from auscult.training.dataset import ClipDataset, StoredKind
 from auscult.training.sampler import Sampler
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Read = Callable[[NDArray[np.int64]], NDArray[Any]]
 """Reads the examples of these numbers as their store holds them, shape [clip, ...]."""
@@ -125,7 +125,7 @@ def _to_device_if_it_fits(stored: Tensor, device: torch.device, device_share: fl
     free_bytes, _ = torch.cuda.mem_get_info(device)
     if n_bytes <= device_share * free_bytes:
         return stored.to(device)
-    _LOG.info("clips of %.1f GB stay in host memory: %.1f GB of the device are free", n_bytes / 1e9, free_bytes / 1e9)
+    logger.info("clips of %.1f GB stay in host memory: %.1f GB of the device are free", n_bytes / 1e9, free_bytes / 1e9)
     return stored
 
 

@@ -28,10 +28,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from auscult.config.flatten import differences
 from auscult.errors import ConfigError
 from auscult.storage.files import atomic_path, read_json, settings_key, sha256_file, write_json
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 KEPT = 2
 VERSION_KEY = "state_version"
@@ -117,7 +118,7 @@ class CheckpointStore:
             try:
                 return self._read(manifest_path)
             except _DAMAGE as error:
-                _LOG.warning("the checkpoint %s is damaged and skipped: %s", manifest_path, error)
+                logger.warning("the checkpoint %s is damaged and skipped: %s", manifest_path, error)
                 manifest_path.unlink()
         return None
 
@@ -183,7 +184,7 @@ class CheckpointStore:
         if target.is_dir():
             shutil.rmtree(target)
         folder.rename(target)
-        _LOG.info("started over; the state before is in %s until the new training is finished", target)
+        logger.info("started over; the state before is in %s until the new training is finished", target)
 
     def _refuse_unfinished_others(self) -> None:
         for folder in self._others():
@@ -191,9 +192,9 @@ class CheckpointStore:
             try:
                 before = read_json(folder / _BINDING)
             except (OSError, json.JSONDecodeError) as error:
-                _LOG.warning("the settings of %s are unreadable, and it is not used: %s", folder, error)
+                logger.warning("the settings of %s are unreadable, and it is not used: %s", folder, error)
                 continue
-            changes = differences(before, self._binding)
+            changes = [str(found) for found in differences(before, self._binding)]
             is_of_this_code = before.get(VERSION_KEY) == self._binding.get(VERSION_KEY)
             if saves and is_of_this_code and not (folder / _FINISHED).is_file():
                 epoch, _, batch = saves[-1].stem.partition("-")
@@ -202,32 +203,8 @@ class CheckpointStore:
                     f"under other settings: {'; '.join(changes)}. Restore them to resume it, or start over with "
                     "the same command and `--config fresh=true`"
                 )
-            _LOG.info("%s holds a training under other settings and is not used: %s", folder, "; ".join(changes))
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return which settings differ, by dotted key.
-
-    >>> differences({"train": {"lr": 0.1}, "seed": 1}, {"train": {"lr": 0.2}, "seed": 1})
-    ['train.lr: 0.1 -> 0.2']
-    """
-    old, new = _flat(before), _flat(now)
-    return [
-        f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
+            logger.info("%s holds a training under other settings and is not used: %s", folder, "; ".join(changes))
 
 
 def _best_name(epoch: int) -> str:
     return f"best-{epoch:05d}.safetensors"
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return leaves by dotted key."""
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    leaves: dict[str, Any] = {}
-    for key, inner in value.items():
-        leaves |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    return leaves

@@ -17,7 +17,7 @@ from auscult.config.train import TrainSettings
 from auscult.errors import ConfigError, unknown_name
 from auscult.training.sampler import BatchPlan
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
@@ -38,7 +38,7 @@ def build_fabric(settings: TrainSettings, device: str) -> Fabric:
     precision = settings.precision
     if accelerator == "cpu" and precision == "16-mixed":
         precision = "bf16-mixed"
-        _LOG.warning("train.precision: 16-mixed needs a GPU; this CPU computes in bf16-mixed instead")
+        logger.warning("train.precision: 16-mixed needs a GPU; this CPU computes in bf16-mixed instead")
     # We start the processes ourselves: without this plugin Fabric would read a Slurm job's variables and expect srun.
     return Fabric(
         accelerator=accelerator,

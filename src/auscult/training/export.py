@@ -28,7 +28,7 @@ from auscult.training.history import EpochRow
 if TYPE_CHECKING:
     from auscult.training.loop import Trainer
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EPOCHS_FOLDER = "epochs"
 
@@ -64,7 +64,7 @@ def export_model(
     logits = np.concatenate(list(_logits(model, val)))
     operating_point = choose_operating_point(logits, val.targets, val.ids, task, job.evaluate)
     for note in operating_point["threshold_notes"]:
-        _LOG.warning("operating point: %s", note)
+        logger.warning("operating point: %s", note)
     return SavedModel(model.module, normalisation, {**meta, **operating_point})
 
 

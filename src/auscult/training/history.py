@@ -29,7 +29,7 @@ from auscult.storage.tables import write_csv
 from auscult.training.distributed import ProcessGroup
 from auscult.training.losses import LossSum
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.jsonl"
 HISTORY_FILE = "history.csv"
@@ -138,7 +138,7 @@ class TensorBoard:
                 warnings.simplefilter("ignore")  # of the tracer that TensorBoard uses
                 self._writer.add_graph(module, inputs)
         except Exception as error:  # the tracer raises whatever a model's code does
-            _LOG.warning("TensorBoard shows no graph of this model: it could not be traced (%s)", error)
+            logger.warning("TensorBoard shows no graph of this model: it could not be traced (%s)", error)
 
     def close(self) -> None:
         """Close the files."""
@@ -185,7 +185,7 @@ def log_row(row: EpochRow, settings: TrainSettings, best: EpochRow | None) -> No
     values = {key: value for key, value in row.items() if key.startswith(("train/", "val/"))}
     shown = ", ".join(f"{key} {'undefined' if value is None else f'{value:.4f}'}" for key, value in values.items())
     best_text = "" if best is None else f"; best epoch {best['epoch']} ({best[settings.monitor]:.4f})"
-    _LOG.info(
+    logger.info(
         "epoch %d/%d: %s%s; %.1f s, %.0f samples/s, %.1f%% waiting for data",
         row["epoch"],
         settings.epochs,
@@ -275,7 +275,7 @@ def profiled(folder: Path, n_batches: int, device: torch.device) -> Generator[Ca
         trace.export_chrome_trace(str(target / TRACE_FILE))
         order = f"self_{device.type}_time_total"
         write_text(target / TABLE_FILE, trace.key_averages().table(sort_by=order, row_limit=40) + "\n")
-        _LOG.info("a trace of %d batches is in %s", n_batches, target)
+        logger.info("a trace of %d batches is in %s", n_batches, target)
 
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if is_cuda else [])]
     steps = schedule(wait=0, warmup=_WARM_UP_STEPS, active=n_batches, repeat=1)

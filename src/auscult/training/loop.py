@@ -43,7 +43,7 @@ from auscult.training.schedules import EarlyStopping
 from auscult.training.session import Session, Stop, StopReason, TrainingStopped
 from auscult.training.validation import BestEpoch, require_finite, validate
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -129,7 +129,7 @@ class Trainer:
                     raise TrainingStopped(stop)
             history.write_csv()
         if self.early_stopping.is_exhausted:
-            _LOG.info("%s no longer improved: stopped after epoch %d", self.settings.monitor, len(self._rows))
+            logger.info("%s no longer improved: stopped after epoch %d", self.settings.monitor, len(self._rows))
         self.optimization.finish()
         if checkpoint is None:
             raise ValueError("a training has at least one epoch")
@@ -160,7 +160,7 @@ class Trainer:
             metrics = self._validate(session.stop)
         except TrainingStopped as stopped:
             self._save(session)
-            _LOG.warning("%s: saved in epoch %d after batch %d; run again to resume", stopped, epoch, self.at.batch)
+            logger.warning("%s: saved in epoch %d after batch %d; run again to resume", stopped, epoch, self.at.batch)
             raise
         row: EpochRow = {
             "epoch": epoch,
@@ -331,4 +331,6 @@ class Trainer:
         for row in self._rows:
             log_row(row, self.settings, None)
         if self.at.epoch <= self.settings.epochs:
-            _LOG.info("resuming in epoch %d of %d, after batch %d", self.at.epoch, self.settings.epochs, self.at.batch)
+            logger.info(
+                "resuming in epoch %d of %d, after batch %d", self.at.epoch, self.settings.epochs, self.at.batch
+            )

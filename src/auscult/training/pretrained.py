@@ -18,15 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from auscult.config.experiment import JobSettings
+from auscult.config.flatten import differences
 from auscult.config.task import TaskSettings
 from auscult.config.train import PretrainedSettings
 from auscult.errors import ConfigError, DataError
 from auscult.models.saved import META_FILE, WEIGHTS_FILE, load_model
 from auscult.storage.files import atomic_path, sha256_file
-from auscult.training.checkpoint import differences
 from auscult.training.history import HISTORY_FILE, METRICS_FILE
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HUB = "hub"
 _UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError)
@@ -76,7 +76,7 @@ def load_pretrained(module: nn.Module, settings: PretrainedSettings, model_name:
     hint = "; with parts: backbone the head may differ" if settings.parts == "all" else ""
     _require_fit(weights, wanted, f"train.pretrained: {path} holds weights of another model than {model_name}", hint)
     module.load_state_dict(weights, strict=False)
-    _LOG.info("loaded pretrained weights from %s (%s)", path, settings.parts)
+    logger.info("loaded pretrained weights from %s (%s)", path, settings.parts)
 
 
 def _path(settings: PretrainedSettings) -> Path | None:
@@ -123,7 +123,7 @@ def _load_timm(module: nn.Module, source: str, model_name: str) -> None:
         "",
     )
     inner.load_state_dict({name: weights[name] for name in wanted})
-    _LOG.info("loaded timm's pretrained weights (%s), the first layer summed over its colour channels", source)
+    logger.info("loaded timm's pretrained weights (%s), the first layer summed over its colour channels", source)
 
 
 def _from_hub(model_name: str) -> Mapping[str, Tensor]:
@@ -176,7 +176,7 @@ def reuse_model(result: Path, output_dir: Path, *, job: JobSettings, task: TaskS
     for section, key in (("model", "architecture"), ("clips", "clips"), ("spectrogram", "spectrogram")):
         stored[section] = meta[key]
         wanted[section] = job.model_dump(mode="json")[section]
-    changes = differences(stored, wanted)
+    changes = [str(found) for found in differences(stored, wanted)]
     if changes:
         raise DataError(
             f"evaluate_only: the model in {result} and this job differ (model -> job): {'; '.join(changes)}; "
@@ -184,7 +184,7 @@ def reuse_model(result: Path, output_dir: Path, *, job: JobSettings, task: TaskS
         )
     shared = sorted(set(meta["datasets"]) & set(job.datasets))
     if shared:
-        _LOG.warning(
+        logger.warning(
             "the model in %s was trained on %s as well: patients of the test subset may be among its training patients",
             result,
             ", ".join(shared),
@@ -194,7 +194,7 @@ def reuse_model(result: Path, output_dir: Path, *, job: JobSettings, task: TaskS
             shutil.copyfile(result / name, temporary)
             if sha256_file(temporary) != digest:
                 raise DataError(f"{result / name} changed while it was copied; run again when its training is done")
-    _LOG.info(
+    logger.info(
         "nothing is trained: the model of %s (SHA-256 %s) is evaluated on %s",
         result,
         digests[WEIGHTS_FILE],

@@ -23,15 +23,14 @@ from auscult.training.lock import is_owner_alive
 from auscult.training.session import TrainingStopped
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PROGRESS_FILE = "progress.json"
 RUNNING = ("starting", "training", "validating", "saving")
 LEAST_INTERVAL_S = 1.0
 _RECENT_S = 30.0
-_COLUMNS = ("training", "status", "epoch", "batch", "train loss", "monitored", "samples/s", "waiting", "left", "try")
 
 
 class Progress:
@@ -82,7 +81,7 @@ class Progress:
 
     def _log_why_resumed(self) -> None:
         if self.values["resumed_because"] is not None:
-            _LOG.info("attempt %d: %s", self.values["attempt"], self.values["resumed_because"])
+            logger.info("attempt %d: %s", self.values["attempt"], self.values["resumed_because"])
 
     def report(self, status: str, *, at_once: bool = False, **values: Any) -> None:
         """Take what it is doing; written when the last time is a second ago, or `at_once`."""
@@ -131,7 +130,7 @@ class Progress:
             os.replace(temporary, self.path)
         except OSError as error:
             # A full disk must not end a training over a progress report.
-            _LOG.warning("%s could not be written: %s", self.path, error)
+            logger.warning("%s could not be written: %s", self.path, error)
         if self._bar is not None:
             self._bar.show(self.values)
 
@@ -263,65 +262,8 @@ def find_trainings(runs_dir: Path, *, everything: bool = False) -> list[Watched]
     return found
 
 
-def as_table(trainings: list[Watched]) -> Table:
-    """Return a table for a terminal, a row a training."""
-    from rich.table import Table  # noqa: PLC0415 (slow to import)
-
-    table = Table(*_COLUMNS, box=None, pad_edge=False)
-    for training in trainings:
-        style = "red" if training.is_dead or training.values["status"] == "failed" else None
-        table.add_row(*_cells(training), style=style)
-    return table
-
-
 def follow(runs_dir: Path, *, everything: bool, interval_s: float) -> Iterator[list[Watched]]:
     """Yield the trainings again and again."""
     while True:
         yield find_trainings(runs_dir, everything=everything)
         time.sleep(interval_s)
-
-
-def _cells(training: Watched) -> tuple[str, ...]:
-    values = training.values
-    monitor = values.get("monitor")
-    monitored = None if monitor is None else values.get(monitor)
-    why = values.get("resumed_because")
-    attempt = str(values.get("attempt", ""))
-    return (
-        training.name,
-        training.status if values.get("reason") is None else f"{training.status}: {values['reason']}",
-        _of(values.get("epoch"), values.get("epochs")),
-        _of(values.get("batch"), values.get("n_batches")),
-        _number(values.get("train/loss"), ".4f"),
-        "" if monitored is None else f"{monitor} {monitored:.4f}",
-        _number(values.get("samples_per_s"), ".0f"),
-        _number(values.get("data_wait_share"), ".1%"),
-        _duration(values.get("eta_s")),
-        attempt if why is None else f"{attempt} ({why})",
-    )
-
-
-def _of(part: Any, whole: Any) -> str:
-    return "" if part is None else f"{part}/{whole}"
-
-
-def _number(value: Any, style: str) -> str:
-    return "" if value is None else format(value, style)
-
-
-def _duration(seconds: float | None) -> str:
-    """Return seconds in words.
-
-    >>> _duration(45), _duration(3723), _duration(None)
-    ('45 s', '1:02 h', '')
-    """
-    if seconds is None:
-        return ""
-    minutes = int(seconds) // 60
-    return (
-        f"{seconds:.0f} s"
-        if minutes < 1
-        else f"{minutes} min"
-        if minutes < 60
-        else f"{minutes // 60}:{minutes % 60:02d} h"
-    )

@@ -36,7 +36,7 @@ from auscult.training.progress import Progress
 from auscult.training.sampler import Purpose, Sampler, derive_seed, label_groups
 from auscult.training.session import SaveTimer, Session, Stop, TrainingStopped, ignoring_signals
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 STATE_VERSION = 3
 """Raised when the code trains other weights from equal settings, or saves another state: older state is not used."""
@@ -221,7 +221,7 @@ def build_trainer(
     if job.train.pretrained is not None:
         load_pretrained(module, job.train.pretrained, job.model.name)
     data = _training_data(dataset, sources, normalisation, job=job, task=task, device=fabric.device)
-    _LOG.info(
+    logger.info(
         "%s with %d parameters%s; %d clips to train on%s, %d to validate on, %s, %s; on %s",
         job.model.name,
         count_parameters(module),

@@ -179,7 +179,7 @@ def test_describe_writes_one_page(call: Call, project: Path) -> None:
 def test_verify_ends_with_0_on_a_clean_dataset_and_1_on_another(call: Call, project: Path, small_root: Path) -> None:
     status, printed, _ = call("verify", "small")
     assert status == 0
-    assert "Clean: every file was placed" in printed
+    assert "Clean: every file was read" in printed
     read_small(project)
     other = project / "other"
     write_dataset("icbhi", other, n_patients=3, seed=4, duration_s=(3.0, 4.0))

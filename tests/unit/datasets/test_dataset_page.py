@@ -7,7 +7,7 @@ import pytest
 
 from auscult.config import TaskSettings
 from auscult.datasets.description import describe, examples_generator
-from auscult.plots.dataset import choose_excerpts, draw_excerpts
+from auscult.plots.excerpts import choose_excerpts, draw_excerpts
 from auscult.reports.dataset_page import render
 from auscult.reports.dataset_text import print_description
 from auscult.reports.html import doc_html
@@ -41,13 +41,13 @@ def test_the_page_names_no_patient_and_no_file(found):
     page = visible(render(found, show_ids=False).split('<section id="layout">')[0], found)
     assert not [patient for patient in patients if re.search(rf"\b{patient}\b", page)]
     assert not [stem for stem in stems if stem in page]
-    assert "No patient and no file is named on this page." in page
+    assert "This page names no patients and no files." in page
 
 
 def test_a_page_that_was_asked_for_ids_names_them_and_says_so(found):
     page = visible(render(found, show_ids=True), found)
     assert any(stem in page for stem in names_of(found)[1])
-    assert "keep it where the recordings are kept" in page
+    assert "store it where the recordings are stored" in page
 
 
 def test_the_page_loads_nothing_and_holds_pictures(found):
@@ -63,18 +63,18 @@ def test_the_page_loads_nothing_and_holds_pictures(found):
 
 def test_a_page_without_the_root_says_so(found, tmp_path):
     page = render(dataclasses.replace(found, root=tmp_path / "gone"), show_ids=False)
-    assert "The root is not there" in page
+    assert "root does not exist, so there are no examples" in page
     assert "(absent)" in page
 
 
 def test_a_page_of_files_that_changed_says_so_and_names_none(found, tmp_path):
     page = visible(render(dataclasses.replace(found, root=tmp_path), show_ids=False), found)
-    assert "6 recordings could not be read as the tables describe them" in page
+    assert "6 recordings could not be read: the files have changed or moved" in page
 
 
 def test_the_text_names_no_patient(found, capsys):
     print_description(found, show_ids=False)
-    printed = capsys.readouterr().out.split("in the words of its reader")[0].replace(str(found.root), "")
+    printed = capsys.readouterr().out.split("Layout ")[0].replace(str(found.root), "")
     patients, stems = names_of(found)
     assert not [name for name in patients | stems if re.search(rf"\b{name}\b", printed)]
     assert "copd" in printed

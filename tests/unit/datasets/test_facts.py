@@ -19,7 +19,7 @@ def test_facts_equal_an_independent_count(lungs_tables):
 
     assert facts.n_recordings == len(recordings)
     assert facts.n_patients == 5
-    assert facts.duration_h == pytest.approx(recordings["duration_s"].sum() / 3600)
+    assert facts.duration_s == pytest.approx(recordings["duration_s"].sum())
     assert facts.per_patient.sum() == len(recordings)
     assert {event.kind: len(event.durations_s) for event in facts.events} == events["kind"].value_counts().to_dict()
     for event in facts.events:

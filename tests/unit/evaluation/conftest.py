@@ -1,5 +1,6 @@
-"""A small world on disk: tables, a feature store, a split and a saved model, for each kind of task."""
+"""A small world on disk for each kind of task (tables, features, split, model), and results to compare."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,8 +159,8 @@ def make_world(folder: Path, kind: str, *, n_patients: int = 24, draws: int = 50
     with create_clips(folder / "clips.h5", n_samples=SAMPLE_RATE_HZ, settings={}) as writer:
         writer.append(clips, rng.integers(-3000, 3000, size=(len(clips), SAMPLE_RATE_HZ)).astype(np.int16))
     number = recordings["patient_id"].str.slice(5).astype(int)
-    sides = np.select([number < n_patients // 3, number < 2 * n_patients // 3], ["train", "val"], "test")
-    split = recordings[["recording_id", "patient_id", "dataset"]].assign(split=sides)
+    subsets = np.select([number < n_patients // 3, number < 2 * n_patients // 3], ["train", "val"], "test")
+    split = recordings[["recording_id", "patient_id", "dataset"]].assign(split=subsets)
     write_csv(folder / "split.csv", split)
     _save_model(folder / "model", job, task)
     return World(
@@ -198,7 +199,7 @@ def _save_model(folder, job, task):
 
 
 def _save_epochs(folder, module, meta, thresholds):
-    """Three epochs; the second is the one that was kept, the third answers the other way round."""
+    """Three epochs; the second is the one that was kept, the third predicts the opposite."""
     entries = []
     (folder / "epochs").mkdir()
     for epoch, factor in ((1, 0.1), (2, 1.0), (3, -1.0)):
@@ -214,10 +215,10 @@ def _save_epochs(folder, module, meta, thresholds):
 
 @pytest.fixture(scope="session")
 def judge_once(tmp_path_factory):
-    """World and output of one evaluation of a kind of task; each is judged once, and only read by the tests."""
+    """World and output of one evaluation of a kind of task; each runs once, and the tests only read it."""
     judged = {}
 
-    def judge(kind: str) -> tuple[World, Path]:
+    def evaluate_once(kind: str) -> tuple[World, Path]:
         if kind not in judged:
             folder = tmp_path_factory.mktemp(kind)
             world = make_world(folder / "world", kind)
@@ -225,7 +226,7 @@ def judge_once(tmp_path_factory):
             judged[kind] = (world, folder / "out")
         return judged[kind]
 
-    return judge
+    return evaluate_once
 
 
 @pytest.fixture(params=list(TASKS))
@@ -236,3 +237,52 @@ def judged(request, judge_once) -> tuple[World, Path]:
 @pytest.fixture
 def judged_binary(judge_once) -> tuple[World, Path]:
     return judge_once("binary")
+
+
+TARGETS = {"binary": ["ill"], "multi_label": ["crackle", "wheeze"], "multi_class": ["a", "b", "c"]}
+
+
+@pytest.fixture
+def make_result(tmp_path):
+    """Write a result whose predictions are right with `skill`; equal `truth_seed`s give equal test sets."""
+
+    def make(name, kind="binary", *, skill=1.0, truth_seed=0, seed=0, n_patients=40, level=None, **changes):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        targets = TARGETS[kind]
+        truth_rng, rng = np.random.default_rng(truth_seed), np.random.default_rng(seed)
+        rows = [
+            (f"toy/p{p:02d}", f"toy/p{p:02d}_{r}", c) for p in range(n_patients) for r in range(2) for c in range(2)
+        ]
+        patients, recordings, clips = zip(*rows, strict=True)
+        table = pd.DataFrame({"patient_id": patients, "recording_id": recordings})
+        table["clip_id"] = [f"{recording}:{clip:04d}" for recording, clip in zip(recordings, clips, strict=True)]
+        table = table.assign(dataset="toy", split="test", start_s=0.0, end_s=1.0)
+        of_patient = truth_rng.integers(0, 2, (n_patients, len(targets)))
+        if kind == "multi_class":
+            of_patient = np.eye(3, dtype=int)[truth_rng.integers(0, 3, n_patients)]
+        truth = np.repeat(of_patient, 4, axis=0)
+        logits = skill * (2 * truth - 1) + rng.standard_normal(truth.shape)
+        prob = 1 / (1 + np.exp(-logits))
+        if kind == "multi_class":
+            prob /= prob.sum(axis=1, keepdims=True)
+        for column, target in enumerate(targets):
+            table[f"target_{target}"] = truth[:, column].astype(np.float32)
+            table[f"prob_{target}"] = prob[:, column]
+        task = {"description": "", "type": kind, "targets": targets, "level": level or "patient"}
+        if kind == "multi_label":
+            task["four_class"] = {"crackle": "crackle", "wheeze": "wheeze"}
+        meta = {
+            "task_name": "toy", "task": task, "targets": targets, "datasets": ["toy"],
+            "thresholds": {} if kind == "multi_class" else dict.fromkeys(targets, 0.5),
+            "architecture": {"name": "mixednet", "dropout": 0.1}, "clips": {"length_s": 10.0},
+            "spectrogram": {"n_mels": 32},
+            "training": {"settings": {"epochs": 3, "seed": 0}, "split": {"kind": "patients", "seed": 1}},
+            "n_parameters": 100, "best_epoch": 2,
+        } | changes.pop("meta", {})  # fmt: skip
+        (folder / "model.json").write_text(json.dumps(meta))
+        table = changes.pop("edit", lambda unchanged: unchanged)(table)
+        table.to_parquet(folder / "predictions.parquet")
+        return folder
+
+    return make

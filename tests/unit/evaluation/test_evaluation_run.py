@@ -50,10 +50,10 @@ def test_predictions_hold_each_clip_of_validation_and_test_once_and_no_other(jud
 
     table = read_predictions(folder / "predictions.parquet", world.task)
 
-    side = read_split(world.split).set_index("recording_id")["split"]
+    subset = read_split(world.split).set_index("recording_id")["split"]
     assert table["clip_id"].is_unique
     assert set(table["split"]) == {"val", "test"}
-    assert (table["split"].to_numpy() == side.loc[table["recording_id"]].to_numpy()).all()
+    assert (table["split"].to_numpy() == subset.loc[table["recording_id"]].to_numpy()).all()
     recordings = read_recordings(world.tables["toy"] / "recordings.parquet")
     events = read_events(world.tables["toy"] / "events.parquet")
     np.testing.assert_array_equal(truth_of(table, world.task), clip_targets(table, recordings, events, world.task))
@@ -66,12 +66,12 @@ def test_metrics_follow_from_the_predictions(judged_binary):
     table = read_predictions(folder / "predictions.parquet", world.task)
     metrics = json.loads((folder / "metrics.json").read_text())
 
-    for side in ("test", "val"):
-        part = table[table["split"] == side]
+    for subset in ("test", "val"):
+        part = table[table["split"] == subset]
         _, prob, truth = aggregate(
             probabilities_of(part, world.task), truth_of(part, world.task), part["patient_id"], "mean"
         )
-        found = metrics[side]["patient"]["ill"]
+        found = metrics[subset]["patient"]["ill"]
         assert found["auroc"]["value"] == pytest.approx(auroc(truth[:, 0], prob[:, 0]))
         assert found["brier"]["value"] == pytest.approx(brier(truth[:, 0], prob[:, 0]))
         assert found["auroc"]["low"] <= found["auroc"]["value"] <= found["auroc"]["high"]
@@ -88,7 +88,7 @@ def test_report_txt_says_the_numbers_of_metrics_json(judged_binary):
 
     line = next(line for line in text.splitlines() if line.startswith("  AUROC"))
     assert line.endswith(f"{number['value']:.3f} ({number['low']:.3f}–{number['high']:.3f})")
-    assert "undefined, patient level: no patient was answered positive (PPV)" in text
+    assert "undefined, patient level: no patient was predicted positive (PPV)" in text
     assert "nan" not in text.lower().replace("predominan", "")
 
 
@@ -101,7 +101,7 @@ def test_report_txt_says_what_was_declared(judged_binary):
     job = world.job.model_copy(update={"split": split, "allow_doubtful": ("toy",)})
     text = report_text(metrics, job, world.task)
 
-    assert "near_duplicate_audio may cross sides: two ids of one person" in text
+    assert "near_duplicate_audio may cross subsets: two ids of one person" in text
     assert "the labels of toy are in doubt for this task (allow_doubtful)" in text
 
 
@@ -114,7 +114,7 @@ def test_report_txt_says_where_a_model_came_from(judged_binary):
     text = report_text(metrics, job, world.task)
 
     assert "kept epoch" not in text
-    assert re.search(r"nothing trained +the model of results/toy/first/1, in its epoch \d+", text)
+    assert re.search(r"not trained +the model of results/toy/first/1, epoch \d+", text)
 
 
 def test_outcome_lists_hold_each_known_clip_of_the_test_part_once(judged_binary):
@@ -174,7 +174,7 @@ def test_a_model_of_another_task_is_refused(judged_binary, tmp_path):
     world, _ = judged_binary
     other = world.task.model_copy(update={"targets": ("well",)})
 
-    with pytest.raises(DataError, match=r"answers \['ill'\], the task asks for \['well'\]"):
+    with pytest.raises(DataError, match=r"predicts \['ill'\], the task has the targets \['well'\]"):
         run(**world.arguments(tmp_path, task=other))
 
 

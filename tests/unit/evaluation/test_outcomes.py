@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from auscult.config import TaskSettings
-from auscult.evaluation.outcomes import choose_examples, judge, sample_outcomes, write_lists
+from auscult.evaluation.outcomes import choose_examples, find_outcomes, sample_outcomes, write_lists
 
 BINARY = TaskSettings(description="?", type="binary", targets=("ill",), level="patient")
 DIGITS = TaskSettings(description="?", type="multi_class", targets=("0", "1", "2"), level="clip")
@@ -27,7 +27,7 @@ def binary():
 
 
 def test_a_probability_at_the_threshold_is_positive_and_the_unknown_is_left_out(binary):
-    outcomes = judge(binary, BINARY, [0.5])
+    outcomes = find_outcomes(binary, BINARY, [0.5])
 
     assert outcomes["outcome"].tolist() == ["tp", "tp", "fp", "tn", "fn"]
     assert "d/r4:0000" not in set(outcomes["clip_id"])
@@ -37,7 +37,7 @@ def test_several_targets_have_their_own_thresholds():
     task = TaskSettings(description="?", type="multi_label", targets=("a", "b"), level="clip")
     table = _predictions(target_a=[1.0, 0.0], prob_a=[0.4, 0.4], target_b=[1.0, np.nan], prob_b=[0.4, 0.4])
 
-    outcomes = judge(table, task, [0.3, 0.6])
+    outcomes = find_outcomes(table, task, [0.3, 0.6])
 
     assert outcomes[["target", "outcome"]].to_numpy().tolist() == [["a", "tp"], ["a", "fp"], ["b", "fn"]]
 
@@ -52,7 +52,7 @@ def test_classes_are_judged_one_against_the_rest():
         prob_2=[0.2, 0.1],
     )
 
-    outcomes = judge(table, DIGITS, [])
+    outcomes = find_outcomes(table, DIGITS, [])
 
     first, second = (outcomes[outcomes["clip_id"] == clip_id] for clip_id in ("d/r0:0000", "d/r1:0000"))
     assert first["outcome"].tolist() == ["tp", "tn", "tn"]
@@ -61,7 +61,7 @@ def test_classes_are_judged_one_against_the_rest():
 
 def test_lists_name_clips_with_their_probabilities_the_worst_errors_first(binary, tmp_path):
     write_lists(
-        judge(pd.concat([binary, binary.assign(clip_id=binary["clip_id"] + "b", prob_ill=0.3)]), BINARY, [0.5]),
+        find_outcomes(pd.concat([binary, binary.assign(clip_id=binary["clip_id"] + "b", prob_ill=0.3)]), BINARY, [0.5]),
         tmp_path,
     )
 
@@ -78,7 +78,7 @@ def test_lists_name_clips_with_their_probabilities_the_worst_errors_first(binary
 
 
 def test_nothing_to_list_leaves_the_heading(tmp_path):
-    write_lists(judge(_predictions(target_ill=[np.nan], prob_ill=[0.5]), BINARY, [0.5]), tmp_path)
+    write_lists(find_outcomes(_predictions(target_ill=[np.nan], prob_ill=[0.5]), BINARY, [0.5]), tmp_path)
 
     assert (tmp_path / "fns.txt").read_text() == "clip_id\ttarget\tprobability\n"
 
@@ -88,7 +88,7 @@ def test_examples_are_the_worst_errors_then_the_surest_hits_of_different_patient
         target_ill=[1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0], prob_ill=[0.1, 0.2, 0.9, 0.8, 0.99, 0.7, 0.02, 0.3]
     )
 
-    chosen = choose_examples(judge(table, BINARY, [0.5]), 4, multi_class=False)
+    chosen = choose_examples(find_outcomes(table, BINARY, [0.5]), 4, multi_class=False)
 
     assert chosen == ["d/r0:0000", "d/r2:0000", "d/r6:0000", "d/r4:0000"]
 
@@ -96,11 +96,11 @@ def test_examples_are_the_worst_errors_then_the_surest_hits_of_different_patient
 def test_a_patient_comes_back_when_no_other_is_left():
     table = _predictions(target_ill=[1.0, 1.0], prob_ill=[0.9, 0.8])
 
-    assert choose_examples(judge(table, BINARY, [0.5]), 5, multi_class=False) == ["d/r0:0000", "d/r1:0000"]
+    assert choose_examples(find_outcomes(table, BINARY, [0.5]), 5, multi_class=False) == ["d/r0:0000", "d/r1:0000"]
 
 
 def test_no_examples_are_chosen_when_none_are_asked_for(binary):
-    assert choose_examples(judge(binary, BINARY, [0.5]), 0, multi_class=False) == []
+    assert choose_examples(find_outcomes(binary, BINARY, [0.5]), 0, multi_class=False) == []
 
 
 def test_an_error_of_a_multi_class_task_is_a_class_missed():
@@ -113,7 +113,7 @@ def test_an_error_of_a_multi_class_task_is_a_class_missed():
         prob_2=[0.2, 0.1],
     )
 
-    assert choose_examples(judge(table, DIGITS, []), 2, multi_class=True) == ["d/r1:0000", "d/r0:0000"]
+    assert choose_examples(find_outcomes(table, DIGITS, []), 2, multi_class=True) == ["d/r1:0000", "d/r0:0000"]
 
 
 def many(n=40):

@@ -1,4 +1,4 @@
-"""The epoch that validation chose beside the one that is best on the test part."""
+"""The epoch that validation chose beside the one that is best on the test set."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 from auscult.errors import DataError
 from auscult.evaluation.evaluate import evaluate as run
-from auscult.evaluation.protocols import judge_protocols
+from auscult.evaluation.protocols import compare_protocols
 from auscult.models import load_model
 from auscult.storage.files import read_json, write_json
 from auscult.training.dataset import load_clip_dataset
@@ -23,10 +23,10 @@ def asking(world, **changes):
 def found(judge_once):
     """Of each kind of task: world and protocols."""
 
-    def judge(kind, **changes):
+    def evaluate(kind, **changes):
         world, _ = judge_once(kind)
         examples = load_clip_dataset(world.features, world.tables, world.split, world.task, ("val", "test"))
-        return world, judge_protocols(
+        return world, compare_protocols(
             load_model(world.model_dir),
             world.model_dir,
             examples,
@@ -35,14 +35,14 @@ def found(judge_once):
             generator=np.random.default_rng(0),
         )
 
-    return judge
+    return evaluate
 
 
 def test_every_epoch_is_judged_and_the_best_on_test_is_no_worse(found):
     _, protocols = found("binary")
     assert [entry["epoch"] for entry in protocols["epochs"]] == [1, 2, 3]
     assert protocols["metric"] == "auroc"
-    # The third epoch answers the other way round, the first in the same order as the second.
+    # The third epoch predicts the opposite, the first in the same order as the second.
     values = {entry["epoch"]: entry["test"] for entry in protocols["epochs"]}
     assert values[1] == pytest.approx(values[2], abs=0.1)
     assert values[2] + values[3] == pytest.approx(1, abs=0.1)
@@ -78,10 +78,10 @@ def test_report_and_figure_say_which_is_optimistic(judge_once, tmp_path):
     world, _ = judge_once("binary")
     run(**world.arguments(tmp_path, job=asking(world)))
     text = (tmp_path / "report.txt").read_text()
-    assert "two protocols, patient level" in text
+    assert "choice of the epoch, patient level" in text
     assert "best on test (optimistic), epoch" in text
     assert "validation-chosen, epoch 2" in text
-    assert "choosing on test would add" in text or "nothing was to be gained" in text
+    assert "choosing on the test set would add" in text or "so nothing differs" in text
     assert (tmp_path / "figures" / "protocols.svg").is_file()
     assert any(entry["name"] == "protocols" for entry in read_json(tmp_path / "figures" / "index.json"))
 

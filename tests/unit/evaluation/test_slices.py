@@ -77,7 +77,7 @@ def test_small_cells_are_counted_and_not_judged(judged_binary):
     assert [entry["value"] for entry in ages] == ["18 to 64", "not stated"]
     assert ages[0]["n"]["patients"] >= MIN_PATIENTS
     assert ages[1] == {"by": "age group", "value": "not stated", "n": {"clips": 4, "patients": 1}, "metrics": None}
-    assert "not judged, fewer than 5 patients: age group not stated" in (folder / "report.txt").read_text()
+    assert "left out, fewer than 5 patients: age group not stated" in (folder / "report.txt").read_text()
 
 
 @pytest.mark.parametrize(("n_patients", "is_judged"), [(4, False), (5, True)])
@@ -107,7 +107,7 @@ def test_a_slice_of_one_class_is_undefined(judged_binary):
         task=world.task,
         thresholds={"ill": 0.5},
         generator=np.random.default_rng(0),
-        draws=20,
+        resamples=20,
     )
 
     found = next(entry for entry in entries if entry["value"] == "open")

@@ -110,18 +110,18 @@ def test_patients_that_the_model_knows_are_not_judged_unless_they_are_its_test_p
     own = pd.DataFrame({"recording_id": names, "patient_id": "x", "clip_id": "x", "dataset": "clinic"})
     own = own.assign(start_s=0.0, end_s=1.0, target_ill=0.0, prob_ill=0.0, split=np.repeat(["test", "val"], [8, 4]))
     own.to_parquet(folder / "predictions.parquet")
-    evaluate_model(folder, "clinic", output_dir=project / "out", test_part_only=True)
+    evaluate_model(folder, "clinic", output_dir=project / "out", test_set_only=True)
     table = pd.read_parquet(project / "out" / "1" / "predictions.parquet")
     assert sorted(set(table["recording_id"])) == names[:8]
-    assert "not in the model&#39;s test part" in (project / "out" / "report.html").read_text(encoding="utf-8")
+    assert "not in the model&#39;s test set" in (project / "out" / "report.html").read_text(encoding="utf-8")
     with pytest.raises(ConfigError, match="was not trained on other"):
-        evaluate_model(folder, "other", output_dir=project / "out2", test_part_only=True)
+        evaluate_model(folder, "other", output_dir=project / "out2", test_set_only=True)
 
 
 @pytest.mark.parametrize(
     ("dataset", "changes", "part"),
     [
-        ("clinik", {}, "no labels for dataset 'clinik'; it has for clinic, other"),
+        ("clinik", {}, "has labels for clinic, other, not for 'clinik'"),
         ("clinic", {"task_name": "cough"}, "unknown task 'cough'"),
         ("clinic", {"root": "nowhere"}, "there is no such folder"),
     ],
@@ -134,9 +134,9 @@ def test_a_mistake_is_named(project, make_model, dataset, changes, part):
 
 def test_a_task_that_asks_something_else_and_a_strange_folder_are_refused(project, make_model):
     (project / "config" / "tasks" / "binary.yaml").write_text(TASK.replace("ill]", "sick]").replace("{ill:", "{sick:"))
-    with pytest.raises(ConfigError, match=r"its targets is \['sick'\], the model answers \['ill'\]"):
+    with pytest.raises(ConfigError, match=r"its targets is \['sick'\], the model predicts \['ill'\]"):
         evaluate_model(make_model(), "clinic", output_dir=project / "out")
-    with pytest.raises(ConfigError, match="is there already and holds no result"):
+    with pytest.raises(ConfigError, match="exists already and is no result"):
         evaluate_model(project / "model", "clinic", output_dir=project / "raw", is_forced=True)
     name = json.loads((project / "model" / "model.json").read_text())["weights_sha256"][:8]
     assert default_output(project / "model", "clinic", None).as_posix() == f"evaluations/binary/clinic/{name}"
@@ -148,7 +148,9 @@ def test_a_dataset_is_embedded_with_its_ids(project, make_model, layer, frontend
     model = {"name": "test_cnn", "head": {"hidden_size": 5}, "frontend": frontend}
     loaded = auscult.load_model(make_model(model=model))
     job = job_like(loaded.saved.meta, ("clinic",))
-    prepared = prepare("clinic", settings_of("clinic", project / "config"), job, project / "made", reads_anew=False)
+    prepared = prepare(
+        "clinic", settings_of("clinic", project / "config"), job, project / "made", ignores_workflow=False
+    )
     ids, features = embeddings.embed_dataset(loaded, prepared, layer, batch_clips=3)
     files, of_files, errors = loaded.embed(project / "raw", layer)
     assert errors == {}
@@ -168,15 +170,15 @@ def test_a_dataset_is_embedded_with_its_ids(project, make_model, layer, frontend
 def test_what_the_workflow_made_is_used_and_another_root_is_read_anew(project, make_model):
     loaded = auscult.load_model(make_model())
     settings, job = settings_of("clinic", project / "config"), job_like(loaded.saved.meta, ("clinic",))
-    made = prepare("clinic", settings, job, project, reads_anew=False)
+    made = prepare("clinic", settings, job, project, ignores_workflow=False)
     made.tables.rename(project / "work" / "tables")  # where the workflow has them
     (project / "work" / "tables").rename(project / "moved")
     (project / "work" / "tables").mkdir()
     (project / "moved").rename(project / paths.tables_dir("clinic"))
-    again = prepare("clinic", settings, job, project / "second", reads_anew=False)
+    again = prepare("clinic", settings, job, project / "second", ignores_workflow=False)
     assert [str(path) for path in again.features] == paths.features_paths("clinic", settings, job)
     assert not (project / "second").exists()
-    anew = prepare("clinic", settings, job, project / "third", reads_anew=True)
+    anew = prepare("clinic", settings, job, project / "third", ignores_workflow=True)
     assert all(path.is_relative_to(project / "third") for path in (*anew.clips, *anew.features, anew.tables))
 
 

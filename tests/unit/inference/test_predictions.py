@@ -14,9 +14,9 @@ import auscult
 from auscult.cli import app
 from auscult.config import ClipSettings, SpectrogramSettings
 from auscult.errors import ConfigError, DataError
-from auscult.inference import output
 from auscult.inference.predict import predict_files
 from auscult.models import load_model as load_saved
+from auscult.reports import prediction_text
 from auscult.spectrograms.make_spectrograms import make_spectrograms
 from auscult.spectrograms.store import FeatureStore
 
@@ -108,14 +108,14 @@ def test_a_bad_file_among_good_ones_is_named_and_the_good_ones_are_answered(make
 def test_csv_json_and_table_say_the_same(make_model, mixed):
     model = auscult.load_model(make_model("multi_label"))
     found = model.predict(mixed)
-    table = pd.read_csv(io.StringIO(output.csv_text(found)))
+    table = pd.read_csv(io.StringIO(prediction_text.csv_text(found)))
     assert list(table.columns) == [
         "file", "level", "start_s", "end_s", "prob_crackle", "prob_wheeze", "positive_crackle", "positive_wheeze",
         "error",
     ]  # fmt: skip
     whole, clips = table[table["error"].isna() & (table["level"] == "recording")], table[table["level"] == "clip"]
     assert (len(whole), len(clips), int(table["error"].notna().sum())) == (5, len(found.clips), 3)
-    value = json.loads(output.json_text(found, model))
+    value = json.loads(prediction_text.json_text(found, model))
     assert [one["file"] for one in value["recordings"]] == found.recordings["file"].tolist()
     assert {one["file"]: one["error"] for one in value["errors"]} == found.errors
     np.testing.assert_allclose(
@@ -127,7 +127,7 @@ def test_csv_json_and_table_say_the_same(make_model, mixed):
         assert by_file.loc[one["file"], "prob_crackle"] == pytest.approx(one["probabilities"]["crackle"])
         assert bool(by_file.loc[one["file"], "positive_crackle"] == True) == one["positive"]["crackle"]  # noqa: E712
     stream = io.StringIO()
-    for shown in output.tables(found, model, with_clips=True):
+    for shown in prediction_text.tables(found, model, with_clips=True):
         Console(file=stream, width=300).print(shown)
     for row in found.clips.itertuples():
         assert f"{row.prob_wheeze:.3f} {'+' if row.positive_wheeze else '-'}" in stream.getvalue()
@@ -136,9 +136,9 @@ def test_csv_json_and_table_say_the_same(make_model, mixed):
 def test_nothing_answered_is_written_too(make_model, tmp_path):
     model = auscult.load_model(make_model())
     found = model.predict(tmp_path / "gone.wav")
-    assert pd.read_csv(io.StringIO(output.csv_text(found)))["error"].tolist() == ["missing: no such file"]
-    assert json.loads(output.json_text(found, model))["recordings"] == []
-    assert output.tables(found, model, with_clips=True) == []
+    assert pd.read_csv(io.StringIO(prediction_text.csv_text(found)))["error"].tolist() == ["missing: no such file"]
+    assert json.loads(prediction_text.json_text(found, model))["recordings"] == []
+    assert prediction_text.tables(found, model, with_clips=True) == []
 
 
 @pytest.mark.parametrize("kind", ["binary", "multi_label", "multi_class"])

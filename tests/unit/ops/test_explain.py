@@ -7,7 +7,8 @@ from rich.console import Console
 
 from auscult.errors import ConfigError, DataError
 from auscult.ops import explain as explain_module
-from auscult.ops.explain import dry_run, expected_cost, explain, params_changes, print_explanation, read_reasons
+from auscult.ops.explain import dry_run, expected_cost, explain, params_changes, read_reasons
+from auscult.reports.workflow_text import print_explanation
 
 SNAKEFILE = """
 rule first:

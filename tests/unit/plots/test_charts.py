@@ -47,16 +47,16 @@ def test_precision_recall_states_the_prevalence():
 
 
 def test_confusion_shows_counts_and_shares_and_an_empty_row_as_bare_zeros():
-    figure = predictions.confusion(np.array([[3, 1], [0, 0]]), ["no", "yes"], "patients")
+    figure = predictions.confusion(np.array([[3, 1], [0, 0]]), ["no", "yes"])
 
     texts = _texts(figure)
 
-    assert {"3\n75%", "1\n25%", "0", "no\nn = 4", "yes\nn = 0", "share of the true patients"} <= set(texts)
+    assert {"3\n75%", "1\n25%", "0", "no\nn = 4", "yes\nn = 0", "share of the row", "actual", "predicted"} <= set(texts)
     assert not any("nan" in text for text in texts)
 
 
 def test_confusion_of_ten_classes_leaves_zeros_out():
-    texts = _texts(predictions.confusion(np.eye(10, dtype=int) * 7, [str(digit) for digit in range(10)], "recordings"))
+    texts = _texts(predictions.confusion(np.eye(10, dtype=int) * 7, [str(digit) for digit in range(10)]))
 
     assert texts.count("7") == 10 + 2  # ten counts, and the class of that name on both axes
     assert texts.count("·") == 90
@@ -65,7 +65,8 @@ def test_confusion_of_ten_classes_leaves_zeros_out():
 def test_learning_marks_the_epoch_that_was_kept():
     history = pd.DataFrame({"epoch": [1, 2, 3], "train/loss": [3.0, 2, 1], "val/auroc": [0.5, 0.7, np.nan]})
 
-    texts = _texts(curves.learning(history, "val/auroc", 2))
+    figure = curves.learning(history, "val/auroc", 2)
+    texts = _texts(figure) + [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
 
     assert {"kept: epoch 2", "epoch", "loss", "val/auroc"} <= set(texts)
 
@@ -94,10 +95,10 @@ def test_a_training_of_one_epoch_and_one_that_validates_seldom_are_seen_as_dots(
     assert watched.lines[0].get_xydata().tolist() == [[3, 0.7], [6, 0.8]]
 
 
-def test_scores_give_the_counts_and_draw_every_answer():
-    figure = predictions.scores_by_truth([("no", np.array([0.1, 0.1, 0.2])), ("yes", np.array([]))], 0.4)
+def test_each_predicted_probability_is_a_dot_and_counts_are_given():
+    figure = predictions.probabilities_by_class([("no", np.array([0.1, 0.1, 0.2])), ("yes", np.array([]))], 0.4)
 
-    assert {"no\nn = 3", "yes\nn = 0", "threshold 0.40"} <= set(_texts(figure))
+    assert {"no\nn = 3", "yes\nn = 0", "threshold 0.400"} <= set(_texts(figure))
     assert sum(len(points.get_offsets()) for points in figure.axes[0].collections) == 3
 
 

@@ -20,7 +20,7 @@ def test_a_clip_is_drawn_with_sound_spectrogram_and_evidence():
     figure = clip_picture(
         LEVELS_DB, AXIS, SOUND, Evidence(evidence, "how"), range_db=(-90, -30), marks=marks, title="what", subtitle="w"
     )
-    assert labels(figure) == {"time (s)", "amplitude", "frequency (Hz)", "level (dB)", "share of the most"}
+    assert labels(figure) == {"time (s)", "amplitude", "frequency (Hz)", "level (dB)", "share of maximum"}
     assert {"what", "w", "how"} == {text.get_text() for text in figure.texts}
     kinds = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert kinds == ["crackle", "wheeze"]
@@ -33,7 +33,7 @@ def test_a_clip_is_drawn_with_sound_spectrogram_and_evidence():
 def test_a_clip_without_evidence_or_sound_is_drawn_too(valid_s):
     silence = Sound(np.zeros(4000), 1000, valid_s=valid_s)
     figure = clip_picture(LEVELS_DB, AXIS, silence, Evidence(None, "none"), range_db=(-90, -30))
-    assert "share of the most" not in labels(figure)
+    assert "share of maximum" not in labels(figure)
     figure.canvas.draw()
     empty = Evidence(np.zeros((64, 80), dtype=np.float32), "nothing")
     clip_picture(LEVELS_DB, AXIS, silence, empty, range_db=(-90, -30)).canvas.draw()

@@ -1,4 +1,4 @@
-"""Evaluated jobs without a training: answers are drawn, then judged and drawn as `evaluate` does."""
+"""Evaluated jobs without a training: predictions are random, then evaluated and drawn as in `evaluate`."""
 
 import shutil
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pytest
 
 from auscult.config import Experiment, JobSettings, TaskSettings
 from auscult.evaluation.evaluate import write_curves
-from auscult.evaluation.outcomes import judge, write_lists
+from auscult.evaluation.outcomes import find_outcomes, write_lists
 from auscult.metrics.aggregation import at_level
 from auscult.metrics.summary import summarise
 from auscult.plots.job import draw_job
@@ -59,7 +59,7 @@ JOBS = {
     ],
     "multi_label": [{"model": {"name": "mixednet"}, "allow_doubtful": ["two"]}],
     "multi_class": [
-        {"note": "the usual split by recording index; every speaker stands on every side"},
+        {"note": "the usual split by recording index; every speaker is in every subset"},
         {"note": "speakers kept apart", "split": {"kind": "patients"}},
     ],
 }
@@ -88,7 +88,7 @@ class Published:
                 "created_utc": "2026-01-02T03:04:05+00:00",
                 "git": {"commit": "0" * 40, "branch": "main", "dirty": False},
                 "packages": {"numpy": "2.4.6", "torch": "2.14.1"},
-                "notices": ["These answers are <drawn>, not learnt."],
+                "notices": ["These predictions are <random>, not learned."],
             },
         } | changes
 
@@ -102,7 +102,7 @@ def make_published(
     one_class: bool = False,
     differences: list[dict] | None = None,
 ) -> Published:
-    """Write all that `publish` reads; `one_class` leaves no positive in the test part."""
+    """Write all that `publish` reads; `one_class` leaves no positive in the test set."""
     task = TASKS[kind]
     shared = {
         "task": kind,
@@ -115,7 +115,7 @@ def make_published(
         "evaluate": {"bootstrap_draws": draws, "threshold": "icbhi_score" if kind == "multi_label" else "youden"},
     }
     jobs = [JobSettings.model_validate({**shared, **difference}) for difference in differences or JOBS[kind]]
-    experiment = Experiment(name="made_up", task=kind, description="Answers drawn from a distribution", jobs=jobs)
+    experiment = Experiment(name="made_up", task=kind, description="Random predictions", jobs=jobs)
     dirs, audits = [], []
     for number, (run_id, _, job) in enumerate(experiment.runs, start=1):
         dirs.append(folder / "runs" / run_id)
@@ -169,7 +169,7 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class):
     write_json(folder / "metrics.json", metrics)
     write_text(folder / "report.txt", report_text(metrics, job, task))
     test = predictions[predictions["split"] == "test"]
-    outcomes = judge(test, task, list(thresholds.values()))
+    outcomes = find_outcomes(test, task, list(thresholds.values()))
     write_csv(folder / "outcomes.csv", outcomes)
     write_lists(outcomes, folder)
     epoch = np.arange(1, 31)
@@ -374,5 +374,5 @@ def make_repeated(tmp_path_factory):
 
 @pytest.fixture
 def make_one_class(tmp_path_factory) -> Published:
-    """A binary experiment whose test part holds no positive patient."""
+    """A binary experiment whose test set has no positive patient."""
     return make_published(tmp_path_factory.mktemp("one_class"), "binary", n_patients=24, draws=20, one_class=True)

@@ -140,8 +140,10 @@ def test_what_was_declared_stands_before_the_result(result):
     text = _Page((folder / "report.html").read_text(encoding="utf-8")).text
 
     declared = text.index("60 of 60 patients stand on several sides: the test part knows them from training (job 1)")
-    assert declared < text.index("On the test part, recording level")
-    assert text.index("as another on a different side; declared: one (job 1)") < text.index("On the test part, rec")
+    assert declared < text.index("Test set, recording level, with 95%")
+    assert text.index("as another on a different side; declared: one (job 1)") < text.index(
+        "Test set, recording level, with 95%"
+    )
     assert "(one/001_a, one/002_a)" in text
     assert "The labels of two are in doubt" in _Page((result("multi_label")[1] / "report.html").read_text()).text
 
@@ -152,7 +154,7 @@ def test_a_job_that_only_evaluates_says_whose_model_it_is(published_once, tmp_pa
     experiment = source.experiment.model_copy(update={"jobs": (source.experiment.jobs[0], taken)})
     run(**source.arguments(tmp_path / "result", experiment=experiment))
     text = _Page((tmp_path / "result" / "report.html").read_text()).text
-    assert "Nothing was trained: this is the model of results/toy/first/1 , in its epoch" in text
+    assert "Not trained here: this is the model of results/toy/first/1 , epoch" in text
     assert len(re.findall(r"Epoch \d+ of \d+ was kept", text)) == 1
 
 
@@ -161,8 +163,8 @@ def test_text_from_outside_is_escaped(result):
 
     html = (folder / "report.html").read_text(encoding="utf-8")
 
-    assert "These answers are &lt;drawn&gt;, not learnt." in html
-    assert "<drawn>" not in html
+    assert "These predictions are &lt;random&gt;, not learned." in html
+    assert "<random>" not in html
 
 
 def test_what_was_rejected_and_noticed_is_counted(result):
@@ -177,7 +179,7 @@ def test_small_slices_are_named_and_not_judged(result):
 
     assert "dataset one 12 4 / 8 0.800 0.700–0.900" in text
     assert "dataset two 12 4 / 8 undefined one class only" in text
-    assert "Not judged, fewer than 5 patients in the test part: sex not stated." in text
+    assert "Left out, fewer than 5 patients in the test set: sex not stated." in text
 
 
 def test_top_metrics_are_flat_numbers_for_dvc(result):

@@ -6,9 +6,10 @@ from dataclasses import asdict, replace
 import pytest
 from rich.console import Console
 
+from auscult.reports.workflow_text import trainings_table
 from auscult.training import progress as module
 from auscult.training.lock import LOCK_FILE, OWNER_FILE, Owner
-from auscult.training.progress import Progress, as_table, find_trainings, read_progress
+from auscult.training.progress import Progress, find_trainings, read_progress
 from auscult.training.session import StopReason, TrainingStopped
 
 
@@ -123,7 +124,7 @@ def test_watch_shows_who_runs_and_who_is_dead(tmp_path):
     everything = find_trainings(tmp_path, everything=True)
     assert everything[-1].status == "finished"
     console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    console.print(as_table(everything))
+    console.print(trainings_table(everything))
     console.file.close()
     text = console.export_text()
     assert "pneumonia/a/1" in text

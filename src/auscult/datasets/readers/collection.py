@@ -20,7 +20,7 @@ from auscult.datasets.readers.annotations import check_interval
 from auscult.datasets.readers.reading import Item, MalformedError, parse_age, parse_code, parse_number
 from auscult.storage.tables import Event, Notice, Recording, Rejection
 
-SEXES = {"f": "female", "female": "female", "m": "male", "male": "male"}
+SEX_WORDS = {"f": "female", "female": "female", "m": "male", "male": "male"}
 UNKNOWN = ("", "na", "n/a", "nan", "null", "<na>", "?")
 """What stands for an unknown value, in small letters: what R, pandas and people write. `none` is a real label."""
 
@@ -135,7 +135,7 @@ class Collector:
             site=_text(fields, columns.site),
             device=_text(fields, columns.device),
             age_years=None if age is None else parse_age(age),
-            sex=None if sex is None else parse_code(sex.lower(), SEXES, "sex"),
+            sex=None if sex is None else parse_code(sex.lower(), SEX_WORDS, "sex"),
             labels={label: _text(fields, column) for label, column in columns.labels.items()},
             attributes={attribute: _text(fields, column) for attribute, column in columns.attributes.items()},
         )

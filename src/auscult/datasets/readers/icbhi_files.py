@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from auscult.datasets.readers.reading import (
+    SEXES,
     Fault,
     MalformedError,
     parse_age,
@@ -24,7 +25,6 @@ DIAGNOSES = {
     name: name.lower()
     for name in ("Asthma", "Bronchiectasis", "Bronchiolitis", "COPD", "Healthy", "LRTI", "Pneumonia", "URTI")
 }
-SEXES = {"M": "male", "F": "female"}
 _PATIENT = re.compile(r"[0-9]{1,9}")
 _RECORDING = re.compile(r"[0-9][bp][0-9]{1,2}")
 _DEVICE = re.compile(r"[A-Za-z0-9]+")

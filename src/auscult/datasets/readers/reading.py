@@ -20,6 +20,7 @@ same label and attribute names, and no id comes twice. Paths are relative to the
 
 Value = TypeVar("Value")
 
+SEXES = {"M": "male", "F": "female"}
 MAX_AGE_YEARS = 130.0
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _BLANKS = re.compile(r" +")

@@ -32,7 +32,7 @@ from auscult.datasets.readers.annotations import Placed, check_interval, read_pa
 from auscult.datasets.readers.reading import Fault, Item, MalformedError, parse_age, parse_code, parse_object, read_file
 from auscult.storage.tables import Event, Recording, Rejection
 
-SEXES = {"0": "male", "1": "female"}
+SEX_CODES = {"0": "male", "1": "female"}
 LOCATIONS = {"p1": "left posterior", "p2": "left lateral", "p3": "right posterior", "p4": "right lateral"}
 RECORD_LABELS = {
     "Normal": "normal",
@@ -101,7 +101,7 @@ def parse_name(stem: str) -> SprName:
     return SprName(
         patient,
         parse_age(age),
-        parse_code(sex, SEXES, "sex"),
+        parse_code(sex, SEX_CODES, "sex"),
         parse_code(location, LOCATIONS, "location"),
         recording,
     )

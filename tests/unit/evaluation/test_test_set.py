@@ -1,4 +1,4 @@
-"""The test part is read in `evaluate` and nowhere else."""
+"""The test set is read in `evaluate` and nowhere else."""
 
 import ast
 from pathlib import Path
@@ -30,7 +30,7 @@ def guard_test_part(monkeypatch):
                 recordings = self.table["recording_id"].to_numpy()[np.asarray(rows)]
                 touched = [name for name in recordings if sides.get(name) == "test"]
                 if touched:
-                    raise AssertionError(f"the test part was read: {touched[:3]}")
+                    raise AssertionError(f"the test set was read: {touched[:3]}")
                 return read(self, rows, *arguments)
 
             return checked
@@ -60,7 +60,7 @@ def test_training_never_reads_the_test_part_and_evaluation_does(judge_once, tmp_
         threads=1,
     )
     assert (tmp_path / "run" / "model.safetensors").is_file()
-    with pytest.raises(AssertionError, match="the test part was read"):
+    with pytest.raises(AssertionError, match="the test set was read"):
         evaluate(**world.arguments(tmp_path / "judged"))
 
 
@@ -81,5 +81,5 @@ def test_no_other_stage_asks_for_its_examples():
                 assert subsets, f"{path}: load_clip_dataset is called without subsets"
                 is_written_out = isinstance(subsets[0], ast.Tuple)
                 assert is_written_out or stage in ALLOWED, f"{path}: subsets must be written out in the call"
-                assert not _asks_for_test(node) or stage in ALLOWED, f"{path} reads the test part"
+                assert not _asks_for_test(node) or stage in ALLOWED, f"{path} reads the test set"
     assert {"training", "evaluation"} <= seen

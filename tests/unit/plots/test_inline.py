@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auscult.plots.inline import inline_svg, png_data
+from auscult.plots.inline import inline_svg, page_figure, png_data, read_figure
 from auscult.plots.spectrograms import Axis, spectrogram
 from auscult.plots.style import panel, save, styled
 
@@ -62,3 +62,16 @@ def test_a_spectrogram_keeps_its_colours_in_a_third_of_the_bytes(tmp_path):
         difference = np.abs(np.asarray(before.convert("RGB"), float) - np.asarray(after.convert("RGB"), float))
     assert difference.mean() < 2
     assert len(data) < 0.5 * (tmp_path / "one.png").stat().st_size
+
+
+def test_a_figure_goes_into_a_page_with_and_without_a_file(tmp_path):
+    with styled():
+        figure, axes = panel()
+        axes.plot([0, 1], [0, 1])
+    for suffix in (".svg", ".png"):
+        save(figure, tmp_path / f"one{suffix}")
+
+    assert page_figure(figure, "one", "A line", "Two points.") == read_figure(
+        tmp_path / "one.svg", "one", "A line", "Two points."
+    )
+    assert png_data(figure) == png_data(tmp_path / "one.png")

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from auscult.cli import app
 from auscult.errors import ConfigError, DataError
+from auscult.evaluation.compare import compare
 from auscult.metrics.intervals import draw_weights
-from auscult.reports.comparison import compare
 from auscult.reports.comparison_page import print_comparison, render, write_page
 
 
@@ -28,7 +28,7 @@ def as_text(found):
 
 def test_differences_and_their_intervals_equal_scores_of_the_same_drawn_patients(make_result):
     a, b = make_result("a", skill=0.4, seed=1), make_result("b", skill=1.2, seed=2)
-    found = compare([a, b], draws=200, seed=9)
+    found = compare([a, b], resamples=200, seed=9)
     (truth, first), (_, second) = patients_of(a), patients_of(b)
     lines = {line.metric: line for line in found.views[0].lines}
     weights = draw_weights(len(truth), 200, np.random.default_rng(9))
@@ -40,13 +40,13 @@ def test_differences_and_their_intervals_equal_scores_of_the_same_drawn_patients
         number = lines[metric].differences[0]
         assert number.value == pytest.approx(score(truth, second) - score(truth, first))
         assert (number.low, number.high) == pytest.approx(tuple(np.percentile(differences, [2.5, 97.5])))
-    said = {name: scores >= 0.5 for name, scores in (("a", first), ("b", second))}
-    sensitivity = [said[name][truth == 1].mean() for name in "ab"]
+    predicted = {name: scores >= 0.5 for name, scores in (("a", first), ("b", second))}
+    sensitivity = [predicted[name][truth == 1].mean() for name in "ab"]
     assert lines["Sensitivity"].differences[0].value == pytest.approx(sensitivity[1] - sensitivity[0])
 
 
 def test_a_result_does_not_differ_from_itself(make_result):
-    found = compare([make_result("a", seed=1), make_result("b", seed=1)], draws=50)
+    found = compare([make_result("a", seed=1), make_result("b", seed=1)], resamples=50)
     for line in found.views[0].lines:
         assert (line.differences[0].value, line.differences[0].low, line.differences[0].high) == (0, 0, 0)
     assert found.views[0].delong[0].p == 1
@@ -55,7 +55,7 @@ def test_a_result_does_not_differ_from_itself(make_result):
 
 def test_equal_seeds_give_equal_intervals(make_result):
     folders = [make_result("a", skill=0.4, seed=1), make_result("b", seed=2)]
-    first, again, other = (compare(folders, draws=100, seed=seed) for seed in (3, 3, 4))
+    first, again, other = (compare(folders, resamples=100, seed=seed) for seed in (3, 3, 4))
     assert first.views == again.views
     assert first.views != other.views
 
@@ -73,7 +73,7 @@ def test_each_kind_of_task_is_compared_in_terminal_and_page(make_result, tmp_pat
         make_result(name, kind, skill=skill, seed=seed)
         for name, skill, seed in (("a", 0.3, 1), ("b", 2, 2), ("c", 0, 3))
     ]
-    found = compare(folders, draws=60)
+    found = compare(folders, resamples=60)
     assert [view.name for view in found.views] == views
     text = as_text(found)
     assert "B − A" in text
@@ -93,7 +93,7 @@ def test_the_settings_that_differ_are_named_and_others_are_not(make_result):
     b = make_result(
         "b", seed=1, meta={"architecture": {"name": "timm/x", "pretrained": True}, "clips": {"length_s": 5.0}}
     )
-    found = compare([a, b], draws=0)
+    found = compare([a, b], resamples=0)
     assert found.settings == [("clips.length_s", [10.0, 5.0]), ("model.name", ["mixednet", "timm/x"])]
     text = as_text(found)
     assert re.search(r"clips.length_s +10 +5", text)
@@ -105,7 +105,7 @@ def test_an_experiment_stands_for_its_jobs_and_tells_its_settings(make_result, t
     make_result("e/1", seed=1)
     make_result("e/10", seed=3)
     (tmp_path / "e" / "experiment.yaml").write_text("jobs: [{augment: {x: 1}}, {augment: {x: 2}}, {augment: {x: 1}}]")
-    found = compare([tmp_path / "e"], draws=0)
+    found = compare([tmp_path / "e"], resamples=0)
     assert [result.folder.name for result in found.results] == ["1", "2", "10"]
     assert found.settings == [("augment.x", [1, 2, None])]
 
@@ -127,23 +127,23 @@ def rename_clips(table):
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"edit": drop_a_patient}, r"different patients: 1 of 40 stand in .*a alone \(toy/p03\)"),
-        ({"edit": change_a_label}, r"1 of 40 patients of the test part have other labels \(toy/p05\)"),
-        ({"kind": "multi_label"}, "different questions: type multi_label and binary"),
-        ({"edit": lambda table: table.assign(split="val")}, "holds no test part"),
+        ({"edit": drop_a_patient}, r"different patients: 1 of 40 are in .*a alone \(toy/p03\)"),
+        ({"edit": change_a_label}, r"1 of 40 patients of the test set have other labels \(toy/p05\)"),
+        ({"kind": "multi_label"}, "different tasks: type multi_label and binary"),
+        ({"edit": lambda table: table.assign(split="val")}, "holds no test set"),
         ({"meta": {"task": {"type": "?"}}}, "not the description of a trained job"),
     ],
 )
 def test_results_of_other_splits_labels_or_tasks_are_refused(make_result, changes, part):
     with pytest.raises(DataError, match=part):
-        compare([make_result("a"), make_result("b", **changes)], draws=0)
+        compare([make_result("a"), make_result("b", **changes)], resamples=0)
 
 
 def test_clips_cut_otherwise_compare_by_recording_alone(make_result):
     folders = [make_result("a", level="clip"), make_result("b", level="clip", seed=1, edit=rename_clips)]
     with pytest.raises(DataError, match=r"different clips: 160 of 160 .*--level recording"):
-        compare(folders, draws=0)
-    assert len(compare(folders, level="recording", draws=0).rows[0].ids) == 80
+        compare(folders, resamples=0)
+    assert len(compare(folders, level="recording", resamples=0).rows[0].ids) == 80
 
 
 @pytest.mark.parametrize(
@@ -158,15 +158,15 @@ def test_a_mistake_is_named(make_result, tmp_path, names, level, part):
     make_result("a")
     make_result("b")
     with pytest.raises((ConfigError, DataError), match=part):
-        compare([tmp_path / name for name in names], level=level, draws=0)
+        compare([tmp_path / name for name in names], level=level, resamples=0)
 
 
 def test_one_class_only_is_undefined_and_no_crash(make_result):
     healthy = {"edit": lambda table: table.assign(target_ill=np.float32(0))}
-    found = compare([make_result("a", **healthy), make_result("b", seed=1, **healthy)], draws=20)
+    found = compare([make_result("a", **healthy), make_result("b", seed=1, **healthy)], resamples=20)
     assert found.views[0].delong == [None]
     assert "undefined" in as_text(found)
-    assert "Undefined: the test part holds one class only" in render(found)
+    assert "Undefined: the test set has one class only" in render(found)
 
 
 def test_the_command_prints_writes_the_page_once_and_names_mistakes(make_result, tmp_path):

@@ -1,4 +1,4 @@
-"""Pictures of single clips with what explains the answer, and the mean spectrogram of the clips of each outcome."""
+"""Pictures of single clips with the evidence for their predictions, and mean spectrograms of each outcome."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from auscult.config import JobSettings, TaskSettings
 from auscult.config.spectrogram import ConstantQFrontend, LinearFrontend, frontend_range_hz
 from auscult.evaluation.outcomes import OUTCOMES, choose_examples, sample_outcomes
 from auscult.evaluation.saliency import CAPTIONS, Explainer, Maps
+from auscult.formatting.numbers import OUTCOME_NAMES, probability_text
 from auscult.models import SavedModel
 from auscult.plots.clip import Evidence, Sound, clip_picture
 from auscult.plots.job import file_name
@@ -27,12 +28,14 @@ from auscult.storage.tables import probability_column, read_events, target_colum
 from auscult.training.dataset import ClipDataset
 
 CLIPS_AT_ONCE = 512
-_WORDS = {"tp": "true positive", "tn": "true negative", "fp": "false positive", "fn": "missed"}
+MAX_MARK_SHARE = 0.9
+"""Events longer than this share of a clip are not marked: they say no more than the label does."""
+_TITLE_CHARACTERS = 62
 
 
 @dataclass
 class _Sums:
-    """Sum of levels and number of clips with true sound, of each cell."""
+    """Sum of levels and number of clips that are not padded, of each frame."""
 
     levels_db: NDArray[np.float64]
     n_sounding: NDArray[np.int64]
@@ -52,26 +55,26 @@ def draw_averages(
 ) -> None:
     """Draw `average_<target>.png` for each target and list them in `averages.json`.
 
-    The mean is over levels in dB, frame by frame, and over true sound alone; padding counts for nothing.
+    The mean is over levels in dB, frame by frame, without padding.
 
     Args:
         examples: All examples.
-        outcomes: Of the test part, from `outcomes.judge`.
+        outcomes: Of the test set, from `find_outcomes`.
         job: Clip and spectrogram settings.
         task: What was predicted.
         folder: Where to write.
     """
     axis = mel_axis(job.spectrogram, job.clips.sample_rate_hz)
-    sums = _sum_up(examples, outcomes, first_s=axis.first_s, hop_s=axis.hop_s, rate_hz=job.clips.sample_rate_hz)
+    of_outcomes = _sum_up(examples, outcomes, first_s=axis.first_s, hop_s=axis.hop_s, rate_hz=job.clips.sample_rate_hz)
     names = [file_name(target) for target in task.targets]
     entries: list[dict[str, object]] = []
     for column, target in enumerate(task.targets):
-        found = {outcome: sums.get((target, outcome)) for outcome in OUTCOMES}
+        found = {outcome: of_outcomes.get((target, outcome)) for outcome in OUTCOMES}
         panels = [
-            Average(_WORDS[outcome], part.n_clips if part else 0, part.mean() if part else None)
-            for outcome, part in found.items()
+            Average(OUTCOME_NAMES[outcome], sums.n_clips if sums else 0, sums.mean() if sums else None)
+            for outcome, sums in found.items()
         ]
-        counts = {outcome: part.n_clips if part else 0 for outcome, part in found.items()}
+        counts = {outcome: sums.n_clips if sums else 0 for outcome, sums in found.items()}
         if not any(counts.values()):
             continue
         name = names[column] if names.count(names[column]) == 1 else f"{names[column]}_{column + 1}"
@@ -109,28 +112,22 @@ def _sum_up(
     return sums
 
 
-MAX_MARK_SHARE = 0.9
-"""An event that spans this share of a clip says no more than the label does, and is not marked."""
-OUTCOME_WORDS = {"tp": "true positive", "tn": "true negative", "fp": "false positive", "fn": "missed"}
-_TITLE_CHARACTERS = 62
-
-
 @dataclass(frozen=True)
-class Asked:
-    """A clip that is drawn, and the target whose evidence is shown."""
+class Request:
+    """A clip to draw, and the target whose evidence is shown."""
 
     clip_id: str
     target: str
 
 
-class Painter:
-    """Draws clips of one evaluated job, all with one colour range, so that levels can be compared.
+class ClipPlotter:
+    """Draws clips of one evaluated job, all on one colour scale, so that levels can be compared.
 
     Args:
-        model: Explains its answers.
+        model: The model to explain.
         examples: All examples, with their clip stores; its rows are those of `predictions`.
         predictions: Rows of `predictions.parquet`, index as in `examples.clips`.
-        outcomes: Of the test part, from `outcomes.judge`.
+        outcomes: Of the test set, from `find_outcomes`.
         tables: Dataset -> folder with `events.parquet`, for the marks.
         job: Clip and spectrogram settings, and how much to draw.
         task: What was predicted.
@@ -156,13 +153,13 @@ class Painter:
         self._job, self._task = job, task
 
     def draw_examples(self, folder: Path) -> None:
-        """Draw the worst errors and the surest hits; `index.json` in `folder` says what each picture shows."""
+        """Draw the worst errors and the most confident correct predictions; `index.json` describes each picture."""
         n_examples, is_exclusive = self._job.evaluate.n_examples, self._task.type == "multi_class"
         chosen = choose_examples(self._outcomes, n_examples, multi_class=is_exclusive)
         entries: list[dict[str, Any]] = []
-        asked = [Asked(clip_id, self._target_of(clip_id)) for clip_id in chosen]
+        requests = [Request(clip_id, self._target_of(clip_id)) for clip_id in chosen]
         names = [f"{number:02d}_{file_name(clip_id)}.png" for number, clip_id in enumerate(chosen, start=1)]
-        for row, name in zip(self._draw(asked, [folder / name for name in names]), names, strict=True):
+        for row, name in zip(self._draw(requests, [folder / name for name in names]), names, strict=True):
             of_clip = self._outcomes.loc[self._outcomes["clip_id"] == row["clip_id"]].to_dict("records")
             entries.append(_entry(name, row, of_clip, self._task))
         write_json(folder / "index.json", entries)
@@ -171,11 +168,11 @@ class Painter:
         """Draw some clips of each outcome into `folder/{tp,tn,fp,fn}/`; `index.json` lists them.
 
         Args:
-            folder: Where to write; its four folders are made even where an outcome did not occur.
+            folder: Where to write; its four folders are made even for outcomes that did not occur.
             generator: The only source of randomness, of `sample: random`.
         """
         settings = self._job.evaluate.outcomes
-        asked: list[Asked] = []
+        requests: list[Request] = []
         paths: list[Path] = []
         entries: list[dict[str, Any]] = []
         for outcome in OUTCOMES:
@@ -184,20 +181,20 @@ class Painter:
             for number, row in enumerate(rows.to_dict("records"), start=1):
                 suffix = f"_{file_name(row['target'])}" if len(self._task.targets) > 1 else ""
                 name = f"{outcome}/{number:02d}_{file_name(row['clip_id'])}{suffix}.png"
-                asked.append(Asked(row["clip_id"], row["target"]))
+                requests.append(Request(row["clip_id"], row["target"]))
                 paths.append(folder / name)
                 kept = {key: row[key] for key in ("clip_id", "target", "outcome", "probability")}
                 entries.append({"file": name, **kept})
-        self._draw(asked, paths)
+        self._draw(requests, paths)
         n_of = {outcome: self._outcomes["outcome"].tolist().count(outcome) for outcome in OUTCOMES}
         write_json(folder / "index.json", {"n": n_of, "sample": settings.sample, "pictures": entries})
 
-    def _draw(self, asked: Sequence[Asked], paths: Sequence[Path]) -> list[dict[Any, Any]]:
+    def _draw(self, requests: Sequence[Request], paths: Sequence[Path]) -> list[dict[Any, Any]]:
         """Draw each clip to its path and return their rows of the predictions."""
-        if not asked:
+        if not requests:
             return []
         place = pd.Index(self._predictions["clip_id"])
-        indices = place.get_indexer(pd.Index([one.clip_id for one in asked], dtype="str"))
+        indices = place.get_indexer(pd.Index([one.clip_id for one in requests], dtype="str"))
         levels_db = self._examples.spectrograms(indices)
         clips = self._examples.clips.iloc[indices]
         rate_hz = self._job.clips.sample_rate_hz
@@ -208,10 +205,10 @@ class Painter:
         range_db = level_range_db(np.concatenate(sound, axis=1))
         marks = _marks(clips.drop_duplicates("clip_id"), self._tables)
         waveforms = self._examples.waveforms(indices)
-        columns = [self._task.targets.index(one.target) for one in asked]
+        columns = [self._task.targets.index(one.target) for one in requests]
         maps = self._explainer.explain(self._examples.stored(self._model.takes, indices), columns).maps
         rows: list[dict[Any, Any]] = [self._predictions.iloc[int(index)].to_dict() for index in indices]
-        for number, (one, path, row) in enumerate(zip(asked, paths, rows, strict=True)):
+        for number, (one, path, row) in enumerate(zip(requests, paths, rows, strict=True)):
             title, subtitle = self._texts(one, row)
             figure = clip_picture(
                 levels_db[number],
@@ -231,23 +228,21 @@ class Painter:
         if method == "none":
             return Evidence(None, CAPTIONS[method])
         if method == "grad_cam":
-            caption = f"Grad-CAM: where the evidence for {target} lies; line: half of the most"
-            if not found.any():
-                caption = f"Grad-CAM: nothing speaks for {target}"
-            return Evidence(found, caption)
+            caption = "evidence for {target}; line: half of the maximum" if found.any() else "no evidence for {target}"
+            return Evidence(found, f"{CAPTIONS[method]}: {caption.format(target=target)}")
         return Evidence(found, CAPTIONS[method])
 
-    def _texts(self, one: Asked, row: dict[Any, Any]) -> tuple[str, str]:
+    def _texts(self, one: Request, row: dict[Any, Any]) -> tuple[str, str]:
         of_clip = self._outcomes.loc[
             (self._outcomes["clip_id"] == one.clip_id) & (self._outcomes["target"] == one.target)
         ].to_dict("records")
         (found,) = of_clip
-        title = f"{one.target}: {OUTCOME_WORDS[found['outcome']]}, probability {found['probability']:.2f}"
+        title = f"{one.target}: {OUTCOME_NAMES[found['outcome']]}, probability {probability_text(found['probability'])}"
         where = f"{one.clip_id}, {row['start_s']:.1f}–{row['end_s']:.1f} s"
         return title, where if len(where) <= _TITLE_CHARACTERS else f"…{where[-_TITLE_CHARACTERS:]}"
 
     def _target_of(self, clip_id: str) -> str:
-        """Return the target that an example is about: one that was answered wrong, else one that is present."""
+        """Return the target that an example shows: one that was predicted wrong, else one that is positive."""
         of_clip = self._outcomes.loc[self._outcomes["clip_id"] == clip_id]
         for outcome in ("fn", "fp", "tp", "tn"):
             targets = of_clip.loc[of_clip["outcome"] == outcome, "target"]
@@ -257,7 +252,7 @@ class Painter:
 
 
 def on_mel_axis(found: Maps, axis: Axis, job: JobSettings) -> Maps:
-    """Return evidence over the bands that are drawn; a front end of its own may see other bands than these.
+    """Return evidence over the bands that are drawn; a model's own front end may have other bands.
 
     Args:
         found: Shape [band, frame], as the backbone sees the clip.
@@ -265,7 +260,7 @@ def on_mel_axis(found: Maps, axis: Axis, job: JobSettings) -> Maps:
         job: Its front end.
 
     Returns:
-        Shape [mel, frame]; 0 where the front end hears nothing.
+        Shape [mel, frame]; 0 outside the bands of the front end.
     """
     frontend = job.model.frontend
     if not isinstance(frontend, LinearFrontend | ConstantQFrontend):
@@ -281,7 +276,7 @@ def on_mel_axis(found: Maps, axis: Axis, job: JobSettings) -> Maps:
 
 
 def _marks(clips: pd.DataFrame, tables: Mapping[str, Path]) -> dict[str, list[Mark]]:
-    """Events within each clip that are shorter than it, in seconds from its start; cycles are no finding."""
+    """Return the events within each clip that are shorter than it, in seconds from its start; without cycles."""
     marks: dict[str, list[Mark]] = {clip_id: [] for clip_id in clips["clip_id"]}
     for dataset, part in clips.groupby("dataset"):
         events = read_events(tables[str(dataset)] / "events.parquet")
@@ -299,14 +294,15 @@ def _entry(name: str, row: dict[Any, Any], outcomes: list[dict[Any, Any]], task:
     probabilities = {target: float(row[probability_column(target)]) for target in task.targets}
     if task.type == "multi_class":
         truth = next((target for target in task.targets if row[target_column(target)] == 1), None)
-        answer = max(probabilities, key=lambda target: probabilities[target])
-        is_error = truth != answer
-        said = f"answered {answer} ({probabilities[answer]:.2f})"
-        text = f"{truth}: {said}" + (f", gave {truth} {probabilities[truth]:.2f}" if is_error and truth else "")
+        predicted = max(probabilities, key=lambda target: probabilities[target])
+        is_error = truth != predicted
+        text = f"{truth}: predicted {predicted} ({probability_text(probabilities[predicted])})"
+        if is_error and truth:
+            text += f", {truth} {probability_text(probabilities[truth])}"
     else:
         is_error = any(outcome["outcome"] in {"fp", "fn"} for outcome in outcomes)
         words = [
-            f"{outcome['target']}: {OUTCOME_WORDS[outcome['outcome']]} ({outcome['probability']:.2f})"
+            f"{outcome['target']}: {OUTCOME_NAMES[outcome['outcome']]} ({probability_text(outcome['probability'])})"
             for outcome in outcomes
         ]
         text = ", ".join(words)

@@ -1,34 +1,33 @@
-"""Answers as CSV, as JSON, or as a table for the terminal."""
+"""Predictions of audio files as CSV, as JSON, or as tables for the terminal."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from rich.table import Table
 
-from auscult.inference.loaded_model import LoadedModel
-from auscult.inference.predictions import Predictions, positive_column
-from auscult.storage.tables import probability_column
+from auscult.formatting.numbers import metric_text
+from auscult.storage.tables import positive_column, probability_column
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-Format = Literal["csv", "json", "table"]
+    from auscult.inference.loaded_model import LoadedModel
+    from auscult.inference.predictions import Predictions
 
 
 def csv_text(found: Predictions) -> str:
     """Return one table: each file's row of level `recording`, then its rows of level `clip`; a fault in `error`."""
     whole = found.recordings.rename(columns={"duration_s": "end_s"}).drop(columns="n_clips")
     whole = whole.assign(level="recording", start_s=0.0, clip=-1, error="")
-    parts = found.clips.assign(level="clip", error="")
+    of_clips = found.clips.assign(level="clip", error="")
     faults = pd.DataFrame(
         [(file, "recording", -1, text) for file, text in found.errors.items()],
         columns=["file", "level", "clip", "error"],
     )
-    tables = [table for table in (whole, parts, faults) if len(table)]
-    answers = [name for name in found.clips.columns if name not in {"file", "clip", "start_s", "end_s"}]
-    columns = ["file", "level", "start_s", "end_s", *answers, "error"]
+    tables = [table for table in (whole, of_clips, faults) if len(table)]
+    predicted = [name for name in found.clips.columns if name not in {"file", "clip", "start_s", "end_s"}]
+    columns = ["file", "level", "start_s", "end_s", *predicted, "error"]
     together = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*columns, "clip"])
     together = together.sort_values(["file", "clip"], kind="stable")
     return together.reindex(columns=columns).to_csv(index=False, lineterminator="\n", float_format="%.9g")
@@ -41,9 +40,9 @@ def json_text(found: Predictions, model: LoadedModel) -> str:
         {
             "file": row["file"],
             "duration_s": row["duration_s"],
-            **_answers(row, model),
+            **_prediction(row, model),
             "clips": [
-                {"start_s": clip["start_s"], "end_s": clip["end_s"], **_answers(clip, model)}
+                {"start_s": clip["start_s"], "end_s": clip["end_s"], **_prediction(clip, model)}
                 for clip in clips[row["file"]].to_dict("records")
             ],
         }
@@ -61,7 +60,7 @@ def json_text(found: Predictions, model: LoadedModel) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _answers(row: dict[Any, Any], model: LoadedModel) -> dict[str, Any]:
+def _prediction(row: dict[Any, Any], model: LoadedModel) -> dict[str, Any]:
     probabilities = {target: float(row[probability_column(target)]) for target in model.targets}
     if model.task.type == "multi_class":
         return {"probabilities": probabilities, "answer": row["answer"]}
@@ -70,38 +69,36 @@ def _answers(row: dict[Any, Any], model: LoadedModel) -> dict[str, Any]:
 
 
 def tables(found: Predictions, model: LoadedModel, *, with_clips: bool) -> list[Table]:
-    """Return the answers by recording, and where asked by clip, as tables for a terminal."""
-    from rich.table import Table  # noqa: PLC0415 (slow to import)
-
+    """Return the predictions by recording, and with `with_clips` by clip too, as tables for a terminal."""
     if not len(found.recordings):
         return []
     made = Table("recording", box=None, pad_edge=False)
-    made.add_column("length (s)", justify="right")
+    made.add_column("duration (s)", justify="right")
     made.add_column("clips", justify="right")
     _add_targets(made, model)
     for row in found.recordings.to_dict("records"):
         made.add_row(row["file"], f"{row['duration_s']:.1f}", str(row["n_clips"]), *_cells(row, model))
     if not with_clips:
         return [made]
-    parts = Table("clip of", box=None, pad_edge=False)
-    parts.add_column("from (s)", justify="right")
-    parts.add_column("to (s)", justify="right")
-    _add_targets(parts, model)
+    of_clips = Table("clip of", box=None, pad_edge=False)
+    of_clips.add_column("from (s)", justify="right")
+    of_clips.add_column("to (s)", justify="right")
+    _add_targets(of_clips, model)
     for row in found.clips.to_dict("records"):
-        parts.add_row(row["file"], f"{row['start_s']:.1f}", f"{row['end_s']:.1f}", *_cells(row, model))
-    return [made, parts]
+        of_clips.add_row(row["file"], f"{row['start_s']:.1f}", f"{row['end_s']:.1f}", *_cells(row, model))
+    return [made, of_clips]
 
 
 def _add_targets(table: Table, model: LoadedModel) -> None:
     for target in model.targets:
         table.add_column(target, justify="right")
     if model.task.type == "multi_class":
-        table.add_column("answer")
+        table.add_column("class")
 
 
 def _cells(row: dict[Any, Any], model: LoadedModel) -> list[str]:
-    """Probabilities, marked where they reach the threshold."""
-    cells = [f"{row[probability_column(target)]:.3f}" for target in model.targets]
+    """Return the probabilities; `+` marks those that reach the threshold."""
+    cells = [metric_text(row[probability_column(target)]) for target in model.targets]
     if model.task.type == "multi_class":
         return [*cells, str(row["answer"])]
     return [

@@ -7,7 +7,7 @@ from PIL import Image
 
 from auscult.config import JobSettings
 from auscult.config.spectrogram import frontend_bands
-from auscult.evaluation.examples import draw_averages, on_mel_axis
+from auscult.evaluation.clip_pictures import draw_averages, on_mel_axis
 from auscult.plots import spectrograms as figures
 from auscult.plots.spectrograms import mel_axis
 from auscult.spectrograms.filterbanks import constant_q_frequencies
@@ -39,7 +39,7 @@ def test_averages_are_the_mean_over_true_sound(judged_binary, tmp_path, monkeypa
     examples = load_clip_dataset(world.features, world.tables, world.split, world.task, ("val", "test"))
     drawn = {}
     monkeypatch.setattr(
-        "auscult.evaluation.examples.averages",
+        "auscult.evaluation.clip_pictures.averages",
         lambda panels, axis: drawn.update(panels=panels) or figures.averages(panels, axis),
     )
     draw_averages(examples, outcomes, job=world.job, task=world.task, folder=tmp_path)

@@ -1,4 +1,4 @@
-"""Results set beside each other: read from their folders, refused where their test parts differ, compared."""
+"""`auscult compare`: results read from their folders, refused where their test sets differ, and compared."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from auscult.config.files import read_yaml
-from auscult.config.task import TaskSettings
+from auscult.config.flatten import differing_keys, flatten
+from auscult.config.task import LEVELS, TaskSettings
 from auscult.errors import ConfigError, DataError
-from auscult.formatting.numbers import plural
-from auscult.metrics.aggregation import LEVELS, LevelRows, at_level
+from auscult.formatting.numbers import metric_text, plural
+from auscult.formatting.text import listed
+from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.comparison import LETTERS, View, compare_rows
-from auscult.reports.settings import flatten
+from auscult.reports.settings import names_before_details
 from auscult.storage.files import read_json
 from auscult.storage.tables import probabilities_of, read_predictions, truth_of
 
-N_IDS = 3
-_SIDE = "test"
-_WHOLE = {"model.name": "model.", "split.kind": "split.", "train.optimizer.name": "train.optimizer."}
-"""Where these differ, what stands below them differs throughout: the name says it all."""
+MAX_RESULTS = len(LETTERS)
+MAX_IDS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Result:
         task_name: What its task is called.
         task: What it predicts.
         thresholds: One a target, frozen on validation; empty for a multi-class task.
-        test: Its predictions for the test part.
+        test: Its predictions on the test set.
         settings: Dotted key -> value.
         facts: (what, text) worth a line beside the settings.
     """
@@ -55,7 +55,7 @@ class Result:
     facts: list[tuple[str, str]]
 
     def at(self, level: str) -> LevelRows:
-        """Return its answers at a level, rows in the order of their ids."""
+        """Return its predictions at a level, rows in the order of their ids."""
         rows = at_level(
             probabilities_of(self.test, self.task), truth_of(self.test, self.task), self.test, self.task, level
         )
@@ -109,15 +109,15 @@ def _read(folder: Path) -> Result:
         facts = [
             ("parameters", f"{meta['n_parameters']:,}"),
             ("kept epoch", str(meta["best_epoch"])),
-            ("threshold", ", ".join(f"{value:.3f}" for value in thresholds) or "–"),
+            ("threshold", ", ".join(metric_text(value) for value in thresholds) or "–"),
         ]
         name = architecture["name"]
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise DataError(f"{folder / 'model.json'}: not the description of a trained job ({error})") from error
     predictions = read_predictions(folder / "predictions.parquet", task)
-    test = predictions.loc[predictions["split"] == _SIDE].reset_index(drop=True)
+    test = predictions.loc[predictions["split"] == "test"].reset_index(drop=True)
     if not len(test):
-        raise DataError(f"{folder / 'predictions.parquet'}: holds no test part; run `evaluate` again")
+        raise DataError(f"{folder / 'predictions.parquet'}: holds no test set; run `evaluate` again")
     return Result(
         folder,
         _short(folder),
@@ -152,21 +152,15 @@ def _of_experiment(folder: Path) -> dict[str, Any]:
 
 def differing_settings(results: Sequence[Result]) -> list[tuple[str, list[Any]]]:
     """Return (dotted key, value of each result) of the settings that are not the same in all of them."""
-    keys = list(dict.fromkeys(key for result in results for key in result.settings))
-    absent = object()
-    first = results[0].settings
-    differing = [key for key in keys if any(one.settings.get(key, absent) != first.get(key, absent) for one in results)]
-    for name, prefix in _WHOLE.items():
-        if name in differing:
-            differing = [key for key in differing if key == name or not key.startswith(prefix)]
-    return [(key, [result.settings.get(key) for result in results]) for key in differing]
+    keys = names_before_details(differing_keys([result.settings for result in results]))
+    return [(key, [result.settings.get(key) for result in results]) for key in keys]
 
 
 def require_same_test(results: Sequence[Result], level: str) -> list[LevelRows]:
-    """Return the answers of all results at a level, row for row of the same recordings (clips, patients).
+    """Return the predictions of all results at a level, row for row of the same recordings (clips, patients).
 
     Raises:
-        DataError: They answer another question, or were tested on others, with what differs.
+        DataError: Their tasks differ, or they were tested on other patients, clips or labels; the message says which.
     """
     first = results[0]
     for other in results[1:]:
@@ -174,7 +168,7 @@ def require_same_test(results: Sequence[Result], level: str) -> list[LevelRows]:
             here, there = getattr(other.task, what), getattr(first.task, what)
             if here != there:
                 raise DataError(
-                    f"{other.name} and {first.name} answer different questions: {what} {_text(here)} and "
+                    f"{other.name} and {first.name} have different tasks: {what} {_text(here)} and "
                     f"{_text(there)}; compare results of one task"
                 )
     rows = [result.at(level) for result in results]
@@ -192,46 +186,42 @@ def _require_same_rows(first: Result, expected: LevelRows, other: Result, found:
         alone = sorted(set(here) - set(there)), sorted(set(there) - set(here))
         if any(alone):
             texts = [
-                f"{len(ids)} of {len(set(side))} stand in {result.name} alone ({_examples(ids)})"
-                for ids, side, result in zip(alone, (here, there), (other, first), strict=True)
+                f"{len(ids)} of {len(set(all_ids))} are in {result.name} alone ({_some(ids)})"
+                for ids, all_ids, result in zip(alone, (here, there), (other, first), strict=True)
                 if ids
             ]
-            mend = "compare results of one split"
+            fix = "compare results of one split"
             if level == "clip" and what == "clips":
-                mend = "clips of different settings compare at --level recording or patient"
-            raise DataError(f"{where} were tested on different {what}: {'; '.join(texts)}; {mend}")
+                fix = "compare clips of different settings at --level recording or patient"
+            raise DataError(f"{where} were tested on different {what}: {'; '.join(texts)}; {fix}")
     same = (found.targets == expected.targets) | (np.isnan(found.targets) & np.isnan(expected.targets))
     if not same.all():
         ids = found.ids[~same.all(axis=1)].tolist()
         raise DataError(
-            f"{where}: {len(ids)} of {len(found.ids)} {level}s of the test part have other labels ({_examples(ids)}); "
+            f"{where}: {len(ids)} of {len(found.ids)} {level}s of the test set have other labels ({_some(ids)}); "
             "their tasks or tables differ: evaluate both on the same data"
         )
 
 
-def _examples(ids: Sequence[Any]) -> str:
-    shown = ", ".join(str(one) for one in ids[:N_IDS])
-    return shown + (", ..." if len(ids) > N_IDS else "")
+def _some(ids: Sequence[Any]) -> str:
+    return listed([str(one) for one in ids], MAX_IDS_SHOWN)
 
 
 def _text(value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-MAX_RESULTS = len(LETTERS)
-
-
 @dataclass(frozen=True)
 class Comparison:
-    """What came of it.
+    """Results and how they differ.
 
     Attributes:
         results: As they were named; the first is what all others are compared with.
-        rows: Of each result: its answers to the test part at `level`.
+        rows: Of each result: its predictions on the test set at `level`.
         level: Where they were compared.
         views: The metrics, the main view first.
         settings: (dotted key, value of each result) of what differs.
-        draws: Of the bootstrap.
+        resamples: Of the bootstrap.
     """
 
     results: list[Result]
@@ -239,7 +229,7 @@ class Comparison:
     level: str
     views: list[View]
     settings: list[tuple[str, list[Any]]]
-    draws: int
+    resamples: int
 
     @property
     def labels(self) -> list[str]:
@@ -248,20 +238,20 @@ class Comparison:
 
     @property
     def counts(self) -> str:
-        """What was compared on, in words."""
+        """Size of the test set, in words."""
         patients = plural(len(np.unique(self.rows[0].patient_ids.astype(str))), "patient")
         rows = "" if self.level == "patient" else f"{plural(len(self.rows[0].ids), self.level)} of "
-        return f"{rows}{patients} in the test part"
+        return f"{rows}{patients} in the test set"
 
 
-def compare(folders: Sequence[Path], *, level: str | None = None, draws: int = 2000, seed: int = 0) -> Comparison:
-    """Compare trained jobs on their common test part.
+def compare(folders: Sequence[Path], *, level: str | None = None, resamples: int = 2000, seed: int = 0) -> Comparison:
+    """Compare trained jobs on their common test set.
 
     Args:
         folders: Jobs, or experiments, which stand for all their jobs. The first job is the base.
         level: `clip`, `recording` or `patient`; default: the task's.
-        draws: Draws of the bootstrap over patients.
-        seed: Of these draws.
+        resamples: Of the bootstrap over patients.
+        seed: Of the bootstrap.
 
     Raises:
         ConfigError: Fewer than two jobs, too many, or no such level.
@@ -271,12 +261,10 @@ def compare(folders: Sequence[Path], *, level: str | None = None, draws: int = 2
         raise ConfigError(f"level: found {level!r}, expected one of {', '.join(LEVELS)}")
     results = read_results(folders)
     if len(results) > MAX_RESULTS:
-        raise ConfigError(
-            f"found {len(results)} jobs, at most {MAX_RESULTS} are legible side by side; name some of them"
-        )
+        raise ConfigError(f"found {len(results)} jobs, at most {MAX_RESULTS} can be compared at once; name fewer")
     task = results[0].task
     chosen = level or task.level
     rows = require_same_test(results, chosen)
     generator = np.random.default_rng(seed)
-    views = compare_rows(rows, [one.thresholds for one in results], task, generator, draws)
-    return Comparison(results, rows, chosen, views, differing_settings(results), draws)
+    views = compare_rows(rows, [one.thresholds for one in results], task, generator, resamples)
+    return Comparison(results, rows, chosen, views, differing_settings(results), resamples)

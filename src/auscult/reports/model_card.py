@@ -1,0 +1,92 @@
+"""The model card of a result: what the models are for, and what a reader may not conclude."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from auscult.config import TaskSettings
+from auscult.formatting.numbers import plural
+from auscult.reports.jobs import JobResult
+
+FEW_PATIENTS = 50
+"""Test sets with fewer patients get a warning."""
+
+
+def model_card(jobs: Sequence[JobResult], task: TaskSettings) -> list[tuple[str, str]]:
+    """Return (heading, text): purpose, input, output, training data, operating point, calibration."""
+    clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
+    datasets = dict.fromkeys(name for job in jobs for name in job.settings.datasets)
+    output = "the probabilities of the classes" if task.type == "multi_class" else "the probability of"
+    calibrated = [job.id for job in jobs if job.metrics.get("temperature", 1.0) != 1.0]
+    rules = dict.fromkeys(job.metrics.get("threshold_rule") or job.settings.evaluate.threshold for job in jobs)
+    point = "the class of highest probability" if task.type == "multi_class" else f"thresholds by {', '.join(rules)}"
+    return [
+        ("purpose", "research on methods: comparing models, data and settings on one split"),
+        ("question", task.description or "not stated"),
+        ("input", f"clips of {' or '.join(dict.fromkeys(clips))}, mono"),
+        (
+            "output",
+            f"{output} {', '.join(task.targets)}; clips are combined by {task.aggregate.method} to {task.level} level",
+        ),
+        ("training data", ", ".join(datasets)),
+        ("operating point", f"{point}, chosen on validation"),
+        ("calibration", f"temperature scaling, job {', '.join(calibrated)}" if calibrated else "none"),
+    ]
+
+
+def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the limits of use as sentences, the gravest first."""
+    found = ["This is a research result, not a medical device. Do not base a diagnosis on it."]
+    fewest = min(_test_patients(job, task) for job in jobs)
+    if fewest < FEW_PATIENTS:
+        found.append(
+            f"The test set has {plural(fewest, 'patient')}. Intervals are wide, and differences between jobs that lie "
+            "within them are not evidence."
+        )
+    found += [
+        "Intervals are the 95% percentile bootstrap over patients. They cover which patients were sampled, not the "
+        "variation between trainings with other seeds or splits.",
+        *_no_width(jobs),
+        "Epoch and thresholds were chosen on validation; the test set was read once, after that. Choosing the best of "
+        "many jobs by their test metrics would still be optimistic.",
+        _population(summaries),
+    ]
+    clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
+    found.append(
+        f"The models take clips of {' or '.join(dict.fromkeys(clips))}; frequencies above half that rate are absent. "
+        "Other devices, sites and noise were not tested."
+    )
+    if task.type != "multi_class":
+        found.append(
+            "The thresholds suit the prevalence in this validation set. At another prevalence the predictive values "
+            "differ; choose the thresholds again."
+        )
+    return found
+
+
+def _no_width(jobs: Sequence[JobResult]) -> list[str]:
+    numbers = [number for job in jobs for number in job.headline.values()]
+    if not any(number.low is not None and number.low == number.high for number in numbers):
+        return []
+    return [
+        "An interval without width, such as 1.000–1.000, is not certainty: a sample without errors has no resample "
+        "with errors. With n cases and no error, the true error rate may be up to 3 / n (rule of three, 95%)."
+    ]
+
+
+def _test_patients(job: JobResult, task: TaskSettings) -> int:
+    section = job.metrics["test"][task.level]
+    views = section.values() if task.type == "multi_class" else (section[target] for target in task.targets)
+    return min(int(view["n"]["patients"]) for view in views)
+
+
+def _population(summaries: Mapping[str, Mapping[str, Any]]) -> str:
+    unstated = [
+        f"{name} ({word})"
+        for name, summary in summaries.items()
+        for key, word in (("sexes", "sex"), ("devices", "device"), ("sites", "site"))
+        if summary["missing"][key] == summary["recordings"]
+    ]
+    sentence = f"All patients come from {', '.join(summaries)}; other populations were not tested."
+    return sentence + (f" Not stated in the data: {', '.join(unstated)}." if unstated else "")
