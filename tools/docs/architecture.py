@@ -25,32 +25,36 @@ FLOW = {
     "MLflow": (0, 1, "runs side by side"),
 }
 
-# From top to bottom; a package imports what lies below it, never what lies above or beside it in another stage.
+# From top to bottom and from left to right: a package imports what stands below it or to its right, nothing else.
 LAYERS = {
     "Commands, without logic": {"cli": "auscult ..."},
     "On finished results": {"inference": "predict, embed", "ops": "doctor, explain"},
-    "Stages: each a plain function that knows no other stage": {
-        "datasets": "readers, ingest",
-        "training": "loop, checkpoint",
+    "Stages on a trained model": {
         "evaluation": "outcomes, slices",
         "reports": "pages, texts",
         "tracking": "MLflow",
     },
-    "What stages are made of": {
-        "spectrograms": "log-mel, stored",
+    "The stage that learns, and what draws": {
+        "training": "loop, checkpoint",
+        "plots": "every figure",
+        "plugins": "your own file",
+    },
+    "From raw files to what a training reads": {
+        "datasets": "readers, ingest",
         "splits": "patients, audit",
         "augment": "steps, mixing",
-        "plots": "every figure",
+        "models": "registry, weights",
     },
     "The field's building blocks": {
-        "audio": "decode, cut",
-        "models": "registry, weights",
         "metrics": "scores, intervals",
+        "spectrograms": "log-mel, stored",
+        "audio": "decode, cut",
         "labels": "what is unknown",
+        "formatting": "numbers in words",
     },
-    "Ground": {"config": "what YAML may say", "tables": "columns, checked", "storage": "atomic, hashed"},
+    "Ground": {"config": "what YAML may say", "storage": "files, tables, HDF5"},
 }
-APART = ("tools/simulate", "the demo's sounds")
+APART = ("tools/auscult_simulate", "the demo's sounds")
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def _heads() -> list[str]:
         _text(MARGIN, 28, "What runs", "head", "start"),
         _text(MARGIN, 48, "Each arrow is a rule of Snakemake, with a script of the same name.", "small", "start"),
         _text(MARGIN, LAYERS_TOP - 36, "What it is built of", "head", "start"),
-        _text(MARGIN, LAYERS_TOP - 16, "Packages of auscult. Imports go down, never up.", "small", "start"),
+        _text(MARGIN, LAYERS_TOP - 16, "Packages of auscult. Imports go down or to the right, never back.", "small", "start"),
     ]
 
 

@@ -24,8 +24,8 @@ from auscult.metrics.aggregation import at_level
 from auscult.metrics.intervals import Views, draw_weights, estimate, view_values
 from auscult.metrics.summary import validation_metrics
 from auscult.models import SavedModel
+from auscult.models.operating_point import choose_operating_point
 from auscult.models.saved import probabilities
-from auscult.operating_point import choose_operating_point
 from auscult.storage.files import sha256_file
 from auscult.training.dataset import ClipDataset
 

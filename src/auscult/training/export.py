@@ -19,7 +19,7 @@ from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError, InfeasibleError
 from auscult.models import FullScale, Normalisation, SavedModel, describe_model
-from auscult.operating_point import choose_operating_point
+from auscult.models.operating_point import choose_operating_point
 from auscult.storage.files import atomic_path, sha256_file
 from auscult.training.batches import Subset
 from auscult.training.checkpoint import Checkpoint
