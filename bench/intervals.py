@@ -10,7 +10,7 @@ import pandas as pd
 
 from auscult.config.task import FourClass, TaskSettings
 from auscult.metrics.aggregation import at_level
-from auscult.metrics.intervals import Views, draw_weights, view_values
+from auscult.metrics.intervals import Views, resample_weights, view_values
 from bench.measure import Comparison, Options
 
 CLIPS_PER_PATIENT = 20
@@ -30,7 +30,7 @@ def comparisons(options: Options) -> Generator[list[Comparison]]:
     rng = np.random.default_rng(0)
     owners = np.arange(n_clips) // CLIPS_PER_PATIENT
     rows = _rows(owners, rng)
-    weights = draw_weights(int(owners[-1]) + 1, n_draws, rng)
+    weights = resample_weights(int(owners[-1]) + 1, n_draws, rng)
 
     def at_once() -> Views:
         return view_values(rows, TASK, (0.5, 0.5), owners, weights)

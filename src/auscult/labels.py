@@ -121,7 +121,7 @@ def clip_targets(
         DataError: A clip's recording is not in the table, a dataset has no rule, or a rule's column does not exist.
     """
     cuts = _intervals(recordings, clips)
-    _refuse_strangers(clips, cuts.rows)
+    _refuse_orphans(clips, cuts.rows)
     known = _Events(recordings, events)
 
     def from_events(rule: EventRule, chosen: NDArray[np.bool_]) -> Targets:
@@ -330,10 +330,10 @@ def _interval_targets(clips: Intervals, known: _Events, rule: EventRule, overlap
     return values
 
 
-def _refuse_strangers(clips: pd.DataFrame, rows: Integers) -> None:
-    strangers = clips["recording_id"].to_numpy(dtype=object)[rows < 0]
-    if len(strangers):
+def _refuse_orphans(clips: pd.DataFrame, rows: Integers) -> None:
+    orphans = clips["recording_id"].to_numpy(dtype=object)[rows < 0]
+    if len(orphans):
         raise DataError(
-            f"{len(strangers)} clips belong to recordings that are not in the recordings table, such as "
-            f"{sorted(set(strangers))[:3]}; build the clips again from the present tables"
+            f"{len(orphans)} clips belong to recordings that are not in the recordings table, such as "
+            f"{sorted(set(orphans))[:3]}; build the clips again from the present tables"
         )

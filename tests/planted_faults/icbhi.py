@@ -45,7 +45,7 @@ _DEMOGRAPHICS: dict[str, tuple[str, Damage]] = {
 }
 
 _LISTED: dict[str, tuple[str, Damage]] = {
-    "unknown side": ("unknown side", lambda line: _with_field(line, 1, b"validation")),
+    "unknown subset": ("unknown subset", lambda line: _with_field(line, 1, b"validation")),
     "listed name outside of the layout": ("name", lambda line: line.replace(b"_", b"-", 1)),
     "listed without a side": ("columns", lambda line: _with_field(line, 1, b"").strip()),
 }

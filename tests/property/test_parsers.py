@@ -177,8 +177,8 @@ def check_demographics(data: bytes) -> None:
 
 def check_official_list(data: bytes) -> None:
     for row, line in placed(icbhi_files.parse_official_list, data):
-        assert pieces_of(line) == [row.stem, row.side]
-        assert row.side in ("train", "test")
+        assert pieces_of(line) == [row.stem, row.subset]
+        assert row.subset in ("train", "test")
 
 
 def check_hf_labels(data: bytes) -> None:

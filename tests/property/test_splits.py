@@ -21,7 +21,7 @@ from auscult.splits.counts import Evidence
 from auscult.splits.make_split import make_split
 from auscult.storage.tables import Event, events_frame, write_parquet
 
-SIDES = ("train", "val", "test")
+SUBSETS = ("train", "val", "test")
 RULE = ColumnRule(column="diagnosis", positive=("pneumonia",), negative=("copd", "healthy"))
 PNEUMONIA = TaskSettings(
     description="pneumonia?",
@@ -94,7 +94,7 @@ seeds = st.integers(0, 2**32 - 1)
 kinds = st.one_of(
     st.builds(lambda seed: {"kind": "patients", "seed": seed}, seeds),
     st.builds(
-        lambda seed, side: {"kind": "official", "seed": seed, "patients_on_both_sides": side},
+        lambda seed, subset: {"kind": "official", "seed": seed, "patients_on_both_sides": subset},
         seeds,
         st.sampled_from(["train", "test", "drop"]),
     ),
@@ -117,7 +117,7 @@ def test_no_patient_stands_on_two_sides(kind, task, data_seed, n):
         assume(False)
     assert split.groupby("patient_id")["split"].nunique().max() == 1
     assert not split["recording_id"].duplicated().any()
-    assert set(split["split"]) == set(SIDES)
+    assert set(split["split"]) == set(SUBSETS)
     assert audit["declared"] == []
     # Whoever takes part has a known target, and every recording is accounted for.
     known = ~np.isnan(recording_targets(recordings, events, TASKS[task])).all(axis=1)
@@ -136,7 +136,7 @@ def fingerprint_of(seed: int, n_words: int = 60) -> str:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(kind=kinds, data_seed=st.integers(0, 500), n=st.integers(20, 40), cut=st.integers(0, 30))
 def test_a_copied_sound_never_crosses_sides_in_silence(kind, data_seed, n, cut):
-    """Two recordings share a sound, one of them cut: the split stops, or both stand on one side."""
+    """Two recordings share a sound, one of them cut: the split stops, or both are in one subset."""
     recordings, events = tables_of(data_seed, n)
     prints = [fingerprint_of(1000 * data_seed + k) for k in range(len(recordings))]
     one, other = np.random.default_rng(data_seed).choice(len(recordings), 2, replace=False)
@@ -207,15 +207,15 @@ def test_shares_hold_in_all_and_labels_reach_every_side(data_seed, n, shares):
         held[:, :2],
         held[:, 2:],
     )
-    sides = allocate(evidence, shares, np.random.default_rng(data_seed))
-    counts = np.bincount(sides, minlength=len(shares))
+    subsets = allocate(evidence, shares, np.random.default_rng(data_seed))
+    counts = np.bincount(subsets, minlength=len(shares))
     assert counts.sum() == n
-    # One patient by rounding, and those that a rare label may claim for each side.
+    # One patient by rounding, and those that a rare label may claim for each subset.
     assert np.abs(counts - n * np.array(shares)).max() <= 1 + held.shape[1]
     if n >= 10 * len(shares) and min(shares) >= 0.15:
         for label in held.T:
             if label.sum() >= 4 * len(shares):
-                assert len(set(sides[label])) == len(shares)
+                assert len(set(subsets[label])) == len(shares)
 
 
 @settings(max_examples=60, deadline=None)

@@ -51,7 +51,7 @@ def test_the_demo_experiment_learns_to_tell_pneumonia(snakemake, workflow_dir: P
     assert roc_auc_score(patients["target_pneumonia"], patients["prob_pneumonia"]) == pytest.approx(
         published["1"]["auroc"], abs=1e-9
     )
-    # No patient of the test part was trained on.
+    # No patient of the test set was trained on.
     split = pd.read_csv(next((workflow_dir / "work" / "splits" / "pneumonia").glob("*.csv")))
     sides = split.groupby("patient_id")["split"].nunique()
     assert sides.max() == 1

@@ -118,7 +118,13 @@ def _heads() -> list[str]:
         _text(MARGIN, 28, "What runs", "head", "start"),
         _text(MARGIN, 48, "Each arrow is a rule of Snakemake, with a script of the same name.", "small", "start"),
         _text(MARGIN, LAYERS_TOP - 36, "What it is built of", "head", "start"),
-        _text(MARGIN, LAYERS_TOP - 16, "Packages of auscult. Imports go down or to the right, never back.", "small", "start"),
+        _text(
+            MARGIN,
+            LAYERS_TOP - 16,
+            "Packages of auscult. Imports go down or to the right, never back.",
+            "small",
+            "start",
+        ),
     ]
 
 

@@ -126,7 +126,7 @@ def load_waveform(
     blocks = decode(path, channel, sample_rate_hz=source_hz, n_samples=n_source_samples, decoder=settings.decoder)
     waveform = resample(blocks, source_hz, settings.sample_rate_hz)
     if waveform.size and not np.isfinite([waveform.min(), waveform.max()]).all():
-        raise DataError(f"{path}: holds samples that are no finite numbers; mend the file and run ingest again")
+        raise DataError(f"{path}: holds samples that are no finite numbers; fix the file and run ingest again")
     if settings.band_pass is not None:
         waveform = band_pass(waveform, settings.band_pass, settings.sample_rate_hz)
     return to_int16(waveform)
@@ -158,7 +158,7 @@ def _cut(source: _Source, n_samples: int, settings: ClipSettings) -> list[Cut]:
     try:
         return cut_cycles(n_samples, settings, *source.cycles)
     except ValueError as error:
-        raise DataError(f"{source.recording_id}: {error}; mend its annotation and run ingest again") from error
+        raise DataError(f"{source.recording_id}: {error}; fix its annotation and run ingest again") from error
 
 
 def _row(dataset: str, source: _Source, index: int, cut: Cut) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ class OfficialList(Settings):
     """What is known of a dataset's own list of train and test."""
 
     cannot_judge: dict[Label, Annotated[str, Field(min_length=1)]] = Field(
-        description="target -> why no result on the list's test part can say anything about it"
+        description="target -> why no result on the list's test set can say anything about it"
     )
 
 

@@ -12,7 +12,7 @@ ThresholdRule = Literal["youden", "f1", "icbhi_score", "target_sensitivity", "ta
 
 
 class OutcomeSettings(Settings):
-    """Which clips of the test part stand in `outcomes/{tp,tn,fp,fn}/`, each as one picture."""
+    """Which clips of the test set stand in `outcomes/{tp,tn,fp,fn}/`, each as one picture."""
 
     max_clips: int = Field(default=6, ge=0, le=1000, description="of each of the four folders")
     sample: Literal["extreme", "random"] = Field(
@@ -32,7 +32,7 @@ class EvaluateSettings(Settings):
     )
     best_on_test: bool = Field(
         default=False,
-        description="judge the epoch that is best on the test part too, beside the one validation chose; training "
+        description="judge the epoch that is best on the test set too, beside the one validation chose; training "
         "then keeps the weights of every validated epoch",
     )
     bootstrap_draws: int = Field(default=2000, ge=0, le=100_000, description="0: no intervals")

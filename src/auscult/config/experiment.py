@@ -38,7 +38,7 @@ class JobSettings(Settings):
         default=None,
         ge=2,
         le=100,
-        description="train once for each of so many parts of the patients, which is the test part",
+        description="train once for each of so many parts of the patients, which is the test set",
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(), description="train once for each, in place of train.seed"

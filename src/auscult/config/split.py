@@ -47,14 +47,14 @@ class PatientSplit(_Split):
 
 
 class OfficialSplit(_Split):
-    """The dataset's own list (ICBHI 2017); the validation part is drawn from its train patients."""
+    """The dataset's own list (ICBHI 2017); the validation set is drawn from its train patients."""
 
     kind: Literal["official"]
     val_fraction: float = Field(default=0.15, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     patients_on_both_sides: Literal["train", "test", "drop", "keep"] = Field(
         default="drop",
-        description="what to do with patients that the list puts on both sides; `keep` needs allow_patient_overlap",
+        description="what to do with patients that the list puts in both subsets; `keep` needs allow_patient_overlap",
     )
     allow_patient_overlap: bool = Field(default=False, description="declared in the report when true")
 
@@ -70,7 +70,7 @@ class OfficialSplit(_Split):
 class ColumnSplit(_Split):
     """Sides by the value of a recording attribute; `val_fraction` of the train patients when `val` is empty.
 
-    A recording without a value, or with one that no side names, takes no part.
+    A recording without a value, or with one that no subset names, takes no part.
     """
 
     kind: Literal["column"]
@@ -84,20 +84,20 @@ class ColumnSplit(_Split):
 
     @model_validator(mode="after")
     def _check_disjoint(self) -> Self:
-        sides = {"test": set(self.test), "val": set(self.val)}
+        subsets = {"test": set(self.test), "val": set(self.val)}
         if self.train != "others":
-            sides["train"] = set(self.train)
-        names = list(sides)
+            subsets["train"] = set(self.train)
+        names = list(subsets)
         for index, first in enumerate(names):
             for second in names[index + 1 :]:
-                both = sorted(sides[first] & sides[second])
+                both = sorted(subsets[first] & subsets[second])
                 if both:
                     raise ValueError(f"{both} stand in both {first} and {second}")
         return self
 
 
 class FoldSplit(_Split):
-    """One fold of a k-fold: patients in `n_folds` equal parts, stratified; part `fold` is the test side.
+    """One fold of a k-fold: patients in `n_folds` equal parts, stratified; part `fold` is the test subset.
 
     Equal `seed` and `n_folds` give the same parts for every `fold`; validation is drawn from the other patients.
     """
@@ -116,7 +116,7 @@ class FoldSplit(_Split):
 
 
 class LeaveDatasetOutSplit(_Split):
-    """One dataset is tested, all others train; the validation part is drawn from the others' patients."""
+    """One dataset is tested, all others train; the validation set is drawn from the others' patients."""
 
     kind: Literal["leave_dataset_out"]
     dataset: str = Field(description="the dataset that is tested")
@@ -125,7 +125,7 @@ class LeaveDatasetOutSplit(_Split):
 
 
 class LeaveSiteOutSplit(_Split):
-    """One site is tested, all others train; the validation part is drawn from the others' patients.
+    """One site is tested, all others train; the validation set is drawn from the others' patients.
 
     What the site's patients recorded elsewhere takes no part, nor do recordings whose site is not known.
     """

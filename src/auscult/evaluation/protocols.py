@@ -21,7 +21,7 @@ from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
 from auscult.evaluation.predict import predict_logits
 from auscult.metrics.aggregation import at_level
-from auscult.metrics.intervals import Views, draw_weights, estimate, view_values
+from auscult.metrics.intervals import Views, estimate, resample_weights, view_values
 from auscult.metrics.summary import validation_metrics
 from auscult.models import SavedModel
 from auscult.models.operating_point import choose_operating_point
@@ -86,7 +86,7 @@ def compare_protocols(
     chosen, best = int(model.meta["best_epoch"]), best_epoch(epochs)
     truth, of_test = examples.targets[subsets["test"]], ids.iloc[subsets["test"]].reset_index(drop=True)
     everyone = np.unique(of_test["patient_id"].to_numpy(dtype=str))
-    weights = draw_weights(len(everyone), job.evaluate.bootstrap_draws, generator)
+    weights = resample_weights(len(everyone), job.evaluate.bootstrap_draws, generator)
     views: dict[int, Views] = {}
     for epoch in {chosen, chosen if best is None else best}:
         point, found = predictions[epoch]

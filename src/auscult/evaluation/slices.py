@@ -13,7 +13,7 @@ import pandas as pd
 from auscult.config import TaskSettings
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.icbhi import UNKNOWN, four_classes
-from auscult.metrics.intervals import draw_weights, estimate
+from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.thresholds import four_class_columns
 from auscult.metrics.weighted_scores import (
     binary_values,
@@ -130,7 +130,7 @@ def _metrics(
     rows: LevelRows, task: TaskSettings, thresholds: Mapping[str, float], generator: np.random.Generator, resamples: int
 ) -> dict[str, Any]:
     everyone, patients = np.unique(rows.patient_ids.astype(str), return_inverse=True)
-    weights = draw_weights(len(everyone), resamples, generator)
+    weights = resample_weights(len(everyone), resamples, generator)
     if task.type == "multi_class":
         is_known = ~np.isnan(rows.targets).any(axis=1)
         true = rows.targets[is_known].argmax(axis=1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""From the answers of clips to the answer of a recording or a patient."""
+"""From the predictions of clips to that of a recording or a patient."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def aggregate(
         probabilities: Shape [row, target].
         targets: Shape [row, target]: 1, 0 or NaN.
         ids: Shape [row]: the recording or patient of each row.
-        method: One of `METHODS`; multi-class answers are always averaged, so that they still add up to one.
+        method: One of `METHODS`; multi-class predictions are always averaged, so that they still add up to one.
         multi_class: Targets are one-hot rows or rows of NaN.
 
     Returns:
@@ -60,23 +60,23 @@ def aggregate(
     Raises:
         ValueError: Shapes do not fit, or `method` is not known.
     """
-    answers, truth, keys = _checked(probabilities, targets, ids)
+    predictions, truth, keys = _checked(probabilities, targets, ids)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; allowed: {', '.join(METHODS)}")
     if multi_class and method != "mean":
-        raise ValueError(f"multi-class answers are averaged, found method {method!r}")
+        raise ValueError(f"multi-class predictions are averaged, found method {method!r}")
     codes, groups = pd.factorize(keys, sort=True)
     order = np.argsort(codes, kind="stable")
     first = np.searchsorted(codes[order], np.arange(len(groups)))
-    answers, truth = answers[order], truth[order]
+    predictions, truth = predictions[order], truth[order]
     if len(groups) == 0:
-        return np.array(groups, dtype=object), answers, truth
+        return np.array(groups, dtype=object), predictions, truth
     if method == "max":
-        combined = np.maximum.reduceat(answers, first, axis=0)
+        combined = np.maximum.reduceat(predictions, first, axis=0)
     elif method == "noisy_or":
-        combined = 1 - np.multiply.reduceat(1 - answers, first, axis=0)
+        combined = 1 - np.multiply.reduceat(1 - predictions, first, axis=0)
     else:
-        combined = np.add.reduceat(answers, first, axis=0) / np.bincount(codes, minlength=len(groups))[:, None]
+        combined = np.add.reduceat(predictions, first, axis=0) / np.bincount(codes, minlength=len(groups))[:, None]
     # fmax takes the known one of a known and an unknown value.
     joined = np.fmax.reduceat(truth, first, axis=0)
     if multi_class:
@@ -87,7 +87,7 @@ def aggregate(
 def at_level(
     probabilities: ArrayLike, targets: ArrayLike, ids: pd.DataFrame, task: TaskSettings, level: str
 ) -> LevelRows:
-    """Return answers and truth at `level`, combined by the task's method.
+    """Return predictions and truth at `level`, combined by the task's method.
 
     Args:
         probabilities: Shape [clip, target].
@@ -103,11 +103,11 @@ def at_level(
         raise ValueError(f"unknown level {level!r}; allowed: {', '.join(LEVELS)}")
     keys = ids[f"{level}_id"].to_numpy(dtype=object)
     patients = ids["patient_id"].to_numpy(dtype=object)
-    answers, truth, keys = _checked(probabilities, targets, keys)
+    predictions, truth, keys = _checked(probabilities, targets, keys)
     if level == "clip":
-        return LevelRows(keys, patients, answers, truth)
+        return LevelRows(keys, patients, predictions, truth)
     multi_class = task.type == "multi_class"
-    groups, combined, joined = aggregate(answers, truth, keys, task.aggregate.method, multi_class=multi_class)
+    groups, combined, joined = aggregate(predictions, truth, keys, task.aggregate.method, multi_class=multi_class)
     first = pd.Series(patients).groupby(keys, sort=True).first()
     n_mixed = 0
     if multi_class:
@@ -119,11 +119,11 @@ def at_level(
 def _checked(
     probabilities: ArrayLike, targets: ArrayLike, ids: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.object_]]:
-    answers = np.asarray(probabilities, dtype=np.float64)
+    predictions = np.asarray(probabilities, dtype=np.float64)
     truth = np.asarray(targets, dtype=np.float32)
     keys = np.asarray(ids, dtype=object)
-    if answers.ndim != 2 or answers.shape != truth.shape or keys.shape != (len(answers),):
+    if predictions.ndim != 2 or predictions.shape != truth.shape or keys.shape != (len(predictions),):
         raise ValueError(
-            f"expected [row, target] twice and as many ids, found {answers.shape}, {truth.shape} and {keys.shape}"
+            f"expected [row, target] twice and as many ids, found {predictions.shape}, {truth.shape} and {keys.shape}"
         )
-    return answers, truth, keys
+    return predictions, truth, keys

@@ -1,4 +1,4 @@
-"""Temperature scaling: logits are divided by one number, which changes how sure answers are and never their order.
+"""Temperature scaling: logits are divided by one number, which changes how sure predictions are and never their order.
 
 Source: Guo et al. 2017, On Calibration of Modern Neural Networks (arXiv:1706.04599), section 4.2.
 """
@@ -24,7 +24,7 @@ class Temperature:
 
     Attributes:
         value: What logits are divided by; above 1: the model was too sure.
-        loss_before: Mean negative log likelihood of the known answers without it; None without any.
+        loss_before: Mean negative log likelihood of the known truths without it; None without any.
         loss_after: With it.
         note: What the user should know; empty where there is nothing.
     """
@@ -36,7 +36,7 @@ class Temperature:
 
 
 def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, multi_class: bool = False) -> Temperature:
-    """Choose the temperature of the least negative log likelihood over all known answers.
+    """Choose the temperature of the least negative log likelihood over all known truths.
 
     Args:
         logits: Shape [clip, target], finite.
@@ -44,7 +44,7 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, multi_class: bool 
         multi_class: Softmax over the row instead of a sigmoid of each target.
 
     Returns:
-        1.0 and a note where validation holds one answer only, for nothing can be fitted to it.
+        1.0 and a note where validation holds one class only, for nothing can be fitted to it.
 
     Raises:
         ValueError: Shapes do not fit.
@@ -55,10 +55,10 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, multi_class: bool 
         raise ValueError(f"expected [clip, target] twice, found {scores.shape} and {truth.shape}")
     known = ~np.isnan(truth).any(axis=1) if multi_class else ~np.isnan(truth)
     scores, truth = scores[known], truth[known]
-    n_answers = len(np.unique(truth.argmax(axis=1) if multi_class else truth)) if len(truth) else 0
-    if n_answers < 2:
+    n_classes = len(np.unique(truth.argmax(axis=1) if multi_class else truth)) if len(truth) else 0
+    if n_classes < 2:
         before = _loss(scores, truth, 1.0, multi_class=multi_class) if len(truth) else None
-        return Temperature(1.0, before, before, "validation holds one answer only; temperature 1 kept")
+        return Temperature(1.0, before, before, "validation holds one class only; temperature 1 kept")
     low, high = np.log(LIMITS)
     found = minimize_scalar(
         lambda log_value: _loss(scores, truth, float(np.exp(log_value)), multi_class=multi_class),

@@ -1,4 +1,4 @@
-"""By how much results differ, with intervals: each draw of patients judges all of them."""
+"""By how much results differ, with intervals: each resample of patients judges all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, Number
 from auscult.metrics.aggregation import LevelRows
 from auscult.metrics.delong import AreaDifference, area_difference, areas_of
 from auscult.metrics.icbhi import UNKNOWN, four_classes
-from auscult.metrics.intervals import draw_weights, estimate
+from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.thresholds import four_class_columns
 from auscult.metrics.weighted_scores import (
     binary_values,
@@ -75,19 +75,19 @@ def compare_rows(
     thresholds: Sequence[NDArray[np.float64]],
     task: TaskSettings,
     generator: np.random.Generator,
-    draws: int,
+    n_resamples: int,
 ) -> list[View]:
     """Compare results on the same rows, the main view first.
 
     Args:
-        rows: Of each result: answers and truth, row for row of the same ids.
+        rows: Of each result: predictions and truth, row for row of the same ids.
         thresholds: Of each result: one a target; empty for a multi-class task.
         task: What all of them predict.
         generator: The only source of randomness.
-        draws: Draws of the bootstrap over patients; all results see the same ones.
+        n_resamples: Resamples of the bootstrap over patients; all results see the same ones.
     """
     names, patients = np.unique(rows[0].patient_ids.astype(str), return_inverse=True)
-    weights = draw_weights(len(names), draws, generator)
+    weights = resample_weights(len(names), n_resamples, generator)
     truth = rows[0].targets.astype(np.float64)
     if task.type == "multi_class":
         known = ~np.isnan(truth).any(axis=1)
@@ -156,9 +156,9 @@ def _four_class_view(
     known = true != UNKNOWN
     found: list[Values] = []
     for one, cuts in zip(rows, thresholds, strict=True):
-        said = one.probabilities >= cuts
-        answers = four_classes(said[:, crackle], said[:, wheeze])
-        values = four_class_values(true[known], answers[known], patients[known], weights)
+        predicted = one.probabilities >= cuts
+        predictions = four_classes(predicted[:, crackle], predicted[:, wheeze])
+        values = four_class_values(true[known], predictions[known], patients[known], weights)
         found.append({name: values[name] for name in _OF_FOUR_CLASSES})
     return View("four classes (ICBHI)", _lines(found, _n(patients[known]), is_percent=True), [])
 

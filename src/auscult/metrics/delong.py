@@ -64,13 +64,13 @@ def areas_of(y_true: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> Areas
     Raises:
         ValueError: Shapes do not fit.
     """
-    truth, answers, owners = np.asarray(y_true, np.float64), np.asarray(scores, np.float64), np.asarray(patients)
-    if answers.ndim != 2 or truth.shape != owners.shape or answers.shape[1:] != truth.shape:
+    truth, predictions, owners = np.asarray(y_true, np.float64), np.asarray(scores, np.float64), np.asarray(patients)
+    if predictions.ndim != 2 or truth.shape != owners.shape or predictions.shape[1:] != truth.shape:
         raise ValueError(
-            f"expected [row], [model, row] and [row], found {truth.shape}, {answers.shape}, {owners.shape}"
+            f"expected [row], [model, row] and [row], found {truth.shape}, {predictions.shape}, {owners.shape}"
         )
     known = ~np.isnan(truth)
-    is_positive, answers = truth[known] == 1, answers[:, known]
+    is_positive, predictions = truth[known] == 1, predictions[:, known]
     _, owners = np.unique(owners[known], return_inverse=True)
     n_patients = int(owners.max()) + 1 if len(owners) else 0
     n_positive = np.bincount(owners[is_positive], minlength=n_patients)
@@ -78,7 +78,7 @@ def areas_of(y_true: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> Areas
     with_positive, with_negative = int((n_positive > 0).sum()), int((n_negative > 0).sum())
     if with_positive < 2 or with_negative < 2:
         return None
-    shares = [_placements(row[is_positive], row[~is_positive]) for row in answers]
+    shares = [_placements(row[is_positive], row[~is_positive]) for row in predictions]
     values = np.array([of_positive.mean() for of_positive, _ in shares])
     # What each patient adds, less what it would add were its rows of average rank: [patient, model].
     above = np.stack([np.bincount(owners[is_positive], of, n_patients) for of, _ in shares], axis=1)

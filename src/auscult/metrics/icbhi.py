@@ -33,31 +33,33 @@ def four_classes(crackle: ArrayLike, wheeze: ArrayLike) -> NDArray[np.int64]:
     return np.where(np.isnan(codes), UNKNOWN, np.nan_to_num(codes)).astype(np.int64)
 
 
-def confusion(true: NDArray[np.int64], said: NDArray[np.int64], n_classes: int = len(CLASSES)) -> NDArray[np.int64]:
-    """Count [true class, class said]; rows of unknown truth are left out.
+def confusion(
+    true: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int = len(CLASSES)
+) -> NDArray[np.int64]:
+    """Count [true class, class predicted]; rows of unknown truth are left out.
 
     Raises:
         ValueError: Shapes differ, or a class lies outside 0 .. n_classes - 1.
     """
-    if true.shape != said.shape or true.ndim != 1:
-        raise ValueError(f"expected two vectors of one length, found {true.shape} and {said.shape}")
+    if true.shape != predicted.shape or true.ndim != 1:
+        raise ValueError(f"expected two vectors of one length, found {true.shape} and {predicted.shape}")
     known = true != UNKNOWN
-    true, said = true[known], said[known]
-    if len(true) and (min(true.min(), said.min()) < 0 or max(true.max(), said.max()) >= n_classes):
+    true, predicted = true[known], predicted[known]
+    if len(true) and (min(true.min(), predicted.min()) < 0 or max(true.max(), predicted.max()) >= n_classes):
         raise ValueError(f"classes must lie in 0 .. {n_classes - 1}")
-    return np.bincount(true * n_classes + said, minlength=n_classes**2).reshape(n_classes, n_classes)
+    return np.bincount(true * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
 def scores_of(confusions: NDArray[np.floating] | NDArray[np.integer]) -> dict[str, Floats]:
     """Return the scores of four-class confusion tables.
 
     Args:
-        confusions: Shape [..., 4, 4], true class by class said, in the order of `CLASSES`.
+        confusions: Shape [..., 4, 4], true class by class predicted, in the order of `CLASSES`.
 
     Returns:
         Arrays of shape [...], in per cent, NaN where undefined: `sensitivity`, `specificity`, `score` (their mean) and
         `harmonic_score` (2 Se Sp / (Se + Sp), 0 when both are 0), strict; and the same with the prefix `two_class_`,
-        where any abnormal answer to an abnormal cycle is a hit.
+        where any abnormal prediction for an abnormal cycle is a hit.
     """
     table = np.asarray(confusions, dtype=np.float64)
     normal = table[..., 0, :].sum(axis=-1)
@@ -80,11 +82,11 @@ def _pair(sensitivity: Floats, specificity: Floats, prefix: str) -> dict[str, Fl
     }
 
 
-def icbhi_score(true: NDArray[np.int64], said: NDArray[np.int64]) -> float | None:
+def icbhi_score(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> float | None:
     """Return the strict four-class score in per cent; None unless normal and abnormal cycles occur.
 
     >>> icbhi_score(np.array([0, 1, 2, 3]), np.array([0, 0, 0, 0]))
     50.0
     """
-    score = float(scores_of(confusion(true, said))["score"])
+    score = float(scores_of(confusion(true, predicted))["score"])
     return None if np.isnan(score) else score

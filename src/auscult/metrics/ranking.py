@@ -80,10 +80,10 @@ def _areas(by_rank: NDArray[np.floating], positive: NDArray[np.bool_], groups: _
         steps = np.add.reduceat(steps, groups.first_hit, axis=0)
     hits = np.cumsum(steps, axis=0, dtype=np.float64)
     # Whole numbers that the type holds exactly: the running sum loses nothing.
-    said = np.cumsum(by_rank, axis=0)
-    total = said[-1].astype(np.float64)
-    said_after = said[groups.last].astype(np.float64)
-    said_before = np.where((groups.first > 0)[:, None], said[groups.first - 1], 0)
+    predicted = np.cumsum(by_rank, axis=0)
+    total = predicted[-1].astype(np.float64)
+    said_after = predicted[groups.last].astype(np.float64)
+    said_before = np.where((groups.first > 0)[:, None], predicted[groups.first - 1], 0)
     n_positive = hits[-1]
     n_negative = total - n_positive
     # Negatives above the group, and half of those in it: the mean of those before and after it.

@@ -1,4 +1,4 @@
-"""Rates from counts of true and false answers, for many confusion tables at once. NaN stands for undefined."""
+"""Rates from counts of true and false predictions, for many confusion tables at once. NaN stands for undefined."""
 
 from __future__ import annotations
 

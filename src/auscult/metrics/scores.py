@@ -2,7 +2,7 @@
 
 `y_true` holds 1, 0 and NaN for unknown; unknown rows are left out before anything is counted. `y_score` is a
 probability, `y_pred` a decision (0 or 1). None is never replaced by 0: a sensitivity without a positive case does not
-exist. A validation judges by these; all scores, with intervals, are in `weighted`.
+exist. A validation judges by these; all scores, with intervals, are in `weighted_scores`: a new score is added there.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ N_CALIBRATION_BINS = 15
 
 
 def known_pairs(y_true: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return truth and answers of the rows whose truth is known.
+    """Return truth and predictions of the rows whose truth is known.
 
     Raises:
-        ValueError: Shapes differ, truth is not in {0, 1, NaN}, or an answer to a known row is not finite.
+        ValueError: Shapes differ, truth is not in {0, 1, NaN}, or a prediction of a known row is not finite.
     """
     truth = np.asarray(y_true, dtype=np.float64)
-    answers = np.asarray(y, dtype=np.float64)
-    if truth.ndim != 1 or truth.shape != answers.shape:
-        raise ValueError(f"expected two vectors of one length, found shapes {truth.shape} and {answers.shape}")
+    predictions = np.asarray(y, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != predictions.shape:
+        raise ValueError(f"expected two vectors of one length, found shapes {truth.shape} and {predictions.shape}")
     known = ~np.isnan(truth)
-    truth, answers = truth[known], answers[known]
+    truth, predictions = truth[known], predictions[known]
     if not np.isin(truth, (0.0, 1.0)).all():
         raise ValueError("y_true holds values other than 0, 1 and NaN")
-    if not np.isfinite(answers).all():
-        raise ValueError(f"{int((~np.isfinite(answers)).sum())} answers are not finite")
-    return truth == 1, answers
+    if not np.isfinite(predictions).all():
+        raise ValueError(f"{int((~np.isfinite(predictions)).sum())} predictions are not finite")
+    return truth == 1, predictions
 
 
 def auroc(y_true: ArrayLike, y_score: ArrayLike) -> float | None:
@@ -57,11 +57,14 @@ def auprc(y_true: ArrayLike, y_score: ArrayLike) -> float | None:
 
 def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
     """Return the mean of sensitivity and specificity; None unless both classes occur."""
-    truth, answers = known_pairs(y_true, y_pred)
-    if not np.isin(answers, (0.0, 1.0)).all():
+    truth, predictions = known_pairs(y_true, y_pred)
+    if not np.isin(predictions, (0.0, 1.0)).all():
         raise ValueError("balanced_accuracy judges decisions (0 or 1); found probabilities: apply a threshold first")
-    said = answers == 1
-    counts = [np.count_nonzero(cell) for cell in (truth & said, ~truth & ~said, ~truth & said, truth & ~said)]
+    predicted = predictions == 1
+    counts = [
+        np.count_nonzero(cell)
+        for cell in (truth & predicted, ~truth & ~predicted, ~truth & predicted, truth & ~predicted)
+    ]
     tp, tn, fp, fn = (np.array([count], dtype=np.float64) for count in counts)
     return _number(rates(tp, tn, fp, fn)["balanced_accuracy"])
 

@@ -1,4 +1,4 @@
-"""All scores of one side of a split, at the levels of clip, recording and patient, with intervals over patients."""
+"""All scores of one subset of a split, at the levels of clip, recording and patient, with intervals over patients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from auscult.config.task import LEVELS
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score
-from auscult.metrics.intervals import draw_weights, estimate
+from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.scores import RANKING_SCORES, balanced_accuracy
 from auscult.metrics.thresholds import FALLBACK, four_class_columns
 from auscult.metrics.weighted_scores import (
@@ -39,9 +39,9 @@ def summarise(  # noqa: PLR0917 (all seven are needed, in the order of the data 
     task: TaskSettings,
     thresholds: Sequence[float],
     rng: np.random.Generator,
-    draws: int,
+    n_resamples: int,
 ) -> dict[str, Any]:
-    """Return every score of one side as JSON-like nested mappings.
+    """Return every score of one subset as JSON-like nested mappings.
 
     `{level: {target: {metric: {"value", "low", "high"}, "n", "confusion"}, "macro", "four_class"}}`, or for a
     multi-class task `{level: {"multi_class": {...}}}`. None stands for undefined. `macro` is the mean over all targets
@@ -57,7 +57,7 @@ def summarise(  # noqa: PLR0917 (all seven are needed, in the order of the data 
         task: Gives targets, type, aggregation and the four-class view.
         thresholds: One a target; not read for a multi-class task.
         rng: The only source of randomness.
-        draws: Draws of the bootstrap; 0: no intervals.
+        n_resamples: Resamples of the bootstrap; 0: no intervals.
 
     Raises:
         ValueError: Shapes do not fit.
@@ -65,7 +65,7 @@ def summarise(  # noqa: PLR0917 (all seven are needed, in the order of the data 
     if task.type != "multi_class" and len(thresholds) != len(task.targets):
         raise ValueError(f"expected {len(task.targets)} thresholds, found {len(thresholds)}")
     all_patients = np.unique(ids["patient_id"].to_numpy(dtype=str))
-    weights = draw_weights(len(all_patients), draws, rng)
+    weights = resample_weights(len(all_patients), n_resamples, rng)
     summary: dict[str, Any] = {}
     for level in LEVELS:
         rows = at_level(probabilities, targets, ids, task, level)
@@ -99,18 +99,20 @@ def validation_metrics(
     }
     if task.type == "multi_class":
         known = ~np.isnan(truth).any(axis=1)
-        true, said = truth[known].argmax(axis=1), scores[known].argmax(axis=1)
-        recalls = [_share(said[true == code] == code) for code in range(truth.shape[1])]
+        true, predicted = truth[known].argmax(axis=1), scores[known].argmax(axis=1)
+        recalls = [_share(predicted[true == code] == code) for code in range(truth.shape[1])]
         values["val/balanced_accuracy"] = _mean(recalls)
-        values["val/accuracy"] = _share(true == said)
+        values["val/accuracy"] = _share(true == predicted)
         return values
-    said = np.where(scores >= FALLBACK, 1.0, 0.0)
-    values["val/balanced_accuracy"] = _mean([balanced_accuracy(truth[:, k], said[:, k]) for k in range(truth.shape[1])])
+    predicted = np.where(scores >= FALLBACK, 1.0, 0.0)
+    values["val/balanced_accuracy"] = _mean(
+        [balanced_accuracy(truth[:, k], predicted[:, k]) for k in range(truth.shape[1])]
+    )
     columns = four_class_columns(task)
     if columns is not None:
         crackle, wheeze = columns
         values["val/icbhi_score"] = icbhi_score(
-            four_classes(truth[:, crackle], truth[:, wheeze]), four_classes(said[:, crackle], said[:, wheeze])
+            four_classes(truth[:, crackle], truth[:, wheeze]), four_classes(predicted[:, crackle], predicted[:, wheeze])
         )
     return values
 
@@ -118,16 +120,16 @@ def validation_metrics(
 def _targets(
     rows: LevelRows, task: TaskSettings, thresholds: NDArray[np.float64], patients: NDArray[np.int64], weights: Weights
 ) -> dict[str, Any]:
-    said = rows.probabilities >= thresholds
+    predicted = rows.probabilities >= thresholds
     section: dict[str, Any] = {}
     every: list[Values] = []
     fewest_patients = len(np.unique(patients))
     for column, target in enumerate(task.targets):
         known = ~np.isnan(rows.targets[:, column])
-        truth, answers = rows.targets[known, column] == 1, said[known, column]
+        truth, predictions = rows.targets[known, column] == 1, predicted[known, column]
         n_patients = len(np.unique(patients[known]))
         fewest_patients = min(fewest_patients, n_patients)
-        values = binary_values(truth, rows.probabilities[known, column], answers, patients[known], weights)
+        values = binary_values(truth, rows.probabilities[known, column], predictions, patients[known], weights)
         every.append(values)
         section[target] = {
             **{name: estimate(value, n_patients) for name, value in values.items()},
@@ -138,10 +140,10 @@ def _targets(
                 "patients": n_patients,
             },
             "confusion": {
-                "tp": int((truth & answers).sum()),
-                "tn": int((~truth & ~answers).sum()),
-                "fp": int((~truth & answers).sum()),
-                "fn": int((truth & ~answers).sum()),
+                "tp": int((truth & predictions).sum()),
+                "tn": int((~truth & ~predictions).sum()),
+                "fp": int((~truth & predictions).sum()),
+                "fn": int((truth & ~predictions).sum()),
             },
         }
     section["macro"] = {
@@ -149,17 +151,17 @@ def _targets(
     }
     if len(task.targets) > 1:
         known = ~np.isnan(rows.targets).any(axis=1)
-        exact = exact_match_values(rows.targets[known] == 1, said[known], patients[known], weights)
+        exact = exact_match_values(rows.targets[known] == 1, predicted[known], patients[known], weights)
         section["macro"]["exact_match"] = estimate(exact, len(np.unique(patients[known])))
     columns = four_class_columns(task)
     if columns is not None:
-        section["four_class"] = _four_class(rows.targets, said, columns, patients, weights)
+        section["four_class"] = _four_class(rows.targets, predicted, columns, patients, weights)
     return section
 
 
 def _four_class(
     targets: NDArray[np.float32],
-    said: NDArray[np.bool_],
+    predicted: NDArray[np.bool_],
     columns: tuple[int, int],
     patients: NDArray[np.int64],
     weights: Weights,
@@ -167,14 +169,14 @@ def _four_class(
     crackle, wheeze = columns
     true = four_classes(targets[:, crackle], targets[:, wheeze])
     known = true != UNKNOWN
-    answers = four_classes(said[:, crackle], said[:, wheeze])
+    predictions = four_classes(predicted[:, crackle], predicted[:, wheeze])
     n_patients = len(np.unique(patients[known]))
-    values = four_class_values(true[known], answers[known], patients[known], weights)
+    values = four_class_values(true[known], predictions[known], patients[known], weights)
     return {
         **{name: estimate(value, n_patients) for name, value in values.items()},
         "unit": "percent",
         "classes": list(CLASSES),
-        "confusion": confusion(true, answers).tolist(),
+        "confusion": confusion(true, predictions).tolist(),
         "n": {"known": int(known.sum()), "unknown": int((~known).sum()), "patients": n_patients},
     }
 
@@ -183,7 +185,7 @@ def _multi_class(rows: LevelRows, task: TaskSettings, patients: NDArray[np.int64
     known = ~np.isnan(rows.targets).any(axis=1)
     true = rows.targets[known].argmax(axis=1).astype(np.int64)
     scores = rows.probabilities[known]
-    said = scores.argmax(axis=1).astype(np.int64)
+    predicted = scores.argmax(axis=1).astype(np.int64)
     n_patients = len(np.unique(patients[known]))
     of_classes = class_values(true, scores, patients[known], weights)
     values = multi_class_values(true, scores, patients[known], weights, of_classes)
@@ -198,8 +200,8 @@ def _multi_class(rows: LevelRows, task: TaskSettings, patients: NDArray[np.int64
         **{name: estimate(value, n_patients) for name, value in values.items()},
         "classes": list(task.targets),
         "by_class": classes,
-        "confusion": confusion(true, said, len(task.targets)).tolist(),
-        # A group whose clips are of several classes (a speaker of all digits) has no one right answer.
+        "confusion": confusion(true, predicted, len(task.targets)).tolist(),
+        # A group whose clips are of several classes (a speaker of all digits) has no single right class.
         "n": {
             "known": int(known.sum()),
             "unknown": int((~known).sum()) - rows.n_mixed,

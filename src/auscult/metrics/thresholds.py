@@ -39,7 +39,7 @@ class Thresholds:
     """One threshold a target, and what the user should know about them.
 
     Attributes:
-        values: In the order of the targets; empty for a multi-class task, where the most probable class is the answer.
+        values: In the order of the targets; empty for a multi-class task, which predicts the most probable class.
         notes: Sentences such as "target 1: only negatives in validation, threshold 0.5 kept".
     """
 
@@ -78,9 +78,9 @@ def choose_thresholds(  # noqa: PLR0917 (three are needed, three have defaults)
         ValueError: Shapes do not fit, the rule is not known, or its columns are missing.
     """
     truth = np.asarray(targets, dtype=np.float64)
-    answers = np.asarray(probabilities, dtype=np.float64)
-    if truth.ndim != 2 or truth.shape != answers.shape:
-        raise ValueError(f"expected [row, target] twice, found {truth.shape} and {answers.shape}")
+    predictions = np.asarray(probabilities, dtype=np.float64)
+    if truth.ndim != 2 or truth.shape != predictions.shape:
+        raise ValueError(f"expected [row, target] twice, found {truth.shape} and {predictions.shape}")
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}; allowed: {', '.join(RULES)}")
     if rule == "icbhi_score" and four_class_columns is None:
@@ -92,11 +92,11 @@ def choose_thresholds(  # noqa: PLR0917 (three are needed, three have defaults)
     for column, name in enumerate(names):
         if column not in joint:
             own = "youden" if rule == "icbhi_score" else rule
-            values[column], note = _single(truth[:, column], answers[:, column], own, goal)
+            values[column], note = _single(truth[:, column], predictions[:, column], own, goal)
             notes += [f"{name}: {note}"] if note else []
     if joint:
         crackle, wheeze = joint
-        pair, note = _joint(truth[:, [crackle, wheeze]], answers[:, [crackle, wheeze]])
+        pair, note = _joint(truth[:, [crackle, wheeze]], predictions[:, [crackle, wheeze]])
         values[crackle], values[wheeze] = pair
         notes += [f"{names[crackle]} and {names[wheeze]}: {note}"] if note else []
     return Thresholds(tuple(values), tuple(notes))
@@ -197,7 +197,7 @@ def _single(truth: Floats, scores: Floats, rule: Rule, goal: float) -> tuple[flo
 
 
 def _cost(name: str, n_right: int, n_all: int, goal: str) -> str:
-    """Say so where a goal is reached by giving one answer to all."""
+    """Say so where a goal is reached by predicting one class for all."""
     return "" if n_right else f"{goal} is reached on validation only at {name} 0 (0 of {n_all})"
 
 
@@ -213,8 +213,8 @@ def _joint(truth: Floats, scores: Floats) -> tuple[tuple[float, float], str]:
     if not n_normal or not n_abnormal:
         note = f"validation holds {n_normal} normal and {n_abnormal} abnormal rows; thresholds 0.5 kept"
         return (FALLBACK, FALLBACK), note
-    # A right answer to a normal row is worth n_abnormal, to an abnormal one n_normal: 2 x both x the score, as a whole
-    # number.
+    # A right prediction for a normal row is worth n_abnormal, for an abnormal one n_normal: 2 x both x the score, as a
+    # whole number.
     worth = np.where(classes == 0, n_abnormal, n_normal).astype(np.int64)
     pair = (_cuts(scores[:, 0]), _cuts(scores[:, 1]))
     chosen, merit = _best_on_grid(classes, worth, pair)
@@ -228,7 +228,7 @@ def _joint(truth: Floats, scores: Floats) -> tuple[tuple[float, float], str]:
                 chosen = (best, chosen[1]) if axis == 0 else (chosen[0], best)
                 merit, improved = int(merits[best]), True
     if merit <= n_normal * n_abnormal:
-        return (FALLBACK, FALLBACK), "no thresholds are better than one answer for all rows (50.0); 0.5 kept"
+        return (FALLBACK, FALLBACK), "no thresholds are better than one class for all rows (50.0); 0.5 kept"
     return (float(pair[0].thresholds[chosen[0]]), float(pair[1].thresholds[chosen[1]])), ""
 
 
@@ -247,7 +247,7 @@ def _best_on_grid(
         # Whole numbers below 2^53, so that sums in float64 are exact.
         table = np.bincount(flat, weights=worth[here], minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
         crackle_said, wheeze_said = bool(code & 1), bool(code & 2)
-        table = _sum_side(_sum_side(table, 0, said=crackle_said), 1, said=wheeze_said)
+        table = _sum_side(_sum_side(table, 0, predicted=crackle_said), 1, predicted=wheeze_said)
         merits += np.rint(table).astype(np.int64)
     width = pair[0].gaps[grids[0]][:, None] + pair[1].gaps[grids[1]][None, :]
     best = _best(merits.ravel(), width.ravel())
@@ -259,11 +259,11 @@ def _grid(n_cuts: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, n_cuts - 1, min(n_cuts, N_GRID_CUTS)).round().astype(np.int64))
 
 
-def _sum_side(table: Floats, axis: int, *, said: bool) -> Floats:
-    """Return, per grid cut, the sum over the cells that are called positive (`said`) or not along `axis`."""
+def _sum_side(table: Floats, axis: int, *, predicted: bool) -> Floats:
+    """Return, per grid cut, the sum over the cells that are called positive (`predicted`) or not along `axis`."""
     table = np.moveaxis(table, axis, 0)
     # Cells 1 .. m hold rows at or above grid cut 0 .. m - 1.
-    summed = np.cumsum(table[::-1], axis=0)[::-1][1:] if said else np.cumsum(table, axis=0)[:-1]
+    summed = np.cumsum(table[::-1], axis=0)[::-1][1:] if predicted else np.cumsum(table, axis=0)[:-1]
     return np.moveaxis(summed, 0, axis)
 
 

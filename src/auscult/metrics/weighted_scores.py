@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def binary_values(
-    truth: NDArray[np.bool_], scores: Floats, said: NDArray[np.bool_], patients: Integers, weights: Weights
+    truth: NDArray[np.bool_], scores: Floats, predicted: NDArray[np.bool_], patients: Integers, weights: Weights
 ) -> dict[str, Floats]:
-    """Return all scores of one target, shape [weighting] each: ranking, rates of `said`, Brier score and ECE."""
-    tp, tn, fp, fn = _totals(_cells(truth, said), patients, weights).T
+    """Return all scores of one target, shape [weighting] each: ranking, rates of `predicted`, Brier score and ECE."""
+    tp, tn, fp, fn = _totals(_cells(truth, predicted), patients, weights).T
     n_rows = tp + tn + fp + fn
     squared = _totals(((scores - truth) ** 2)[:, None], patients, weights)[:, 0]
     bins = np.zeros((len(scores), N_CALIBRATION_BINS))
@@ -43,25 +43,25 @@ def binary_values(
     }
 
 
-def four_class_values(true: Integers, said: Integers, patients: Integers, weights: Weights) -> dict[str, Floats]:
+def four_class_values(true: Integers, predicted: Integers, patients: Integers, weights: Weights) -> dict[str, Floats]:
     """Return the ICBHI scores in per cent, shape [weighting] each; `true` holds known classes only."""
     n = len(CLASSES)
-    totals = _totals(np.eye(n * n)[true * n + said], patients, weights)
+    totals = _totals(np.eye(n * n)[true * n + predicted], patients, weights)
     return scores_of(totals.reshape(-1, n, n))
 
 
 def exact_match_values(
-    truth: NDArray[np.bool_], said: NDArray[np.bool_], patients: Integers, weights: Weights
+    truth: NDArray[np.bool_], predicted: NDArray[np.bool_], patients: Integers, weights: Weights
 ) -> Floats:
     """Return the share of rows with all targets right, shape [weighting].
 
     Args:
         truth: Shape [row, target], rows known throughout only.
-        said: Shape [row, target].
+        predicted: Shape [row, target].
         patients: Shape [row].
         weights: Shape [patient, weighting].
     """
-    is_right = (truth == said).all(axis=1)
+    is_right = (truth == predicted).all(axis=1)
     right, n_rows = _totals(
         np.stack([is_right, np.ones_like(is_right)], axis=1).astype(np.float64), patients, weights
     ).T
@@ -72,9 +72,9 @@ def class_values(
     true: Integers, probabilities: Floats, patients: Integers, weights: Weights
 ) -> list[dict[str, Floats]]:
     """Return the scores of each class against the rest, as `binary_values` does; arguments of `multi_class_values`."""
-    said = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     return [
-        binary_values(true == code, probabilities[:, code], said == code, patients, weights)
+        binary_values(true == code, probabilities[:, code], predicted == code, patients, weights)
         for code in range(probabilities.shape[1])
     ]
 
@@ -86,26 +86,26 @@ def multi_class_values(
 
     `balanced_accuracy` and what begins with `macro_` are means over the classes, undefined where one of them is. `mcc`
     is Gorodkin's R_K (2004, Comput Biol Chem 28:367), `brier` the sum over classes of squared differences (0 to 2),
-    `ece` that of the answer's own probability, in 15 bins.
+    `ece` that of the prediction's own probability, in 15 bins.
 
     Args:
         true: Known classes, shape [row].
-        probabilities: Shape [row, class]; the first of the highest is the answer.
+        probabilities: Shape [row, class]; the first of the highest is the prediction.
         patients: Shape [row].
         weights: Shape [patient, weighting].
         classes: From `class_values`.
     """
     n_classes = probabilities.shape[1]
     one_hot = np.eye(n_classes)
-    said = probabilities.argmax(axis=1)
-    is_right = true == said
+    predicted = probabilities.argmax(axis=1)
+    is_right = true == predicted
     right = _totals(is_right.astype(np.float64)[:, None], patients, weights)[:, 0]
-    of_class, said_class = (_totals(one_hot[codes], patients, weights) for codes in (true, said))
+    of_class, said_class = (_totals(one_hot[codes], patients, weights) for codes in (true, predicted))
     n_rows = of_class.sum(axis=1)
     squared = _totals(((probabilities - one_hot[true]) ** 2).sum(axis=1)[:, None], patients, weights)[:, 0]
-    sureness = probabilities.max(axis=1, initial=0.0)
+    confidence = probabilities.max(axis=1, initial=0.0)
     bins = np.zeros((len(true), N_CALIBRATION_BINS))
-    bins[np.arange(len(true)), calibration_bins(sureness)] = sureness - is_right
+    bins[np.arange(len(true)), calibration_bins(confidence)] = confidence - is_right
     gaps = np.abs(_totals(bins, patients, weights)).sum(axis=1)
     spreads = [n_rows**2 - (counts**2).sum(axis=1) for counts in (of_class, said_class)]
     return {
@@ -122,8 +122,10 @@ def _mean_of(classes: list[dict[str, Floats]], name: str) -> Floats:
     return np.mean([values[name] for values in classes], axis=0)
 
 
-def _cells(truth: NDArray[np.bool_], said: NDArray[np.bool_]) -> Floats:
-    return np.stack([truth & said, ~truth & ~said, ~truth & said, truth & ~said], axis=1).astype(np.float64)
+def _cells(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Floats:
+    return np.stack([truth & predicted, ~truth & ~predicted, ~truth & predicted, truth & ~predicted], axis=1).astype(
+        np.float64
+    )
 
 
 def _totals(columns: Floats, patients: Integers, weights: Weights) -> Floats:

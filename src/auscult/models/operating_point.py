@@ -1,4 +1,4 @@
-"""What is frozen with a trained model: its temperature and its thresholds, both chosen on the validation part."""
+"""What is frozen with a trained model: its temperature and its thresholds, both chosen on the validation set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def choose_operating_point(
     """Return what `model.json` says of the operating point: first the temperature, then thresholds on what it gives.
 
     Args:
-        logits: Of the validation part, shape [clip, target].
+        logits: Of the validation set, shape [clip, target].
         targets: Shape [clip, target]: 1, 0 or NaN.
         ids: Columns `clip_id`, `recording_id` and `patient_id`.
         task: Gives type, level and aggregation.

@@ -15,7 +15,7 @@ from auscult.config import Experiment, JobSettings, Run, TaskSettings
 from auscult.errors import DataError
 from auscult.formatting.metric_tables import headline
 from auscult.formatting.numbers import Number, plural
-from auscult.metrics.intervals import RunAnswers, repeated_estimates
+from auscult.metrics.intervals import RunPredictions, repeated_estimates
 from auscult.reports.settings import job_labels
 from auscult.storage.files import read_json
 from auscult.storage.tables import probabilities_of, read_predictions, truth_of
@@ -218,12 +218,12 @@ def find_repeats(jobs: Sequence[JobResult], task: TaskSettings) -> list[Repeats]
 def _means(runs: Sequence[JobResult], task: TaskSettings) -> dict[str, Number]:
     """Return the headline of the mean over runs, with its intervals."""
     settings = runs[0].settings.evaluate
-    of_runs: list[RunAnswers] = []
+    of_runs: list[RunPredictions] = []
     for run in runs:
         predictions = read_predictions(run.folder / "predictions.parquet", task)
         test = predictions.loc[predictions["split"] == "test"].reset_index(drop=True)
         thresholds = list(run.metrics["thresholds"].values())
-        of_runs.append(RunAnswers(truth_of(test, task), probabilities_of(test, task), test, thresholds))
+        of_runs.append(RunPredictions(truth_of(test, task), probabilities_of(test, task), test, thresholds))
     views = repeated_estimates(of_runs, task, np.random.default_rng(settings.seed), settings.bootstrap_draws)
     level: dict[str, Any] = runs[0].metrics["test"][task.level]
     merged = {view: {**section, **views.get(view, {})} for view, section in level.items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from auscult.errors import InfeasibleError
-from auscult.storage.tables import SIDES
+from auscult.storage.tables import SUBSETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +39,9 @@ class _Plan:
     Attributes:
         sizes: Patients per stratum, shape [stratum].
         features: Shape [stratum, feature]: everything counted whose shares should hold.
-        labels: Shape [stratum, label]: the features of which every side needs a patient; wishes stand last.
+        labels: Shape [stratum, label]: the features of which every subset needs a patient; wishes stand last.
         n_required: How many of the labels are no mere wishes.
-        shares: Shape [side].
+        shares: Shape [subset].
     """
 
     sizes: Counts
@@ -51,7 +51,7 @@ class _Plan:
     shares: Floats
 
     def surplus(self, counts: Counts) -> Floats:
-        """Return how many patients more than its share each side has of each feature, shape [feature, side]."""
+        """Return how many patients more than its share each subset has of each feature, shape [feature, subset]."""
         totals = self.sizes @ self.features
         return self.features.T @ counts - np.outer(totals, self.shares)
 
@@ -59,7 +59,7 @@ class _Plan:
 def allocate(
     evidence: Evidence, shares: Sequence[float], generator: np.random.Generator, *, by_class: bool = False
 ) -> NDArray[np.int64]:
-    """Return the side (index into `shares`) of every patient, shape [patient].
+    """Return the subset (index into `shares`) of every patient, shape [patient].
 
     The answer depends on the set of patients, the shares and the generator; not on the order of rows.
 
@@ -97,11 +97,11 @@ def allocate(
     counts += _whole_shares(plan, counts)
     _place_rest(plan, counts)
     _polish(plan, counts)
-    sides = np.empty(len(strata), dtype=np.int64)
+    subsets = np.empty(len(strata), dtype=np.int64)
     members = np.split(np.argsort(strata, kind="stable"), np.cumsum(plan.sizes)[:-1])
     for stratum, patients in enumerate(members):
-        sides[generator.permutation(patients)] = np.repeat(np.arange(len(shares)), counts[stratum])
-    return sides
+        subsets[generator.permutation(patients)] = np.repeat(np.arange(len(shares)), counts[stratum])
+    return subsets
 
 
 def _features(of_dataset: NDArray[np.bool_], labels: NDArray[np.bool_]) -> Floats:
@@ -113,22 +113,22 @@ def _features(of_dataset: NDArray[np.bool_], labels: NDArray[np.bool_]) -> Float
 
 
 def _reserve(plan: _Plan) -> Counts:
-    """Give every side a patient of every label, as far as there are enough."""
+    """Give every subset a patient of every label, as far as there are enough."""
     counts = np.zeros((len(plan.sizes), len(plan.shares)), dtype=np.int64)
     totals = plan.sizes @ plan.labels
-    sides = np.argsort(plan.shares, kind="stable")
+    subsets = np.argsort(plan.shares, kind="stable")
     required, wishes = totals[: plan.n_required], totals[plan.n_required :]
     for label in [*np.argsort(required, kind="stable"), *(plan.n_required + np.argsort(wishes, kind="stable"))]:
-        for side in sides:
-            missing = (plan.labels * counts[:, [side]]).sum(axis=0) == 0
+        for subset in subsets:
+            missing = (plan.labels * counts[:, [subset]]).sum(axis=0) == 0
             free = plan.sizes - counts.sum(axis=1)
             candidates = np.flatnonzero(plan.labels[:, label] & (free > 0))
-            # A label must be there, whatever the side's share; a wish fills no side beyond it.
-            has_room = label < plan.n_required or counts[:, side].sum() < plan.sizes.sum() * plan.shares[side]
+            # A label must be there, whatever the subset's share; a wish fills no subset beyond it.
+            has_room = label < plan.n_required or counts[:, subset].sum() < plan.sizes.sum() * plan.shares[subset]
             if missing[label] and len(candidates) and has_room:
                 serves = (plan.labels[candidates] & missing).sum(axis=1)
                 best = np.lexsort((-free[candidates], -serves))[0]
-                counts[candidates[best], side] += 1
+                counts[candidates[best], subset] += 1
     return counts
 
 
@@ -148,21 +148,21 @@ def _place_rest(plan: _Plan, counts: Counts) -> None:
     surplus = plan.surplus(counts)
     rest = plan.sizes - counts.sum(axis=1)
     for stratum in np.repeat(np.arange(len(rest)), rest):
-        side = int(np.argmin(_comparable(plan.features[stratum] @ surplus)))
-        counts[stratum, side] += 1
-        surplus[:, side] += plan.features[stratum]
+        subset = int(np.argmin(_comparable(plan.features[stratum] @ surplus)))
+        counts[stratum, subset] += 1
+        surplus[:, subset] += plan.features[stratum]
 
 
 def _polish(plan: _Plan, counts: Counts) -> None:
-    """Move or swap patients while the sum of squared surpluses falls and no label leaves a side."""
-    sides = range(len(plan.shares))
+    """Move or swap patients while the sum of squared surpluses falls and no label leaves a subset."""
+    subsets = range(len(plan.shares))
     likeness = plan.features @ plan.features.T if len(plan.sizes) <= MAX_STRATA_TO_SWAP else None
     for _ in range(MAX_STEPS):
         surplus = plan.surplus(counts)
         steps = [
             step
-            for one in sides
-            for other in sides
+            for one in subsets
+            for other in subsets
             if one != other
             for step in _steps(plan, counts, surplus, (one, other), likeness)
         ]
@@ -177,10 +177,10 @@ def _polish(plan: _Plan, counts: Counts) -> None:
 
 
 def _steps(
-    plan: _Plan, counts: Counts, surplus: Floats, sides: tuple[int, int], likeness: Floats | None
+    plan: _Plan, counts: Counts, surplus: Floats, subsets: tuple[int, int], likeness: Floats | None
 ) -> list[tuple[float, Counts]]:
-    """Return the best move from one side to another, and the best swap, with half their change where that is a gain."""
-    one, other = sides
+    """Return the best move between two subsets, and the best swap, with half their change where that is a gain."""
+    one, other = subsets
     pull = _comparable(plan.features @ (surplus[:, other] - surplus[:, one]))
     norms = (plan.features**2).sum(axis=1)
     movable = counts[:, one] > 0
@@ -212,24 +212,24 @@ def _shift(counts: Counts, stratum: int, one: int, other: int) -> Counts:
 
 
 def _covered(plan: _Plan, counts: Counts) -> int:
-    """Count the pairs (label, side) that hold a patient."""
+    """Count the pairs (label, subset) that hold a patient."""
     return int(np.count_nonzero(plan.labels.T.astype(np.int64) @ counts))
 
 
-TRAIN, VAL, TEST = SIDES
+TRAIN, VAL, TEST = SUBSETS
 
 
-def draw_sides(made: Assignment, fractions: Fractions, seed: int) -> None:
+def draw_subsets(made: Assignment, fractions: Fractions, seed: int) -> None:
     """Divide all patients by the fractions."""
     evidence = made.facts.by_patient()
     shares = (fractions.train, fractions.val, fractions.test)
     drawn = allocate(evidence, shares, np.random.default_rng(seed), by_class=made.by_class)
     at = np.searchsorted(evidence.patient_ids.astype(str), made.patients.astype(str))
-    made.sides = np.array(SIDES, dtype=object)[drawn[at]]
+    made.subsets = np.array(SUBSETS, dtype=object)[drawn[at]]
 
 
 def draw_fold(made: Assignment, settings: FoldSplit) -> None:
-    """Divide all patients into folds and put one of them on the test side.
+    """Divide all patients into folds and make one of them the test set.
 
     Raises:
         InfeasibleError: There are fewer patients than folds.
@@ -241,7 +241,7 @@ def draw_fold(made: Assignment, settings: FoldSplit) -> None:
         )
     shares = [1 / settings.n_folds] * settings.n_folds
     folds = allocate(evidence, shares, np.random.default_rng([settings.seed, 0]), by_class=made.by_class)
-    made.sides[:] = TRAIN
+    made.subsets[:] = TRAIN
     made.move(set(evidence.patient_ids[folds == settings.fold - 1]), TEST)
 
 
@@ -251,13 +251,13 @@ def draw_validation(made: Assignment, fraction: float, seed: int) -> None:
     Raises:
         InfeasibleError: Fewer than two patients stand in train alone.
     """
-    candidates = made.patients_on(TRAIN) - made.patients_on(TEST)
+    candidates = made.patients_in(TRAIN) - made.patients_in(TEST)
     if len(candidates) < 2:
         raise InfeasibleError(
             f"validation is drawn from patients who stand in train and not in test; found {len(candidates)}, at least "
             f"2 are needed. Name validation values (kind `column`: `val`), or use `split: {{kind: patients}}`"
         )
-    evidence = made.facts.take((made.sides == TRAIN) & made.holds(candidates)).by_patient()
+    evidence = made.facts.take((made.subsets == TRAIN) & made.holds(candidates)).by_patient()
     # A stream of its own: the parts of a k-fold are the same whatever becomes of validation.
     generator = np.random.default_rng([seed, 1])
     drawn = allocate(evidence, (1 - fraction, fraction), generator, by_class=made.by_class)

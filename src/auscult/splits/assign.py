@@ -1,4 +1,4 @@
-"""Which side each recording stands on, by the kind of split; None for one that takes no part, with the reason."""
+"""Which subset each recording is in, by the kind of split; None for one that takes no part, with the reason."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from auscult.config.split import (
     SplitSettings,
 )
 from auscult.errors import ConfigError, InfeasibleError, unknown_name
-from auscult.splits.allocate import draw_fold, draw_sides, draw_validation
+from auscult.splits.allocate import draw_fold, draw_subsets, draw_validation
 from auscult.splits.counts import recording_facts
-from auscult.storage.tables import ATTRIBUTE_PREFIX, SIDES
+from auscult.storage.tables import ATTRIBUTE_PREFIX, SUBSETS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ class Assignment:
         recordings: Those that may take part, sorted by id.
         facts: What is known of them.
         by_class: The task is multi-class.
-        sides: `train`, `val`, `test` or None, one a recording.
+        subsets: `train`, `val`, `test` or None, one a recording.
         left_out: Reason -> ids of the recordings left out for it.
         notes: (kind, text, ids) of what the reader of the audit should know.
     """
@@ -48,7 +48,7 @@ class Assignment:
     recordings: pd.DataFrame
     facts: RecordingFacts
     by_class: bool
-    sides: NDArray[np.object_]
+    subsets: NDArray[np.object_]
     left_out: dict[str, list[str]] = field(default_factory=dict)
     notes: list[tuple[str, str, list[str]]] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ class Assignment:
         """Take recordings out, and remember why; those that are out already keep their first reason."""
         names = self.recordings["recording_id"].to_numpy(dtype=object)
         already = {name for left in self.left_out.values() for name in left}
-        self.sides[at] = None
+        self.subsets[at] = None
         left = [name for name in names[at].tolist() if name not in already]
         if left:
             self.left_out[reason] = left
@@ -66,32 +66,32 @@ class Assignment:
         """The recordings' patients."""
         return self.facts.patient_ids
 
-    def patients_on(self, side: str) -> set[str]:
-        """Return the patients with a recording on a side."""
-        return set(self.patients[self.sides == side])
+    def patients_in(self, subset: str) -> set[str]:
+        """Return the patients with a recording in a subset."""
+        return set(self.patients[self.subsets == subset])
 
     def holds(self, patients: set[str]) -> Mask:
         """Return which recordings are of `patients`."""
         return np.isin(self.patients.astype(str), sorted(patients))
 
     @property
-    def nowhere(self) -> Mask:
-        """Which recordings stand on no side."""
-        return np.array([side is None for side in self.sides], dtype=bool)
+    def unassigned(self) -> Mask:
+        """Which recordings are in no subset."""
+        return np.array([subset is None for subset in self.subsets], dtype=bool)
 
-    def move(self, patients: set[str], side: str) -> None:
-        """Put the recordings of `patients` on one side; those that take no part stay out."""
-        self.sides[self.holds(patients) & ~self.nowhere] = side
+    def move(self, patients: set[str], subset: str) -> None:
+        """Put the recordings of `patients` in one subset; those that take no part stay out."""
+        self.subsets[self.holds(patients) & ~self.unassigned] = subset
 
 
-TRAIN, VAL, TEST = SIDES
+TRAIN, VAL, TEST = SUBSETS
 FACTS = ("dataset", "site", "device", "sex")
 """Columns of the recordings table that a split may go by, beside the attributes."""
 OFFICIAL = "official_split"
 
 
 def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettings, task: TaskSettings) -> Assignment:
-    """Return a side for every recording.
+    """Return a subset for every recording.
 
     Args:
         recordings: Those with at least one known target, of all datasets.
@@ -101,14 +101,14 @@ def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettin
 
     Raises:
         ConfigError: A column, dataset or site that is not there.
-        InfeasibleError: Patients stand on several sides, or nobody is left to draw validation from.
+        InfeasibleError: Patients are in several subsets, or nobody is left to draw validation from.
     """
     recordings = recordings.sort_values("recording_id").reset_index(drop=True)
     facts = recording_facts(recordings, events, task)
-    nowhere = np.full(len(recordings), None, dtype=object)
-    made = Assignment(recordings, facts, task.type == "multi_class", nowhere)
+    unassigned = np.full(len(recordings), None, dtype=object)
+    made = Assignment(recordings, facts, task.type == "multi_class", unassigned)
     if isinstance(settings, PatientSplit):
-        draw_sides(made, settings.fractions, settings.seed)
+        draw_subsets(made, settings.fractions, settings.seed)
         return made
     if isinstance(settings, FoldSplit):
         draw_fold(made, settings)
@@ -134,18 +134,18 @@ def _follow_list(made: Assignment, settings: OfficialSplit) -> None:
                 f"dataset {name!r} has no official list of train and test; use `split: {{kind: patients}}` for all "
                 f"datasets, or leave {name!r} out"
             )
-    for side in (TRAIN, TEST):
-        made.sides[(values == side).to_numpy(dtype=bool)] = side
-    made.leave_out(made.nowhere, "not on the official list")
-    crossing = made.patients_on(TRAIN) & made.patients_on(TEST)
+    for subset in (TRAIN, TEST):
+        made.subsets[(values == subset).to_numpy(dtype=bool)] = subset
+    made.leave_out(made.unassigned, "not on the official list")
+    crossing = made.patients_in(TRAIN) & made.patients_in(TEST)
     if not crossing:
         return
     if settings.patients_on_both_sides == "drop":
-        made.leave_out(made.holds(crossing), "the official list puts the patient on both sides")
+        made.leave_out(made.holds(crossing), "the official list puts the patient in both subsets")
     elif settings.patients_on_both_sides != "keep":
         made.move(crossing, settings.patients_on_both_sides)
-    done = {"drop": "left out", "train": "moved to train", "test": "moved to test", "keep": "kept on both sides"}
-    text = f"the official list puts {len(crossing)} patients on both sides; {done[settings.patients_on_both_sides]}"
+    done = {"drop": "left out", "train": "moved to train", "test": "moved to test", "keep": "kept in both subsets"}
+    text = f"the official list puts {len(crossing)} patients in both subsets; {done[settings.patients_on_both_sides]}"
     made.notes.append(("official_list_overlap", text, sorted(crossing)))
 
 
@@ -156,9 +156,9 @@ def _follow_column(made: Assignment, settings: ColumnSplit) -> None:
     if settings.train != "others":
         named[TRAIN] = settings.train
     else:
-        made.sides[values.notna().to_numpy(dtype=bool)] = TRAIN
-    for side, wanted in named.items():
-        made.sides[values.isin(list(wanted)).to_numpy(dtype=bool)] = side
+        made.subsets[values.notna().to_numpy(dtype=bool)] = TRAIN
+    for subset, wanted in named.items():
+        made.subsets[values.isin(list(wanted)).to_numpy(dtype=bool)] = subset
     absent = sorted({value for wanted in named.values() for value in wanted} - present)
     if absent:
         shown = sorted(present)[:20]
@@ -167,16 +167,16 @@ def _follow_column(made: Assignment, settings: ColumnSplit) -> None:
             raise ConfigError(f"split.test: {text}{', ...' if len(present) > 20 else ''}")
         made.notes.append(("values_not_found", text, absent))
     made.leave_out(values.isna().to_numpy(dtype=bool), f"no value of {settings.column}")
-    made.leave_out(made.nowhere & values.notna().to_numpy(dtype=bool), f"no side names its {settings.column}")
+    made.leave_out(made.unassigned & values.notna().to_numpy(dtype=bool), f"no subset names its {settings.column}")
     _refuse_overlap(made, allowed=settings.allow_patient_overlap)
 
 
 def _refuse_overlap(made: Assignment, *, allowed: bool) -> None:
-    on = {side: made.patients_on(side) for side in SIDES}
+    on = {subset: made.patients_in(subset) for subset in SUBSETS}
     crossing = sorted((on[TRAIN] & on[VAL]) | (on[TRAIN] & on[TEST]) | (on[VAL] & on[TEST]))
     if crossing and not allowed:
         raise InfeasibleError(
-            f"this split puts {len(crossing)} patients on several sides, such as {crossing[:5]}: the test part would "
+            f"this split puts {len(crossing)} patients in several subsets, such as {crossing[:5]}: the test set would "
             f"know them from training. Divide by patients (`split: {{kind: patients}}`), or declare it with "
             f"`allow_patient_overlap: true`, which the report prints"
         )
@@ -186,7 +186,7 @@ def _leave_dataset_out(made: Assignment, settings: LeaveDatasetOutSplit) -> None
     datasets = made.recordings["dataset"].to_numpy(dtype=object)
     if settings.dataset not in set(datasets):
         raise ConfigError(f"split.dataset: {unknown_name('dataset', settings.dataset, set(datasets))}")
-    made.sides[:] = np.where(datasets == settings.dataset, TEST, TRAIN)
+    made.subsets[:] = np.where(datasets == settings.dataset, TEST, TRAIN)
 
 
 def _leave_site_out(made: Assignment, settings: LeaveSiteOutSplit) -> None:
@@ -197,10 +197,10 @@ def _leave_site_out(made: Assignment, settings: LeaveSiteOutSplit) -> None:
     if not tested.any():
         known = {str(site) for site in pd.Series(sites[concerned]).dropna()}
         raise ConfigError(f"split.site: {unknown_name('site', settings.site, known)}")
-    made.sides[:] = TRAIN
-    made.sides[tested] = TEST
+    made.subsets[:] = TRAIN
+    made.subsets[tested] = TEST
     made.leave_out(concerned & sites.isna().to_numpy(dtype=bool), "the site is not known")
-    elsewhere = made.holds(made.patients_on(TEST)) & (made.sides == TRAIN)
+    elsewhere = made.holds(made.patients_in(TEST)) & (made.subsets == TRAIN)
     made.leave_out(elsewhere, "recorded elsewhere of a patient of the tested site")
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from auscult.config.task import ClassRule, ColumnRule, EventRule, fold_label
 from auscult.labels import WHOLE_RECORDING, part_target
-from auscult.splits.counts import count_sides, recording_facts
+from auscult.splits.counts import count_subsets, recording_facts
 from auscult.splits.leaks import N_EXAMPLES, Finding, texts
 from auscult.storage.tables import LABEL_PREFIX
 
@@ -45,14 +45,14 @@ def build_audit(
     """
     recordings, events = tables
     at = pd.Index(recordings["recording_id"]).get_indexer(pd.Index(split["recording_id"]))
-    here, sides = pd.DataFrame(recordings.iloc[at]), texts(split, "split")
+    here, subsets = pd.DataFrame(recordings.iloc[at]), texts(split, "split")
     facts = recording_facts(here, events, task)
     hours = here["duration_s"].to_numpy(dtype=np.float64) / 3600
     patients = dict(zip(recordings["recording_id"], recordings["patient_id"], strict=True))
     by_dataset: dict[str, Any] = {}
     for name in sorted(set(facts.datasets)):
         chosen = facts.datasets == name
-        by_dataset[name] = count_sides(facts.take(chosen), hours[chosen], sides[chosen], task.targets)
+        by_dataset[name] = count_subsets(facts.take(chosen), hours[chosen], subsets[chosen], task.targets)
     return {
         "format": FORMAT,
         "task": {
@@ -61,7 +61,7 @@ def build_audit(
             "level": task.level,
             "targets": list(task.targets),
         },
-        "total": count_sides(facts, hours, sides, task.targets),
+        "total": count_subsets(facts, hours, subsets, task.targets),
         "by_dataset": by_dataset,
         "left_out": [
             {

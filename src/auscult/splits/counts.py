@@ -11,7 +11,7 @@ import pandas as pd
 from auscult.config.task import EventRule
 from auscult.errors import InfeasibleError
 from auscult.labels import WHOLE_RECORDING, clip_targets, recording_targets
-from auscult.storage.tables import SIDES
+from auscult.storage.tables import SUBSETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,31 +137,31 @@ def _parts(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -
 Counts = dict[str, Any]
 
 
-def count_sides(
-    facts: RecordingFacts, hours: NDArray[np.float64], sides: NDArray[np.object_], targets: Sequence[str]
+def count_subsets(
+    facts: RecordingFacts, hours: NDArray[np.float64], subsets: NDArray[np.object_], targets: Sequence[str]
 ) -> dict[str, Counts]:
-    """Count every side.
+    """Count every subset.
 
     Args:
         facts: What is known of the recordings that take part.
         hours: Their durations.
-        sides: The side of each recording.
+        subsets: The subset of each recording.
         targets: The targets' names.
 
     Returns:
-        side -> {"patients", "recordings", "hours", "targets": target -> counts}, where counts are of "patients" and
+        subset -> {"patients", "recordings", "hours", "targets": target -> counts}, where counts are of "patients" and
         "recordings", each {"positive", "negative", "unknown"}, and at the task's level of patients that hold a positive
         ("patients_with_positive") and a negative ("patients_with_negative").
     """
     counts: dict[str, Counts] = {}
-    for side in SIDES:
-        here = facts.take(sides == side)
+    for subset in SUBSETS:
+        here = facts.take(subsets == subset)
         of_patients = here.patient_values()
         evidence = here.by_patient()
-        counts[side] = {
+        counts[subset] = {
             "patients": len(of_patients),
             "recordings": len(here.targets),
-            "hours": round(float(hours[sides == side].sum()), 4),
+            "hours": round(float(hours[subsets == subset].sum()), 4),
             "targets": {
                 target: {
                     "patients": _values(of_patients[:, column]),
@@ -186,28 +186,28 @@ def _values(column: NDArray[np.float32]) -> dict[str, int]:
 def refuse_infeasible(
     counts: dict[str, Counts], by_dataset: dict[str, dict[str, Counts]], settings: SplitSettings, task: TaskSettings
 ) -> None:
-    """Stop when a side cannot train, choose or judge some target.
+    """Stop when a subset cannot train, choose or judge some target.
 
-    Every side needs a patient with a positive and one with a negative of every target, at the task's level; for a
+    Every subset needs a patient with a positive and one with a negative of every target, at the task's level; for a
     multi-class task, a patient of every class.
 
     Args:
-        counts: Of each side, all datasets together.
+        counts: Of each subset, all datasets together.
         by_dataset: The same of each dataset.
         settings: How the split was made, for the proposal.
         task: Its targets.
 
     Raises:
-        InfeasibleError: With what is missing, the counts by side and dataset, and a proposal.
+        InfeasibleError: With what is missing, the counts by subset and dataset, and a proposal.
     """
     missing: list[str] = []
     short: set[str] = set()
     kinds = ("positive",) if task.type == "multi_class" else ("positive", "negative")
     for target in task.targets:
-        for side in SIDES:
+        for subset in SUBSETS:
             for kind in kinds:
-                if counts[side]["targets"][target][f"patients_with_{kind}"] == 0:
-                    missing.append(f"{side} holds no patient with a {kind} of {target!r}")
+                if counts[subset]["targets"][target][f"patients_with_{kind}"] == 0:
+                    missing.append(f"{subset} holds no patient with a {kind} of {target!r}")
                     short.add(target)
     if missing:
         shown = "; ".join(missing[:6]) + (f"; and {len(missing) - 6} more" if len(missing) > 6 else "")
@@ -225,14 +225,14 @@ def _counts_text(counts: dict[str, Counts], by_dataset: dict[str, dict[str, Coun
         {
             "target": target,
             "dataset": name,
-            "side": side,
-            "patients": of_part[side]["patients"],
-            "recordings": of_part[side]["recordings"],
-            **{f"patients {kind}": n for kind, n in of_part[side]["targets"][target]["patients"].items()},
+            "subset": subset,
+            "patients": of_part[subset]["patients"],
+            "recordings": of_part[subset]["recordings"],
+            **{f"patients {kind}": n for kind, n in of_part[subset]["targets"][target]["patients"].items()},
         }
         for target in targets
         for name, of_part in parts.items()
-        for side in SIDES
+        for subset in SUBSETS
     ]
     return pd.DataFrame(rows).to_string(index=False)
 
@@ -241,18 +241,18 @@ def _proposal(
     counts: dict[str, Counts], settings: SplitSettings, targets: Sequence[str], kinds: tuple[str, ...]
 ) -> str:
     fewest, target, kind = min(
-        (sum(counts[side]["targets"][target][f"patients_with_{kind}"] for side in SIDES), target, kind)
+        (sum(counts[subset]["targets"][target][f"patients_with_{kind}"] for subset in SUBSETS), target, kind)
         for target in targets
         for kind in kinds
     )
-    if fewest < len(SIDES):
+    if fewest < len(SUBSETS):
         return (
-            f"Proposal: {fewest} patients in all hold a {kind} of {target!r}, and each of the three sides needs one: "
+            f"Proposal: {fewest} patients in all hold a {kind} of {target!r}, and each of the three subsets needs one: "
             f"add a dataset whose labels hold it, or choose another task"
         )
     if settings.kind == "patients":
         return "Proposal: raise the fractions of val and test, or take another seed"
     return (
         f"Proposal: `split: {{kind: patients}}` can divide them, for at least {fewest} patients hold what is missing; "
-        f"or judge a task that the present sides support"
+        f"or judge a task that the present subsets support"
     )

@@ -1,4 +1,4 @@
-"""Whether anything leaks from one side of a split to another: patients, equal sound, copies of a sound, siblings.
+"""Whether anything leaks from one subset of a split to another: patients, equal sound, copies of a sound, siblings.
 
 It reads the recordings table and the finished split, and nothing of how the split was made.
 """
@@ -55,7 +55,7 @@ class Declared:
     """What an experiment allows itself.
 
     Attributes:
-        patient_overlap: Patients may stand on several sides.
+        patient_overlap: Patients may be in several subsets.
         leaks: Kind of finding -> why it may be.
     """
 
@@ -68,7 +68,7 @@ class Declared:
 
 
 def find_leaks(recordings: pd.DataFrame, split: pd.DataFrame, declared: Declared) -> list[Finding]:
-    """Look for patients, sound and sibling recordings that stand on several sides.
+    """Look for patients, sound and sibling recordings that are in several subsets.
 
     Args:
         recordings: The recordings table of all datasets.
@@ -84,20 +84,20 @@ def find_leaks(recordings: pd.DataFrame, split: pd.DataFrame, declared: Declared
     if strange.any():
         ids = texts(split, "recording_id")[strange].tolist()[:5]
         raise DataError(f"the split does not fit the recordings table: {ids} are absent or of another patient")
-    sides = texts(split, "split")
+    subsets = texts(split, "split")
     digests = pd.factorize(rows["sha256"])[0].astype(np.int64)
     found = [
-        _patients_on_several_sides(rows, sides, declared),
-        *_equal_sound(BYTE_EQUAL, digests, rows, sides, declared),
-        *_equal_sound(NEAR_DUPLICATE, _copies(rows, digests), rows, sides, declared),
+        _patients_on_several_subsets(rows, subsets, declared),
+        *_equal_sound(BYTE_EQUAL, digests, rows, subsets, declared),
+        *_equal_sound(NEAR_DUPLICATE, _copies(rows, digests), rows, subsets, declared),
         _not_compared(rows),
-        *_similar_patient_ids(rows, sides, declared),
-        _siblings(rows, sides, declared),
+        *_similar_patient_ids(rows, subsets, declared),
+        _siblings(rows, subsets, declared),
     ]
     findings = [finding for finding in found if finding is not None]
     unused = sorted(set(declared.leaks or {}) - {finding.kind for finding in findings if finding.severity != "note"})
     if unused:
-        text = f"allow_leaks declares {', '.join(unused)}, and nothing of that kind crosses sides: it can go"
+        text = f"allow_leaks declares {', '.join(unused)}, and nothing of that kind crosses subsets: it can go"
         findings.append(Finding("unused_exception", "note", text, unused))
     return findings
 
@@ -128,18 +128,18 @@ def _not_compared(rows: pd.DataFrame) -> Finding | None:
     return Finding("not_compared", "note", text, [])
 
 
-def _similar_patient_ids(rows: pd.DataFrame, sides: Texts, declared: Declared) -> list[Finding]:
+def _similar_patient_ids(rows: pd.DataFrame, subsets: Texts, declared: Declared) -> list[Finding]:
     """Find patients whose ids differ in case, blanks or Unicode form alone: likely one person, written in two ways."""
     codes, patients = pd.factorize(rows["patient_id"])
     alike = [" ".join(unicodedata.normalize("NFKC", str(patient)).casefold().split()) for patient in patients]
     groups = pd.factorize(np.array(alike, dtype=object))[0].astype(np.int64)[codes]
-    several, across = _several(groups, texts(rows, "patient_id")), _several(groups, sides)
+    several, across = _several(groups, texts(rows, "patient_id")), _several(groups, subsets)
     crossing = several & across
     reason = declared.reason(SIMILAR_PATIENTS)
     severity, because = ("error", "") if reason is None else ("declared", f"; declared: {reason}")
     kinds = [
-        (severity, crossing, f"stand on different sides{because}"),
-        ("note", several & ~across, "stand on one side"),
+        (severity, crossing, f"are in different subsets{because}"),
+        ("note", several & ~across, "are in one subset"),
     ]
     return [
         Finding(
@@ -160,33 +160,33 @@ def _several(groups: Codes, values: Texts) -> Mask:
     return counts[groups] > 1
 
 
-def _patients_on_several_sides(rows: pd.DataFrame, sides: Texts, declared: Declared) -> Finding | None:
+def _patients_on_several_subsets(rows: pd.DataFrame, subsets: Texts, declared: Declared) -> Finding | None:
     codes, patients = pd.factorize(rows["patient_id"], sort=True)
-    crossing = _several(codes.astype(np.int64), sides)
+    crossing = _several(codes.astype(np.int64), subsets)
     ids = [str(patient) for patient in patients[np.unique(codes[crossing])]]
     if not ids:
         return None
-    text = f"{len(ids)} of {len(patients)} patients stand on several sides: the test part knows them from training"
+    text = f"{len(ids)} of {len(patients)} patients are in several subsets: the test set knows them from training"
     return Finding("patient_overlap", "declared" if declared.patient_overlap else "error", text, ids)
 
 
-def _equal_sound(kind: str, groups: Codes, rows: pd.DataFrame, sides: Texts, declared: Declared) -> list[Finding]:
-    """Find recordings of one group: across sides they leak, on one side they are worth a look."""
+def _equal_sound(kind: str, groups: Codes, rows: pd.DataFrame, subsets: Texts, declared: Declared) -> list[Finding]:
+    """Find recordings of one group: across subsets they leak, in one subset they are worth a look."""
     names = texts(rows, "recording_id")
-    twice, across = _several(groups, names), _several(groups, sides)
+    twice, across = _several(groups, names), _several(groups, subsets)
     shared = _several(groups, texts(rows, "patient_id"))
     with_overlap = across & ~shared & declared.patient_overlap
     leaking = across & ~with_overlap
     reason = declared.reason(kind)
     severity, because = ("error", "") if reason is None else ("declared", f"; declared: {reason}")
     kinds = [
-        (severity, leaking, f"another on a different side{because}"),
-        ("declared", with_overlap, "another of the same patient on a different side"),
-        ("note", twice & ~across & shared, "one of another patient on the same side"),
+        (severity, leaking, f"another in a different subset{because}"),
+        ("declared", with_overlap, "another of the same patient in a different subset"),
+        ("note", twice & ~across & shared, "one of another patient in the same subset"),
     ]
     if kind == BYTE_EQUAL:
         # Copies of one sound for one patient are common (KAUH's filters); equal files are not.
-        kinds.append(("note", twice & ~across & ~shared, "another of the same patient and side"))
+        kinds.append(("note", twice & ~across & ~shared, "another of the same patient and subset"))
     return [
         Finding(
             kind, severity, f"{np.count_nonzero(of)} recordings {_HOW[kind]} {text}", _beside(names[of], groups[of])
@@ -203,7 +203,7 @@ def _beside(names: Texts, groups: Codes) -> list[str]:
     return table.sort_values(["first", "name"])["name"].tolist()
 
 
-def _siblings(rows: pd.DataFrame, sides: Texts, declared: Declared) -> Finding | None:
+def _siblings(rows: pd.DataFrame, subsets: Texts, declared: Declared) -> Finding | None:
     """Check that the filtered copies of one recording (KAUH's bell, diaphragm and extended) stay together."""
     column = ATTRIBUTE_PREFIX + "filter"
     if column not in rows.columns:
@@ -212,10 +212,10 @@ def _siblings(rows: pd.DataFrame, sides: Texts, declared: Declared) -> Finding |
     codes, patients = pd.factorize(rows.loc[copies, "patient_id"], sort=True)
     codes = codes.astype(np.int64)
     several = _several(codes, texts(rows, column)[copies])
-    crossing = several & _several(codes, sides[copies])
+    crossing = several & _several(codes, subsets[copies])
     ids = [str(patient) for patient in patients[np.unique(codes[crossing])]]
     if ids:
-        text = f"the filtered copies of one recording stand on several sides, for {len(ids)} patients"
+        text = f"the filtered copies of one recording are in several subsets, for {len(ids)} patients"
         return Finding("sibling_recordings", "declared" if declared.patient_overlap else "error", text, ids)
     n_patients = len(np.unique(codes[several]))
     if n_patients == 0:
@@ -245,7 +245,7 @@ def refuse_leaks(findings: list[Finding]) -> None:
     if errors:
         lines = [
             f"  {finding.kind}: {finding.text}: {', '.join(finding.ids[:N_EXAMPLES])}"
-            f"{', ...' if len(finding.ids) > N_EXAMPLES else ''}\n    To mend it: {proposals[finding.kind]}"
+            f"{', ...' if len(finding.ids) > N_EXAMPLES else ''}\n    To fix it: {proposals[finding.kind]}"
             for finding in errors
         ]
         raise DataError("this split leaks:\n" + "\n".join(lines))

@@ -35,14 +35,14 @@ def make_split(
     Args:
         tables: Dataset -> folder of its `recordings.parquet` and `events.parquet`.
         settings: The kind of split.
-        task: Its labels stratify, and every side must hold them.
+        task: Its labels stratify, and every subset must hold them.
         output: The split (`tables.SPLIT`, CSV), sorted by recording.
         audit: Counts, findings, declared exceptions, and what the task's rules met in the tables (JSON).
 
     Raises:
         ConfigError: A column, dataset or site that is not there.
         DataError: A table is damaged, or the split leaks.
-        InfeasibleError: A side lacks positives or negatives, with the counts and a proposal.
+        InfeasibleError: A subset lacks positives or negatives, with the counts and a proposal.
     """
     recordings = pd.concat([read_recordings(folder / "recordings.parquet") for folder in tables.values()])
     recordings = recordings.reset_index(drop=True)
@@ -72,7 +72,7 @@ def make_split(
 
 
 def _table(made: Assignment) -> pd.DataFrame:
-    """Return the recordings that stand on a side, as rows of `tables.SPLIT`."""
-    rows = made.recordings[["recording_id", "patient_id", "dataset"]].assign(split=made.sides)
+    """Return the recordings that are in a subset, as rows of `tables.SPLIT`."""
+    rows = made.recordings[["recording_id", "patient_id", "dataset"]].assign(split=made.subsets)
     rows = pd.DataFrame(rows[rows["split"].notna()])
     return validate(rows.astype({"split": "str"}).reset_index(drop=True), SPLIT, "split")

@@ -163,16 +163,16 @@ class StoreReader:
             attributes: dict[str, Any] = dict(self._file.attrs)
             found = bytes(attributes.get("format", b"")).decode()
             if found != self.KIND:
-                raise DataError(self._mend(f"format {found!r}, expected {self.KIND!r}"))
+                raise DataError(self._fault(f"format {found!r}, expected {self.KIND!r}"))
             missing = [name for name in ("complete", "settings", "n_rows", "table_crc32") if name not in attributes]
             if missing or not attributes["complete"]:
-                raise DataError(self._mend("incomplete: its writer did not finish"))
+                raise DataError(self._fault("incomplete: its writer did not finish"))
             self._n_rows = int(attributes["n_rows"])
             self.settings: dict[str, Any] = json.loads(attributes["settings"])
             self._table_crc32: dict[str, int] = json.loads(attributes["table_crc32"])
             for name in (*self.ROWS, *(f"table/{column}" for column in (*TEXT_COLUMNS, *NUMBER_COLUMNS))):
                 if (n_rows := len(self._dataset(name))) != self._n_rows:
-                    raise DataError(self._mend(f"{name!r} has {n_rows} rows, expected {self._n_rows}"))
+                    raise DataError(self._fault(f"{name!r} has {n_rows} rows, expected {self._n_rows}"))
 
     def __len__(self) -> int:
         return self._n_rows
@@ -207,7 +207,7 @@ class StoreReader:
             values = self._dataset(f"table/{name}")[:]
             if name in TEXT_COLUMNS:
                 if _crc32(values, 0) != self._table_crc32[name]:
-                    raise DataError(self._mend(f"damaged: column {name!r} does not match its checksum"))
+                    raise DataError(self._fault(f"damaged: column {name!r} does not match its checksum"))
                 values = pd.array([value.decode() for value in values], dtype="str")
             columns[name] = values
         return pd.DataFrame(columns)
@@ -243,7 +243,7 @@ class StoreReader:
     def _dataset(self, name: str) -> h5py.Dataset:
         dataset = self._file[name]
         if not isinstance(dataset, h5py.Dataset):
-            raise DataError(self._mend(f"{name!r} is no dataset"))
+            raise DataError(self._fault(f"{name!r} is no dataset"))
         return dataset
 
     @property
@@ -262,9 +262,9 @@ class StoreReader:
             raise DataError(f"{self.path}: no such file; run the stage that makes it") from error
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             # HDF5 reports a failed checksum as OSError and broken structures as any of the others.
-            raise DataError(self._mend(f"damaged or no store ({_reason(error)})")) from error
+            raise DataError(self._fault(f"damaged or no store ({_reason(error)})")) from error
 
-    def _mend(self, problem: str) -> str:
+    def _fault(self, problem: str) -> str:
         return f"{self.path}: {problem}; delete this file and run again"
 
 

@@ -28,7 +28,7 @@ LABEL_PREFIX = "label_"
 ATTRIBUTE_PREFIX = "attr_"
 SIMULATED_MARK = "SIMULATED.md"
 """A file of this name beside datasets says that they are simulated; their tables and reports then say so too."""
-SIDES = ("train", "val", "test")
+SUBSETS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ SPLIT = pa.DataFrameSchema(
         "recording_id": _text(unique=True),
         "patient_id": _text(),
         "dataset": _text(),
-        "split": _text(checks=pa.Check.isin(SIDES)),
+        "split": _text(checks=pa.Check.isin(SUBSETS)),
     },
     strict=True,
 )

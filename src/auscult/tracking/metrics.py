@@ -1,4 +1,4 @@
-"""Metrics as a tracking page takes them: of each epoch from `metrics.jsonl`, of the test part from `metrics.json`."""
+"""Metrics as a tracking page takes them: of each epoch from `metrics.jsonl`, of the test set from `metrics.json`."""
 
 from __future__ import annotations
 
@@ -116,12 +116,12 @@ def lacking(logged: Logged, points: Sequence[Point]) -> list[Point]:
 
 
 def final_points(outcome: Mapping[str, Any], task: TaskSettings, timestamp_ms: int) -> list[Point]:
-    """Return the test part's metrics, the thresholds and the best epoch.
+    """Return the test set's metrics, the thresholds and the best epoch.
 
     They stand at step 0: only then does MLflow draw them as bars side by side, and not as single points of curves.
 
     Raises:
-        DataError: `metrics.json` lacks the test part or the best epoch.
+        DataError: `metrics.json` lacks the test set or the best epoch.
     """
     test, best_epoch = outcome.get("test"), outcome.get("best_epoch")
     if not isinstance(test, Mapping) or not isinstance(best_epoch, int):

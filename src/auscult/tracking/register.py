@@ -104,7 +104,7 @@ def write_card(experiment: str, task: TaskSettings, job: JobRecord, provenance: 
 
 
 def _scores(task: TaskSettings, job: JobRecord) -> str:
-    """Return the test part's metrics with their intervals."""
+    """Return the test set's metrics with their intervals."""
     numbers = {point.key: point.value for point in job.points if point.step == 0}
     rows: list[str] = []
     for target in (*task.targets, "macro", "four_class", "multi_class"):

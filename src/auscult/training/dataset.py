@@ -17,7 +17,7 @@ from auscult.config.task import TaskSettings
 from auscult.errors import DataError
 from auscult.labels import clip_targets
 from auscult.spectrograms.store import FeatureStore, Sums
-from auscult.storage.tables import SIDES, read_events, read_recordings, read_split
+from auscult.storage.tables import SUBSETS, read_events, read_recordings, read_split
 
 StoredKind = Literal["spectrogram", "waveform"]
 """What is read of a clip: float16 [mel, frame] in dB from the feature store, or int16 [sample] from the clip store."""
@@ -207,7 +207,7 @@ def load_clip_dataset(
         tables: Dataset -> folder with `recordings.parquet` and `events.parquet`.
         split: The split table (CSV).
         task: Gives the targets.
-        subsets: Some of `tables.SIDES`.
+        subsets: Some of `tables.SUBSETS`.
         clips: Dataset -> the clip stores that its feature stores were made of, in the same order; needed to read
             waveforms.
 
@@ -215,9 +215,9 @@ def load_clip_dataset(
         DataError: A file is missing or damaged, the split names another dataset than `features` or a recording that no
             table holds, the stores differ in their settings, or a subset has no clip.
     """
-    unknown = sorted(set(subsets) - set(SIDES))
+    unknown = sorted(set(subsets) - set(SUBSETS))
     if unknown or not subsets:
-        raise ValueError(f"subsets must be some of {SIDES}, found {subsets}")
+        raise ValueError(f"subsets must be some of {SUBSETS}, found {subsets}")
     if set(features) != set(tables):
         raise DataError(f"feature stores are given for {sorted(features)}, tables for {sorted(tables)}")
     assignment = read_split(split)

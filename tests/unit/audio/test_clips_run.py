@@ -168,7 +168,7 @@ def test_a_recording_that_changed_since_ingest_stops_the_stage(tmp_path: Path, t
 
 def test_a_cycle_that_starts_beyond_its_recording_names_it(tmp_path: Path) -> None:
     make_dataset(tmp_path / "raw", tmp_path / "tables", [Event("mine/b", 4.0, 5.0, "cycle", "annotation")])
-    with pytest.raises(DataError, match=r"mine/b: a cycle starts at 4\.0 s, the recording ends at 4\.0 s; mend"):
+    with pytest.raises(DataError, match=r"mine/b: a cycle starts at 4\.0 s, the recording ends at 4\.0 s; fix"):
         cut(tmp_path, ClipSettings(unit="cycle", sample_rate_hz=8000))
 
 

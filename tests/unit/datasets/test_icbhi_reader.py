@@ -72,8 +72,8 @@ def test_a_bad_line_of_demographics(line: bytes, reason: str) -> None:
 
 def test_a_bad_line_of_the_official_list() -> None:
     rows, faults = parse_official_list(f"{STEM}\tvalidation\n{STEM}\n{STEM}\ttest".encode())
-    assert [(row.line, row.side) for row in rows] == [(3, "test")]
-    assert [fault.reason.split(":")[0] for fault in faults] == ["unknown side", "columns"]
+    assert [(row.line, row.subset) for row in rows] == [(3, "test")]
+    assert [fault.reason.split(":")[0] for fault in faults] == ["unknown subset", "columns"]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from auscult.cli import app
 from auscult.errors import ConfigError, DataError
 from auscult.evaluation.compare import compare
-from auscult.metrics.intervals import draw_weights
+from auscult.metrics.intervals import resample_weights
 from auscult.reports.comparison_page import print_comparison, render, write_page
 
 
@@ -31,7 +31,7 @@ def test_differences_and_their_intervals_equal_scores_of_the_same_drawn_patients
     found = compare([a, b], resamples=200, seed=9)
     (truth, first), (_, second) = patients_of(a), patients_of(b)
     lines = {line.metric: line for line in found.views[0].lines}
-    weights = draw_weights(len(truth), 200, np.random.default_rng(9))
+    weights = resample_weights(len(truth), 200, np.random.default_rng(9))
     for metric, score in (("AUROC", roc_auc_score), ("AUPRC", average_precision_score)):
         differences = []
         for draw in weights.T[1:]:

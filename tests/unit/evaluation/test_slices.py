@@ -87,7 +87,7 @@ def test_a_slice_of_exactly_five_patients_is_judged(judged_binary, n_patients, i
     few = test[test["patient_id"].isin(test["patient_id"].unique()[:n_patients])].reset_index(drop=True)
 
     entries = slice_metrics(
-        few, world.tables, task=world.task, thresholds={"ill": 0.5}, generator=np.random.default_rng(0), draws=2
+        few, world.tables, task=world.task, thresholds={"ill": 0.5}, generator=np.random.default_rng(0), resamples=2
     )
 
     of_devices = [entry for entry in entries if entry["by"] == "device"]

@@ -52,10 +52,10 @@ def test_classes_are_fitted_by_softmax():
 
 
 @pytest.mark.parametrize("truth", [[[1.0], [1.0]], [[0.0], [np.nan]], [[np.nan], [np.nan]], np.empty((0, 1))])
-def test_one_answer_only_leaves_the_temperature_alone(truth):
+def test_one_class_only_leaves_the_temperature_alone(truth):
     fitted = fit_temperature(np.zeros((len(truth), 1)), truth)
     assert fitted.value == 1.0
-    assert "one answer only" in fitted.note
+    assert "one class only" in fitted.note
 
 
 def test_a_perfect_separation_stops_at_the_limit_and_says_so():

@@ -10,7 +10,7 @@ from sklearn import metrics as reference
 
 from auscult.config.task import FourClass, TaskSettings
 from auscult.formatting.metric_tables import blocks
-from auscult.metrics.intervals import RunAnswers, repeated_estimates
+from auscult.metrics.intervals import RunPredictions, repeated_estimates
 from auscult.metrics.summary import summarise
 
 NAN = np.nan
@@ -83,7 +83,7 @@ def test_little_to_judge_gives_a_value_or_says_why_not(kind, case):
                 assert (number.low is None) == (number.high is None)
     if case in {"one patient", "one row"}:
         assert all(number.low is None for number in block.numbers.values())
-    runs = [RunAnswers(targets, probabilities, ids, thresholds)] * 2
+    runs = [RunPredictions(targets, probabilities, ids, thresholds)] * 2
     json.dumps(repeated_estimates(runs, task, np.random.default_rng(0), 20), allow_nan=False)
 
 

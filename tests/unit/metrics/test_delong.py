@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from auscult.metrics.delong import area_difference, areas_of
-from auscult.metrics.intervals import draw_weights
+from auscult.metrics.intervals import resample_weights
 from auscult.metrics.ranking import ranking_areas
 
 
@@ -64,7 +64,7 @@ def test_rows_of_one_patient_scatter_as_the_bootstrap_over_patients_says():
         [own + truth + rng.standard_normal(len(patients)), 1.5 * truth + rng.standard_normal(len(patients))]
     )
     found = areas_of(truth, scores, patients)
-    weights = draw_weights(n_patients, 3000, rng)
+    weights = resample_weights(n_patients, 3000, rng)
     draws = np.stack([ranking_areas(truth == 1, row, patients, weights)[0][1:] for row in scores])
     assert found is not None
     np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), draws.std(axis=1), rtol=0.1)

@@ -9,7 +9,7 @@ from sklearn import metrics as reference
 from tests.unit.metrics import reference_scores as scores
 
 from auscult.metrics.icbhi import confusion, scores_of
-from auscult.metrics.intervals import draw_weights, estimate
+from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.weighted_scores import (
     binary_values,
     class_values,
@@ -20,7 +20,7 @@ from auscult.metrics.weighted_scores import (
 
 
 def test_the_first_weighting_is_the_sample_and_every_draw_holds_as_many_patients():
-    weights = draw_weights(7, 500, np.random.default_rng(0))
+    weights = resample_weights(7, 500, np.random.default_rng(0))
     assert weights.shape == (7, 501)
     np.testing.assert_array_equal(weights[:, 0], 1)
     np.testing.assert_array_equal(weights.sum(axis=0), 7)
@@ -29,14 +29,14 @@ def test_the_first_weighting_is_the_sample_and_every_draw_holds_as_many_patients
 
 
 def test_weights_come_from_the_generator_alone():
-    first = draw_weights(9, 20, np.random.default_rng(4))
-    np.testing.assert_array_equal(first, draw_weights(9, 20, np.random.default_rng(4)))
-    assert not np.array_equal(first, draw_weights(9, 20, np.random.default_rng(5)))
+    first = resample_weights(9, 20, np.random.default_rng(4))
+    np.testing.assert_array_equal(first, resample_weights(9, 20, np.random.default_rng(4)))
+    assert not np.array_equal(first, resample_weights(9, 20, np.random.default_rng(5)))
 
 
 def test_no_patients_or_no_draws():
-    assert draw_weights(0, 5, np.random.default_rng(0)).shape == (0, 6)
-    assert draw_weights(3, 0, np.random.default_rng(0)).shape == (3, 1)
+    assert resample_weights(0, 5, np.random.default_rng(0)).shape == (0, 6)
+    assert resample_weights(3, 0, np.random.default_rng(0)).shape == (3, 1)
 
 
 def test_an_interval_is_the_percentiles_of_the_draws():
@@ -74,7 +74,7 @@ def test_weighted_scores_equal_plain_scores_of_the_drawn_rows(rows, seed):
     p = np.array([row[1] for row in rows]) / 8
     patients = np.array([row[2] for row in rows])
     said = p >= 0.5
-    weights = draw_weights(5, 6, np.random.default_rng(seed))
+    weights = resample_weights(5, 6, np.random.default_rng(seed))
     values = binary_values(truth, p, said, patients, weights)
     for draw in range(7):
         at = exploded(weights, patients, draw)
@@ -92,7 +92,7 @@ def test_weighted_class_scores_equal_those_of_the_drawn_rows(rows, seed):
     true = np.array([row[3] for row in rows])
     p = generator.dirichlet(np.ones(4), len(rows))
     patients = np.array([row[2] for row in rows])
-    weights = draw_weights(5, 6, generator)
+    weights = resample_weights(5, 6, generator)
     classes = class_values(true, p, patients, weights)
     values = multi_class_values(true, p, patients, weights, classes)
     four = four_class_values(true, p.argmax(axis=1), patients, weights)
@@ -155,7 +155,7 @@ MULTI_CLASS = (
 def test_all_targets_right_is_scikit_learns_subset_accuracy(rows, seed):
     table = np.array(rows)
     truth, said, patients = table[:, :2] == 1, table[:, 2:4] == 1, table[:, 4].astype(int)
-    weights = draw_weights(5, 6, np.random.default_rng(seed))
+    weights = resample_weights(5, 6, np.random.default_rng(seed))
     values = exact_match_values(truth, said, patients, weights)
     for draw in range(7):
         at = exploded(weights, patients, draw)
@@ -169,7 +169,7 @@ def test_pieces_of_draws_make_the_whole(monkeypatch):
     generator = np.random.default_rng(0)
     truth, p = generator.random(300) < 0.3, generator.integers(0, 50, 300) / 50
     patients = generator.integers(0, 20, 300)
-    weights = draw_weights(20, 100, np.random.default_rng(1))
+    weights = resample_weights(20, 100, np.random.default_rng(1))
     whole = binary_values(truth, p, p >= 0.5, patients, weights)
     monkeypatch.setattr("auscult.metrics.ranking.CELLS_AT_ONCE", 2000)
     pieces = binary_values(truth, p, p >= 0.5, patients, weights)
@@ -181,7 +181,7 @@ def test_sums_beyond_float32_stay_exact(monkeypatch):
     generator = np.random.default_rng(0)
     truth, p = generator.random(500) < 0.5, generator.random(500)
     patients = generator.integers(0, 10, 500)
-    weights = draw_weights(10, 50, np.random.default_rng(1))
+    weights = resample_weights(10, 50, np.random.default_rng(1))
     short = binary_values(truth, p, p >= 0.5, patients, weights)
     monkeypatch.setattr("auscult.metrics.ranking._EXACT_IN_FLOAT32", 0)
     wide = binary_values(truth, p, p >= 0.5, patients, weights)
@@ -194,8 +194,8 @@ def test_drawing_patients_gives_wider_intervals_than_drawing_clips():
     patients = np.repeat(np.arange(30), 20)
     truth = np.repeat(generator.random(30) < 0.5, 20)
     p = np.clip(np.repeat(0.3 * generator.standard_normal(30), 20) + 0.4 + 0.2 * truth, 0, 1)
-    by_patient = binary_values(truth, p, p >= 0.5, patients, draw_weights(30, 400, generator))["auroc"]
-    by_clip = binary_values(truth, p, p >= 0.5, np.arange(600), draw_weights(600, 400, generator))["auroc"]
+    by_patient = binary_values(truth, p, p >= 0.5, patients, resample_weights(30, 400, generator))["auroc"]
+    by_clip = binary_values(truth, p, p >= 0.5, np.arange(600), resample_weights(600, 400, generator))["auroc"]
     assert np.nanstd(by_patient[1:]) > 3 * np.nanstd(by_clip[1:])
 
 
@@ -219,7 +219,7 @@ def test_intervals_over_patients_cover_the_truth_as_often_as_they_say():
         of_patient = np.repeat(between * generator.standard_normal(n_patients), n_clips)
         logits = effect * (ill - 0.5) + of_patient + within * generator.standard_normal(len(ill))
         p = norm.cdf(logits)
-        values = binary_values(ill, p, p >= 0.5, patients, draw_weights(n_patients, 500, generator))
+        values = binary_values(ill, p, p >= 0.5, patients, resample_weights(n_patients, 500, generator))
         for name, truth in truths.items():
             interval = estimate(values[name], n_patients)
             covered[name] += interval["low"] <= truth <= interval["high"]

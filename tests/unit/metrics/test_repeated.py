@@ -6,7 +6,7 @@ import pytest
 from tests.unit.metrics import reference_scores as scores
 
 from auscult.config.task import FourClass, TaskSettings
-from auscult.metrics.intervals import RunAnswers, draw_weights, repeated_estimates
+from auscult.metrics.intervals import RunPredictions, repeated_estimates, resample_weights
 from auscult.metrics.summary import summarise
 
 TASK = TaskSettings(
@@ -24,7 +24,7 @@ def run_of(patients, seed):
     ids = pd.DataFrame({"clip_id": [f"{seed}-{k}" for k in range(len(owners))], "patient_id": owners})
     truth = rng.integers(0, 2, (len(owners), 2)).astype(float)
     p = np.clip(0.5 * truth + 0.7 * rng.random(truth.shape), 0, 1)
-    return RunAnswers(truth, p, ids.assign(recording_id=ids["patient_id"]), (0.5, 0.5))
+    return RunPredictions(truth, p, ids.assign(recording_id=ids["patient_id"]), (0.5, 0.5))
 
 
 @pytest.mark.parametrize("kind", ["folds", "seeds"])
@@ -34,7 +34,7 @@ def test_the_interval_of_the_mean_is_that_of_judging_every_run_in_every_draw(kin
     runs = [run_of(part, seed) for seed, part in enumerate(parts)]
     found = repeated_estimates(runs, TASK, np.random.default_rng(4), 40)
 
-    weights = draw_weights(18, 40, np.random.default_rng(4))
+    weights = resample_weights(18, 40, np.random.default_rng(4))
     means = []
     for draw in range(41):
         of_runs = []
@@ -60,7 +60,7 @@ def test_the_interval_of_the_mean_is_that_of_judging_every_run_in_every_draw(kin
 
 def test_a_run_in_which_a_score_is_undefined_is_left_out():
     runs = [run_of(["a", "b", "c"], 1), run_of(["d", "e", "f"], 2)]
-    only_positive = RunAnswers(np.ones((18, 2)), runs[1].probabilities, runs[1].ids, (0.5, 0.5))
+    only_positive = RunPredictions(np.ones((18, 2)), runs[1].probabilities, runs[1].ids, (0.5, 0.5))
     alone = repeated_estimates(runs[:1], TASK, np.random.default_rng(0), 0)
     both = repeated_estimates([runs[0], only_positive], TASK, np.random.default_rng(0), 0)
     assert both["c"]["auroc"] == alone["c"]["auroc"]

@@ -85,7 +85,7 @@ def test_faulty_input_is_refused():
         scores.auroc([0, 2], [0.1, 0.2])
     with pytest.raises(ValueError, match="one length"):
         scores.auroc([0, 1], [0.1])
-    with pytest.raises(ValueError, match="1 answers are not finite"):
+    with pytest.raises(ValueError, match="1 predictions are not finite"):
         scores.auprc([0, 1], [0.1, np.nan])
     with pytest.raises(ValueError, match="apply a threshold"):
         scores.balanced_accuracy([0, 1], [0.1, 0.9])

@@ -299,7 +299,7 @@ def _audit(task, *, declared):
         }
 
     counts = {"train": side(15), "val": side(15), "test": side(30)}
-    text = "60 of 60 patients stand on several sides: the test part knows them from training"
+    text = "60 of 60 patients are in several subsets: the test set knows them from training"
     finding = {
         "kind": "patient_overlap",
         "severity": "declared",
@@ -309,7 +309,8 @@ def _audit(task, *, declared):
     copies = {
         "kind": "near_duplicate_audio",
         "severity": "declared",
-        "text": "2 recordings hold the same sound, encoded anew or cut, as another on a different side; declared: one",
+        "text": "2 recordings hold the same sound, encoded anew or cut, as another in a different subset; "
+        "declared: one",
         "ids": ["one/001_a", "one/002_a"],
     }
     return {

@@ -139,9 +139,9 @@ def test_what_was_declared_stands_before_the_result(result):
     _, folder = result("multi_class")
     text = _Page((folder / "report.html").read_text(encoding="utf-8")).text
 
-    declared = text.index("60 of 60 patients stand on several sides: the test part knows them from training (job 1)")
+    declared = text.index("60 of 60 patients are in several subsets: the test set knows them from training (job 1)")
     assert declared < text.index("Test set, recording level, with 95%")
-    assert text.index("as another on a different side; declared: one (job 1)") < text.index(
+    assert text.index("as another in a different subset; declared: one (job 1)") < text.index(
         "Test set, recording level, with 95%"
     )
     assert "(one/001_a, one/002_a)" in text

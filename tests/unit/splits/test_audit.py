@@ -15,9 +15,9 @@ from auscult.splits.leaks import Declared, find_leaks, refuse_leaks
 PATIENTS = {"kind": "patients"}
 
 
-def split_of(table, sides):
+def split_of(table, subsets):
     columns = table[["recording_id", "patient_id", "dataset"]]
-    return columns.assign(split=sides).astype({"split": "str"})
+    return columns.assign(split=subsets).astype({"split": "str"})
 
 
 def test_a_patient_on_two_sides_is_found(make_patients):
@@ -27,7 +27,7 @@ def test_a_patient_on_two_sides_is_found(make_patients):
     assert [(finding.kind, finding.severity, finding.ids) for finding in found] == [
         ("patient_overlap", "error", ["icbhi/p0000"])
     ]
-    with pytest.raises(DataError, match=r"patient_overlap: 1 of 2 patients.*icbhi/p0000\n    To mend it: divide by"):
+    with pytest.raises(DataError, match=r"patient_overlap: 1 of 2 patients.*icbhi/p0000\n    To fix it: divide by"):
         refuse_leaks(found)
     declared = find_leaks(table, split, declared=Declared(patient_overlap=True))
     assert [finding.severity for finding in declared] == ["declared"]
@@ -58,11 +58,11 @@ def test_equal_sound_on_one_side_is_a_note(make_patients):
     table = make_patients(4, per_patient=1, sha256=["same", "same", "a", "b"])
     found = find_leaks(table, split_of(table, ["train", "train", "val", "test"]), declared=Declared())
     assert [(finding.severity, finding.ids) for finding in found] == [("note", ["icbhi/p0000_0", "icbhi/p0001_0"])]
-    assert "of another patient on the same side" in found[0].text
+    assert "of another patient in the same subset" in found[0].text
     refuse_leaks(found)
     table = make_patients(3, sha256=["same", "same", "a", "b", "c", "d"])
     found = find_leaks(table, split_of(table, ["train"] * 2 + ["val"] * 2 + ["test"] * 2), declared=Declared())
-    assert "of the same patient and side" in found[0].text
+    assert "of the same patient and subset" in found[0].text
 
 
 def test_filtered_copies_are_checked(make_patients):
@@ -137,7 +137,7 @@ class TestNearDuplicates:
         ]
         with pytest.raises(
             DataError,
-            match=r"2 recordings hold the same sound.*on a different side: icbhi/p0000_0, icbhi/p0003_0\n.*mend",
+            match=r"2 recordings hold the same sound.*in a different subset: icbhi/p0000_0, icbhi/p0003_0\n.*fix",
         ):
             refuse_leaks(found)
 
@@ -145,7 +145,7 @@ class TestNearDuplicates:
         table = with_fingerprints(make_patients(4, per_patient=1), sounds)
         found = find_leaks(table, split_of(table, ["train", "val", "test", "train"]), Declared())
         assert [(finding.kind, finding.severity) for finding in found] == [("near_duplicate_audio", "note")]
-        assert "of another patient on the same side" in found[0].text
+        assert "of another patient in the same subset" in found[0].text
         table = with_fingerprints(make_patients(2, per_patient=2), [sounds[0], sounds[3], *sounds[1:3]])
         assert find_leaks(table, split_of(table, ["train"] * 2 + ["test"] * 2), Declared()) == []
 
@@ -157,7 +157,7 @@ class TestNearDuplicates:
         assert [(finding.severity, finding.ids) for finding in found] == [
             ("declared", ["icbhi/p0000_0", "icbhi/p0003_0"])
         ]
-        assert found[0].text.endswith("on a different side; declared: one patient, two ids")
+        assert found[0].text.endswith("in a different subset; declared: one patient, two ids")
         refuse_leaks(found)
         # The reason for one kind is none for another.
         with pytest.raises(DataError, match="near_duplicate_audio"):
@@ -198,7 +198,7 @@ def test_every_kind_of_split_may_declare_leaks_and_the_audit_holds_the_reason(ma
     with pytest.raises(DataError, match=r"allow_leaks: \{byte_equal_audio: REASON\}"):
         run_split(table, kind, pneumonia)
     _, audit = run_split(table, {**kind, "allow_leaks": {"byte_equal_audio": "a test tone"}}, pneumonia)
-    assert audit["declared"] == ["2 recordings are byte for byte another on a different side; declared: a test tone"]
+    assert audit["declared"] == ["2 recordings are byte for byte another in a different subset; declared: a test tone"]
     for other in ({"kind": "patients"}, {"kind": "folds", "fold": 1}, {"kind": "leave_site_out", "site": "x"}):
         settings = TypeAdapter(SplitSettings).validate_python({**other, "allow_leaks": {"near_duplicate_audio": "why"}})
         assert settings.allow_leaks == {"near_duplicate_audio": "why"}
@@ -218,7 +218,7 @@ def test_ids_that_differ_in_case_or_unicode_form_alone_are_one_person_until_decl
         ("similar_patient_ids", "note", 2),
     ]
     assert found[0].ids == ["icbhi/P01", "icbhi/p01"]
-    with pytest.raises(DataError, match=r"icbhi/P01, icbhi/p01\n    To mend it: write each person's id in one way"):
+    with pytest.raises(DataError, match=r"icbhi/P01, icbhi/p01\n    To fix it: write each person's id in one way"):
         refuse_leaks(found)
     declared = find_leaks(table, split, Declared(leaks={"similar_patient_ids": "two persons"}))
     assert [finding.severity for finding in declared] == ["declared", "note"]

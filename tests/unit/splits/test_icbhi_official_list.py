@@ -1,4 +1,4 @@
-"""ICBHI's official list: its published counts, its patients on both sides, and what it cannot judge."""
+"""ICBHI's official list: its published counts, its patients in both subsets, and what it cannot judge."""
 
 import subprocess
 from collections import Counter
@@ -14,8 +14,8 @@ from auscult.errors import InfeasibleError
 from auscult.labels import clip_targets
 from auscult.storage.tables import read_events, read_recordings
 
-BOTH_SIDES = ["156", "218"]
-CHOICES = {"drop": "left out", "train": "moved to train", "test": "moved to test", "keep": "kept on both sides"}
+BOTH_SUBSETS = ["156", "218"]
+CHOICES = {"drop": "left out", "train": "moved to train", "test": "moved to test", "keep": "kept in both subsets"}
 
 
 def official(choice):
@@ -25,22 +25,22 @@ def official(choice):
 
 def check_named(audit, split, choice):
     """The audit names the patients whatever becomes of them."""
-    ids = [f"icbhi/{patient}" for patient in BOTH_SIDES]
+    ids = [f"icbhi/{patient}" for patient in BOTH_SUBSETS]
     found = next(finding for finding in audit["findings"] if finding["kind"] == "official_list_overlap")
     assert found["ids"] == ids
-    assert found["text"].endswith(f"2 patients on both sides; {CHOICES[choice]}")
+    assert found["text"].endswith(f"2 patients in both subsets; {CHOICES[choice]}")
     here = split[split["patient_id"].isin(ids)]
-    sides = here.groupby("patient_id")["split"].agg(set).to_dict()
+    subsets = here.groupby("patient_id")["split"].agg(set).to_dict()
     if choice == "keep":
-        assert sides == {patient: {"train", "test"} for patient in ids}
+        assert subsets == {patient: {"train", "test"} for patient in ids}
         overlap = next(finding for finding in audit["findings"] if finding["kind"] == "patient_overlap")
         assert (overlap["severity"], overlap["ids"]) == ("declared", ids)
     elif choice == "drop":
-        assert sides == {}
-        assert "the official list puts the patient on both sides" in {part["reason"] for part in audit["left_out"]}
+        assert subsets == {}
+        assert "the official list puts the patient in both subsets" in {part["reason"] for part in audit["left_out"]}
     else:
-        assert all(found <= ({"test"} if choice == "test" else {"train", "val"}) for found in sides.values())
-        assert set(sides) == set(ids)
+        assert all(found <= ({"test"} if choice == "test" else {"train", "val"}) for found in subsets.values())
+        assert set(subsets) == set(ids)
 
 
 @pytest.fixture(scope="module")
@@ -82,23 +82,23 @@ def listed_table(listed, make_recordings):
     """A recordings table of all 920, without their sound."""
     lines, diagnoses = listed
     rows = [(line.stem, line.name.patient, diagnoses[line.name.patient]) for line in lines]
-    return make_recordings(rows, attr_official_split=[line.side for line in lines])
+    return make_recordings(rows, attr_official_split=[line.subset for line in lines])
 
 
 def test_the_real_list_has_the_published_counts(listed):
     lines, diagnoses = listed
-    assert Counter(line.side for line in lines) == {"train": 539, "test": 381}
+    assert Counter(line.subset for line in lines) == {"train": 539, "test": 381}
     assert len({line.name.key for line in lines}) == 920
     assert len(diagnoses) == 126
-    sides = pd.DataFrame([(line.name.patient, line.side) for line in lines]).groupby(0)[1].agg(set)
-    assert sorted(sides[sides.map(len) == 2].index) == BOTH_SIDES
+    subsets = pd.DataFrame([(line.name.patient, line.subset) for line in lines]).groupby(0)[1].agg(set)
+    assert sorted(subsets[subsets.map(len) == 2].index) == BOTH_SUBSETS
 
 
 def test_what_the_dataset_says_of_its_list_is_true(listed, project_dir):
     lines, diagnoses = listed
-    sides = {line.side for line in lines if diagnoses[line.name.patient] == "pneumonia"}
+    subsets = {line.subset for line in lines if diagnoses[line.name.patient] == "pneumonia"}
     patients = sorted(patient for patient, diagnosis in diagnoses.items() if diagnosis == "pneumonia")
-    assert sides == {"train"}
+    assert subsets == {"train"}
     reason = load_dataset(project_dir / "config", "icbhi").official_split.cannot_judge["pneumonia"]
     assert f"({', '.join(patients)})" in reason
     assert len(patients) == 6

@@ -5,12 +5,12 @@ import pytest
 from auscult.errors import ConfigError, InfeasibleError
 
 
-def sides(split):
+def subsets(split):
     return split["split"].to_dict()
 
 
 def official(make_recordings, both=(), unlisted=0):
-    """20 patients of one recording, half train and half test; patients in `both` have one on each side."""
+    """20 patients of one recording, half train and half test; patients in `both` have one in each subset."""
     rows, listed = [], []
     for k in range(20):
         rows.append((f"r{k:02d}", f"p{k:02d}", ("pneumonia", "copd")[k % 2]))
@@ -50,20 +50,20 @@ class TestOfficial:
         assert "left out" in note["text"]
         assert audit["left_out"][0]["recordings"] == 4
 
-    @pytest.mark.parametrize("side", ["train", "test"])
-    def test_patients_on_both_sides_can_move(self, make_recordings, pneumonia, run_split, side):
-        settings = {"kind": "official", "patients_on_both_sides": side}
+    @pytest.mark.parametrize("subset", ["train", "test"])
+    def test_patients_on_both_sides_can_move(self, make_recordings, pneumonia, run_split, subset):
+        settings = {"kind": "official", "patients_on_both_sides": subset}
         split, audit = run_split(official(make_recordings, both=(1, 12)), settings, pneumonia)
         moved = split[split["patient_id"].isin(["icbhi/p01", "icbhi/p12"])]
         assert len(moved) == 4
-        assert set(moved["split"]) <= ({"test"} if side == "test" else {"train", "val"})
-        assert f"moved to {side}" in audit["findings"][0]["text"]
+        assert set(moved["split"]) <= ({"test"} if subset == "test" else {"train", "val"})
+        assert f"moved to {subset}" in audit["findings"][0]["text"]
 
     def test_patients_on_both_sides_can_stay_when_declared(self, make_recordings, pneumonia, run_split):
         settings = {"kind": "official", "patients_on_both_sides": "keep", "allow_patient_overlap": True}
         split, audit = run_split(official(make_recordings, both=(1, 12)), settings, pneumonia)
-        assert sides(split)["icbhi/r01"] == "train"
-        assert sides(split)["icbhi/x01"] == "test"
+        assert subsets(split)["icbhi/r01"] == "train"
+        assert subsets(split)["icbhi/x01"] == "test"
         overlap = next(finding for finding in audit["findings"] if finding["kind"] == "patient_overlap")
         assert (overlap["severity"], overlap["ids"]) == ("declared", ["icbhi/p01", "icbhi/p12"])
         assert audit["declared"] == [overlap["text"]]
@@ -110,13 +110,15 @@ class TestColumn:
     def test_the_usual_digits_split_is_declared(self, make_recordings, digits, run_split):
         split, audit = run_split(spoken(make_recordings), {**BY_INDEX, "allow_patient_overlap": True}, digits)
         assert split["split"].value_counts().to_dict() == {"test": 150, "val": 150, "train": 60}
-        assert sides(split)["fsdd/3_b_4"] == "test"
-        assert sides(split)["fsdd/3_b_10"] == "train"
+        assert subsets(split)["fsdd/3_b_4"] == "test"
+        assert subsets(split)["fsdd/3_b_10"] == "train"
         assert len(audit["declared"]) == 1
-        assert "3 of 3 patients stand on several sides" in audit["declared"][0]
+        assert "3 of 3 patients are in several subsets" in audit["declared"][0]
 
     def test_patients_on_several_sides_are_refused_unless_declared(self, make_recordings, digits, run_split):
-        with pytest.raises(InfeasibleError, match=r"3 patients on several sides.*fsdd/a.*allow_patient_overlap: true"):
+        with pytest.raises(
+            InfeasibleError, match=r"3 patients in several subsets.*fsdd/a.*allow_patient_overlap: true"
+        ):
             run_split(spoken(make_recordings), BY_INDEX, digits)
 
     def test_validation_cannot_be_drawn_when_all_train_patients_are_tested(self, make_recordings, digits, run_split):
@@ -145,7 +147,7 @@ class TestColumn:
         assert len(split) == 18
         assert {entry["reason"]: entry["recordings"] for entry in audit["left_out"]} == {
             "no value of fold": 3,
-            "no side names its fold": 3,
+            "no subset names its fold": 3,
         }
 
     def test_an_unknown_column_names_its_nearest(self, make_patients, pneumonia, run_split):
@@ -209,7 +211,7 @@ class TestLeftOut:
             ["icbhi", "test", "0", "0"],
             ["all", "test", "9", "18"],
         ]
-        # dataset, side, patients, recordings, then patients positive, negative, unknown.
+        # dataset, subset, patients, recordings, then patients positive, negative, unknown.
         assert ["bd", "test", "9", "18", "0", "9", "0"] in [row[1:] for row in counts]
         assert len(counts) == 9
         assert "Proposal: `split: {kind: patients}` can divide them, for at least 5 patients" in message
@@ -225,7 +227,7 @@ class TestLeftOut:
         table = make_patients(20, site=sites)
         table["label_diagnosis"] = [("pneumonia", "copd")[k // 2 % 2] for k in range(20) for _ in range(2)]
         split, audit = run_split(table, {"kind": "leave_site_out", "site": "Porto"}, pneumonia)
-        assert sides(split)["icbhi/p0000_0"] == "test"
+        assert subsets(split)["icbhi/p0000_0"] == "test"
         assert "icbhi/p0000_1" not in split.index
         assert "icbhi/p0002_1" not in split.index
         assert {entry["reason"]: entry["recordings"] for entry in audit["left_out"]} == {
@@ -262,7 +264,7 @@ def test_an_unlisted_recording_of_a_moved_patient_stays_out(make_recordings, pne
     rows = [(f"r{k:02d}", f"p{k:02d}", ("pneumonia", "copd")[k % 2]) for k in range(20)]
     rows += [("x", "p01", "copd"), ("y", "p01", "copd")]
     table = make_recordings(rows, attr_official_split=["train"] * 10 + ["test"] * 10 + ["test", None])
-    for side in ("train", "test", "drop"):
-        split, audit = run_split(table, {"kind": "official", "patients_on_both_sides": side}, pneumonia)
+    for subset in ("train", "test", "drop"):
+        split, audit = run_split(table, {"kind": "official", "patients_on_both_sides": subset}, pneumonia)
         assert "icbhi/y" not in split.index
         assert len(split) + sum(entry["recordings"] for entry in audit["left_out"]) == 22

@@ -1,4 +1,4 @@
-"""Patients drawn at random: shares, labels on every side, the same split on any machine."""
+"""Patients drawn at random: shares, labels in every subset, the same split on any machine."""
 
 import pandas as pd
 import pytest
@@ -13,24 +13,24 @@ def patients_by_side(split):
     return split.reset_index().groupby("split")["patient_id"].nunique().to_dict()
 
 
-def values(audit, side, target="pneumonia"):
-    return audit["total"][side]["targets"][target]["patients"]
+def values(audit, subset, target="pneumonia"):
+    return audit["total"][subset]["targets"][target]["patients"]
 
 
 def test_shares_and_strata_are_as_asked(make_patients, pneumonia, run_split):
     split, audit = run_split(make_patients(100, every=5), PATIENTS, pneumonia)
     assert patients_by_side(split) == {"train": 70, "val": 15, "test": 15}
-    assert [values(audit, side)["positive"] for side in ("train", "val", "test")] == [14, 3, 3]
+    assert [values(audit, subset)["positive"] for subset in ("train", "val", "test")] == [14, 3, 3]
     assert split.groupby("patient_id")["split"].nunique().max() == 1
     assert len(split) == 200
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_rare_label_reaches_every_side(make_patients, pneumonia, run_split, seed):
-    # Three of 60 patients are positive: 70 / 15 / 15 by rounding would leave two sides without.
+    # Three of 60 patients are positive: 70 / 15 / 15 by rounding would leave two subsets without.
     table = make_patients(60, every=20)
     split, audit = run_split(table, {**PATIENTS, "seed": seed}, pneumonia)
-    assert [values(audit, side)["positive"] for side in ("train", "val", "test")] == [1, 1, 1]
+    assert [values(audit, subset)["positive"] for subset in ("train", "val", "test")] == [1, 1, 1]
     assert patients_by_side(split) == {"train": 42, "val": 9, "test": 9}
 
 
@@ -42,10 +42,10 @@ def test_many_small_strata_are_not_lost_to_rounding(make_recordings, pneumonia, 
     ]
     split, audit = run_split(tables, PATIENTS, pneumonia)
     assert patients_by_side(split) == {"train": 14, "val": 3, "test": 3}
-    assert sum(values(audit, side)["positive"] for side in ("val", "test")) in (2, 3)
+    assert sum(values(audit, subset)["positive"] for subset in ("val", "test")) in (2, 3)
     for name in ("icbhi", "jordan", "bd"):
         assert audit["by_dataset"][name]["train"]["patients"] >= 3
-        outside = sum(audit["by_dataset"][name][side]["patients"] for side in ("val", "test"))
+        outside = sum(audit["by_dataset"][name][subset]["patients"] for subset in ("val", "test"))
         assert 1 <= outside <= 3
 
 
@@ -72,10 +72,10 @@ def test_the_seed_decides(make_patients, pneumonia, run_split):
 
 def test_the_split_is_the_same_on_any_machine(make_patients, pneumonia, run_split):
     split, _ = run_split(make_patients(12, per_patient=1, every=2), {**PATIENTS, "seed": 12}, pneumonia)
-    assert "".join(side[1] for side in split["split"]) == GOLDEN_SIDES
+    assert "".join(subset[1] for subset in split["split"]) == GOLDEN_SUBSETS
 
 
-GOLDEN_SIDES = "aarrrrreerrr"
+GOLDEN_SUBSETS = "aarrrrreerrr"
 
 
 def test_every_patient_reaches_test_under_some_seed(make_patients, pneumonia, run_split):
@@ -124,10 +124,10 @@ def test_cycles_without_a_sound_are_negatives_though_every_patient_is_positive(m
     table = make_patients(12, per_patient=1)
     events = cycles_of(table, [("crackle", "wheeze")] * 12)
     _, audit = run_split(table, PATIENTS, crackles, [events])
-    for side in ("train", "val", "test"):
-        counts = audit["total"][side]["targets"]["crackle"]
+    for subset in ("train", "val", "test"):
+        counts = audit["total"][subset]["targets"]["crackle"]
         assert counts["patients"]["negative"] == 0
-        assert counts["patients_with_negative"] == audit["total"][side]["patients"]
+        assert counts["patients_with_negative"] == audit["total"][subset]["patients"]
 
 
 def test_two_rare_sounds_reach_every_side(make_patients, crackles, run_split):
@@ -135,25 +135,25 @@ def test_two_rare_sounds_reach_every_side(make_patients, crackles, run_split):
     heard = [("crackle",)] * 3 + [("wheeze",)] * 3 + [()] * 34
     for seed in range(5):
         _, audit = run_split(table, {**PATIENTS, "seed": seed}, crackles, [cycles_of(table, heard)])
-        for side in ("train", "val", "test"):
+        for subset in ("train", "val", "test"):
             for target in ("crackle", "wheeze"):
-                assert audit["total"][side]["targets"][target]["patients_with_positive"] == 1
+                assert audit["total"][subset]["targets"][target]["patients_with_positive"] == 1
 
 
 def test_the_audit_counts_what_the_split_says(make_patients, pneumonia, run_split):
     tables = [make_patients(30, per_patient=3), make_patients(20, per_patient=1, dataset="jordan")]
     split, audit = run_split(tables, PATIENTS, pneumonia)
     truth = pd.concat(tables).set_index("recording_id")["label_diagnosis"] == "pneumonia"
-    for side in ("train", "val", "test"):
-        here = split[split["split"] == side]
-        counts = audit["total"][side]
+    for subset in ("train", "val", "test"):
+        here = split[split["split"] == subset]
+        counts = audit["total"][subset]
         assert counts["patients"] == here["patient_id"].nunique()
         assert counts["recordings"] == len(here)
         assert counts["hours"] == pytest.approx(len(here) * 20 / 3600, abs=1e-4)
         assert counts["targets"]["pneumonia"]["recordings"]["positive"] == truth[here.index].sum()
         assert counts["targets"]["pneumonia"]["patients"]["positive"] == here[truth[here.index]]["patient_id"].nunique()
         assert counts["recordings"] == sum(
-            audit["by_dataset"][name][side]["recordings"] for name in ("icbhi", "jordan")
+            audit["by_dataset"][name][subset]["recordings"] for name in ("icbhi", "jordan")
         )
     assert audit["settings"]["kind"] == "patients"
     assert audit["findings"] == audit["declared"] == audit["left_out"] == []
@@ -164,4 +164,4 @@ def test_patients_without_the_sound_reach_every_side_though_cycles_would_do(make
     heard = [()] * 3 + [("crackle", "wheeze")] * 27
     for seed in range(5):
         _, audit = run_split(table, {**PATIENTS, "seed": seed}, crackles, [cycles_of(table, heard)])
-        assert [values(audit, side, "crackle")["negative"] for side in ("train", "val", "test")] == [1, 1, 1]
+        assert [values(audit, subset, "crackle")["negative"] for subset in ("train", "val", "test")] == [1, 1, 1]

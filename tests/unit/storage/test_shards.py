@@ -14,7 +14,7 @@ from auscult.datasets.ingest import ingest
 from auscult.spectrograms.make_spectrograms import make_spectrograms
 from auscult.spectrograms.store import FeatureStore
 from auscult.storage.hdf5 import Shard
-from auscult.storage.tables import SIDES, read_recordings, write_csv
+from auscult.storage.tables import SUBSETS, read_recordings, write_csv
 from auscult.training.dataset import ClipDataset, load_clip_dataset
 from auscult_simulate.write import write_dataset
 
@@ -112,9 +112,9 @@ def build(root: Path, tables: Path, folder: Path, settings: ClipSettings, count:
 def split(tables: Path, path: Path) -> Path:
     recordings = read_recordings(tables / "recordings.parquet")
     patients = sorted(set(recordings["patient_id"]))
-    sides = {patient: SIDES[number % 3] for number, patient in enumerate(patients)}
+    subsets = {patient: SUBSETS[number % 3] for number, patient in enumerate(patients)}
     columns = recordings[["recording_id", "patient_id", "dataset"]]
-    write_csv(path, columns.assign(split=recordings["patient_id"].map(sides)))
+    write_csv(path, columns.assign(split=recordings["patient_id"].map(subsets)))
     return path
 
 
@@ -143,9 +143,9 @@ def test_shards_read_as_one_hold_the_rows_of_one(
     assert np.concatenate(rows[1:]).tobytes() == rows[0].tobytes()
     pd.testing.assert_frame_equal(pd.concat(tables_of[1:], ignore_index=True), tables_of[0])
 
-    sides = split(tables["whole"], tmp_path / "split.csv")
+    subsets = split(tables["whole"], tmp_path / "split.csv")
     together, alone = (
-        load_clip_dataset({"toy": stores}, {"toy": tables["whole"]}, sides, TASK, ("train", "val"))
+        load_clip_dataset({"toy": stores}, {"toy": tables["whole"]}, subsets, TASK, ("train", "val"))
         for stores in (four, [one])
     )
     check_equal(together, alone)
@@ -170,6 +170,6 @@ def test_an_empty_shard_is_a_whole_store(root: Path, tables: dict[str, Path], tm
         with FeatureStore(path) as store:
             lengths.append(len(store))
     assert sorted(lengths) == [0] + [1] * n_recordings
-    sides = split(tables["whole"], tmp_path / "split.csv")
-    examples = load_clip_dataset({"toy": stores}, {"toy": tables["whole"]}, sides, TASK, ("train",))
+    subsets = split(tables["whole"], tmp_path / "split.csv")
+    examples = load_clip_dataset({"toy": stores}, {"toy": tables["whole"]}, subsets, TASK, ("train",))
     assert len(examples.spectrograms(examples.subset("train"))) == len(examples)

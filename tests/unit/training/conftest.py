@@ -91,10 +91,10 @@ def make_setup(
     features = folder / "features.h5"
     n_frames_valid = rng.integers(shape[1] // 2, shape[1] + 1, len(clips))
     write_features(features, clips, spectrograms, n_frames_valid, {"clips": {}, "spectrogram": {}})
-    sides = ["train" if number % 12 < 6 else "val" if number % 12 < 9 else "test" for number in range(n_patients)]
+    subsets = ["train" if number % 12 < 6 else "val" if number % 12 < 9 else "test" for number in range(n_patients)]
     known = [value is not None for value in health]
     split = recordings.loc[known, ["recording_id", "patient_id", "dataset"]].assign(
-        split=[side for side, is_known in zip(sides, known, strict=True) if is_known]
+        split=[subset for subset, is_known in zip(subsets, known, strict=True) if is_known]
     )
     write_csv(folder / "split.csv", split)
     (

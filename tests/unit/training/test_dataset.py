@@ -21,7 +21,7 @@ TASK = TaskSettings.model_validate(
         "datasets": {"alpha": RULE, "beta": RULE},
     }
 )
-SIDES = {0: "train", 1: "val", 2: "test", 3: "train", 4: "val", 5: "test"}
+SUBSETS = {0: "train", 1: "val", 2: "test", 3: "train", 4: "val", 5: "test"}
 
 
 def text(values):
@@ -74,7 +74,7 @@ def write_dataset(folder: Path, name: str, clips_each: list[int], seed: int) -> 
 def write_split(path: Path, *tables: pd.DataFrame) -> Path:
     recordings = pd.concat(tables, ignore_index=True)
     number = recordings["recording_id"].str.extract(r"r(\d+)$")[0].astype(int)
-    split = recordings[["recording_id", "patient_id", "dataset"]].assign(split=number.map(lambda n: SIDES[n % 6]))
+    split = recordings[["recording_id", "patient_id", "dataset"]].assign(split=number.map(lambda n: SUBSETS[n % 6]))
     write_csv(path, split)
     return path
 
@@ -88,9 +88,9 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def load(folder: Path, *sides: str, names=("beta", "alpha"), split: Path | None = None) -> ClipDataset:
+def load(folder: Path, *subsets: str, names=("beta", "alpha"), split: Path | None = None) -> ClipDataset:
     features, tables = {name: [folder / f"{name}.h5"] for name in names}, {name: folder / name for name in names}
-    return load_clip_dataset(features, tables, split or folder / "split.csv", TASK, sides)
+    return load_clip_dataset(features, tables, split or folder / "split.csv", TASK, subsets)
 
 
 def test_only_the_asked_sides_are_there(folder):
@@ -98,12 +98,12 @@ def test_only_the_asked_sides_are_there(folder):
     assert set(examples.clips["split"]) == {"train", "val"}
     expected = {f"{name}/r{number}" for name in ("alpha", "beta") for number in (0, 1, 3, 4)} - {"alpha/r3"}
     assert set(examples.clips["recording_id"]) == expected
-    assert examples.clips["split"].tolist() == [SIDES[int(name[-1])] for name in examples.clips["recording_id"]]
+    assert examples.clips["split"].tolist() == [SUBSETS[int(name[-1])] for name in examples.clips["recording_id"]]
     assert len(examples) == len(examples.clips) == len(examples.targets) == 6 + 8
 
 
 def test_the_sound_of_another_side_cannot_be_reached(folder):
-    """Every spectrogram that any index gives belongs to the asked side."""
+    """Every spectrogram that any index gives belongs to the asked subset."""
     examples = load(folder, "val")
     got = examples.spectrograms(np.arange(len(examples)))
     test = load(folder, "test")
@@ -200,6 +200,6 @@ def test_stores_made_by_other_settings_are_refused(folder, tmp_path):
 
 
 def test_a_side_that_does_not_exist_is_a_fault_of_the_caller(folder):
-    for sides in (("trian",), ()):
+    for subsets in (("trian",), ()):
         with pytest.raises(ValueError, match="subsets must be some of"):
-            load(folder, *sides)
+            load(folder, *subsets)

@@ -62,10 +62,10 @@ class Finished:
     def metrics(self) -> dict:
         return json.loads((self.folder / "metrics.json").read_text())
 
-    def answers(self, side: str) -> tuple[np.ndarray, np.ndarray]:
-        """Truth (with NaN) and probabilities of one side, shape [clip, target]."""
+    def answers(self, subset: str) -> tuple[np.ndarray, np.ndarray]:
+        """Truth (with NaN) and probabilities of one subset, shape [clip, target]."""
         table = read_predictions(self.folder / "predictions.parquet", TASK)
-        table = table[table["split"] == side]
+        table = table[table["split"] == subset]
         return truth_of(table, TASK), probabilities_of(table, TASK)
 
 
@@ -122,7 +122,7 @@ def go(folder: Path, values: np.ndarray, kept: np.ndarray) -> Finished:
         sounds = np.repeat(values[:, column] == "yes", CLIPS_EACH)
         levels_db[sounds, 6 * column : 6 * column + 4] += 12
     settings = {"clips": JOB.clips.model_dump(mode="json"), "spectrogram": JOB.spectrogram.model_dump(mode="json")}
-    sides = np.array(["train", "val", "test", "train"])[np.arange(n) // PER_PATIENT % 4]
+    subsets = np.array(["train", "val", "test", "train"])[np.arange(n) // PER_PATIENT % 4]
     of_clips = np.repeat(kept, CLIPS_EACH)
     tables = folder / "tables"
     write_parquet(tables / "recordings.parquet", recordings[kept].reset_index(drop=True))
@@ -134,7 +134,7 @@ def go(folder: Path, values: np.ndarray, kept: np.ndarray) -> Finished:
         np.full(of_clips.sum(), N_FRAMES),
         settings,
     )
-    split = recordings[["recording_id", "patient_id", "dataset"]].assign(split=sides)[kept]
+    split = recordings[["recording_id", "patient_id", "dataset"]].assign(split=subsets)[kept]
     write_csv(folder / "split.csv", split)
     with create_clips(folder / "clips.h5", n_samples=4000, settings=settings) as writer:
         # Only drawn beside the answers: any sound will do.
@@ -191,10 +191,10 @@ def test_the_validation_loss_is_that_of_the_known_cells_alone(with_unknown) -> N
     assert of_best["val/auroc"] == pytest.approx(np.mean(by_target), rel=1e-6)
 
 
-@pytest.mark.parametrize("side", ["val", "test"])
-def test_the_metrics_are_those_of_the_known_cells_alone(with_unknown, side) -> None:
-    truth, probability = with_unknown.answers(side)
-    found = with_unknown.metrics[side]["clip"]
+@pytest.mark.parametrize("subset", ["val", "test"])
+def test_the_metrics_are_those_of_the_known_cells_alone(with_unknown, subset) -> None:
+    truth, probability = with_unknown.answers(subset)
+    found = with_unknown.metrics[subset]["clip"]
     thresholds = with_unknown.metrics["thresholds"]
     for column, target in enumerate(TARGETS):
         at = ~np.isnan(truth[:, column])

@@ -1,4 +1,4 @@
-"""What a model is worth on the validation part: over the whole epoch, or as the mean over its batches."""
+"""What a model is worth on the validation set: over the whole epoch, or as the mean over its batches."""
 
 import math
 

@@ -4,7 +4,7 @@ Origin: the companion of ANTWERP, given to its users by its owners; there is no 
 Terms of use: those that the owners set when they give a copy; the data is not public.
 
 Layout, events, attributes: as `antwerp`. What stands for the patient is the simulated case: all recordings of one case
-stay on one side of a split.
+stay in one subset of a split.
 
 Known dirt: as `antwerp`.
 """

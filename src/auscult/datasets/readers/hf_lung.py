@@ -140,7 +140,7 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
 
 
 def _side(file: str) -> str | None:
-    """Return the official side: a recording lies in a folder `train` or `test`, never in both."""
+    """Return the official subset: a recording lies in a folder `train` or `test`, never in both."""
     sides = {folder for folder in file.split("/")[:-1] if folder in ("train", "test")}
     return sides.pop() if len(sides) == 1 else None
 

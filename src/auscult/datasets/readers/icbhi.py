@@ -16,7 +16,7 @@ Labels: `diagnosis` (asthma, bronchiectasis, bronchiolitis, copd, healthy, lrti,
 `official_split` (train, test), `chest_location`, `acquisition`. Events: cycle, crackle, wheeze.
 
 Known dirt: 16, 24 and 32 bit at 4, 10 and 44.1 kHz; `NA` in the demographics (patient 223 throughout); patients 156
-and 218 on both sides of the official list; all pneumonia patients on its train side; partial copies, whose absent
+and 218 in both subsets of the official list; all pneumonia patients in its train subset; partial copies, whose absent
 recordings are noticed.
 """
 
@@ -86,7 +86,7 @@ def read_layout(
             sex=sex,
             labels={"diagnosis": facts.diagnosis(name.patient)} if is_icbhi or facts.has_diagnoses else {},
             attributes={
-                **({"official_split": facts.side(name.key)} if is_icbhi else {}),
+                **({"official_split": facts.subset(name.key)} if is_icbhi else {}),
                 "chest_location": name.location,
                 "acquisition": name.mode,
             },
@@ -113,7 +113,7 @@ class PatientFacts:
         self._diagnoses: KeyedValues[str | None] = KeyedValues("patient")
         self._persons: KeyedValues[tuple[float | None, str | None]] = KeyedValues("patient")
         self._listed: KeyedValues[tuple[str, str]] = KeyedValues("recording")
-        self._sides: dict[str, set[str]] = {}
+        self._subsets: dict[str, set[str]] = {}
         self._files: set[str] = set()
         self.has_diagnoses = False
 
@@ -129,8 +129,8 @@ class PatientFacts:
         """Return age in years and sex, each None when it is unknown."""
         return self._persons.get(patient) or (None, None)
 
-    def side(self, key: str) -> str | None:
-        """Return the official side of a recording, None when the list does not hold it."""
+    def subset(self, key: str) -> str | None:
+        """Return the official subset of a recording, None when the list does not hold it."""
         listed = self._listed.get(key)
         return None if listed is None else listed[0]
 
@@ -177,21 +177,21 @@ class PatientFacts:
         return self._persons.add(row.patient, (row.age_years, row.sex), file, row.line)
 
     def _add_listed(self, file: str, row: ListedRecording) -> Rejection | None:
-        self._sides.setdefault(row.name.patient, set()).add(row.side)
-        return self._listed.add(row.name.key, (row.side, row.stem), file, row.line)
+        self._subsets.setdefault(row.name.patient, set()).add(row.subset)
+        return self._listed.add(row.name.key, (row.subset, row.stem), file, row.line)
 
     def compare(self, present: dict[str, IcbhiName], *, is_icbhi: bool) -> Iterator[Notice]:
         """Yield notices on the difference between the recordings that are there and what the files speak of."""
         patients = {name.patient for name in present.values()}
         for key in self._listed:
-            side, stem = self._listed.get(key) or (None, key)
+            subset, stem = self._listed.get(key) or (None, key)
             if key not in present:
-                yield Notice("official_list_absent", stem, f"on the official list ({side}), not in the folder")
+                yield Notice("official_list_absent", stem, f"on the official list ({subset}), not in the folder")
             elif stem.rsplit("_", 1)[-1] != present[key].device:
                 yield Notice("official_list_other_device", key, f"listed as {stem}, here {present[key].device}")
-        for patient, sides in sorted(self._sides.items()):
-            if len(sides) > 1:
-                yield Notice("official_list_both_sides", patient, "on both sides of the official list")
+        for patient, subsets in sorted(self._subsets.items()):
+            if len(subsets) > 1:
+                yield Notice("official_list_both_sides", patient, "in both subsets of the official list")
         if self._listed:
             for key in sorted(set(present) - set(self._listed)):
                 yield Notice("not_on_official_list", key, "not on the official list")

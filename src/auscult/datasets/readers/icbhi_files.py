@@ -95,7 +95,7 @@ class ListedRecording:
     line: int
     name: IcbhiName
     stem: str
-    side: str
+    subset: str
 
 
 def parse_diagnoses(data: bytes) -> tuple[list[Diagnosis], list[Fault]]:
@@ -139,15 +139,15 @@ def parse_demographics(data: bytes) -> tuple[list[Demographics], list[Fault]]:
 def parse_official_list(data: bytes) -> tuple[list[ListedRecording], list[Fault]]:
     r"""Read `stem<tab>train|test` lines.
 
-    >>> parse_official_list(b"101_1b1_Al_sc_Meditron\ttest")[0][0].side
+    >>> parse_official_list(b"101_1b1_Al_sc_Meditron\ttest")[0][0].subset
     'test'
     """
 
     def parse(number: int, text: str) -> ListedRecording:
-        stem, side = _fields(text, ("stem", "side"))
-        if side not in ("train", "test"):
-            raise MalformedError(f"unknown side: {side!r}; known: train, test")
-        return ListedRecording(number, parse_name(stem), stem, side)
+        stem, subset = _fields(text, ("stem", "subset"))
+        if subset not in ("train", "test"):
+            raise MalformedError(f"unknown subset: {subset!r}; known: train, test")
+        return ListedRecording(number, parse_name(stem), stem, subset)
 
     return parse_lines(data, parse)
 

@@ -41,7 +41,7 @@ from auscult.errors import DataError
 from auscult.storage.tables import Notice, Recording, Rejection
 
 METADATA = "metadata.json"
-SIDES = {"train.csv": "train", "test.csv": "test"}
+SUBSETS = {"train.csv": "train", "test.csv": "test"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Metadata:
 class Described:
     """A row of `train.csv` or `test.csv`."""
 
-    side: str | None
+    subset: str | None
     patient: str | None
     targets: tuple[str | None, ...]
 
@@ -119,10 +119,10 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     for fault in faults:
         yield Rejection(settings.targets, fault.line, fault.reason)
     rows = _Rows(targets, settings)
-    for file in SIDES:
+    for file in SUBSETS:
         yield from rows.read(root, file)
     found: set[str] = set()
-    beside = {*SIDES, settings.targets}
+    beside = {*SUBSETS, settings.targets}
     for uid, files in groupby(walk_files(root), key=lambda file: file.split("/")[0] if "/" in file else ""):
         if not uid:
             for file in files:
@@ -168,7 +168,7 @@ class _Rows:
     def read(self, root: Path, file: str) -> Iterator[Rejection]:
         """Take the rows of one table, yielding those that could not be placed."""
         if not (root / file).is_file():
-            yield Rejection(file, None, f"missing table: the side {SIDES[file]} is empty")
+            yield Rejection(file, None, f"missing table: the subset {SUBSETS[file]} is empty")
             return
         settings = self._settings
         columns, rows = read_rows(root / file)
@@ -187,7 +187,7 @@ class _Rows:
                 yield Rejection(file, number, reason)
             else:
                 targets = tuple(known_text(row[target]) for target in self._targets)
-                rejection = self.by_uid.add(uid, Described(SIDES[file], patient, targets), file, number)
+                rejection = self.by_uid.add(uid, Described(SUBSETS[file], patient, targets), file, number)
                 if rejection is not None:
                     yield rejection
 
@@ -199,7 +199,7 @@ class _Rows:
             patient_id=f"{dataset}/{row.patient or uid}",
             path=waveform,
             labels=dict(zip(self._targets, row.targets, strict=True)),
-            attributes={"official_split": row.side},
+            attributes={"official_split": row.subset},
         )
 
 
