@@ -21,17 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auscult.audio.probe import probe
-from auscult.datasets.readers import (
-    bd,
-    hf_lung,
-    icbhi_files,
-    perch,
-    sprsound,
-    uid_json,
-)
-from auscult.datasets.readers import (
-    jordan as jordan_names,
-)
+from auscult.datasets.readers import bd, hf_lung, icbhi_files, perch, sprsound, uid_json
+from auscult.datasets.readers import jordan as jordan_names
 from auscult.datasets.readers.annotations import OVERLAP_TOLERANCE_S, parse_cycles
 from auscult.datasets.readers.collection import relative_path
 from auscult.datasets.readers.label_folders import parse_label_set

@@ -23,15 +23,7 @@ from auscult.datasets.summary import Summary
 from auscult.datasets.table_writers import EventWriter, RecordingWriter
 from auscult.errors import DataError
 from auscult.storage.files import atomic_path, write_json
-from auscult.storage.tables import (
-    REJECTED_COLUMNS,
-    SIMULATED_MARK,
-    Event,
-    Notice,
-    Recording,
-    Rejection,
-    write_csv,
-)
+from auscult.storage.tables import REJECTED_COLUMNS, SIMULATED_MARK, Event, Notice, Recording, Rejection, write_csv
 
 END_TOLERANCE_S = 0.05
 """An event may end so far beyond its recording, it is then cut at the end: times are rounded."""

@@ -11,15 +11,7 @@ import pyarrow as arrow
 from pyarrow import parquet
 
 from auscult.audio.probe import AudioFacts
-from auscult.storage.tables import (
-    ATTRIBUTE_PREFIX,
-    EVENTS,
-    LABEL_PREFIX,
-    RECORDINGS,
-    Event,
-    Recording,
-    validate,
-)
+from auscult.storage.tables import ATTRIBUTE_PREFIX, EVENTS, LABEL_PREFIX, RECORDINGS, Event, Recording, validate
 
 BATCH_ROWS = 4096
 _NUMBERS = {"float64": arrow.float64(), "int64": arrow.int64()}

@@ -13,14 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from auscult.plots.spectrograms import (
-    SMALL_PANEL_TICK_SHARE,
-    Axis,
-    Mark,
-    hatch_padding,
-    mel_ticks,
-    set_frequency_ticks,
-)
+from auscult.plots.spectrograms import SMALL_PANEL_TICK_SHARE, Axis, Mark, hatch_padding, mel_ticks, set_frequency_ticks
 from auscult.plots.style import (
     EVIDENCE_COLOUR,
     GRID,

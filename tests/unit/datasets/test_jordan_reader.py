@@ -2,13 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from auscult.datasets.readers.jordan import (
-    HEADINGS,
-    parse_diagnosis,
-    parse_location,
-    parse_name,
-    parse_sounds,
-)
+from auscult.datasets.readers.jordan import HEADINGS, parse_diagnosis, parse_location, parse_name, parse_sounds
 from auscult.datasets.readers.reading import MalformedError
 
 

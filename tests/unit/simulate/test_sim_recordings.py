@@ -9,14 +9,7 @@ from scipy.signal import butter, sosfiltfilt, welch
 from auscult_simulate.devices import DEVICES, FILTERS
 from auscult_simulate.diseases import DISEASES
 from auscult_simulate.patients import SITES, Patient, deal_diseases, draw_patient, healthy_rates
-from auscult_simulate.recording import (
-    CRACKLE_KINDS,
-    WHEEZE_KINDS,
-    Sound,
-    cycle_flags,
-    listen,
-    simulate_source,
-)
+from auscult_simulate.recording import CRACKLE_KINDS, WHEEZE_KINDS, Sound, cycle_flags, listen, simulate_source
 from auscult_simulate.signals import generator
 
 

@@ -13,14 +13,7 @@ from auscult_simulate.audio_files import write_wav
 from auscult_simulate.devices import DEVICES, FILTERS
 from auscult_simulate.layouts.plan import Plan, SimulatedRecording
 from auscult_simulate.patients import Patient, deal_diseases, draw_patient
-from auscult_simulate.recording import (
-    CRACKLE_KINDS,
-    WHEEZE_KINDS,
-    Source,
-    draw_level,
-    listen,
-    simulate_source,
-)
+from auscult_simulate.recording import CRACKLE_KINDS, WHEEZE_KINDS, Source, draw_level, listen, simulate_source
 from auscult_simulate.signals import uniform
 from auscult_simulate.spreadsheets import Cell, write_xlsx
 

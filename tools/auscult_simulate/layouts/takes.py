@@ -13,15 +13,7 @@ from auscult_simulate.devices import DEVICES, LITTMANN_BELL
 from auscult_simulate.layouts.cycles import RESPIRATORY_SHARES, draw_sites
 from auscult_simulate.layouts.plan import Plan, SimulatedRecording
 from auscult_simulate.patients import Patient, deal_diseases, draw_patient
-from auscult_simulate.recording import (
-    CRACKLE_KINDS,
-    WHEEZE_KINDS,
-    Sound,
-    Source,
-    draw_level,
-    listen,
-    simulate_source,
-)
+from auscult_simulate.recording import CRACKLE_KINDS, WHEEZE_KINDS, Sound, Source, draw_level, listen, simulate_source
 from auscult_simulate.signals import Signal, uniform
 
 

@@ -8,13 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from auscult.config.dataset import (
-    REMOTE,
-    FilesCsvDataset,
-    LabelFoldersDataset,
-    ManifestColumns,
-    ManifestDataset,
-)
+from auscult.config.dataset import REMOTE, FilesCsvDataset, LabelFoldersDataset, ManifestColumns, ManifestDataset
 from auscult.datasets.folder import is_audio, say_absent, split_name, walk_files
 from auscult.datasets.readers.annotations import check_interval
 from auscult.datasets.readers.reading import Item, MalformedError, parse_age, parse_code, parse_number
