@@ -1,7 +1,7 @@
 """Augmentation of whole batches, on the batch's device; every random number is a function of seed, epoch and clip."""
 
-from auscult.augment.pipeline import AugmentedBatch, Augmenter, BatchRows, EpochItems, ItemMaker
+from auscult.augment.pipeline import Augmenter, BatchRows, EpochItems, ItemMaker
 from auscult.augment.random import ClipRandom
 from auscult.augment.spectrogram import augment_spectrograms
 
-__all__ = ["AugmentedBatch", "Augmenter", "BatchRows", "ClipRandom", "EpochItems", "ItemMaker", "augment_spectrograms"]
+__all__ = ["Augmenter", "BatchRows", "ClipRandom", "EpochItems", "ItemMaker", "augment_spectrograms"]

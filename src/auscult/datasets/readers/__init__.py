@@ -16,7 +16,7 @@ from auscult.datasets.readers import (
     sprsound,
     uid_json,
 )
-from auscult.datasets.readers.reading import Item, Reader
+from auscult.datasets.readers.reading import Reader
 
 READERS: dict[str, Reader] = {
     "icbhi": icbhi.read,
@@ -34,4 +34,4 @@ READERS: dict[str, Reader] = {
 }
 """Layout -> reader; the layouts of `config.dataset`."""
 
-__all__ = ["READERS", "Item", "Reader"]
+__all__ = ["READERS", "Reader"]
