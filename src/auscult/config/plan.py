@@ -235,7 +235,9 @@ class Plan:
         for argument in arguments:
             _, owner, _ = paths.place_of(argument.rstrip("/"))
             # A path may as well be the value of another option, such as --report.
-            for run in self.runs(*owner) if owner in self.experiments else ():
+            if owner is None or owner not in self.experiments:
+                continue
+            for run in self.runs(*owner):
                 self.files(*owner, run)
                 self.upstream(*owner, run)
 
