@@ -28,7 +28,7 @@ help: ## this list
 	  BEGIN { FS = ":[^#]*## "; print painted("1", "auscult") ": reproducible training of auscultation classifiers" } \
 	  /^##@ / { print "\n" painted("1", substr($$0, 5)) } \
 	  /^[a-z-]+:.*## / { printf "  make %s %s\n", painted("36", sprintf("%-8s", $$1)), $$2 } \
-	  END { print "\nVariables: PYTHON, RESULT (make run), TESTS (what pytest takes), MLFLOW_STORE, MLFLOW_PORT.\nauscult --help: the commands at work. README.md: where to begin." }' $(MAKEFILE_LIST)
+	  END { print "\nVariables: PYTHON, RESULT (make run), TESTS (what pytest takes), MLFLOW_STORE, MLFLOW_PORT.\nauscult --help: all commands of auscult. README.md: where to begin." }' $(MAKEFILE_LIST)
 
 ##@ Begin
 $(INSTALLED): requirements.lock pyproject.toml
@@ -58,7 +58,7 @@ test: data ## the tests, at most 15 minutes on 2 cores
 	pytest --numprocesses 2 --dist worksteal $(TESTS)
 
 .PHONY: verify
-verify: data ## the long proofs
+verify: data ## the long tests: end to end, killed and resumed, many experiments
 	pytest --numprocesses 2 --dist worksteal -m 'slow and not gpu' --durations 15 $(TESTS)
 
 .PHONY: fuzz
@@ -74,7 +74,7 @@ cluster: data ## the tests on a real Slurm of one node; needs root, slurm-wlm an
 	pytest -m cluster $(or $(TESTS),tests/cluster)
 
 .PHONY: check
-check: $(INSTALLED) ## format, lint, types, layers, workflow
+check: $(INSTALLED) ## format, lint, types, import layers, workflow
 	ruff format --check .
 	ruff check .
 	snakefmt --check Snakefile rules
@@ -83,13 +83,13 @@ check: $(INSTALLED) ## format, lint, types, layers, workflow
 	snakemake --lint
 
 .PHONY: hooks
-hooks: $(INSTALLED) ## the checks of format and of patients' data before each commit
+hooks: $(INSTALLED) ## check format, schemas and patients' data before each commit
 	pre-commit install
 
 ##@ Look
 
 .PHONY: bench
-bench: $(INSTALLED) ## speed, as ratios within one run, beside the last table in bench/results.json
+bench: $(INSTALLED) ## speed, as ratios to other libraries, beside the last ones in bench/results.json
 	python -m bench
 
 $(SITE_VENV)/.installed: requirements-docs.lock

@@ -1,4 +1,4 @@
-# auscult: from raw recordings to a report. The flow stands in rules/, one file a stage; what they share in rules/common.smk.
+# auscult: from raw recordings to a report. rules/ has one file a stage; rules/common.smk holds what they share.
 #
 #   snakemake --cores all results/pneumonia/train2356
 
@@ -27,7 +27,7 @@ if workflow.enable_cache:
     share_in_cache("cut_clips", "make_spectrograms")
 
 
-# Snakemake knows its targets only after this file is read, and wraps what a rule's function meets in a traceback.
+# Checked here: Snakemake looks for its targets only after this file is read, and would show a traceback.
 clear_errors(PLAN.check_targets)(sys.argv[1:])
 
 

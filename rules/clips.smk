@@ -17,6 +17,6 @@ rule cut_clips:
         dataset=dataset_params,
         shape=by_path("work/clips/{dataset}/{file}.h5"),
     message:
-        "Cutting {wildcards.dataset} into clips ({wildcards.file})"
+        "Cutting clips of {wildcards.dataset} ({wildcards.file})"
     script:
         "../workflow_scripts/cut_clips.py"

@@ -16,8 +16,8 @@ from auscult.config.files import defined_names
 from auscult.config.plan import Plan, all_of, job_params, tables_of, task_params
 from auscult.errors import AuscultError
 
-# A plan of thousands of jobs is millions of objects that all live to its end: Python's search among them for what nobody
-# needs, after every 700 new ones, took a quarter of a dry run's time and found nothing.
+# A plan of thousands of jobs is millions of objects that all live to its end: garbage collection after every 700 new ones
+# took a quarter of a dry run's time and freed nothing.
 gc.set_threshold(200_000, 20, 100)
 
 CONFIG_DIR = Path("config")
@@ -102,7 +102,7 @@ def training_inputs(*job):
 
 @by_job
 def evaluation_inputs(*job):
-    """An evaluation shows the sound waves, whatever its model takes."""
+    """An evaluation shows waveforms, so it reads clips whatever its model takes."""
     files = PLAN.files(*job)
     return {
         "features": all_of(files.spectrograms),
@@ -128,13 +128,13 @@ def share_in_cache(*names):
             f"--cache is passed over: the raw data of {', '.join(remote)} lie in a bucket, and its hash does not know them"
         )
         return
-    # STAGE_VERSION tells of changed code; another release of a library makes no other file.
+    # STAGE_VERSIONS tell of changed code; another release of a library makes no other file.
     flags, in_bucket = CacheFlag.output | CacheFlag.omit_software, None
     if paths.is_remote(os.environ.get(LOCATION_ENVVAR, "")):
         from auscult.ops.bucket_cache import BucketCache, BucketRuleCache
 
         in_bucket = BucketCache()
-    # With no rule named, Snakemake would not tell the jobs of a cluster that there is a cache.
+    # With no rule named, Snakemake would not tell a cluster's jobs about the cache.
     workflow.workflow_settings.cache = workflow.workflow_settings.cache or list(names)
     for name in names:
         shared = workflow.get_rule(name)

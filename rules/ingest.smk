@@ -5,7 +5,7 @@ rule fetch_raw:
         "logs/fetch_raw/{dataset}.log",
     benchmark:
         "benchmarks/fetch_raw/{dataset}.tsv"
-    # Here, not on a compute node: those often reach no network.
+    # On the machine that runs Snakemake: compute nodes often have no network.
     localrule: True
     conda:
         "../environment.yml"
@@ -72,6 +72,6 @@ rule ingest:
         inventory=by_dataset(PLAN.raw_inventory),
         stage_version=paths.STAGE_VERSIONS["ingest"],
     message:
-        "Reading the raw layout of {wildcards.dataset}"
+        "Ingesting {wildcards.dataset}: tables of recordings and events"
     script:
         "../workflow_scripts/ingest.py"

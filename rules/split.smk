@@ -11,7 +11,7 @@ rule make_split:
         "logs/make_split/{task}/{file}.log",
     benchmark:
         "benchmarks/make_split/{task}/{file}.tsv"
-    priority: 10  # a task that the data cannot support ends here, before clips are cut
+    priority: 10  # a task that the data cannot support fails here, before clips are cut
     conda:
         "../environment.yml"
     threads: 1

@@ -11,7 +11,7 @@ rule train:
         "work/runs/{task}/{experiment}/{job}/train.log",
     benchmark:
         "benchmarks/train/{task}/{experiment}/{job}.tsv"
-    # In a cluster's job none: the next attempt is a job of its own, with its own time.
+    # None inside a cluster's job: there the next attempt is a job of its own, with its own time limit.
     retries: PROJECT.retries if workflow.is_main_process else 0
     conda:
         "../environment.yml"
