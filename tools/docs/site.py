@@ -74,7 +74,11 @@ def modules() -> Iterator[tuple[str, str]]:
     """Every module below `src/auscult` with the path of its page: `("auscult.audio", "api/auscult/audio/index.md")`."""
     for file in sorted((ROOT / "src").rglob("*.py")):
         parts = file.relative_to(ROOT / "src").with_suffix("").parts
-        if parts[-1] == "__main__":
+        # What lies in a folder that is no package is no module of auscult: a plugin that Snakemake finds by itself.
+        in_packages = all(
+            (ROOT / "src").joinpath(*parts[:depth], "__init__.py").is_file() for depth in range(1, len(parts))
+        )
+        if parts[-1] == "__main__" or not in_packages:
             continue
         is_package = parts[-1] == "__init__"
         name = parts[:-1] if is_package else parts
