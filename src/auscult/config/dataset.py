@@ -56,7 +56,7 @@ class _Dataset(Settings):
 
 
 class NativeDataset(_Dataset):
-    """A published dataset in its own layout (FORMATS of the readers in `corpora/`)."""
+    """A published dataset in its own layout (see the readers in `datasets/readers`)."""
 
     layout: Literal["icbhi", "jordan", "perch", "antwerp", "antwerp_sim", "bd", "sprsound", "hf_lung"]
     pattern: str | None = Field(

@@ -1,4 +1,4 @@
-"""How the answers of a trained model are judged: the operating point, the protocol, and what is drawn."""
+"""How the predictions of a trained model are evaluated: the operating point, the protocol, and what is drawn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class EvaluateSettings(Settings):
     )
     best_on_test: bool = Field(
         default=False,
-        description="judge the epoch that is best on the test set too, beside the one validation chose; training "
+        description="evaluate the epoch that is best on the test set too, beside the one validation chose; training "
         "then keeps the weights of every validated epoch",
     )
     bootstrap_draws: int = Field(default=2000, ge=0, le=100_000, description="0: no intervals")
@@ -41,5 +41,5 @@ class EvaluateSettings(Settings):
     outcomes: OutcomeSettings = OutcomeSettings()
 
     def frozen(self) -> dict[str, Any]:
-        """Return what a training depends on, as JSON-like values; all else only changes how it is judged."""
+        """Return what a training depends on, as JSON-like values; all else only changes how it is evaluated."""
         return self.model_dump(mode="json", include={"threshold", "threshold_target", "calibration", "best_on_test"})

@@ -83,7 +83,9 @@ class JobSettings(Settings):
     @model_validator(mode="after")
     def _check_evaluation(self) -> Self:
         if self.evaluate_only is not None and self.seeds:
-            raise ValueError("evaluate_only trains nothing: seeds would judge one model several times; leave them out")
+            raise ValueError(
+                "evaluate_only trains nothing: seeds would evaluate one model several times; leave them out"
+            )
         if self.evaluate_only is not None and self.evaluate.best_on_test:
             raise ValueError(
                 "evaluate_only trains nothing: there are no epochs for evaluate.best_on_test; leave it out"

@@ -116,7 +116,7 @@ class FourClass(Settings):
 
 
 class Aggregate(Settings):
-    """How the answers of clips become the answer of a recording or patient."""
+    """How the predictions of clips become that of a recording or patient."""
 
     method: Literal["mean", "max", "noisy_or"] = "mean"
 
@@ -151,7 +151,7 @@ class TaskSettings(Settings):
             raise ValueError(f"targets cannot be called {reserved}: results use these names for their own sections")
         if self.type == "multi_class" and self.aggregate.method != "mean":
             raise ValueError(
-                f"aggregate.method {self.aggregate.method!r}: a multi_class task averages its clips' answers; use mean"
+                f"aggregate.method {self.aggregate.method!r}: a multi_class task averages predictions of clips; use mean"
             )
         if self.type == "multi_class" and self.datasets:
             raise ValueError("a multi_class task maps its datasets under `classes_from`, not `datasets`")

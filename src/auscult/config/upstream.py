@@ -17,7 +17,7 @@ from auscult.errors import ConfigError
 
 WEIGHTS_FILE = "model.safetensors"
 MODEL_FILES = (WEIGHTS_FILE, "model.json", "history.csv")
-"""What a training declares: the files of a model that is judged again."""
+"""What a training declares: the files of a model that is evaluated again."""
 
 _HUB = "hub"
 

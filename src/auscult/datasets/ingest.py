@@ -49,7 +49,7 @@ def ingest(
         dataset: Its name, the first part of every id.
         settings: Its layout.
         output_dir: Where the four files go; each is written atomically.
-        audio_facts: The tables of all shards (`corpora.audio_facts`), which then take the place of `probe`.
+        audio_facts: The tables of all shards (`decode_audio`), which then take the place of `probe`.
         probe: Decodes a file and returns its facts, or raises DataError.
 
     Raises:

@@ -29,7 +29,7 @@ def choose_operating_point(
 
     Returns:
         `temperature`, `calibration` (what was fitted; None without), `thresholds` (target -> threshold; empty for a
-        multi-class task, where the most probable class is the answer), `threshold_rule`, `threshold_target` (None for
+        multi-class task, which predicts the most probable class), `threshold_rule`, `threshold_target` (None for
         rules without one) and `threshold_notes`.
     """
     temperature, calibration, notes = 1.0, None, []
@@ -43,8 +43,8 @@ def choose_operating_point(
             "loss_after": fitted.loss_after,
         }
         notes = [fitted.note] if fitted.note else []
-    answers = probabilities(torch.as_tensor(logits) / temperature, task.type)
-    chosen = thresholds_for_task(targets, answers, ids, task, settings.threshold, settings.threshold_target)
+    predicted = probabilities(torch.as_tensor(logits) / temperature, task.type)
+    chosen = thresholds_for_task(targets, predicted, ids, task, settings.threshold, settings.threshold_target)
     has_goal = settings.threshold in {"target_sensitivity", "target_specificity"}
     return {
         "temperature": temperature,

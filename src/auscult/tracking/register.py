@@ -83,7 +83,7 @@ def write_card(experiment: str, task: TaskSettings, job: JobRecord, provenance: 
     simulated = [name for name in settings["datasets"] if name in provenance.get("simulated", ())]
     parts = [
         f"# {job.name}",
-        f"Answers **{', '.join(task.targets)}** ({task.type}, judged by {task.level}) from lung sounds."
+        f"Predicts **{', '.join(task.targets)}** ({task.type}, evaluated by {task.level}) from lung sounds."
         + (f" {task.description}" if task.description else ""),
         f"**Warning:** the sounds of {', '.join(simulated)} are simulated: nothing here speaks of patients."
         if simulated
@@ -97,8 +97,8 @@ def write_card(experiment: str, task: TaskSettings, job: JobRecord, provenance: 
         _scores(task, job),
         "## Use\n\n`model/model.safetensors` and `model/model.json` among the run's artifacts hold all that is needed: "
         "architecture, preparation of the sound, normalisation, targets and thresholds. Both are data, never code.",
-        "## Limits\n\nFor research. It is no medical device, and was judged on patients of the datasets above alone: "
-        "other devices, sites, ages and diseases may give other answers. Thresholds are chosen on validation patients.",
+        "## Limits\n\nFor research. It is no medical device, and was evaluated on patients of the datasets above alone: other "
+        "devices, sites, ages and diseases may give other predictions. Thresholds are chosen on validation patients.",
     ]
     return "\n\n".join(part for part in parts if part)
 

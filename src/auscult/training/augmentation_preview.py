@@ -213,11 +213,11 @@ class _Studio:
 
 
 def _varied(order: NDArray[np.int64], targets: NDArray[np.float32], n_wanted: int) -> NDArray[np.int64]:
-    """Return the first of each combination of answers, then the second of each, and so on."""
+    """Return the first of each combination of labels, then the second of each, and so on."""
     seen: dict[Any, int] = {}
     ranks = []
     for row in targets:
-        answers = tuple(-1.0 if np.isnan(value) else float(value) for value in row)
-        ranks.append(seen.get(answers, 0))
-        seen[answers] = ranks[-1] + 1
+        labels = tuple(-1.0 if np.isnan(value) else float(value) for value in row)
+        ranks.append(seen.get(labels, 0))
+        seen[labels] = ranks[-1] + 1
     return np.sort(order[np.argsort(ranks, kind="stable")[:n_wanted]])
