@@ -151,7 +151,7 @@ class TaskSettings(Settings):
             raise ValueError(f"targets cannot be called {reserved}: results use these names for their own sections")
         if self.type == "multi_class" and self.aggregate.method != "mean":
             raise ValueError(
-                f"aggregate.method {self.aggregate.method!r}: a multi_class task averages predictions of clips; use mean"
+                f"aggregate.method {self.aggregate.method!r}: multi_class tasks average predictions of clips; use mean"
             )
         if self.type == "multi_class" and self.datasets:
             raise ValueError("a multi_class task maps its datasets under `classes_from`, not `datasets`")

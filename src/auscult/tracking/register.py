@@ -97,8 +97,9 @@ def write_card(experiment: str, task: TaskSettings, job: JobRecord, provenance: 
         _scores(task, job),
         "## Use\n\n`model/model.safetensors` and `model/model.json` among the run's artifacts hold all that is needed: "
         "architecture, preparation of the sound, normalisation, targets and thresholds. Both are data, never code.",
-        "## Limits\n\nFor research. It is no medical device, and was evaluated on patients of the datasets above alone: other "
-        "devices, sites, ages and diseases may give other predictions. Thresholds are chosen on validation patients.",
+        "## Limits\n\nFor research. It is no medical device, and was evaluated on patients of the datasets above: "
+        "other devices, sites, ages and diseases may give other predictions. Thresholds are chosen on validation "
+        "patients.",
     ]
     return "\n\n".join(part for part in parts if part)
 

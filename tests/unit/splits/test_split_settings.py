@@ -31,7 +31,7 @@ def test_numbers_of_sites_and_values_are_labels():
 
 def test_a_multi_class_task_averages():
     task = {"description": "t", "type": "multi_class", "targets": ["a", "b"], "level": "clip"}
-    with pytest.raises(ValidationError, match="averages predictions of clips"):
+    with pytest.raises(ValidationError, match="average predictions of clips"):
         TaskSettings(**task, aggregate={"method": "max"})
 
 
