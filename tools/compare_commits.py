@@ -77,7 +77,7 @@ def values_of(content: Any, key: str = "") -> dict[str, Any]:
         return {
             name: value for at, inner in enumerate(content) for name, value in values_of(inner, f"{key}.{at}").items()
         }
-    return {key: content}
+    return {} if key.rpartition(".")[2] in TIMES else {key: content}
 
 
 def history_of(path: Path) -> dict[str, str]:
@@ -118,11 +118,7 @@ def compare(old: Path, new: Path) -> list[str]:
                 if one[key] != other[key]
             ]
             found += [f"{name}: only before: {key}" for key in sorted(one.keys() - other.keys())]
-            print(
-                *(f"{name}: new: {key}" for key in sorted(other.keys() - one.keys())),
-                sep="\n",
-                end="\n" * (other.keys() > one.keys()),
-            )
+            found += [f"{name}: only after: {key}" for key in sorted(other.keys() - one.keys())]
     print(f"{n_values:,} values of JSON files and histories were compared")
     return found
 
