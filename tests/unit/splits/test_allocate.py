@@ -52,3 +52,27 @@ def test_no_move_and_no_swap_brings_the_counts_nearer_to_their_shares(seed, n_da
         swapped = sides.copy()
         swapped[[one, other]] = sides[[other, one]]
         assert squared_surplus(features, swapped) > reached - 1e-4
+
+
+def rare_patients() -> Evidence:
+    """40 patients of two datasets, three of whom are positive of the first sound and five negative of the second."""
+    at = np.arange(40)
+    positive = np.stack([np.isin(at, (3, 17, 29)), ~np.isin(at, (1, 8, 15, 22, 39))], axis=1)
+    names = np.array([f"p{number:03d}" for number in at], dtype=object)
+    return Evidence(names, np.where(at % 3 == 0, "one", "two").astype(object), positive, ~positive)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "by_class", "expected"),
+    [
+        (patients_of(0, 61, 1), False, "0011001201010010002100002000210101020000000211220101200000010"),
+        (patients_of(1, 61, 2), False, "0100000011010010000100021002012010000200022110112000020110002"),
+        (patients_of(2, 14, 2), False, "11001200000210"),
+        (rare_patients(), False, "0002120100020001101002210010010021100000"),
+        (rare_patients(), True, "0001120000020001101002210011020012100000"),
+    ],
+)
+def test_a_seed_divides_as_it_did_in_earlier_versions(evidence, by_class, expected):
+    """Results that were published name a seed: it must go on meaning the same patients."""
+    sides = allocate(evidence, SHARES, np.random.default_rng(7), by_class=by_class)
+    assert "".join(map(str, sides)) == expected
