@@ -227,12 +227,12 @@ def test_ids_that_differ_in_case_or_unicode_form_alone_are_one_person_until_decl
         ("similar_patient_ids", "note", 2),
     ]
     assert found[0].ids == ["icbhi/P01", "icbhi/p01"]
-    assert found[1].ids == sorted(["icbhi/M\u00fcller", "icbhi/Mu\u0308ller"])
     with pytest.raises(DataError, match=r"icbhi/P01, icbhi/p01\n    To mend it: write each person's id in one way"):
         refuse_leaks(found)
     declared = find_leaks(table, split, Declared(leaks={"similar_patient_ids": "two persons"}))
     assert [finding.severity for finding in declared] == ["declared", "note"]
     refuse_leaks(declared)
+    assert found[1].ids == sorted(["icbhi/M\u00fcller", "icbhi/Mu\u0308ller"])
 
 
 def test_recordings_that_cannot_be_compared_are_counted(make_recordings):
