@@ -47,3 +47,8 @@ def test_one_sample_is_repeated() -> None:
 def test_what_cannot_be_padded_is_refused(n_valid: int) -> None:
     with pytest.raises(ValueError, match=f"cannot pad {n_valid} samples to 4"):
         pad(np.zeros(n_valid), 4, "zero")
+
+
+def test_one_sample_has_no_turning_point_and_is_held() -> None:
+    with np.errstate(all="raise"):
+        assert pad(np.array([7]), 3, "reflect").tolist() == [7, 7, 7]

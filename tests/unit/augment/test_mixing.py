@@ -31,6 +31,8 @@ def test_the_share_of_the_label_is_the_share_of_the_sound(step):
     tolerance = 0.05 if step.name == "patch_mix" else 1e-6
     np.testing.assert_allclose(out.mean(dim=(1, 2)), shares, atol=tolerance)
     np.testing.assert_allclose(shares, weights, atol=0.04)
+    sizes, _ = mixer_of(step).portions(weights, SHAPE)
+    assert (sizes.shape, sizes.dtype) == ((41, 2), np.int64)
     assert not out[0].any()
     assert out[-1].all()
 

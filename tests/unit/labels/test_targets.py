@@ -249,6 +249,12 @@ def test_edges_that_touch_share_nothing():
     assert math.isnan(one_clip((1, 2), [(0.0, 1.0, "crackle"), (2.0, 3.0, "cycle")]))
 
 
+def test_a_short_event_that_ends_where_the_clip_begins_shares_nothing():
+    # The long event makes it a neighbour of the clip; a twentieth of the short one is less than the tolerance.
+    events = [(0.0, 1.02, "crackle"), (0.99, 1.0, "crackle"), (1.0, 2.0, "cycle")]
+    assert one_clip((1, 2), events, of="event", min_fraction=0.05) == 0
+
+
 def test_a_positive_event_outside_the_annotation_still_counts():
     assert one_clip((0, 1), [(0.0, 1.0, "crackle")]) == 1
 

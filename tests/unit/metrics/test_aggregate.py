@@ -67,6 +67,9 @@ def test_faults_are_refused():
         aggregate(P, Y, IDS, "median")
     with pytest.raises(ValueError, match=r"\(4, 1\), \(4, 1\) and \(3,\)"):
         aggregate(P, Y, IDS[:3], "mean")
+    for p, y in ((P, np.hstack([Y, Y])), (P[:, 0], Y[:, 0]), (P[:, :, None], Y[:, :, None])):
+        with pytest.raises(ValueError, match="twice"):
+            aggregate(p, y, IDS, "mean")
     with pytest.raises(ValueError, match="averaged"):
         aggregate(P, Y, IDS, "max", multi_class=True)
 
@@ -91,6 +94,7 @@ def test_levels_keep_each_rows_patient():
     np.testing.assert_allclose(recording.probabilities[:, 0], [0.5, 0.9, 0.4])
     patient = at_level(P, Y, ids, task_of("binary"), "patient")
     assert patient.ids.tolist() == patient.patient_ids.tolist() == ["p1", "p2"]
+    assert clip.n_mixed == recording.n_mixed == patient.n_mixed == 0
     with pytest.raises(ValueError, match="allowed: clip, recording, patient"):
         at_level(P, Y, ids, task_of("binary"), "window")
 

@@ -58,12 +58,33 @@ def test_one_class_only_leaves_the_temperature_alone(truth):
     assert "one class only" in fitted.note
 
 
+@pytest.mark.parametrize(("truth", "loss"), [([[1.0], [np.nan]], np.log1p(np.exp(-2))), ([[np.nan], [np.nan]], None)])
+def test_one_answer_only_has_the_loss_of_its_known_rows(truth, loss):
+    fitted = fit_temperature([[2.0], [5.0]], truth)
+    assert fitted.loss_before == fitted.loss_after == (None if loss is None else pytest.approx(loss))
+
+
+@pytest.mark.parametrize("factor", [0.2, 0.5, 10.0])
+def test_a_temperature_inside_the_limits_needs_no_note(factor):
+    logits, truth = overconfident(factor=factor)
+    fitted = fit_temperature(logits, truth)
+    assert fitted.value == pytest.approx(factor, rel=0.1)
+    assert not fitted.note
+
+
 def test_a_perfect_separation_stops_at_the_limit_and_says_so():
     fitted = fit_temperature([[2.0], [-2.0]], [[1.0], [0.0]])
     assert fitted.value == pytest.approx(LIMITS[0], rel=1e-2)
+    assert fitted.note == "the temperature stands at the limit of 0.05 to 20.0"
+
+
+def test_answers_that_are_sure_and_wrong_stop_at_the_upper_limit_and_say_so():
+    fitted = fit_temperature([[2.0], [-2.0]], [[0.0], [1.0]])
+    assert fitted.value == pytest.approx(LIMITS[1], rel=1e-2)
     assert "limit" in fitted.note
 
 
 def test_shapes_must_fit():
-    with pytest.raises(ValueError, match="expected"):
-        fit_temperature([[1.0]], [1.0])
+    for logits, truth in (([[1.0]], [1.0]), ([1.0, 2.0], [1.0, 0.0]), ([[[1.0, 2.0]]], [[[1.0, 0.0]]])):
+        with pytest.raises(ValueError, match="expected"):
+            fit_temperature(logits, truth)

@@ -24,6 +24,41 @@ def brute_force(truth, scores):
     return np.array(areas), s10 / len(v10[0]) + s01 / len(v01[0])
 
 
+def clustered_brute_force(truth, scores, patients):
+    """Obuchowski 1997, section 2: sums of placements by patient, by loops over rows and pairs."""
+    psi = lambda x, y: 1.0 if y < x else 0.5 if y == x else 0.0  # noqa: E731
+    n_positive, n_negative = int((truth == 1).sum()), int((truth == 0).sum())
+    names = sorted(set(patients))
+    of_positive, of_negative = np.zeros((2, len(names), len(scores)))
+    for model, row in enumerate(scores):
+        positives, negatives = row[truth == 1], row[truth == 0]
+        area = np.mean([psi(x, y) for x in positives for y in negatives])
+        for at, name in enumerate(names):
+            for score, label in zip(row[patients == name], truth[patients == name], strict=True):
+                if label == 1:
+                    of_positive[at, model] += np.mean([psi(score, y) for y in negatives]) - area
+                else:
+                    of_negative[at, model] += np.mean([psi(x, score) for x in positives]) - area
+    with_positive = len(set(patients[truth == 1]))
+    with_negative = len(set(patients[truth == 0]))
+    s10 = with_positive / ((with_positive - 1) * n_positive) * of_positive.T @ of_positive
+    s01 = with_negative / ((with_negative - 1) * n_negative) * of_negative.T @ of_negative
+    s11 = len(names) / (len(names) - 1) * of_positive.T @ of_negative
+    return s10 / n_positive + s01 / n_negative + (s11 + s11.T) / (n_positive * n_negative)
+
+
+@pytest.mark.parametrize("n_patients", [3, 4, 9])
+def test_the_covariance_of_few_patients_is_obuchowskis(n_patients):
+    rng = np.random.default_rng(n_patients)
+    patients = np.repeat(np.arange(n_patients), 5)
+    truth = (rng.random(len(patients)) < 0.5).astype(float)
+    truth[patients == 0] = 1
+    scores = np.round(rng.random((2, len(patients))) + 0.4 * truth, 1)
+    found = areas_of(truth, scores, patients)
+    assert found is not None
+    np.testing.assert_allclose(found.covariance, clustered_brute_force(truth, scores, patients), rtol=1e-9, atol=1e-14)
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("decimals", [1, 6])
 def test_areas_and_covariance_equal_sums_over_all_pairs(seed, decimals):
@@ -122,6 +157,10 @@ def test_equal_rankings_do_not_differ_and_perfect_ones_are_no_crash():
     assert area_difference(areas, 2) is None
 
 
-def test_shapes_that_do_not_fit_are_refused():
+@pytest.mark.parametrize(
+    ("truth", "scores", "patients"),
+    [((3,), (2, 4), (3,)), ((3,), (2, 3), (4,)), ((3,), (3,), (3,)), ((3, 4), (2, 3, 4), (3, 4))],
+)
+def test_shapes_that_do_not_fit_are_refused(truth, scores, patients):
     with pytest.raises(ValueError, match="expected"):
-        areas_of(np.zeros(3), np.zeros((2, 4)), np.zeros(3))
+        areas_of(np.zeros(truth), np.zeros(scores), np.zeros(patients))

@@ -82,7 +82,11 @@ def test_many_tables_at_once():
 
 
 def test_faulty_classes_are_refused():
-    with pytest.raises(ValueError, match="one length"):
-        confusion(np.array([0, 1]), np.array([0]))
+    for true, said in (([0, 1], [0]), ([0], [0, 1]), ([[0, 1]], [[0, 1]])):
+        with pytest.raises(ValueError, match="one length"):
+            confusion(np.array(true), np.array(said))
     with pytest.raises(ValueError, match=r"0 \.\. 3"):
         confusion(np.array([0, 4]), np.array([0, 0]))
+    # 4 x 1 - 1 would be counted as a row of class 0 called "both".
+    with pytest.raises(ValueError, match=r"0 \.\. 3"):
+        confusion(np.array([0, 1]), np.array([0, UNKNOWN]))

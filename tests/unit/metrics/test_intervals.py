@@ -34,6 +34,14 @@ def test_weights_come_from_the_generator_alone():
     assert not np.array_equal(first, resample_weights(9, 20, np.random.default_rng(5)))
 
 
+def test_draws_that_are_made_in_pieces_are_those_of_one_go():
+    n_patients = 1_000_000  # four draws a piece
+    weights = draw_weights(n_patients, 6, np.random.default_rng(3))
+    chosen = np.random.default_rng(3).integers(0, n_patients, size=(6, n_patients))
+    for draw, patients in enumerate(chosen, 1):
+        np.testing.assert_array_equal(weights[:, draw], np.bincount(patients, minlength=n_patients))
+
+
 def test_no_patients_or_no_draws():
     assert resample_weights(0, 5, np.random.default_rng(0)).shape == (0, 6)
     assert resample_weights(3, 0, np.random.default_rng(0)).shape == (3, 1)
@@ -175,6 +183,11 @@ def test_pieces_of_draws_make_the_whole(monkeypatch):
     pieces = binary_values(truth, p, p >= 0.5, patients, weights)
     for name, values in whole.items():
         np.testing.assert_array_equal(values, pieces[name])
+    # Fewer cells than one weighting has: a column alone is summed in another order.
+    monkeypatch.setattr("auscult.metrics.ranking.CELLS_AT_ONCE", 100)
+    pieces = binary_values(truth, p, p >= 0.5, patients, weights)
+    for name, values in whole.items():
+        np.testing.assert_allclose(values, pieces[name], rtol=1e-12)
 
 
 def test_sums_beyond_float32_stay_exact(monkeypatch):

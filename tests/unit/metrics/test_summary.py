@@ -201,3 +201,11 @@ def test_too_few_thresholds_are_refused():
     y, p = sample(10, 2)
     with pytest.raises(ValueError, match="expected 2 thresholds, found 1"):
         summarise(y, p, ids_of(10), FOUR, (0.5,), np.random.default_rng(0), 0)
+
+
+def test_a_validation_mean_is_undefined_where_one_target_is():
+    y, p = sample(40, 2)
+    y[:, 1] = 0
+    found = validation_metrics(y, p, ids_of(40), FOUR)
+    assert scores.auroc(y[:, 0], p[:, 0]) is not None
+    assert found["val/auroc"] is found["val/auprc"] is found["val/balanced_accuracy"] is None

@@ -217,3 +217,11 @@ def test_nine_of_ten_are_enough_for_nine_tenths():
     p[0] = 0.01
     (threshold,) = choose_thresholds(y, p, "target_sensitivity", goal=0.9).values
     assert 0.2 < threshold < 0.55
+
+
+def test_nine_of_ten_are_enough_for_a_specificity_of_nine_tenths():
+    y = np.array([[0.0]] * 10 + [[1.0]] * 10)
+    p = np.concatenate([np.linspace(0.05, 0.5, 10), np.linspace(0.8, 0.98, 10)])[:, None]
+    p[9] = 0.99
+    (threshold,) = choose_thresholds(y, p, "target_specificity", goal=0.9).values
+    assert 0.45 < threshold < 0.8

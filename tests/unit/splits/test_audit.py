@@ -77,11 +77,20 @@ def test_filtered_copies_are_checked(make_patients):
     ]
 
 
+def test_without_filtered_copies_nothing_is_said_of_them(make_patients):
+    table = make_patients(3, per_patient=1, attr_filter=[None] * 3)
+    assert find_leaks(table, split_of(table, ["train", "val", "test"]), declared=Declared()) == []
+
+
 def test_a_split_of_other_tables_is_refused(make_patients):
     table = make_patients(3, per_patient=1)
     split = split_of(table, ["train", "val", "test"])
     with pytest.raises(DataError, match="icbhi/p0002_0"):
         find_leaks(table[:2], split, declared=Declared())
+    # Of the patient of the table's last row, too.
+    with pytest.raises(DataError, match="icbhi/p0009_0"):
+        named = split.assign(recording_id=split["recording_id"].replace("icbhi/p0002_0", "icbhi/p0009_0"))
+        find_leaks(table, named, declared=Declared())
     moved = split.assign(patient_id=pd.Series(["icbhi/p0000", "icbhi/p0000", "icbhi/p0002"], dtype="str"))
     with pytest.raises(DataError, match="icbhi/p0001_0"):
         find_leaks(table, moved, declared=Declared())
@@ -223,6 +232,7 @@ def test_ids_that_differ_in_case_or_unicode_form_alone_are_one_person_until_decl
     declared = find_leaks(table, split, Declared(leaks={"similar_patient_ids": "two persons"}))
     assert [finding.severity for finding in declared] == ["declared", "note"]
     refuse_leaks(declared)
+    assert found[1].ids == sorted(["icbhi/M\u00fcller", "icbhi/Mu\u0308ller"])
 
 
 def test_recordings_that_cannot_be_compared_are_counted(make_recordings):

@@ -121,6 +121,14 @@ class TestColumn:
         ):
             run_split(spoken(make_recordings), BY_INDEX, digits)
 
+    def test_patients_who_stand_in_train_and_validation_alone_are_refused_too(
+        self, make_patients, pneumonia, run_split
+    ):
+        table = make_patients(20, per_patient=2, every=2, attr_ward=["north"] * 10 + ["south", "east"] * 15)
+        settings = {"kind": "column", "column": "ward", "test": ["north"], "val": ["east"]}
+        with pytest.raises(InfeasibleError, match="15 patients"):
+            run_split(table, settings, pneumonia)
+
     def test_validation_cannot_be_drawn_when_all_train_patients_are_tested(self, make_recordings, digits, run_split):
         settings = {**BY_INDEX, "val": [], "allow_patient_overlap": True}
         with pytest.raises(InfeasibleError, match="found 0, at least 2"):

@@ -134,6 +134,19 @@ def test_an_unfinished_training_of_other_settings_is_not_pushed_aside(tmp_path):
     assert CheckpointStore(tmp_path, BINDING).load().at.epoch == 2
 
 
+@pytest.mark.parametrize("harm", ["cut", "folder"])
+def test_unreadable_settings_beside_an_unfinished_training_do_not_hide_it(tmp_path, harm, caplog):
+    (tmp_path / "0").mkdir()
+    if harm == "cut":
+        (tmp_path / "0" / "binding.json").write_text("{")
+    else:
+        (tmp_path / "0" / "binding.json").mkdir()
+    filled(tmp_path, 1)
+    with pytest.raises(ConfigError, match="unfinished training"):
+        CheckpointStore(tmp_path, OTHER)
+    assert "unreadable" in caplog.text
+
+
 def test_a_finished_training_of_other_settings_stays_until_the_new_one_is_finished(tmp_path, caplog):
     filled(tmp_path, 1).finish()
     with caplog.at_level("INFO"):
