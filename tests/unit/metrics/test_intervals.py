@@ -36,7 +36,7 @@ def test_weights_come_from_the_generator_alone():
 
 def test_draws_that_are_made_in_pieces_are_those_of_one_go():
     n_patients = 1_000_000  # four draws a piece
-    weights = draw_weights(n_patients, 6, np.random.default_rng(3))
+    weights = resample_weights(n_patients, 6, np.random.default_rng(3))
     chosen = np.random.default_rng(3).integers(0, n_patients, size=(6, n_patients))
     for draw, patients in enumerate(chosen, 1):
         np.testing.assert_array_equal(weights[:, draw], np.bincount(patients, minlength=n_patients))

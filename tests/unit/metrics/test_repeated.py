@@ -76,7 +76,7 @@ def test_one_run_alone_has_the_values_of_its_summary(kind):
     truth = np.eye(2)[rng.integers(0, 2, 60)][:, : len(targets)]
     p = np.clip(0.5 * truth + rng.integers(0, 5, truth.shape) / 8, 0, 1)
     ids = pd.DataFrame({"clip_id": np.arange(60).astype(str), "patient_id": np.repeat(np.arange(10).astype(str), 6)})
-    run = RunAnswers(truth, p, ids.assign(recording_id=ids["patient_id"]), (0.5,) * len(targets))
+    run = RunPredictions(truth, p, ids.assign(recording_id=ids["patient_id"]), (0.5,) * len(targets))
     found = repeated_estimates([run], task, np.random.default_rng(0), 30)
     whole = summarise(truth, p, run.ids, task, run.thresholds, np.random.default_rng(0), 30)["clip"]
     for view, metrics in found.items():
@@ -86,6 +86,6 @@ def test_one_run_alone_has_the_values_of_its_summary(kind):
 
 def test_a_score_that_is_undefined_in_the_only_run_is_none():
     run = run_of(["a", "b"], 1)
-    only_positive = RunAnswers(np.ones((12, 2)), run.probabilities, run.ids, run.thresholds)
+    only_positive = RunPredictions(np.ones((12, 2)), run.probabilities, run.ids, run.thresholds)
     found = repeated_estimates([only_positive], TASK, np.random.default_rng(0), 5)
     assert found["c"]["auroc"] == {"value": None, "low": None, "high": None}
