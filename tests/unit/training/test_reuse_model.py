@@ -30,7 +30,7 @@ def test_the_model_is_taken_as_it_is(setup, trained, tmp_path, caplog):
 
 def test_a_model_of_other_sounds_or_another_network_is_refused(setup, trained, tmp_path):
     job = judging(setup, trained, model={"name": "mixednet"}, clips={"length_s": 2, "sample_rate_hz": 4000})
-    with pytest.raises(DataError, match=r"clips.length_s: 1.0 -> 2.0.*model.name: 'test_cnn' -> 'mixednet'"):
+    with pytest.raises(DataError, match=r"model.name: test_cnn -> mixednet.*clips.length_s: 1.0 -> 2.0"):
         train(setup, tmp_path / "judged", job)
     assert not (tmp_path / "judged").exists()
 
@@ -41,7 +41,7 @@ def test_a_model_of_another_task_is_refused(setup, trained, tmp_path):
     rules = {"toy": {"well": {"column": "health", "positive": ["well"], "negative": "others"}}}
     changes = {"targets": ["well"], "datasets": rules}
     other = TaskSettings.model_validate(setup.task.model_dump(mode="json") | changes)
-    with pytest.raises(DataError, match=r"task.targets: \['sick'\] -> \['well'\]"):
+    with pytest.raises(DataError, match=r"task.targets.1: sick -> well"):
         stage(**setup.inputs | {"task": other}, job=judging(setup, trained), output_dir=tmp_path / "x")
 
 
