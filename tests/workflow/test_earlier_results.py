@@ -109,5 +109,5 @@ def test_a_result_of_another_experiment_is_published_and_begun_with(
     finished = snakemake(*command)
     assert finished.returncode == 0, finished.stdout[-3000:]
     assert planned(finished.stdout) == {"publish": 1, "train": 1}
-    assert "it was finished, and its outputs are written again" in log.read_text()
+    assert "it was finished; its outputs are written again" in log.read_text()
     assert "Nothing to be done" in snakemake(*command).stdout

@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.unit.tracking.conftest import CONFIG, EPOCHS, write_job
 from auscult import tracking
 from auscult.config import TrackingSettings, load_experiment, load_task
-from auscult.io import write_text
+from auscult.storage.files import write_text
 from auscult.tracking.live import read_run_state
 
 folder, uri, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
