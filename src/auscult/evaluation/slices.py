@@ -14,8 +14,8 @@ from auscult.config import TaskSettings
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.intervals import estimate, resample_weights
+from auscult.metrics.scores import binary_values, class_values, four_class_values, multi_class_values
 from auscult.metrics.thresholds import four_class_columns
-from auscult.metrics.weighted_scores import binary_values, class_values, four_class_values, multi_class_values
 from auscult.storage.tables import probabilities_of, read_recordings, truth_of
 
 MIN_PATIENTS = 5

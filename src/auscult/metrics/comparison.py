@@ -14,8 +14,8 @@ from auscult.metrics.aggregation import LevelRows
 from auscult.metrics.delong import AreaDifference, area_difference, areas_of
 from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.intervals import estimate, resample_weights
+from auscult.metrics.scores import binary_values, class_values, four_class_values, multi_class_values
 from auscult.metrics.thresholds import four_class_columns
-from auscult.metrics.weighted_scores import binary_values, class_values, four_class_values, multi_class_values
 
 SHOWN = (
     "score", "macro_auroc", "auroc", "auprc", "sensitivity", "specificity", "f1", "macro_f1", "accuracy",

@@ -10,14 +10,14 @@ import pandas as pd
 
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.icbhi import UNKNOWN, four_classes
-from auscult.metrics.thresholds import four_class_columns
-from auscult.metrics.weighted_scores import (
+from auscult.metrics.scores import (
     binary_values,
     class_values,
     exact_match_values,
     four_class_values,
     multi_class_values,
 )
+from auscult.metrics.thresholds import four_class_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

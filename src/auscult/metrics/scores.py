@@ -1,93 +1,135 @@
-"""Scores of one target: `(y_true, y_score)` or `(y_true, y_pred)` -> a number, or None where it is undefined.
+"""All scores under many weightings of the patients at once. NaN stands for undefined.
 
-`y_true` holds 1, 0 and NaN for unknown; unknown rows are left out before anything is counted. `y_score` is a
-probability, `y_pred` a decision (0 or 1). None is never replaced by 0: a sensitivity without a positive case does not
-exist. A validation judges by these; all scores, with intervals, are in `weighted_scores`: a new score is added there.
+Weights have shape [patient, weighting]; a row of data counts as often as its patient. With all weights one the values
+equal those of the sample itself.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from auscult.metrics.icbhi import CLASSES, scores_of
+from auscult.metrics.plain_scores import N_CALIBRATION_BINS, calibration_bins
 from auscult.metrics.ranking import ranking_areas
-from auscult.metrics.rates import rates
+from auscult.metrics.rates import rates, ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numpy.typing import NDArray
 
-    from numpy.typing import ArrayLike, NDArray
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+    Weights = NDArray[np.float32]
 
-N_CALIBRATION_BINS = 15
+
+def binary_values(
+    truth: NDArray[np.bool_], scores: Floats, predicted: NDArray[np.bool_], patients: Integers, weights: Weights
+) -> dict[str, Floats]:
+    """Return all scores of one target, shape [weighting] each: ranking, rates of `predicted`, Brier score and ECE."""
+    tp, tn, fp, fn = _totals(_cells(truth, predicted), patients, weights).T
+    n_rows = tp + tn + fp + fn
+    squared = _totals(((scores - truth) ** 2)[:, None], patients, weights)[:, 0]
+    bins = np.zeros((len(scores), N_CALIBRATION_BINS))
+    bins[np.arange(len(scores)), calibration_bins(scores)] = scores - truth
+    gaps = np.abs(_totals(bins, patients, weights)).sum(axis=1)
+    roc, precision = ranking_areas(truth, scores, patients, weights)
+    return {
+        "auroc": roc,
+        "auprc": precision,
+        **rates(tp, tn, fp, fn),
+        "brier": ratio(squared, n_rows),
+        "ece": ratio(gaps, n_rows),
+    }
 
 
-def known_pairs(y_true: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return truth and predictions of the rows whose truth is known.
+def four_class_values(true: Integers, predicted: Integers, patients: Integers, weights: Weights) -> dict[str, Floats]:
+    """Return the ICBHI scores in per cent, shape [weighting] each; `true` holds known classes only."""
+    n = len(CLASSES)
+    totals = _totals(np.eye(n * n)[true * n + predicted], patients, weights)
+    return scores_of(totals.reshape(-1, n, n))
 
-    Raises:
-        ValueError: Shapes differ, truth is not in {0, 1, NaN}, or a prediction of a known row is not finite.
+
+def exact_match_values(
+    truth: NDArray[np.bool_], predicted: NDArray[np.bool_], patients: Integers, weights: Weights
+) -> Floats:
+    """Return the share of rows with all targets right, shape [weighting].
+
+    Args:
+        truth: Shape [row, target], rows known throughout only.
+        predicted: Shape [row, target].
+        patients: Shape [row].
+        weights: Shape [patient, weighting].
     """
-    truth = np.asarray(y_true, dtype=np.float64)
-    predictions = np.asarray(y, dtype=np.float64)
-    if truth.ndim != 1 or truth.shape != predictions.shape:
-        raise ValueError(f"expected two vectors of one length, found shapes {truth.shape} and {predictions.shape}")
-    known = ~np.isnan(truth)
-    truth, predictions = truth[known], predictions[known]
-    if not np.isin(truth, (0.0, 1.0)).all():
-        raise ValueError("y_true holds values other than 0, 1 and NaN")
-    if not np.isfinite(predictions).all():
-        raise ValueError(f"{int((~np.isfinite(predictions)).sum())} predictions are not finite")
-    return truth == 1, predictions
+    is_right = (truth == predicted).all(axis=1)
+    right, n_rows = _totals(
+        np.stack([is_right, np.ones_like(is_right)], axis=1).astype(np.float64), patients, weights
+    ).T
+    return ratio(right, n_rows)
 
 
-def auroc(y_true: ArrayLike, y_score: ArrayLike) -> float | None:
-    """Return the area under the ROC curve, ties counted half; None unless both classes occur.
-
-    >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
-    0.75
-    """
-    return _areas(y_true, y_score)[0]
-
-
-def auprc(y_true: ArrayLike, y_score: ArrayLike) -> float | None:
-    """Return the average precision (the step-wise area under precision-recall); None unless both classes occur."""
-    return _areas(y_true, y_score)[1]
-
-
-def balanced_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float | None:
-    """Return the mean of sensitivity and specificity; None unless both classes occur."""
-    truth, predictions = known_pairs(y_true, y_pred)
-    if not np.isin(predictions, (0.0, 1.0)).all():
-        raise ValueError("balanced_accuracy judges decisions (0 or 1); found probabilities: apply a threshold first")
-    predicted = predictions == 1
-    counts = [
-        np.count_nonzero(cell)
-        for cell in (truth & predicted, ~truth & ~predicted, ~truth & predicted, truth & ~predicted)
+def class_values(
+    true: Integers, probabilities: Floats, patients: Integers, weights: Weights
+) -> list[dict[str, Floats]]:
+    """Return the scores of each class against the rest, as `binary_values` does; arguments of `multi_class_values`."""
+    predicted = probabilities.argmax(axis=1)
+    return [
+        binary_values(true == code, probabilities[:, code], predicted == code, patients, weights)
+        for code in range(probabilities.shape[1])
     ]
-    tp, tn, fp, fn = (np.array([count], dtype=np.float64) for count in counts)
-    return _number(rates(tp, tn, fp, fn)["balanced_accuracy"])
 
 
-def calibration_bins(scores: NDArray[np.float64], n_bins: int = N_CALIBRATION_BINS) -> NDArray[np.int64]:
-    """Return the bin (0 .. n_bins - 1) of every probability; bins are closed on the right, the first on both sides.
+def multi_class_values(
+    true: Integers, probabilities: Floats, patients: Integers, weights: Weights, classes: list[dict[str, Floats]]
+) -> dict[str, Floats]:
+    """Return the scores of all classes together, shape [weighting] each.
 
-    >>> calibration_bins(np.array([0.0, 0.5, 0.51, 1.0]), 2).tolist()
-    [0, 0, 1, 1]
+    `balanced_accuracy` and what begins with `macro_` are means over the classes, undefined where one of them is. `mcc`
+    is Gorodkin's R_K (2004, Comput Biol Chem 28:367), `brier` the sum over classes of squared differences (0 to 2),
+    `ece` that of the prediction's own probability, in 15 bins.
+
+    Args:
+        true: Known classes, shape [row].
+        probabilities: Shape [row, class]; the first of the highest is the prediction.
+        patients: Shape [row].
+        weights: Shape [patient, weighting].
+        classes: From `class_values`.
     """
-    return np.clip(np.ceil(scores * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+    n_classes = probabilities.shape[1]
+    one_hot = np.eye(n_classes)
+    predicted = probabilities.argmax(axis=1)
+    is_right = true == predicted
+    right = _totals(is_right.astype(np.float64)[:, None], patients, weights)[:, 0]
+    of_class, said_class = (_totals(one_hot[codes], patients, weights) for codes in (true, predicted))
+    n_rows = of_class.sum(axis=1)
+    squared = _totals(((probabilities - one_hot[true]) ** 2).sum(axis=1)[:, None], patients, weights)[:, 0]
+    confidence = probabilities.max(axis=1, initial=0.0)
+    bins = np.zeros((len(true), N_CALIBRATION_BINS))
+    bins[np.arange(len(true)), calibration_bins(confidence)] = confidence - is_right
+    gaps = np.abs(_totals(bins, patients, weights)).sum(axis=1)
+    spreads = [n_rows**2 - (counts**2).sum(axis=1) for counts in (of_class, said_class)]
+    return {
+        "accuracy": ratio(right, n_rows),
+        "balanced_accuracy": _mean_of(classes, "sensitivity"),
+        **{f"macro_{name}": _mean_of(classes, name) for name in ("f1", "auroc", "auprc", "specificity", "ppv", "npv")},
+        "mcc": ratio(right * n_rows - (of_class * said_class).sum(axis=1), np.sqrt(spreads[0]) * np.sqrt(spreads[1])),
+        "brier": ratio(squared, n_rows),
+        "ece": ratio(gaps, n_rows),
+    }
 
 
-def _areas(y_true: ArrayLike, y_score: ArrayLike) -> tuple[float | None, float | None]:
-    truth, scores = known_pairs(y_true, y_score)
-    one_patient = np.zeros(len(truth), dtype=np.int64)
-    roc, precision = ranking_areas(truth, scores, one_patient, np.ones((1, 1), dtype=np.float32))
-    return _number(roc), _number(precision)
+def _mean_of(classes: list[dict[str, Floats]], name: str) -> Floats:
+    return np.mean([values[name] for values in classes], axis=0)
 
 
-def _number(values: NDArray[np.float64]) -> float | None:
-    value = float(values[0])
-    return None if np.isnan(value) else value
+def _cells(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Floats:
+    return np.stack([truth & predicted, ~truth & ~predicted, ~truth & predicted, truth & ~predicted], axis=1).astype(
+        np.float64
+    )
 
 
-RANKING_SCORES: dict[str, Callable[[Any, Any], float | None]] = {"auroc": auroc, "auprc": auprc}
+def _totals(columns: Floats, patients: Integers, weights: Weights) -> Floats:
+    """Return the weighted sum of each column, shape [weighting, column]."""
+    sums = np.zeros((len(weights), columns.shape[1]))
+    np.add.at(sums, patients, columns)
+    return weights.T.astype(np.float64) @ sums

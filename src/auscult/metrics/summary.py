@@ -11,15 +11,15 @@ from auscult.config.task import LEVELS
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score
 from auscult.metrics.intervals import estimate, resample_weights
-from auscult.metrics.scores import RANKING_SCORES, balanced_accuracy
-from auscult.metrics.thresholds import FALLBACK, four_class_columns
-from auscult.metrics.weighted_scores import (
+from auscult.metrics.plain_scores import RANKING_SCORES, balanced_accuracy
+from auscult.metrics.scores import (
     binary_values,
     class_values,
     exact_match_values,
     four_class_values,
     multi_class_values,
 )
+from auscult.metrics.thresholds import FALLBACK, four_class_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from tests.unit.metrics import reference_scores as scores
 
 from auscult.metrics.icbhi import confusion, scores_of
 from auscult.metrics.intervals import estimate, resample_weights
-from auscult.metrics.weighted_scores import (
+from auscult.metrics.scores import (
     binary_values,
     class_values,
     exact_match_values,

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.metrics import reference_scores as reference
 
-from auscult.metrics import scores
-from auscult.metrics.weighted_scores import binary_values
+from auscult.metrics import plain_scores
+from auscult.metrics.scores import binary_values
 
 NAMES = ("auroc", "auprc", "balanced_accuracy")
 labels = st.lists(st.tuples(st.sampled_from([0.0, 1.0, np.nan]), st.integers(0, 20)), max_size=60)
@@ -24,7 +24,7 @@ def test_scores_equal_scikit_learn_and_are_undefined_without_both_classes(name, 
     y = np.array([truth for truth, _ in rows])
     answers = answers_to(name, np.array([score for _, score in rows]) / 20)
     expected = getattr(reference, name)(y, answers)
-    found = getattr(scores, name)(y, answers)
+    found = getattr(plain_scores, name)(y, answers)
     assert found == (None if expected is None else pytest.approx(expected, abs=1e-12))
 
 
@@ -50,20 +50,20 @@ def test_unknown_rows_change_nothing(name):
     answers = answers_to(name, generator.random(80))
     unknown = generator.random(80) < 0.4
     masked = np.where(unknown, np.nan, y)
-    score = getattr(scores, name)
+    score = getattr(plain_scores, name)
     # What stands in an unknown row must not matter, not even when it is no number.
     spoilt = np.where(unknown, np.nan, answers)
     assert score(masked, spoilt) == score(y[~unknown], answers[~unknown]) is not None
 
 
 def test_equal_scores_order_nothing():
-    assert scores.auroc([1, 0, 1, 0], [0.5] * 4) == 0.5
-    assert scores.auprc([1, 0, 1, 0], [0.5] * 4) == 0.5
-    assert scores.auroc([0, 1, 1, 0], [0.5, 0.5, 0.9, 0.1]) == 0.875
+    assert plain_scores.auroc([1, 0, 1, 0], [0.5] * 4) == 0.5
+    assert plain_scores.auprc([1, 0, 1, 0], [0.5] * 4) == 0.5
+    assert plain_scores.auroc([0, 1, 1, 0], [0.5, 0.5, 0.9, 0.1]) == 0.875
 
 
 def test_calibration_bins_are_closed_on_the_right():
-    found = scores.calibration_bins(np.array([0.0, 1e-9, 0.25, 0.2501, 0.75, 1.0]), 4)
+    found = plain_scores.calibration_bins(np.array([0.0, 1e-9, 0.25, 0.2501, 0.75, 1.0]), 4)
     assert found.tolist() == [0, 0, 0, 1, 2, 3]
 
 
@@ -82,10 +82,10 @@ def test_ece_equals_torchmetrics():
 
 def test_faulty_input_is_refused():
     with pytest.raises(ValueError, match="0, 1 and NaN"):
-        scores.auroc([0, 2], [0.1, 0.2])
+        plain_scores.auroc([0, 2], [0.1, 0.2])
     with pytest.raises(ValueError, match="one length"):
-        scores.auroc([0, 1], [0.1])
+        plain_scores.auroc([0, 1], [0.1])
     with pytest.raises(ValueError, match="1 predictions are not finite"):
-        scores.auprc([0, 1], [0.1, np.nan])
+        plain_scores.auprc([0, 1], [0.1, np.nan])
     with pytest.raises(ValueError, match="apply a threshold"):
-        scores.balanced_accuracy([0, 1], [0.1, 0.9])
+        plain_scores.balanced_accuracy([0, 1], [0.1, 0.9])
