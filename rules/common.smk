@@ -100,16 +100,12 @@ def training_inputs(*job):
     }
 
 
-@by_job
-def evaluation_inputs(*job):
+all_clips = by_job(lambda *job: all_of(PLAN.files(*job).clips))
+
+
+def evaluation_inputs(wildcards):
     """An evaluation shows waveforms, so it reads clips whatever its model takes."""
-    files = PLAN.files(*job)
-    return {
-        "features": all_of(files.spectrograms),
-        "tables": tables_of(PLAN.job(*job).datasets),
-        "split": files.split,
-        "clips": all_of(files.clips),
-    }
+    return {**training_inputs(wildcards), "clips": all_clips(wildcards)}
 
 
 @clear_errors
