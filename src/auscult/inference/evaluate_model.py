@@ -15,6 +15,7 @@ import pandas as pd
 
 from auscult import provenance
 from auscult.config import Experiment, JobSettings, TaskSettings, load_task
+from auscult.config.paths import METRICS_FILE
 from auscult.config.upstream import WEIGHTS_FILE
 from auscult.errors import ConfigError, DataError
 from auscult.evaluation.evaluate import evaluate
@@ -28,7 +29,7 @@ from auscult.splits.audit import build_audit, check_rules
 from auscult.splits.leaks import Declared, find_leaks
 from auscult.storage.files import read_json, write_json
 from auscult.storage.tables import read_events, read_predictions, read_recordings, write_csv
-from auscult.training.history import HISTORY_FILE, METRICS_FILE
+from auscult.training.history import HISTORY_FILE
 
 _OPTIONAL_FILES = (METRICS_FILE, "train.log")
 _RESULT_MARK = "experiment.yaml"

@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from auscult.config.paths import result_dir
+from auscult.config.paths import METRICS_FILE, result_dir
 from auscult.errors import DataError
 from auscult.provenance import data_version, git_state, redact
 from auscult.tracking.live import LiveRequest, read_run_state
-from auscult.tracking.metrics import METRICS_FILE, Epochs, Logged, Point, agree, epoch_points, lacking, read_epochs
+from auscult.tracking.metrics import Epochs, Logged, Point, agree, epoch_points, lacking, read_epochs
 from auscult.tracking.store import connect, tracking_faults
 from auscult.tracking.system import Sampler
 from auscult.tracking.writer import (

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from auscult.config import Experiment, Run, TaskSettings
+from auscult.config.paths import METRICS_FILE
 from auscult.errors import DataError
 from auscult.storage.files import read_json, settings_key, sha256_file
 from auscult.tracking.live import read_run_state
-from auscult.tracking.metrics import METRICS_FILE, Point, final_points, read_history
+from auscult.tracking.metrics import Point, final_points, read_history
 from auscult.tracking.params import job_params, redacted, run_names, without_wording
 from auscult.tracking.system import SYSTEM_FILE, read_system
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from auscult.config import JobSettings, TaskSettings, TrackingSettings
+from auscult.config.paths import METRICS_FILE
 from auscult.provenance import redact
 from auscult.storage.files import write_json
-from auscult.tracking.metrics import METRICS_FILE
 from auscult.tracking.params import run_names, training_params
 from auscult.tracking.store import is_server
 

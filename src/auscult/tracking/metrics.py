@@ -13,8 +13,6 @@ from auscult.config import TaskSettings
 from auscult.errors import DataError
 from auscult.tracking.params import safe_name
 
-METRICS_FILE = "metrics.jsonl"
-"""In a run folder: a line an epoch, written by the training. What is tracked of a training is made from it."""
 TIMINGS = frozenset({"train/epoch_s", "train/data_wait_share", "train/samples_per_s"})
 """They differ whenever an epoch is trained again, which is then the same epoch."""
 HEADLINE_GROUPS = ("macro", "four_class", "multi_class")

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from auscult.config import Experiment, TaskSettings, TrackingSettings
+from auscult.config.paths import METRICS_FILE
 from auscult.errors import ConfigError, unknown_name
 from auscult.provenance import redact
 from auscult.storage.files import read_json
 from auscult.tracking.follower import LiveRun
 from auscult.tracking.jobs import MODEL_FILES
 from auscult.tracking.live import read_run_state
-from auscult.tracking.metrics import METRICS_FILE, read_epochs
+from auscult.tracking.metrics import read_epochs
 from auscult.tracking.store import TrackingUnavailableError, connect, tracking_faults
 from auscult.tracking.track import REQUEST_FILE, track
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, schedule
 
+from auscult.config.paths import METRICS_FILE
 from auscult.config.train import TrainSettings
 from auscult.errors import ConfigError
 from auscult.storage.files import write_text
@@ -31,7 +32,6 @@ from auscult.training.losses import LossSum
 
 logger = logging.getLogger(__name__)
 
-METRICS_FILE = "metrics.jsonl"
 HISTORY_FILE = "history.csv"
 TENSORBOARD_FOLDER = "tensorboard"
 TRACE_FILE = "trace.json"

@@ -19,12 +19,13 @@ from torch import Tensor, nn
 
 from auscult.config.experiment import JobSettings
 from auscult.config.flatten import differences
+from auscult.config.paths import METRICS_FILE
 from auscult.config.task import TaskSettings
 from auscult.config.train import PretrainedSettings
 from auscult.errors import ConfigError, DataError
 from auscult.models.saved import META_FILE, WEIGHTS_FILE, load_model
 from auscult.storage.files import atomic_path, sha256_file
-from auscult.training.history import HISTORY_FILE, METRICS_FILE
+from auscult.training.history import HISTORY_FILE
 
 logger = logging.getLogger(__name__)
 
