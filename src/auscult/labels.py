@@ -10,7 +10,7 @@ import pandas as pd
 
 from auscult.config.task import ClassRule, ColumnRule, EventRule, OverlapRule, fold_label
 from auscult.errors import DataError
-from auscult.storage.tables import LABEL_PREFIX
+from auscult.storage.tables import LABEL_PREFIX, UNPLACED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,7 +154,7 @@ def recording_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: Task
         annotated = np.ones(len(recordings), dtype=bool)
         if WHOLE_RECORDING not in rule.annotated_by:
             annotated = known.holds(rule.annotated_by)
-        values = np.where(annotated & ~known.holds(rule.unknown), np.float32(0), np.float32(np.nan))
+        values = np.where(annotated & ~known.holds((*rule.unknown, UNPLACED)), np.float32(0), np.float32(np.nan))
         values[known.holds(rule.events)] = 1
         values[~chosen] = np.nan
         return values
@@ -323,7 +323,7 @@ def _interval_targets(clips: Intervals, known: _Events, rule: EventRule, overlap
     of_event_s = overlap.min_fraction * (events.ends - events.starts)[event]
     of_clip_s = overlap.min_fraction * lengths[clip]
     needed_s = {"event": of_event_s, "clip": of_clip_s, "either": np.minimum(of_event_s, of_clip_s)}[overlap.of]
-    open_clip, _, open_s = overlaps(clips, known.of_kinds(rule.unknown))
+    open_clip, _, open_s = overlaps(clips, known.of_kinds((*rule.unknown, UNPLACED)))
     annotated[open_clip[open_s > EDGE_TOLERANCE_S]] = False
     values = np.where(annotated, np.float32(0), np.float32(np.nan))
     values[clip[shared_s + EDGE_TOLERANCE_S >= needed_s]] = 1

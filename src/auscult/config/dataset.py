@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from auscult.config.annotations import AnnotationSettings
 from auscult.config.base import NAME_PATTERN, Label, Settings
+from auscult.config.columns import Columns, JoinedTable, Raters, TableFile, Wide
 from auscult.errors import unknown_name
 
 REMOTE = "gs://"
@@ -46,7 +49,7 @@ class _Dataset(Settings):
         scheme, mark, rest = root.partition("://")
         if mark and (scheme != "gs" or not re.fullmatch(r"[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?", rest)):
             raise ValueError("expected a folder, or gs://bucket/prefix")
-        return root
+        return root if mark else os.path.expanduser(root)  # noqa: PTH111 (a path stays as it is written otherwise)
 
     @model_validator(mode="after")
     def _check_tracked_by(self) -> Self:
@@ -88,82 +91,92 @@ def named_groups(pattern: str) -> set[str]:
         raise ValueError(f"pattern is no regular expression: {error}") from error
 
 
-class ManifestColumns(Settings):
-    """Which column (or named group of `pattern`) holds what."""
+class _Collection(_Dataset):
+    """What the general layouts share: names and tables of the collection's own, read as the columns say."""
 
-    path: str | None = Field(default=None, description="column of the manifest; required with one")
-    patient: str | None = None
-    site: str | None = None
-    device: str | None = None
-    age_years: str | None = None
-    sex: str | None = None
-    start_s: str | None = Field(default=None, description="of an event; rows that share a path share the recording")
-    end_s: str | None = None
-    event: str | None = Field(default=None, description="kind of the event between start_s and end_s")
-    labels: dict[str, str] = Field(default={}, description="label name -> column")
-    attributes: dict[str, str] = Field(default={}, description="attribute name -> column, for splits by column")
-
-    @model_validator(mode="after")
-    def _check_events(self) -> Self:
-        given = [name for name in ("start_s", "end_s", "event") if getattr(self, name) is not None]
-        if given and len(given) < 3:
-            raise ValueError(f"an event needs start_s, end_s and event; only {given} given")
-        return self
+    pattern: str | None = Field(
+        default=None, description="regular expression on the file's whole stem; its named groups are columns"
+    )
+    path_pattern: str | None = Field(
+        default=None,
+        description="regular expression on the whole path below the root, without the suffix; its groups are columns",
+    )
+    columns: Columns = Columns()
+    join: tuple[JoinedTable, ...] = Field(default=(), description="tables of patients, visits or labels, by a key")
+    annotations: AnnotationSettings | None = Field(
+        default=None, description="the annotation file of each recording: intervals and what they hold"
+    )
+    follow_links: bool = Field(default=False, description="take files that are links to files outside the root")
 
     @property
-    def names(self) -> list[str]:
-        """All columns, or named groups, that are asked for."""
-        single = self.model_dump(exclude={"labels", "attributes"}, exclude_none=True)
-        return [*single.values(), *self.labels.values(), *self.attributes.values()]
+    def groups(self) -> set[str]:
+        """The named groups of both patterns."""
+        return {group for text in (self.pattern, self.path_pattern) if text for group in named_groups(text)}
 
-    def check_groups(self, groups: set[str]) -> None:
-        """Check that all names are groups of a pattern, where there is no table to have them as columns."""
-        unknown = sorted(set(self.names) - groups)
-        if unknown:
-            raise ValueError(f"columns {unknown} are no named groups of pattern; it has {sorted(groups)}")
+    @model_validator(mode="after")
+    def _check_patterns(self) -> Self:
+        if self.annotations is not None and self.columns.event is not None:
+            raise ValueError("events stand in the table (columns.event) or in annotation files, not in both")
+        both = [named_groups(text) for text in (self.pattern, self.path_pattern) if text is not None]
+        twice = sorted(set.intersection(*both)) if len(both) == 2 else []
+        if twice:
+            raise ValueError(f"pattern and path_pattern both name the groups {twice}")
+        return self
+
+    def check_groups(self) -> None:
+        """Check that all columns are groups of a pattern, where no table could have them."""
+        if not self.join:
+            self.columns.check_groups(self.groups)
 
 
-class ManifestDataset(_Dataset):
+class _Tabular(_Collection):
+    """A collection with a table of recordings."""
+
+    table: TableFile = Field(default=TableFile(), description="how the table is written, where that is not found out")
+    raters: Raters | None = Field(default=None, description="several rows of one file, each by another rater")
+    wide: Wide | None = Field(default=None, description="several recordings in one row")
+
+    @model_validator(mode="after")
+    def _check_rows(self) -> Self:
+        if self.wide is not None and self.wide.mark not in self.columns.model_dump_json():
+            raise ValueError(f"wide: no column holds {self.wide.mark}, so that every recording would be the same")
+        if self.raters is not None and self.raters.keep == "agreement" and self.columns.event is not None:
+            raise ValueError("raters: events have no agreement; keep `first` or `each`, whose events name their rater")
+        return self
+
+
+class ManifestDataset(_Tabular):
     """Any collection: a table with a path column, or files whose names say it all."""
 
     layout: Literal["manifest"]
-    manifest: str | None = Field(default=None, description="CSV, TSV or Parquet, relative to the root")
-    files: str | None = Field(
+    manifest: str | None = Field(
         default=None,
-        description="glob below the root, when there is no manifest; without it every wav, flac, ogg and mp3 is taken",
+        description="CSV, TSV, Excel, ODS or Parquet, below the root: a row for each recording or event",
     )
-    pattern: str | None = Field(
-        default=None, description="regular expression on the file's whole stem; its named groups"
+    files: str | None = Field(
+        default=None, description="glob below the root, when there is no manifest; without it all audio files are taken"
     )
-    columns: ManifestColumns = ManifestColumns()
-    follow_links: bool = Field(default=False, description="take files that are links to files outside the root")
 
     @model_validator(mode="after")
     def _check_sources(self) -> Self:
-        groups = set[str]() if self.pattern is None else named_groups(self.pattern)
         if self.manifest is None:
-            self.columns.check_groups(groups)
+            self.check_groups()
+            if self.columns.path is not None or self.raters is not None or self.wide is not None:
+                raise ValueError("columns.path, raters and wide belong to a table of recordings; name it: `manifest`")
         elif self.columns.path is None:
             raise ValueError("columns.path must name the manifest's column of file paths")
         return self
 
 
-class FilesCsvDataset(_Dataset):
+class FilesCsvDataset(_Tabular):
     """A table with the columns `files` (a path each) and `type` (its label)."""
 
     layout: Literal["files_csv"]
     info: str = Field(default="info.csv", description="the table, relative to the root")
     folder: str = Field(default="", description="what the paths are relative to, below the root")
-    pattern: str | None = Field(default=None, description="regular expression on the whole stem; its named groups")
-    columns: ManifestColumns = Field(
-        default=ManifestColumns(), description="further columns; `path` and the label `type` are given by the layout"
-    )
-    follow_links: bool = Field(default=False, description="take files that are links to files outside the root")
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
-        if self.pattern is not None:
-            named_groups(self.pattern)
         if self.columns.path is not None or "type" in self.columns.labels:
             raise ValueError(
                 "the layout files_csv gives columns.path (`files`) and columns.labels.type (`type`) itself"
@@ -171,7 +184,7 @@ class FilesCsvDataset(_Dataset):
         return self
 
 
-class LabelFoldersDataset(_Dataset):
+class LabelFoldersDataset(_Collection):
     """A folder per label set: `crackle+wheeze/any-name.wav`."""
 
     layout: Literal["label_folders"]
@@ -179,14 +192,10 @@ class LabelFoldersDataset(_Dataset):
     known_labels: tuple[Label, ...] = Field(
         default=(), description="the only parts that a folder's name may have; without it, any"
     )
-    pattern: str | None = Field(default=None, description="regular expression on the whole stem; its named groups")
-    columns: ManifestColumns = Field(default=ManifestColumns(), description="what the pattern's named groups hold")
-    follow_links: bool = Field(default=False, description="take files that are links to files outside the root")
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
-        groups = set[str]() if self.pattern is None else named_groups(self.pattern)
-        self.columns.check_groups(groups)
+        self.check_groups()
         if self.label in self.columns.labels:
             raise ValueError(f"the label {self.label!r} is given by the folders, and by columns.labels")
         return self

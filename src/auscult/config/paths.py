@@ -48,6 +48,17 @@ def local_root(dataset: str, root: str) -> str:
     return raw_cache_dir(dataset) if is_remote(root) else root
 
 
+def say_missing_root(dataset: str, settings: DatasetSettings, root: Path | None = None) -> str:
+    """Say that the folder of a dataset (or `root` in its place) is not there, and what can be done."""
+    folder = Path(settings.root) if root is None else root
+    pull = f"`dvc pull {settings.tracked_by}` fetches it, or " if settings.tracked_by else ""
+    kind = "is a file, expected a folder" if folder.exists() else "there is no such folder"
+    return (
+        f"{dataset}: root {folder}: {kind}; {pull}say where it lies: `--config roots='{{{dataset}: FOLDER}}'` "
+        f"(or `root` in config/datasets/{dataset}.yaml)"
+    )
+
+
 def clips_settings(dataset: DatasetSettings, clips: ClipSettings) -> dict[str, Any]:
     """Everything that shapes a clips file, and nothing else."""
     return {

@@ -192,10 +192,16 @@ class Plan:
         return [settings.tracked_by] if settings.tracked_by else []
 
     def raw_inventory(self, dataset: str) -> str:
-        """Return a digest of names, sizes and times of the files in a folder that DVC does not track."""
+        """Return a digest of names, sizes and times of the files in a folder that DVC does not track.
+
+        Raises:
+            ConfigError: There is no such folder.
+        """
         settings = self.dataset(dataset)
         if settings.tracked_by or paths.is_remote(settings.root):
             return ""
+        if not Path(settings.root).is_dir():
+            raise ConfigError(paths.say_missing_root(dataset, settings))
         return self.inventory(settings.root)
 
     def noise_inventories(self, job: JobSettings) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ import pandas as pd
 
 from auscult.audio.probe import AudioFacts
 from auscult.audio.probe import probe as probe_audio
-from auscult.config import DatasetSettings, ManifestDataset
+from auscult.config import DatasetSettings, ManifestDataset, paths
 from auscult.config.task import fold_label
 from auscult.datasets.decode_audio import probe_from
 from auscult.datasets.folder import AUDIO_SUFFIXES, printable
@@ -23,7 +24,17 @@ from auscult.datasets.summary import Summary
 from auscult.datasets.table_writers import EventWriter, RecordingWriter
 from auscult.errors import DataError
 from auscult.storage.files import atomic_path, write_json
-from auscult.storage.tables import REJECTED_COLUMNS, SIMULATED_MARK, Event, Notice, Recording, Rejection, write_csv
+from auscult.storage.tables import (
+    ANNOTATED,
+    REJECTED_COLUMNS,
+    SIMULATED_MARK,
+    UNPLACED,
+    Event,
+    Notice,
+    Recording,
+    Rejection,
+    write_csv,
+)
 
 END_TOLERANCE_S = 0.05
 """An event may end so far beyond its recording, it is then cut at the end: times are rounded."""
@@ -57,7 +68,7 @@ def ingest(
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataError(_say_missing_root(root, dataset, settings))
+        raise DataError(paths.say_missing_root(dataset, settings, root))
     summary = Summary(dataset, settings.layout)
     with ExitStack() as stack:
         recordings_path = stack.enter_context(atomic_path(output_dir / "recordings.parquet"))
@@ -101,6 +112,7 @@ class _Ingest:
         self._probe = probe
         self._durations_s: dict[str, float | None] = {}
         self._paths: dict[str, str] = {}
+        self._unplaced: set[str] = set()
         self._last_refused: tuple[str, int | None, float, float] | None = None
         self._reported_at = time.monotonic()
         self.rejections: list[Rejection] = []
@@ -113,8 +125,10 @@ class _Ingest:
                 self._take_event(item)
             elif isinstance(item, Rejection):
                 self._reject(item.file, item.line, item.reason)
+                if item.event_of is not None:
+                    self._leave_open(item.event_of, item.file, item.line)
             else:
-                self._summary.add_notice(item)
+                self._summary.add_notice(replace(item, subject=printable(item.subject)))
 
     def _take_recording(self, recording: Recording) -> None:
         if recording.recording_id in self._paths:
@@ -135,11 +149,21 @@ class _Ingest:
         self._summary.add_recording(recording, facts)
         self._report_progress()
 
+    def _leave_open(self, recording_id: str, file: str, line: int | None) -> None:
+        """Mark all of a recording as unknown, once: an event in it could not be placed."""
+        if recording_id not in self._unplaced:
+            self._unplaced.add(recording_id)
+            self._take_event(Event(recording_id, 0.0, math.inf, UNPLACED, "auscult", file, line))
+
     def _take_event(self, event: Event) -> None:
         event = replace(event, kind=fold_label(event.kind))
         duration_s = self._durations_s[event.recording_id]
         if duration_s is None:
             return  # the recording was rejected, with its reason; its events go with it
+        if math.isinf(event.end_s):
+            event = replace(event, end_s=duration_s)
+        if event.kind == ANNOTATED and event.recording_id in self._unplaced:
+            return  # somebody listened, and what was heard is not wholly known
         file = event.file or self._paths[event.recording_id]
         if event.end_s > duration_s + END_TOLERANCE_S or event.start_s >= duration_s:
             # One line of a file may give several events: it is refused once.
@@ -174,15 +198,6 @@ def _write_rejections(path: Path, rejections: list[Rejection]) -> None:
     rows = [(fault.file, fault.line, fault.reason) for fault in ordered]
     table = pd.DataFrame(rows, columns=pd.Index(REJECTED_COLUMNS)).astype({"line": "Int64"})
     write_csv(path, table)
-
-
-def _say_missing_root(root: Path, dataset: str, settings: DatasetSettings) -> str:
-    pull = f"`dvc pull {settings.tracked_by}` fetches it, or " if settings.tracked_by else ""
-    kind = "is a file, expected a folder" if root.exists() else "there is no such folder"
-    return (
-        f"{dataset}: root {root}: {kind}; {pull}say where it lies: `--config roots='{{{dataset}: FOLDER}}'` "
-        f"(or `root` in config/datasets/{dataset}.yaml)"
-    )
 
 
 def _say_empty(root: Path, dataset: str, settings: DatasetSettings, rejections: list[Rejection]) -> str:

@@ -29,6 +29,10 @@ ATTRIBUTE_PREFIX = "attr_"
 SIMULATED_MARK = "SIMULATED.md"
 """A file of this name beside datasets says that they are simulated; their tables and reports then say so too."""
 SUBSETS = ("train", "val", "test")
+UNPLACED = "unplaced"
+"""Kind of an event that spans what is unknown of a recording because an event in it could not be placed in time."""
+ANNOTATED = "annotated"
+"""Kind of an event that spans what somebody listened to: without another event in it, there is none."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class Recording:
 class Event:
     """An interval of a recording: its kind (`cycle`, `crackle`, `wheeze`, ...) and who or what marked it.
 
-    `file` and `line` say where it was read, for messages only: they are no columns of the table.
+    An `end_s` of infinity means the recording's end, whose time a reader does not know. `file` and `line` say where it
+    was read, for messages only: they are no columns of the table.
     """
 
     recording_id: str
@@ -77,11 +82,19 @@ class Rejection:
     """What a reader could not place: the file (relative to the root), the line (from 1; None for the file) and why.
 
     A reason opens with its class and a colon (`duplicate id: ...`); summaries count by class.
+
+    Attributes:
+        lost: The recording that is not read because of it, as far as it is known (an id or patient that is not: empty);
+            None where none is lost.
+        event_of: The recording that holds an event which could not be placed in time. What it would have said is
+            unknown for all of that recording (`UNPLACED`), and so no target of it becomes negative.
     """
 
     file: str
     line: int | None
     reason: str
+    lost: Recording | None = field(default=None, compare=False)
+    event_of: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from pathlib import Path
 from auscult.config import DatasetSettings
 from auscult.datasets.folder import is_document, split_name, walk_files
 from auscult.datasets.readers.reading import Fault, Item, KeyedValues, MalformedError
-from auscult.datasets.readers.tables import Cells, cell_at, find_columns, read_sheet
+from auscult.datasets.readers.workbooks import Cells, cell_at, find_columns, read_sheet
 from auscult.storage.tables import Notice, Recording, Rejection
 
 LABEL_FILE = "Bangladesh_PCV_onlyStudyPatients.xlsx"

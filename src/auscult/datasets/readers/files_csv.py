@@ -17,11 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from auscult.config import DatasetSettings, FilesCsvDataset
-from auscult.config.dataset import REMOTE
+from auscult.config.columns import LabelColumn, PathColumn
 from auscult.datasets.readers.collection import Collector
-from auscult.datasets.readers.reading import Fault, Item
-from auscult.datasets.readers.tables import check_columns, read_rows, require_rows
-from auscult.storage.tables import Rejection
+from auscult.datasets.readers.reading import Item
 
 PATH_COLUMN = "files"
 LABEL_COLUMN = "type"
@@ -35,17 +33,8 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     """
     if not isinstance(settings, FilesCsvDataset):
         raise TypeError(f"expected the settings of files_csv, found {type(settings).__name__}")
-    labels = {LABEL_COLUMN: LABEL_COLUMN, **settings.columns.labels}
-    columns = settings.columns.model_copy(update={"path": PATH_COLUMN, "labels": labels})
-    collector = Collector(root, dataset, columns, settings)
-    found, rows = read_rows(root / settings.info)
-    check_columns(settings.info, found, collector.names, collector.groups)
-    for number, row in require_rows(settings.info, rows):
-        if isinstance(row, Fault):
-            yield Rejection(settings.info, row.line, row.reason)
-            continue
-        path = row[PATH_COLUMN]
-        is_absolute = path.startswith(("/", REMOTE))
-        below = path if not (path and settings.folder) or is_absolute else f"{settings.folder}/{path}"
-        yield from collector.place(settings.info, number, below, row)
-    yield from collector.find_unnamed()
+    labels = {LABEL_COLUMN: LabelColumn(column=LABEL_COLUMN), **settings.columns.labels}
+    path = PathColumn(column=PATH_COLUMN)
+    collector = Collector(root, dataset, settings.columns.model_copy(update={"path": path, "labels": labels}), settings)
+    yield from collector.read_table(settings.info, settings.table, settings.folder)
+    yield from collector.finish(has_table=True)

@@ -29,7 +29,7 @@ from pathlib import Path
 from auscult.config import DatasetSettings
 from auscult.datasets.folder import is_document, split_name, walk_files
 from auscult.datasets.readers.reading import SEXES, Fault, Item, MalformedError, parse_age, parse_code
-from auscult.datasets.readers.tables import Cells, cell_at, find_columns, read_sheet
+from auscult.datasets.readers.workbooks import Cells, cell_at, find_columns, read_sheet
 from auscult.storage.tables import Notice, Recording, Rejection
 
 FILTERS = {"B": "bell", "D": "diaphragm", "E": "extended"}

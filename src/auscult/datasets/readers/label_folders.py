@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from auscult.config import DatasetSettings, LabelFoldersDataset
+from auscult.config.columns import LabelColumn
 from auscult.datasets.folder import AUDIO_SUFFIXES, is_document, split_name, walk_files
 from auscult.datasets.readers.collection import Collector
 from auscult.datasets.readers.reading import Item, MalformedError
@@ -54,18 +55,19 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     """Yield the recordings, events and rejections of a collection."""
     if not isinstance(settings, LabelFoldersDataset):
         raise TypeError(f"expected the settings of label_folders, found {type(settings).__name__}")
-    labels = {settings.label: _FOLDER_COLUMN, **settings.columns.labels}
+    labels = {settings.label: LabelColumn(column=_FOLDER_COLUMN), **settings.columns.labels}
     columns = settings.columns.model_copy(update={"labels": labels})
     collector = Collector(root, dataset, columns, settings)
     for file in walk_files(root):
-        if is_document(file):
+        if is_document(file) or collector.is_annotation(file):
             continue
         try:
             label_set = _label_set_of(file, settings)
         except MalformedError as error:
             yield Rejection(file, None, str(error))
             continue
-        yield from collector.place(file, None, file, {_FOLDER_COLUMN: label_set})
+        yield from collector.place_file(file, {_FOLDER_COLUMN: label_set})
+    yield from collector.finish(has_table=False)
 
 
 def _label_set_of(file: str, settings: LabelFoldersDataset) -> str:

@@ -1,222 +1,169 @@
-"""Rows of a CSV, TSV, Parquet or Excel table as text by column; a broken row is a fault, not the end."""
+"""Rows of a CSV, TSV, Excel, ODS or Parquet table as text by column; a broken row is a fault, not the end."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as arrow
 from pyarrow import parquet
 
+from auscult.config.columns import TableFile
+from auscult.datasets.readers.delimited import (
+    MAX_HEADER_ROW,
+    check_header,
+    find_format,
+    find_row_fault,
+    parse_cells,
+    read_lines,
+)
 from auscult.datasets.readers.reading import Fault, MalformedError
+from auscult.datasets.readers.workbooks import cell_text, read_sheet
 from auscult.errors import DataError, unknown_name
+from auscult.storage.tables import Notice
 
 Row = dict[str, str]
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
+Numbered = tuple[int, list[str] | Fault]
+_WORKBOOK_MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_PARQUET_MAGIC = b"PAR1"
 
 
-def read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, Row | Fault]]]:
-    """Return the columns of a table, and its rows by number.
+@dataclass(frozen=True)
+class Table:
+    """A table whose header was found.
 
-    A row's number is its line in a CSV or TSV, its place from 1 in a Parquet file.
+    Attributes:
+        file: Its path relative to the root, for messages.
+        columns: Their names; a column without a name is left out.
+        notices: How it was read, where that is worth a word.
+    """
+
+    file: str
+    columns: list[str]
+    notices: list[Notice]
+    _path: Path
+    _settings: TableFile
+    _header_row: int
+    _places: list[int]
+    _n_cells: int
+
+    def rows(self) -> Iterator[tuple[int, Row | Fault]]:
+        """Yield (line or row from 1, cells by column), reading the file anew.
+
+        Raises:
+            DataError: The file has become unreadable.
+        """
+        for number, cells in _cells(self._path, self._settings):
+            if number <= self._header_row:
+                continue
+            fault = cells if isinstance(cells, Fault) else find_row_fault(number, cells, self._n_cells)
+            if isinstance(cells, Fault) or fault is not None:
+                yield number, fault or Fault(number, "not a row")
+                continue
+            yield number, {name: cells[place] for name, place in zip(self.columns, self._places, strict=True)}
+
+
+def open_table(root: Path, file: str, settings: TableFile, wanted: Iterable[str] = ()) -> Table:
+    """Find a table's header: the row that the settings name, or the first of 20 that holds all `wanted` columns.
+
+    Args:
+        root: The dataset's folder.
+        file: The table, relative to it.
+        settings: How it is written, where that is not found out.
+        wanted: Columns that the header holds; those that it lacks are the business of `check_columns`.
 
     Raises:
-        DataError: The file is missing, of another kind, or without a usable header.
+        DataError: The file is missing or unreadable, or without a usable header.
     """
-    suffix = path.suffix.lower()
-    if suffix != ".parquet" and suffix not in DELIMITERS:
-        raise DataError(f"{path}: found suffix {suffix!r}, expected .csv (commas), .tsv (tabs) or .parquet")
+    path = root / file
     if not path.is_file():
-        raise DataError(f"{path}: no such file; `manifest` in the dataset's YAML must name a table below its root")
-    rows = _read_parquet(path) if suffix == ".parquet" else parse_delimited(_lines(path), DELIMITERS[suffix], str(path))
-    _, columns = next(rows)
-    if isinstance(columns, Fault):
-        raise DataError(f"{path}: {columns.reason}")
-    return list(columns), rows
+        raise DataError(f"{path}: no such file; the dataset's YAML must name a table below its root")
+    head = list(islice(_cells(path, settings), MAX_HEADER_ROW))
+    number, cells = _find_header(head, settings, {tidy(name) for name in wanted}, str(path))
+    named = [(place, name) for place, name in enumerate(map(tidy, cells)) if name]
+    columns = check_header([name for _, name in named], str(path))
+    places = [place for place, _ in named]
+    return Table(file, columns, _notices(path, file, settings), path, settings, number, places, len(cells))
 
 
-def require_rows(file: str, rows: Iterator[tuple[int, Row | Fault]]) -> Iterator[tuple[int, Row | Fault]]:
-    """Pass the rows on.
+def _find_header(
+    head: Sequence[Numbered], settings: TableFile, wanted: set[str], where: str
+) -> tuple[int, Sequence[str]]:
+    rows = [(number, cells) for number, cells in head if not isinstance(cells, Fault)]
+    if settings.header_row is not None:
+        for number, cells in rows:
+            if number == settings.header_row:
+                return number, cells
+        raise DataError(f"{where}: header_row is {settings.header_row}, and that row is empty or not there")
+    for number, cells in rows:
+        if wanted and wanted <= {tidy(cell) for cell in cells}:
+            return number, cells
+    if head and isinstance(head[0][1], Fault):
+        raise DataError(f"{where}: the header cannot be read ({head[0][1].reason})")
+    if not rows:
+        raise DataError(f"{where}: the table is empty; expected a header and rows")
+    return rows[0]
 
-    Raises:
-        DataError: There is none.
-    """
-    empty = True
-    for row in rows:
-        empty = False
-        yield row
-    if empty:
-        raise DataError(f"{file} has a header and no rows; expected at least one for each recording")
+
+def tidy(name: str) -> str:
+    """Return a column's name with single blanks; no-break spaces and line ends in a heading are blanks too."""
+    return " ".join(name.split())
 
 
-def check_columns(file: str, columns: list[str], wanted: Iterable[str], groups: list[str]) -> None:
+def _cells(path: Path, settings: TableFile) -> Iterator[Numbered]:
+    """Yield (line or row from 1, cells) of each row that is not blank, whatever kind of file it is."""
+    try:
+        with open(path, "rb") as stream:
+            magic = stream.read(4)
+        if magic == _PARQUET_MAGIC:
+            yield from _parquet_cells(path)
+        elif magic in _WORKBOOK_MAGIC:
+            for number, cells in read_sheet(path, settings.sheet):
+                if any(cells):
+                    yield number, cells
+        else:
+            text = find_format(path, settings)
+            yield from parse_cells(read_lines(path, text.encoding), text.delimiter)
+    except MalformedError as error:
+        raise DataError(f"{path}: {error}") from error
+    except (OSError, UnicodeError, arrow.ArrowInvalid) as error:
+        raise DataError(f"{path}: not a readable table ({error})") from error
+
+
+def _parquet_cells(path: Path) -> Iterator[Numbered]:
+    with parquet.ParquetFile(path) as table:
+        names = list(table.schema_arrow.names)
+        yield 0, names
+        number = 0
+        for batch in table.iter_batches(batch_size=4096, use_threads=False):
+            for values in batch.to_pylist():
+                number += 1
+                yield number, [cell_text(values[name]) for name in names]
+
+
+def _notices(path: Path, file: str, settings: TableFile) -> list[Notice]:
+    with open(path, "rb") as stream:
+        magic = stream.read(4)
+    if magic == _PARQUET_MAGIC or magic in _WORKBOOK_MAGIC:
+        return []
+    text = find_format(path, settings)
+    if not text.is_guessed:
+        return []
+    words = f"the table is not UTF-8; it was read as {text.encoding}, by its looks: `encoding` in the YAML says it"
+    return [Notice("table_encoding", file, words)]
+
+
+def check_columns(file: str, columns: list[str], wanted: Iterable[str], groups: Iterable[str]) -> None:
     """Check that each wanted name is a column, or a group of the pattern, and not both.
 
     Raises:
         DataError: Naming the first that is not, and the nearest match.
     """
+    names = list(groups)
     for name in wanted:
-        if name not in columns and name not in groups:
-            hint = _separator_hint(columns)
-            raise DataError(f"{file}: {unknown_name('column', name, [*columns, *groups])}{hint}")
-        if name in columns and name in groups:
+        if tidy(name) not in columns and name not in names:
+            raise DataError(f"{file}: {unknown_name('column', name, [*columns, *names])}")
+        if tidy(name) in columns and name in names:
             raise DataError(f"{file}: {name!r} is a column and a group of the pattern; rename the group")
-
-
-def _separator_hint(columns: list[str]) -> str:
-    """Return what to do when all columns were read as one.
-
-    >>> _separator_hint(["file", "label"]), _separator_hint(["file;label"])[:37]
-    ('', '; the columns seem to be separated by')
-    """
-    for separator, name in ((";", "';'"), ("\t", "tabs"), (",", "','")):
-        if len(columns) == 1 and separator in columns[0]:
-            return f"; the columns seem to be separated by {name}; save it as .csv with commas, or as .tsv with tabs"
-    return ""
-
-
-def _lines(path: Path) -> Iterator[str]:
-    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        yield from stream
-
-
-def parse_delimited(lines: Iterable[str], delimiter: str, where: str) -> Iterator[tuple[int, Row | Fault]]:
-    r"""Yield the header (a row whose keys are the columns), then each row that is not blank.
-
-    Args:
-        lines: Text decoded with `surrogateescape`: a byte that is no UTF-8 makes its row a fault.
-        delimiter: Between cells.
-        where: The file, for messages.
-
-    Raises:
-        DataError: There is no header, or it is empty in places, repeated or not UTF-8.
-
-    >>> rows = list(parse_delimited(["path,label\r\n", "a.wav,1\r\n", "b.wav"], ",", "manifest.csv"))
-    >>> rows[1], rows[2][1].reason
-    ((2, {'path': 'a.wav', 'label': '1'}), 'columns: found 1 cells, expected 2')
-    """
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    columns: list[str] | None = None
-    while True:
-        number = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            if columns is None:
-                raise DataError(f"{where}: the header cannot be read ({error})") from None
-            yield number, Fault(number, f"not a row: {error}")
-            continue
-        if not any(cell.strip() for cell in cells):
-            continue
-        if columns is None:
-            columns = _check_header(cells, where)
-            yield number, dict.fromkeys(columns, "")
-            continue
-        fault = _find_fault(number, cells, len(columns))
-        yield number, fault or dict(zip(columns, cells, strict=True))
-    if columns is None:
-        raise DataError(f"{where}: the table is empty; expected a header and rows")
-
-
-def _check_header(cells: list[str], where: str) -> list[str]:
-    columns = [cell.strip() for cell in cells]
-    if any(not column.isprintable() or not _is_utf8(column) for column in columns):
-        raise DataError(f"{where}: the header is not UTF-8 text; save the file as UTF-8")
-    if "" in columns or len(set(columns)) < len(columns):
-        raise DataError(f"{where}: the header names a column twice, or one has no name: {columns}")
-    return columns
-
-
-def _find_fault(number: int, cells: list[str], n_columns: int) -> Fault | None:
-    if not all(_is_utf8(cell) for cell in cells):
-        return Fault(number, "not UTF-8: the row holds bytes that are no UTF-8 text")
-    if len(cells) != n_columns:
-        return Fault(number, f"columns: found {len(cells)} cells, expected {n_columns}")
-    if any("\0" in cell for cell in cells):
-        return Fault(number, "not text: the row holds a null character")
-    return None
-
-
-def _is_utf8(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[int, Row | Fault]]:
-    try:
-        with parquet.ParquetFile(path) as table:
-            names = list(table.schema_arrow.names)
-            yield 0, dict.fromkeys(_check_header(names, str(path)), "")
-            number = 0
-            for batch in table.iter_batches(batch_size=4096, use_threads=False):
-                for values in batch.to_pylist():
-                    number += 1
-                    cells = [cell_text(values[name]) for name in names]
-                    yield number, _find_fault(number, cells, len(names)) or dict(zip(names, cells, strict=True))
-    except (OSError, arrow.ArrowInvalid) as error:
-        raise DataError(f"{path}: not a readable Parquet table ({error})") from error
-
-
-MAX_HEADER_ROW = 20
-Cells = Sequence[str]
-
-
-def read_sheet(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (row number from 1, cells as stripped text) of a workbook's first sheet; an empty cell is `""`.
-
-    Raises:
-        MalformedError: The file is no readable workbook.
-    """
-    import openpyxl  # noqa: PLC0415 (one second, needed by two readers alone)
-
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            rows = [[cell_text(cell) for cell in row] for row in book.worksheets[0].iter_rows(values_only=True)]
-        finally:
-            book.close()
-    except Exception as error:
-        # A damaged workbook raises whatever its zip, XML or styles break on; there is no common base class.
-        raise MalformedError(f"not a workbook: {type(error).__name__}: {error}") from error
-    yield from enumerate(rows, start=1)
-
-
-def cell_text(cell: object) -> str:
-    """Return a cell as text: a whole number without a decimal point, whatever type Excel stored it in.
-
-    >>> cell_text(12.0), cell_text(" Uninterpretable "), cell_text(None), cell_text(0.5)
-    ('12', 'Uninterpretable', '', '0.5')
-    """
-    if cell is None:
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
-
-
-def find_columns(rows: Iterable[tuple[int, Cells]], headings: Sequence[str]) -> tuple[int, dict[str, int]]:
-    """Return the number of the header row and, for each heading, its column; case and outer blanks do not count.
-
-    Raises:
-        MalformedError: No row among the first 20 holds all headings, or one holds a heading twice.
-    """
-    wanted = [heading.lower() for heading in headings]
-    first: list[str] = []
-    for number, cells in rows:
-        if number > MAX_HEADER_ROW:
-            break
-        found = [cell.strip().lower() for cell in cells]
-        first = first or [cell for cell in cells if cell][:12]
-        if all(heading in found for heading in wanted):
-            twice = [heading for heading in headings if found.count(heading.lower()) > 1]
-            if twice:
-                raise MalformedError(f"header: row {number} holds {', '.join(twice)} more than once")
-            return number, {heading: found.index(heading.lower()) for heading in headings}
-    raise MalformedError(f"header: no row holds all of {', '.join(headings)}; the first row is {first}")
-
-
-def cell_at(cells: Cells, column: int) -> str:
-    """Return one cell; rows end at their last filled cell, what lies beyond is empty."""
-    return cells[column] if column < len(cells) else ""

@@ -18,15 +18,16 @@ rows without a folder; a uid in both tables, or twice in one: each is refused. F
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 import soundfile
 
 from auscult.config import DatasetSettings, UidJsonDataset
+from auscult.config.columns import TableFile
 from auscult.datasets.folder import AUDIO_SUFFIXES, is_document, walk_files
-from auscult.datasets.readers.collection import known_text
+from auscult.datasets.readers.cells import known_text, tidy_id
 from auscult.datasets.readers.reading import (
     Fault,
     Item,
@@ -36,7 +37,7 @@ from auscult.datasets.readers.reading import (
     parse_object,
     read_file,
 )
-from auscult.datasets.readers.tables import check_columns, read_rows
+from auscult.datasets.readers.tables import check_columns, open_table
 from auscult.errors import DataError
 from auscult.storage.tables import Notice, Recording, Rejection
 
@@ -133,9 +134,9 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
         try:
             folder = _read_folder(root, uid, list(files))
         except MalformedError as error:
-            yield Rejection(f"{uid}/{METADATA}", None, str(error))
+            yield Rejection(f"{uid}/{METADATA}", None, str(error), lost=rows.lost(dataset, uid))
             continue
-        yield rows.describe(dataset, uid, folder.waveform)
+        yield from _described(rows, dataset, uid, folder.waveform)
         for file in folder.others:
             yield Rejection(file, None, f"not part of the layout: expected {METADATA} and one waveform")
         if rows.by_uid.get(uid) is None:
@@ -143,7 +144,14 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
     for uid in rows.by_uid:
         if uid not in found:
             file, line = rows.by_uid.where(uid)
-            yield Rejection(file, line, f"missing folder: there is no folder {uid!r}")
+            yield Rejection(file, line, f"missing folder: there is no folder {uid!r}", lost=rows.lost(dataset, uid))
+
+
+def _described(rows: _Rows, dataset: str, uid: str, waveform: str) -> Iterator[Item]:
+    yield rows.describe(dataset, uid, waveform)
+    if not rows.has_patient(uid):
+        text = "no table says whose it is: it counts as a person of its own"
+        yield Notice("patient_unknown", f"{dataset}/{uid}", text)
 
 
 def _read_targets(root: Path, settings: UidJsonDataset) -> tuple[list[str], list[Fault]]:
@@ -165,16 +173,17 @@ class _Rows:
         self._settings = settings
         self.by_uid: KeyedValues[Described] = KeyedValues("uid")
 
-    def read(self, root: Path, file: str) -> Iterator[Rejection]:
+    def read(self, root: Path, file: str) -> Iterator[Item]:
         """Take the rows of one table, yielding those that could not be placed."""
         if not (root / file).is_file():
             yield Rejection(file, None, f"missing table: the subset {SUBSETS[file]} is empty")
             return
         settings = self._settings
-        columns, rows = read_rows(root / file)
         needed = [settings.uid, *self._targets, *([settings.patient] if settings.patient else [])]
-        check_columns(file, columns, needed, [])
-        for number, row in rows:
+        table = open_table(root, file, TableFile(), needed)
+        check_columns(file, table.columns, needed, ())
+        yield from table.notices
+        for number, row in table.rows():
             if isinstance(row, Fault):
                 yield Rejection(file, row.line, row.reason)
                 continue
@@ -191,12 +200,22 @@ class _Rows:
                 if rejection is not None:
                     yield rejection
 
+    def has_patient(self, uid: str) -> bool:
+        """Tell whether a row says whose recording it is."""
+        row = self.by_uid.get(uid)
+        return row is not None and row.patient is not None
+
+    def lost(self, dataset: str, uid: str) -> Recording:
+        """Return what is known of a recording that is not read; its patient is empty where no row names one."""
+        known = self.describe(dataset, uid, uid)
+        return known if self.has_patient(uid) else replace(known, patient_id="")
+
     def describe(self, dataset: str, uid: str, waveform: str) -> Recording:
         """Return the recording of one folder; without a row, all that a row says is unknown."""
         row = self.by_uid.get(uid) or Described(None, None, (None,) * len(self._targets))
         return Recording(
             recording_id=f"{dataset}/{uid}",
-            patient_id=f"{dataset}/{row.patient or uid}",
+            patient_id=f"{dataset}/{uid if row.patient is None else tidy_id(row.patient)}",
             path=waveform,
             labels=dict(zip(self._targets, row.targets, strict=True)),
             attributes={"official_split": row.subset},

@@ -1,0 +1,109 @@
+"""Tables of patients, visits or labels, whose columns are added to the rows that share a key with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from auscult.config.columns import JoinedTable
+from auscult.datasets.readers.cells import known_text, tidy_id
+from auscult.datasets.readers.reading import Fault
+from auscult.datasets.readers.tables import check_columns, open_table, tidy
+from auscult.errors import DataError
+from auscult.storage.tables import Notice, Rejection
+
+
+class Join:
+    """One further table in memory: of each key the columns that are asked for, and nothing else.
+
+    Args:
+        root: The dataset's folder.
+        settings: The table and its key.
+        wanted: All columns of the dataset's settings; those that the table has are read.
+
+    Raises:
+        DataError: The table cannot be read, or lacks its key.
+    """
+
+    def __init__(self, root: Path, settings: JoinedTable, wanted: Iterable[str]) -> None:
+        self._settings = settings
+        self.file = settings.table
+        self.items: list[Rejection | Notice] = []
+        table = open_table(root, settings.table, settings, [settings.key_column])
+        check_columns(settings.table, table.columns, [settings.key_column], ())
+        # A column may be asked for as `patients.csv:sex` where the recordings have one of that name too.
+        self._names = {name: column for name in dict.fromkeys(wanted) if (column := self._column(name, table.columns))}
+        self._rows: dict[str, tuple[str, ...]] = {}
+        self._lines: dict[str, int] = {}
+        self._used: set[str] = set()
+        self.items.extend(table.notices)
+        for number, row in table.rows():
+            self._add(number, row)
+
+    def _column(self, name: str, columns: list[str]) -> str | None:
+        prefix = f"{self.file}:"
+        plain = tidy(name.removeprefix(prefix))
+        is_key = plain == tidy(self._settings.key_column) and not name.startswith(prefix)
+        return plain if plain in columns and not is_key else None
+
+    def _add(self, number: int, row: Mapping[str, str] | Fault) -> None:
+        if isinstance(row, Fault):
+            self.items.append(Rejection(self.file, row.line, row.reason))
+            return
+        key = known_text(row[tidy(self._settings.key_column)])
+        if key is None:
+            reason = f"key: {self._settings.key_column} is empty; no recording can be joined to this row"
+            self.items.append(Rejection(self.file, number, reason))
+            return
+        key = tidy_id(key)
+        cells = tuple(row[column] for column in self._names.values())
+        before = self._rows.setdefault(key, cells)
+        first = self._lines.setdefault(key, number)
+        if first == number or before == cells:
+            return
+        # Two rows that differ say nothing certain where they differ.
+        self._rows[key] = tuple(a if a == b else "" for a, b in zip(before, cells, strict=True))
+        differing = [name for name, a, b in zip(self._names, before, cells, strict=True) if a != b]
+        text = f"differs from line {first} in {', '.join(differing)}, which become unknown"
+        self.items.append(Notice("joined_twice", f"{self.file}:{number}", text))
+
+    @property
+    def columns(self) -> list[str]:
+        """The asked-for names that this table answers."""
+        return list(self._names)
+
+    @property
+    def on(self) -> str:
+        """The column of the recordings that holds the key."""
+        return self._settings.on
+
+    def look_up(self, key: str | None) -> dict[str, str] | None:
+        """Return the cells of a key, None where there is no such row."""
+        cells = None if key is None else self._rows.get(tidy_id(key))
+        if cells is None or key is None:
+            return None
+        self._used.add(tidy_id(key))
+        return dict(zip(self._names, cells, strict=True))
+
+    def unused(self) -> Iterator[Notice]:
+        """Yield a notice for each row that no recording was joined to."""
+        for key, line in self._lines.items():
+            if key not in self._used:
+                yield Notice("joined_row_unused", f"{self.file}:{line}", f"no recording has the key {key!r}")
+
+
+def refuse_double_columns(joins: Iterable[Join], columns: Iterable[str], file: str) -> None:
+    """Check that each column that is asked for stands in one table only.
+
+    Raises:
+        DataError: Naming the column, its tables, and how to say which is meant.
+    """
+    owners = dict.fromkeys(map(tidy, columns), file)
+    for join in joins:
+        for name in join.columns:
+            if tidy(name) in owners:
+                raise DataError(
+                    f"the column {name!r} stands in {owners[tidy(name)]} and in {join.file}; write "
+                    f"`{join.file}:{name}` for that of {join.file}, or rename one"
+                )
+            owners[tidy(name)] = join.file
