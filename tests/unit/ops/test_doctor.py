@@ -240,7 +240,7 @@ def test_the_command_prints_a_table_and_fails_when_a_check_does(project, monkeyp
     bad = CliRunner().invoke(app, ["doctor", "--no-job"])
     assert bad.exit_code == 1
     assert "export AUSCULT_GPU_PARTITION=<name>" in bad.output
-    assert "2 of 12 checks failed" in bad.output
+    assert "2 of 14 checks failed" in bad.output
 
 
 def test_a_repository_of_another_user_is_named_with_its_remedy(tmp_path, monkeypatch):
