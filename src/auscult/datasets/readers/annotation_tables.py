@@ -98,7 +98,13 @@ def _find_layout(lines: Sequence[Line], settings: AnnotationSettings, reader: Ma
             reasons.append(str(error))
     if not layouts:
         raise MalformedError(reasons[0])
-    return max(layouts, key=lambda layout: _count_times(lines[:_SAMPLE_LINES], layout, settings, reader))
+    # Where tabs separate the cells, blanks (which a tab is too) do so as well: they must read far more rows.
+    return max(
+        layouts,
+        key=lambda layout: (
+            _count_times(lines[:_SAMPLE_LINES], layout, settings, reader) / (2 if layout.delimiter == " " else 1)
+        ),
+    )
 
 
 def _lay_out(first: str, delimiter: str, settings: AnnotationSettings) -> _Layout:
