@@ -54,6 +54,7 @@ rule publish:
     params:
         experiment=experiment_params,
         task=lambda wildcards: PLAN.task(wildcards.task).model_dump(mode="json"),
+        is_tracked=by_experiment(PLAN.is_tracked),
     message:
         "Publishing results/{wildcards.task}/{wildcards.experiment}"
     script:

@@ -17,12 +17,12 @@ GOLDEN = "tests/golden/"
 DEMO = ".dvc/demo/"
 
 _ENDINGS = {
-    r"wave?|flac|og[ga]|opus|mp[34]|m4a|aac|aiff?|wma|amr|caf|au": "a recording",
+    r"wave?|w64|rf64|flac|og[ga]|opus|mp[234]|m4a|aac|ac3|aif[fc]?|wma|amr|3g[p2]|caf|au|snd|mka|webm": "a recording",
     r"[ct]sv|parquet|feather|arrow|xlsx?|ods|sav|dta|rds|sqlite|db": "a table",
     r"h5|hdf5|np[yz]|mat|edf|pt|pkl": "arrays",
 }
 _MAGIC = {
-    rb"RIFF.{4}WAVE|RF64|fLaC|OggS|ID3|\xff[\xfb\xf3\xf2]|FORM.{4}AIF": "a recording",
+    rb"RIFF.{4}WAVE|RF64|fLaC|OggS|ID3|\xff[\xfb\xf3\xf2]|FORM.{4}AIF|.{4}ftyp|#!AMR": "a recording",
     rb"PAR1|SQLite format": "a table",
     rb"\x89HDF": "arrays",
 }

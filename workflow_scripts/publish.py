@@ -22,7 +22,13 @@ with stage_log(snakemake.log[0]):
         summaries=summaries,
         output_dir=Path(snakemake.output[0]),
         provenance={
-            **provenance.collect(command=f"snakemake --cores all {result}", inputs=summaries),
+            **provenance.collect(
+                command=f"snakemake --cores all {result}",
+                inputs=summaries,
+                contents=None
+                if snakemake.params.is_tracked
+                else {name: read_json(path)["content_sha256"] for name, path in summaries.items()},
+            ),
             "tracking": read_json(Path(snakemake.input.tracked)),
         },
     )

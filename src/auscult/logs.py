@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Generator
@@ -9,6 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from auscult.errors import AuscultError
+
+
+def speak_utf8() -> None:
+    """Print UTF-8 whatever the locale says; what a stream cannot hold is escaped instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager
@@ -23,6 +31,7 @@ def stage_log(path: str | Path) -> Generator[logging.Logger]:
     Raises:
         SystemExit: With status 1, after an `AuscultError` was logged.
     """
+    speak_utf8()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(path, mode="w", encoding="utf-8")

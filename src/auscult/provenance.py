@@ -6,6 +6,7 @@ What is collected is published with every result, so it names no user, no host, 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import re
@@ -21,6 +22,8 @@ import yaml
 
 from auscult.errors import DataError
 from auscult.storage.files import sha256_file
+
+logger = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
 DATA_POINTER = "data.dvc"
@@ -55,13 +58,17 @@ _ABSOLUTE_PATH = re.compile(r"""(?<![\w.~:/>-])/(?!/)[^\s:;,'"<>|()\[\]{}]*""")
 _SQLITE_PATH = re.compile(r"(?<=sqlite:///)/[^\s?'\"]*")
 
 
-def collect(command: str, inputs: Mapping[str, Path], root: Path = Path()) -> dict[str, Any]:
+def collect(
+    command: str, inputs: Mapping[str, Path], root: Path = Path(), *, contents: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Describe everything that a result depends on, as JSON-like values.
 
     Args:
         command: The exact command that makes the result again; see `redact` for what is hidden in it.
         inputs: Name -> file or folder whose content is to be pinned by its SHA-256.
         root: The project's folder: of its git repository and of `data.dvc`.
+        contents: Dataset -> digest of what its ingest read, where DVC tracks none of them; `data.dvc` then says nothing
+            of them.
 
     Returns:
         `command`, `created_utc`, `git` (commit, branch, dirty: the text "unknown" with a `reason` where git cannot say;
@@ -72,11 +79,15 @@ def collect(command: str, inputs: Mapping[str, Path], root: Path = Path()) -> di
     Raises:
         DataError: An input is missing, or `data.dvc` cannot be read.
     """
+    untracked: dict[str, Any] = {"tracked_by": None, "md5": UNKNOWN}
+    git = git_state(root)
+    if git["commit"] == UNKNOWN:
+        logger.warning("the result names no commit: %s; `auscult doctor` says what to do", git["reason"])
     return {
         "command": redact(command, root),
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git": git_state(root),
-        "data": data_version(root),
+        "git": git,
+        "data": data_version(root) if contents is None else untracked | {"content_sha256": dict(contents)},
         "inputs": {name: _digest(name, path) for name, path in sorted(inputs.items())},
         "packages": package_versions(),
         "python": platform.python_version(),

@@ -38,9 +38,6 @@ def plant_bd_faults(tree: Tree) -> list[PlantedFault]:
 _JORDAN_NAMES: dict[str, tuple[str, Callable[[Fields], Fields]]] = {
     "name without a field": ("name", lambda fields: fields[:-1]),
     "unknown filter": ("name", lambda fields: ["X" + fields[0][1:], *fields[1:]]),
-    "age not a number": ("not a number", lambda fields: [*fields[:3], "old", fields[4]]),
-    "unknown sex": ("unknown sex", lambda fields: [*fields[:4], "Q"]),
-    "unknown location": ("unknown location", lambda fields: [*fields[:2], "back", *fields[3:]]),
     "unknown diagnosis": ("unknown diagnosis", lambda fields: [f"{fields[0].split('_')[0]}_see notes", *fields[1:]]),
 }
 

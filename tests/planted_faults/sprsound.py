@@ -1,4 +1,4 @@
-"""Faults of SPRSound: parts of names, pairs of files, annotations."""
+"""Faults of SPRSound: pairs of files, annotations."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ Document = dict[str, Any]
 
 
 def plant_sprsound_faults(tree: Tree) -> list[PlantedFault]:
-    """Damage names, pairs of files and annotations."""
-    faults = [_rename(tree, kind, reason, part, text) for kind, (reason, part, text) in _NAMES.items()]
-    faults += [_damage_text(tree, kind, reason, damage) for kind, (reason, damage) in _TEXTS.items()]
+    """Damage pairs of files and annotations."""
+    faults = [_damage_text(tree, kind, reason, damage) for kind, (reason, damage) in _TEXTS.items()]
     faults += [_damage_document(tree, kind, reason, damage) for kind, (reason, damage) in _DOCUMENTS.items()]
     faults += [_damage_event(tree, kind, reason, change) for kind, (reason, change) in _EVENTS.items()]
     faults += [_without_annotation(tree), _without_wav(tree), _beyond_end(tree)]
@@ -27,15 +26,6 @@ def plant_sprsound_faults(tree: Tree) -> list[PlantedFault]:
     faults.append(tree.fault(twin, "annotation said twice", "duplicate annotation file"))
     return [*faults, tree.add_foreign_file()]
 
-
-_NAMES: dict[str, tuple[str, int, str]] = {
-    "patient not a number": ("name", 0, "new recording"),
-    "age in words": ("not a number", 1, "young"),
-    "age of no one": ("age", 1, "651.0"),
-    "unknown sex": ("unknown sex", 2, "2"),
-    "unknown location": ("unknown location", 3, "p5"),
-}
-"""Kind -> reason, which part of the stem, what it becomes."""
 
 _TEXTS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "annotation cut short": ("not JSON", lambda content: content[: len(content) // 2]),
@@ -46,7 +36,6 @@ _TEXTS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 _DOCUMENTS: dict[str, tuple[str, Callable[[Document], Document]]] = {
     "unknown record label": ("unknown label", lambda document: {**document, _record_key(document): "Fine"}),
-    "record without a label": ("columns", lambda document: {"event_annotation": document["event_annotation"]}),
     "unknown key": ("columns", lambda document: {**document, "annotator": 3}),
     "events not a list": ("columns", lambda document: {**document, "event_annotation": {}}),
 }
@@ -75,17 +64,6 @@ def _annotation_of(tree: Tree, path: Path) -> Path:
 def _has_events(tree: Tree) -> Callable[[Path], bool]:
     # A recording of poor quality has none that could be damaged.
     return lambda path: bool(json.loads(_annotation_of(tree, path).read_bytes())["event_annotation"])
-
-
-def _rename(tree: Tree, kind: str, reason: str, part: int, text: str) -> PlantedFault:
-    path = tree.victim()
-    annotation = _annotation_of(tree, path)
-    parts = path.stem.split("_")
-    parts[part] = text
-    stem = "_".join(parts)
-    annotation.rename(annotation.with_name(f"{stem}.json"))
-    renamed = path.rename(path.with_name(f"{stem}.wav"))
-    return tree.fault(renamed, kind, reason)
 
 
 def _damage_text(tree: Tree, kind: str, reason: str, damage: Callable[[bytes], bytes]) -> PlantedFault:

@@ -65,7 +65,7 @@ def plant_manifest_faults(tree: Tree) -> list[PlantedFault]:
     """Damage rows of the manifest, also those of events."""
     path = next(tree.root / name for name in manifest.TABLES.values() if (tree.root / name).exists())
     rows = _Rows(tree, RowFile(path), "file", "")
-    faults = [*truncate_each_format(tree), *_plant_table_faults(rows), *_plant_person_faults(rows)]
+    faults = [*truncate_each_format(tree), *_plant_table_faults(rows)]
     faults.append(rows.change("no patient", "patient", lambda _: {"patient": " "}))
     _, line = rows.victim()
     faults.append(rows.append("other patient on another row", "contradiction", line, {"patient": "P999"}))
@@ -82,17 +82,13 @@ def plant_manifest_faults(tree: Tree) -> list[PlantedFault]:
 
 
 def plant_files_csv_faults(tree: Tree) -> list[PlantedFault]:
-    """Damage rows of `info.csv`; of variant `b` also ages and sexes."""
+    """Damage rows of `info.csv`."""
     rows = _Rows(tree, RowFile(tree.root / files_csv.TABLE), "files", files_csv.FOLDER)
     faults = [*truncate_each_format(tree), *_plant_table_faults(rows)]
-    _, line = rows.victim()
-    faults.append(rows.append("row said twice", "duplicate id", line, {}))
     sound, line = rows.victim()
     renamed = sound.rename(sound.with_name(f"new recording (2){sound.suffix}"))
     rows.table.write(line, {**rows.table.cells(line), "files": renamed.name})
     faults.append(rows.fault("name outside of the pattern", "name", line))
-    if "age" in rows.table.columns:
-        faults += _plant_person_faults(rows)
     rows.table.save()
     return faults
 
@@ -114,20 +110,12 @@ def _plant_table_faults(rows: _Rows) -> list[PlantedFault]:
         rows.change("absolute path", "path", lambda cells: {column: f"/data/{cells[column]}"}),
         rows.change("path out of the root", "path", lambda cells: {column: f"../../{cells[column]}"}),
         rows.change_raw("row cut short", "columns", lambda content: content[:9]),
-        rows.change_raw("row not UTF-8", "not UTF-8", lambda content: content + b"\xe9"),
+        rows.change_raw("row not UTF-8", "not UTF-8", lambda content: content + b"\x81\x8d"),
         rows.change_raw("row with a null character", "not text", lambda content: content + b"\0"),
         _stray_quote(rows),
         _absent_file(rows),
         _link_out(rows),
         _twin_in_another_format(rows),
-    ]
-
-
-def _plant_person_faults(rows: _Rows) -> list[PlantedFault]:
-    return [
-        rows.change("age in words", "not a number", lambda _: {"age": "sixty"}),
-        rows.change("age of no one", "age", lambda _: {"age": "160"}),
-        rows.change("unknown sex", "unknown sex", lambda _: {"sex": "Q"}),
     ]
 
 

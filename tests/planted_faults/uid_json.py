@@ -97,7 +97,7 @@ def _damage_tables(tree: Tree) -> list[PlantedFault]:
     train.write_raw(line, train.raw(line).split(b",")[0])
     faults.append(tree.fault(train.path, "row cut short", "columns", line))
     line = victim()
-    train.write_raw(line, train.raw(line) + b"\xe9")
+    train.write_raw(line, train.raw(line) + b"\x81\x8d")
     faults.append(tree.fault(train.path, "row not UTF-8", "not UTF-8", line))
     train.save()
     test.save()

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -21,11 +22,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auscult.audio.probe import probe
+from auscult.config.columns import TableFile
 from auscult.datasets.readers import bd, hf_lung, icbhi_files, perch, sprsound, uid_json
 from auscult.datasets.readers import jordan as jordan_names
 from auscult.datasets.readers.annotations import OVERLAP_TOLERANCE_S, parse_cycles
-from auscult.datasets.readers.collection import relative_path
 from auscult.datasets.readers.label_folders import parse_label_set
+from auscult.datasets.readers.locate import relative_path
 from auscult.datasets.readers.reading import (
     Fault,
     MalformedError,
@@ -35,7 +37,8 @@ from auscult.datasets.readers.reading import (
     parse_object,
     split_fields,
 )
-from auscult.datasets.readers.tables import parse_delimited, read_sheet
+from auscult.datasets.readers.tables import open_table
+from auscult.datasets.readers.workbooks import read_sheet
 from auscult.errors import DataError
 
 SLOW_EXAMPLES = 200_000
@@ -209,7 +212,7 @@ def check_names(stem: str) -> None:
     if name := parsed(perch.parse_name, stem):
         assert f"{name.patient}-{name.position}.wav_F" == stem
     if name := parsed(sprsound.parse_name, stem):
-        assert stem.split("_")[::4] == [name.patient, name.recording]
+        assert name.patient in (None, stem.split("_", maxsplit=1)[0])
     if name := parsed(hf_lung.parse_name, stem):
         assert stem.startswith(name.patient)
         assert re.fullmatch("[0-9]{8}", name.date)
@@ -349,15 +352,18 @@ def check_metadata(data: bytes) -> None:
             assert document["sample_rate_hz"] == metadata.sample_rate_hz > 0
 
 
-def check_delimited(data: bytes) -> None:
-    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", errors="surrogateescape", newline="")
+TABLES = tempfile.TemporaryDirectory()
+
+
+def check_table(data: bytes) -> None:
+    (Path(TABLES.name) / "list.csv").write_bytes(data)
     try:
-        (_, header), *rows = parse_delimited(text, ",", "list.csv")
+        table = open_table(Path(TABLES.name), "list.csv", TableFile())
+        rows = list(table.rows())
     except DataError as error:
         assert "list.csv: " in str(error)
         return
-    assert isinstance(header, dict)
-    assert all(column and column.isprintable() for column in header)
+    assert all(column and column.isprintable() for column in table.columns)
     numbers = [number for number, _ in rows]
     assert numbers == sorted(set(numbers))
     for number, row in rows:
@@ -365,7 +371,7 @@ def check_delimited(data: bytes) -> None:
             assert row.line == number
             check_reason(row.reason)
         else:
-            assert row.keys() == header.keys()
+            assert list(row) == table.columns
             assert all("\0" not in cell for cell in row.values())
             "".join(row.values()).encode("utf-8")
 
@@ -423,7 +429,7 @@ CHECKS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], None]]] = {
     "BD's sheet": (sheets(bd.HEADINGS, "12345", "007", "1", "Uninterpretable"), check_bd_sheet),
     "SPRSound's json": (as_bytes(ANNOTATION | JSON) | st.binary(max_size=40), check_sprsound),
     "metadata": (as_bytes(METADATA | JSON) | st.binary(max_size=40), check_metadata),
-    "delimited": (documents("path", "label", "a.wav", '"', '"a', width=2), check_delimited),
+    "delimited": (documents("path", "label", "a.wav", '"', '"a', width=2), check_table),
     "paths": (mutated(PATHS), check_path),
 }
 

@@ -28,6 +28,8 @@ def hook(tool: Tool) -> ModuleType:
         ("renamed", b"\xff\xfb\x90\x64", "a recording"),
         ("work/predictions.parquet", b"PAR1", "a table"),
         ("renamed", b"PAR1\x15", "a table"),
+        ("ward/cough.M4A", b"", "a recording"),
+        ("renamed", b"\x00\x00\x00\x20ftypM4A ", "a recording"),
         ("patients.csv", b"", "a table"),
         ("list.txt", b"recording;patient;age\n1;101;7\n", "a table with a column of patients"),
         ("list.txt", b"Subject ID\tage\n1\t101\n", "a table with a column of patients"),

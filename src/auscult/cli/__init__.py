@@ -10,6 +10,7 @@ import typer
 from auscult import __version__
 from auscult.cli import data, experiment, inference, ops, simulate
 from auscult.errors import AuscultError
+from auscult.logs import speak_utf8
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(
@@ -51,6 +52,7 @@ def auscult(
 
 def main() -> None:
     """Run a command; a fault of the input ends with its message alone and status 1."""
+    speak_utf8()
     try:
         app()
     except AuscultError as error:

@@ -55,6 +55,16 @@ class _UniqueKeyLoader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# YAML 1.1 also reads yes, no, on and off as booleans: `on:` is a key here, and `no` a label that people write.
+_UniqueKeyLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+_UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF")
+)
+
+
 def parse(adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
     """Validate `value`; `where` (file, and place in it) opens every line of the error.
 

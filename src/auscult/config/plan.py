@@ -222,6 +222,11 @@ class Plan:
         names = dict.fromkeys(name for job in self.experiment(task, experiment).jobs for name in job.datasets)
         return [f"{paths.tables_dir(name)}/summary.json" for name in names]
 
+    def is_tracked(self, task: str, experiment: str) -> bool:
+        """Tell whether DVC tracks any dataset of an experiment."""
+        names = {name for job in self.experiment(task, experiment).jobs for name in job.datasets}
+        return any(self.dataset(name).tracked_by for name in names)
+
     def results_of_tracked_data(self) -> list[str]:
         """Return the results of every experiment whose datasets DVC brings."""
         return [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import locale
 import platform
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
 from importlib import metadata
@@ -17,7 +19,7 @@ from auscult.errors import AuscultError
 from auscult.ops.dvc_transfer import BUCKET_SCHEMES, check_remote
 from auscult.ops.finding import Finding, ask, has_command
 from auscult.ops.slurm import check_slurm
-from auscult.provenance import DATA_POINTER, redact
+from auscult.provenance import DATA_POINTER, UNKNOWN, git_state, redact
 from auscult.tracking.store import TrackingUnavailableError, connect, sqlite_path, tracking_faults
 
 LEAST_FREE_GB = 5.0
@@ -35,6 +37,8 @@ def examine(project_dir: Path, *, wait_s: float = 30.0, runs_job: bool = True) -
         runs_job: A job of seconds is run on the cluster.
     """
     yield check_lock(project_dir / "requirements.lock")
+    yield check_encoding()
+    yield check_repository(project_dir)
     yield check_disk(project_dir)
     yield from check_settings(project_dir)
     yield from check_data(project_dir)
@@ -64,6 +68,27 @@ def check_lock(lock: Path) -> Finding:
         more = f" and {len(shown) - 4} more" if len(shown) > 4 else ""
         return Finding(check, "failed", ", ".join(shown[:4]) + more, "pip install -r requirements.lock")
     return Finding(check, "ok", f"{len(pins)} as in {lock.name}, Python {platform.python_version()}")
+
+
+def check_encoding() -> Finding:
+    """Check that names of files and the terminal are UTF-8: others lose letters of patients' and files' names."""
+    found = {"file names": sys.getfilesystemencoding(), "locale": locale.getpreferredencoding(do_setlocale=False)}
+    odd = [f"{name} in {encoding}" for name, encoding in found.items() if encoding.lower() not in ("utf-8", "utf8")]
+    if odd:
+        remedy = "export LC_ALL=C.UTF-8 (or another UTF-8 locale) before the command"
+        return Finding("encoding", "failed", ", ".join(odd), remedy)
+    return Finding("encoding", "ok", "UTF-8")
+
+
+def check_repository(project_dir: Path) -> Finding:
+    """Check that git tells the commit, which every result names."""
+    state = git_state(project_dir)
+    if state["commit"] == UNKNOWN:
+        if "dubious ownership" in state["reason"]:
+            safe = f"git config --global --add safe.directory {project_dir.resolve()}"
+            return Finding("git", "failed", str(state["reason"]), f"the repository is another user's: {safe}")
+        return Finding("git", "skipped", f"{state['reason']}: results name no commit")
+    return Finding("git", "ok", f"commit {str(state['commit'])[:7]}{', with changes' if state['dirty'] else ''}")
 
 
 def check_disk(project_dir: Path) -> Finding:

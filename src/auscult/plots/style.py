@@ -90,8 +90,13 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def styled() -> Generator[None]:
-    """Draw within this block in the common style; the settings outside stay as they are."""
-    with mpl.rc_context(_STYLE):
+    """Draw within this block in the common style; the settings outside stay as they are.
+
+    It begins from matplotlib's own defaults: what is published does not depend on the `matplotlibrc` of who draws it.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
         yield
 
 

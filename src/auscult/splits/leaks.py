@@ -5,17 +5,20 @@ It reads the recordings table and the finished split, and nothing of how the spl
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from auscult.config.task import fold_label
 from auscult.errors import DataError
+from auscult.formatting.numbers import plural
 from auscult.splits.near_duplicates import groups_of_copies
-from auscult.storage.tables import ATTRIBUTE_PREFIX
+from auscult.storage.tables import ATTRIBUTE_PREFIX, LABEL_PREFIX
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +30,12 @@ if TYPE_CHECKING:
 N_EXAMPLES = 20
 BYTE_EQUAL, NEAR_DUPLICATE = "byte_equal_audio", "near_duplicate_audio"
 SIMILAR_PATIENTS = "similar_patient_ids"
-_HOW = {BYTE_EQUAL: "are byte for byte", NEAR_DUPLICATE: "hold the same sound, encoded anew or cut, as"}
+CONFLICTING_LABELS = "conflicting_labels"
+_HOW = {BYTE_EQUAL: "are byte for byte", NEAR_DUPLICATE: "hold the same sound, by their fingerprints, as"}
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+_HYPHENS = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
+_WHOLE = re.compile(r"([0-9]+)\.0+")
+_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 
 
 @dataclass(frozen=True)
@@ -35,19 +43,22 @@ class Finding:
     """Something the reader of a result must know.
 
     Attributes:
-        kind: `patient_overlap`, `byte_equal_audio`, `near_duplicate_audio`, `sibling_recordings`,
-            `official_list_overlap`, `similar_patient_ids`, `not_compared`, `unused_exception`, and those of
-            `splits.rule_check`.
+        kind: `patient_overlap`, `byte_equal_audio`, `near_duplicate_audio`, `conflicting_labels`,
+            `sibling_recordings`, `official_list_overlap`, `similar_patient_ids`, `not_compared`, `unused_exception`,
+            and those of `splits.rule_check`.
         severity: `error` stops the run, `declared` was allowed in the experiment and is printed in the report, `note`
             is worth knowing.
         text: One sentence.
         ids: Of patients, recordings or values; every one. Copies of one sound stand beside each other.
+        groups: Where it is about several of a kind: what belongs together, each with its recording or patient id, its
+            subset, and the label that it contradicts with.
     """
 
     kind: str
     severity: str
     text: str
     ids: list[str]
+    groups: list[list[dict[str, str]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -86,10 +97,12 @@ def find_leaks(recordings: pd.DataFrame, split: pd.DataFrame, declared: Declared
         raise DataError(f"the split does not fit the recordings table: {ids} are absent or of another patient")
     subsets = texts(split, "split")
     digests = pd.factorize(rows["sha256"])[0].astype(np.int64)
+    copies = _copies(rows, digests)
     found = [
         _patients_on_several_subsets(rows, subsets, declared),
         *_equal_sound(BYTE_EQUAL, digests, rows, subsets, declared),
-        *_equal_sound(NEAR_DUPLICATE, _copies(rows, digests), rows, subsets, declared),
+        *_equal_sound(NEAR_DUPLICATE, copies, rows, subsets, declared),
+        *_conflicting_labels(digests, copies, rows, subsets),
         _not_compared(rows),
         *_similar_patient_ids(rows, subsets, declared),
         _siblings(rows, subsets, declared),
@@ -129,9 +142,9 @@ def _not_compared(rows: pd.DataFrame) -> Finding | None:
 
 
 def _similar_patient_ids(rows: pd.DataFrame, subsets: Texts, declared: Declared) -> list[Finding]:
-    """Find patients whose ids differ in case, blanks or Unicode form alone: likely one person, written in two ways."""
+    """Find patients whose ids are spellings of one: likely one person, written in two ways."""
     codes, patients = pd.factorize(rows["patient_id"])
-    alike = [" ".join(unicodedata.normalize("NFKC", str(patient)).casefold().split()) for patient in patients]
+    alike = [alike_id(str(patient)) for patient in patients]
     groups = pd.factorize(np.array(alike, dtype=object))[0].astype(np.int64)[codes]
     several, across = _several(groups, texts(rows, "patient_id")), _several(groups, subsets)
     crossing = several & across
@@ -145,12 +158,60 @@ def _similar_patient_ids(rows: pd.DataFrame, subsets: Texts, declared: Declared)
         Finding(
             SIMILAR_PATIENTS,
             level,
-            f"patients whose ids differ in case, blanks or Unicode form alone {where}",
-            sorted({str(patient) for patient in texts(rows, "patient_id")[of]}),
+            f"patients whose ids differ in case, blanks, hyphens, leading zeros or Unicode form alone {where}",
+            _spellings(texts(rows, "patient_id")[of], groups[of]),
         )
         for level, of, where in kinds
         if of.any()
     ]
+
+
+def _spellings(patients: Texts, groups: Codes) -> list[str]:
+    """Return the ids of each group, joined by `=`."""
+    table = pd.DataFrame({"patient": patients, "group": groups}).drop_duplicates().sort_values("patient")
+    return sorted(" = ".join(of["patient"]) for _, of in table.groupby("group"))
+
+
+def alike_id(text: str) -> str:
+    r"""Return what two spellings of one id have in common.
+
+    Case, blanks, what cannot be seen, kinds of hyphens, forms of Unicode, zeros before a number and `.0` behind it say
+    nothing.
+
+    >>> alike_id("ward/P‑007 ") == alike_id("ward/p-7"), alike_id("7.0") == alike_id("07"), alike_id("70")
+    (True, True, '70')
+    """
+    plain = unicodedata.normalize("NFKC", text.translate(_HYPHENS)).translate(_HYPHENS | _INVISIBLE).casefold()
+    dataset, slash, patient = " ".join(plain.split()).rpartition("/")
+    whole = _WHOLE.fullmatch(patient)
+    return dataset + slash + _ZEROS.sub("", whole.group(1) if whole else patient)
+
+
+def _conflicting_labels(digests: Codes, copies: Codes, rows: pd.DataFrame, subsets: Texts) -> list[Finding]:
+    """Find recordings of one sound that bear different labels: at most one of them can be right."""
+    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    names = texts(rows, "recording_id")
+    for column in (name for name in map(str, rows.columns) if name.startswith(LABEL_PREFIX)):
+        labels = texts(rows, column)
+        known = ~pd.isna(labels)
+        folded = np.array([fold_label(str(label)) for label in labels], dtype=object)
+        for groups in (digests, copies):
+            alone = groups.max(initial=0) + 1 + np.arange(len(groups))
+            differing = np.flatnonzero(_several(np.where(known, groups, alone), folded) & known)
+            for code in np.unique(groups[differing]):
+                members = differing[groups[differing] == code]
+                said = [
+                    {"recording": str(names[at]), "subset": str(subsets[at]), "label": f"{column}: {labels[at]}"}
+                    for at in sorted(members, key=lambda at: str(names[at]))
+                ]
+                found.setdefault((column, *(entry["recording"] for entry in said)), said)
+    if not found:
+        return []
+    pairs = sorted(
+        " = ".join(f"{entry['recording']} ({entry['label']})" for entry in group) for group in found.values()
+    )
+    text = f"{plural(len(found), 'sound')} under labels that contradict each other: at most one of them is right"
+    return [Finding(CONFLICTING_LABELS, "note", text, pairs, list(found.values()))]
 
 
 def _several(groups: Codes, values: Texts) -> Mask:
@@ -189,11 +250,25 @@ def _equal_sound(kind: str, groups: Codes, rows: pd.DataFrame, subsets: Texts, d
         kinds.append(("note", twice & ~across & ~shared, "another of the same patient and subset"))
     return [
         Finding(
-            kind, severity, f"{np.count_nonzero(of)} recordings {_HOW[kind]} {text}", _beside(names[of], groups[of])
+            kind,
+            severity,
+            f"{np.count_nonzero(of)} recordings {_HOW[kind]} {text}",
+            _beside(names[of], groups[of]),
+            _partners(pd.DataFrame(rows.assign(subset=subsets)[of]), groups[of]),
         )
         for severity, of, text in kinds
         if of.any()
     ]
+
+
+def _partners(rows: pd.DataFrame, groups: Codes) -> list[list[dict[str, str]]]:
+    """Return the recordings of each group with patient and subset."""
+    entries = rows[["recording_id", "patient_id", "subset"]].set_axis(["recording", "patient", "subset"], axis=1)
+    ordered = entries.assign(group=groups).sort_values("recording")
+    return sorted(
+        ([dict(entry) for entry in of.drop(columns="group").to_dict("records")] for _, of in ordered.groupby("group")),
+        key=lambda group: group[0]["recording"],
+    )
 
 
 def _beside(names: Texts, groups: Codes) -> list[str]:

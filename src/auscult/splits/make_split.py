@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from auscult.labels import recording_targets
 from auscult.splits.assign import Assignment, assign
 from auscult.splits.audit import build_audit, check_rules
 from auscult.splits.counts import refuse_infeasible
-from auscult.splits.leaks import N_EXAMPLES, Declared, Finding, find_leaks, refuse_leaks
+from auscult.splits.leaks import CONFLICTING_LABELS, N_EXAMPLES, Declared, Finding, find_leaks, refuse_leaks
 from auscult.storage.files import write_json
 from auscult.storage.tables import SPLIT, read_events, read_recordings, validate, write_csv
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from auscult.config.split import SplitSettings
     from auscult.config.task import TaskSettings
+
+logger = logging.getLogger(__name__)
 
 
 def make_split(
@@ -63,6 +66,9 @@ def make_split(
     declared = Declared(getattr(settings, "allow_patient_overlap", False), {**settings.allow_leaks})
     findings = find_leaks(recordings, split, declared)
     refuse_leaks(findings)
+    for finding in findings:
+        if finding.kind == CONFLICTING_LABELS:
+            logger.warning("%s: %s", finding.text, "; ".join(finding.ids[:N_EXAMPLES]))
     findings += [Finding(kind, "note", text, ids) for kind, text, ids in made.notes]
     report = build_audit((recordings, events), split, task, findings, made.left_out)
     refuse_infeasible(report["total"], report["by_dataset"], settings, task)

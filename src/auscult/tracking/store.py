@@ -233,7 +233,7 @@ def init_store(uri: str) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Generator[Path]:
-    with path.open("a") as stream:
+    with path.open("a", encoding="utf-8") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield path
 

@@ -217,7 +217,7 @@ def _bar() -> Generator[_Bar | None]:
         yield None
         return
     terminal = os.ttyname(stream.fileno()).replace("/", "_")
-    with open(Path(tempfile.gettempdir()) / f"auscult-bar-{os.getuid()}{terminal}", "w") as taken:
+    with open(Path(tempfile.gettempdir()) / f"auscult-bar-{os.getuid()}{terminal}", "w", encoding="utf-8") as taken:
         try:
             fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

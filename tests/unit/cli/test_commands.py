@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,14 @@ def test_schema_writes_what_stands_in_the_repository(project_dir: Path, tmp_path
     assert finished.returncode == 0, finished.stderr
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert written == {path.name: path.read_text() for path in (project_dir / "config" / "schema").iterdir()}
+
+
+def test_commands_print_utf8_whatever_the_locale_says(tmp_path):
+    (tmp_path / "config" / "datasets").mkdir(parents=True)
+    text = "description: L\u00fcbeck\nlayout: manifest\nroot: /nowhere/L\u00fcbeck\n"
+    (tmp_path / "config" / "datasets" / "ward.yaml").write_text(text, encoding="utf-8")
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "auscult", "data", "verify", "ward"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert "root /nowhere/L\u00fcbeck: there is no such folder" in done.stderr.decode("utf-8")

@@ -7,7 +7,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from auscult.config import load_dataset, load_experiment, load_project, load_task
-from auscult.config.files import defined_names
+from auscult.config.files import defined_names, read_yaml
 from auscult.config.schema import experiment_schema
 from auscult.errors import ConfigError
 
@@ -103,3 +103,17 @@ def test_faults_name_the_file_and_the_key(config_dir: Path, define: Any, message
 def test_editors_take_the_section() -> None:
     assert Draft202012Validator(experiment_schema()).is_valid({**OWN, "define": {}})
     assert not Draft202012Validator(experiment_schema()).is_valid({**OWN, "define": {"dataset": {}}})
+
+
+def test_yes_no_on_and_off_are_words_and_true_and_false_are_booleans(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "on: pid\nvalues: {no: normal, yes: wheeze, off: x}\nflag: true\nother: False\nlist: [no, on, 007]\n"
+    )
+    assert read_yaml(path) == {
+        "on": "pid",
+        "values": {"no": "normal", "yes": "wheeze", "off": "x"},
+        "flag": True,
+        "other": False,
+        "list": ["no", "on", 7],
+    }

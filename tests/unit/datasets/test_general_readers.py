@@ -52,7 +52,10 @@ def test_uid_folders_take_their_labels_and_sides_from_the_tables(
     lonely = result.row("set/u3")
     assert lonely["patient_id"] == "set/u3"
     assert lonely[["label_crackle", "label_fine wheeze", "attr_official_split"]].isna().all()
-    assert result.summary["notices"] == {"folder_without_row": {"count": 1, "subjects": ["u3"]}}
+    assert result.summary["notices"] == {
+        "folder_without_row": {"count": 1, "subjects": ["u3"]},
+        "patient_unknown": {"count": 1, "subjects": ["set/u3"]},
+    }
 
 
 def test_what_programs_write_for_nothing_is_no_target_patient_or_type(
@@ -86,8 +89,9 @@ def test_audio_files_that_no_row_names_are_noticed(
         write_text("list.csv", b"file,age\naudio//a.wav,1\naudio/bad.wav,old\n")
         result = run_ingest(layout, manifest="list.csv", columns={"path": "file", "age_years": "age"})
     unnamed = ["audio/b.WAV", "audio/sub/c.wav", "z.wav"]
-    assert result.summary["notices"] == {"file_without_row": {"count": 3, "subjects": unnamed}}
-    assert len(result.rejected) == 1
+    assert result.summary["notices"]["file_without_row"] == {"count": 3, "subjects": unnamed}
+    assert result.rejected == []
+    assert result.summary["notices"]["not_understood"] == {"count": 1, "subjects": ["age 'old'"]}
 
 
 def test_a_uid_in_both_tables_is_on_neither_side_and_has_no_label(

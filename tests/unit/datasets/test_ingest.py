@@ -90,7 +90,7 @@ def test_the_summary_counts_what_is_there(write_wav: Callable, write_text: Calla
         "labels": {"ill": {"counts": {"yes": 1}, "missing": 1}},
         "events": {},
         "rejected": {"total": 1, "by_class": {"empty": 1}},
-        "notices": {},
+        "notices": {"patient_unknown": {"count": 3, "subjects": ["set/a", "set/b", "set/c"]}},
         "content_sha256": "",
     }
 

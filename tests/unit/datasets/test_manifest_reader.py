@@ -98,7 +98,8 @@ def test_rows_that_share_a_path_share_the_recording(sounds: None, write_text: Ca
     ]
     write_text("list.csv", "\n".join(rows).encode())
     result = run_ingest("manifest", manifest="list.csv", columns=columns)
-    assert result.kinds_of("set/a") == [(0.5, 1.5, "wheeze"), (1.0, 2.0, "crackle")]
+    # What the refused rows would have said is unknown for all of the recording, once.
+    assert result.kinds_of("set/a") == [(0.5, 1.5, "wheeze"), (1.0, 2.0, "crackle"), (0.0, 4.0, "unplaced")]
     assert result.kinds_of("set/b") == []
     assert result.fault_classes == [
         ("list.csv", 5, "contradiction"),
@@ -137,14 +138,14 @@ def test_a_refused_row_says_what_the_first_one_said_and_how_to_mend_it(
         ("list.csv", 3, "path"),
         ("list.csv", 4, "path"),
         ("list.csv", 6, "columns"),
-        ("list.csv", 7, "duplicate id"),
         ("list.csv", 8, "duplicate id"),
         # A quote that is never closed takes the rest of the table with it.
         ("list.csv", 9, "not a row"),
     ]
-    assert list(result.recordings["recording_id"]) == ["set/a", "set/inner"]
+    assert sorted(result.recordings["recording_id"]) == ["set/a", "set/inner"]
     reasons = {line: reason for _, line, reason in result.rejected if line}
-    assert "a.wav on line 2 already" in reasons[7]
+    assert "a.wav on line 2 already" in reasons[8]
+    assert result.summary["notices"]["repeated_row"]["subjects"] == ["a.wav"]
     assert "follow_links: true" in reasons[4]
 
 
@@ -156,12 +157,13 @@ def test_a_file_that_is_not_there_is_refused_at_its_line_with_the_one_that_was_m
     names = ["a.wav", "sub\\c.wav", "SUB/d.WAV", "re\u0301.wav", "gone.wav", "gone.wav", "x\\gone.wav"]
     write_text("list.csv", "\n".join(["file", *names]).encode())
     result = run_ingest("manifest", manifest="list.csv", columns={"path": "file"})
-    assert list(result.recordings["path"]) == ["a.wav"]
+    # One file alone has that name in another Unicode form: it is taken, and counted.
+    assert list(result.recordings["path"]) == ["a.wav", "r\u00e9.wav"]
+    assert result.summary["notices"]["found_by_name"] == {"count": 1, "subjects": ["1 rows"]}
     agree = "names must agree in case and Unicode form"
     assert {line: reason.partition("; ")[2] for _, line, reason in result.rejected} == {
         3: "there is 'sub/c.wav'; write folders with / instead of \\",
         4: f"there is 'sub/d.wav': {agree}",
-        5: f"there is 'r\u00e9.wav': {agree}",
         6: "",
         8: "write folders with / instead of \\",
     }
@@ -230,15 +232,11 @@ def test_columns_and_groups_of_the_name_go_together(
         ("list.csv", b"path,who\na.wav,1\n", "unknown column 'file'"),
         ("list.csv", b"", "the table is empty"),
         ("list.csv", b"file,who\n\n", "^list.csv has a header and no rows"),
-        ("list.csv", b"file;who\na.wav;1\n", "columns seem to be separated by ';'; save it as .csv with commas"),
-        ("list.tsv", b"file,who\na.wav,1\n", "columns seem to be separated by ','"),
         ("list.csv", b"\n\n \n", "the table is empty"),
         ("list.csv", b"file,file\na.wav,1\n", "names a column twice"),
-        ("list.csv", b"file,\na.wav,1\n", "one has no name"),
-        ("list.csv", b"file,\xe9\na.wav,1\n", "the header is not UTF-8"),
-        ("list.csv", "file\na.wav\n".encode("utf-16"), "the header is not UTF-8"),
-        ("list.parquet", b"PAR1 is not enough", "not a readable Parquet table"),
-        ("list.txt", b"file\na.wav\n", "expected .csv"),
+        ("list.csv", "file,\u00e9,\ud800\na.wav,1,2\n".encode("utf-8", "surrogatepass"), "the header is not UTF-8"),
+        ("list.parquet", b"PAR1 is not enough", "not a readable table"),
+        ("list.xlsx", b"PK\x03\x04 is not enough", "not a workbook"),
         ("absent.csv", None, "no such file"),
     ],
 )

@@ -1,4 +1,6 @@
+import json
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,39 @@ def test_all_of_fsdd_goes_in(real_data: Path, project_dir: Path, tmp_path: Path)
     assert table["label_digit"].value_counts().to_dict() == {str(digit): 300 for digit in range(10)}
     assert (table["attr_index"].value_counts() == 60).all()
     assert read_json(tmp_path / "summary.json")["rejected"]["total"] == 0
+
+
+SPRSOUND_RECORDS = {
+    "train": {"normal": 1303, "das": 248, "poor quality": 177, "cas": 126, "cas+das": 95},
+    "inter": {"normal": 241, "das": 24, "poor quality": 8, "cas": 65, "cas+das": 17},
+    "intra": {"normal": 241, "das": 75, "poor quality": 2, "cas": 42, "cas+das": 19},
+}
+SPRSOUND_EVENTS = {"train": 6656, "inter": 1429, "intra": 1004}
+
+
+def test_all_of_sprsound_2022_goes_in_as_it_lies(real_data: Path, project_dir: Path, tmp_path: Path) -> None:
+    root = real_data / "sprsound_2022"
+    ingest(root, "sprsound", load_dataset(project_dir / "config", "sprsound"), tmp_path)
+    assert (tmp_path / "rejected.csv").read_text(encoding="utf-8") == "file,line,reason\n"
+    table, events = read_recordings(tmp_path / "recordings.parquet"), read_events(tmp_path / "events.parquet")
+    assert (len(table), table["patient_id"].nunique()) == (2683, 292)
+    folders = {"train": "train_json", "inter": "test_json/inter_test_json", "intra": "test_json/intra_test_json"}
+    patients = {}
+    for part, folder in folders.items():
+        here = table[table["attr_part"] == part]
+        patients[part] = set(here["patient_id"])
+        documents = [json.loads(path.read_bytes()) for path in sorted((root / folder).glob("*.json"))]
+        assert here["label_record"].value_counts().to_dict() == SPRSOUND_RECORDS[part]
+        marked = [event for document in documents for event in document["event_annotation"]]
+        cycles = events[events["recording_id"].isin(here["recording_id"])]["kind"].value_counts()
+        assert cycles["cycle"] == len(marked) == SPRSOUND_EVENTS[part]
+        names = Counter(event["type"] for event in marked)
+        both = names["Wheeze+Crackle"]
+        assert cycles["wheeze"] == names["Wheeze"] + both
+        assert cycles.get("crackle", 0) == both
+        assert cycles["fine_crackle"] == names["Fine Crackle"]
+        assert cycles.get("stridor", 0) == names["Stridor"]
+    assert {part: len(of) for part, of in patients.items()} == {"train": 251, "inter": 41, "intra": 162}
+    assert not patients["inter"] & patients["train"]
+    assert patients["intra"] <= patients["train"]
+    assert table["attr_official_split"].value_counts().to_dict() == {"train": 1949, "test": 734}

@@ -3,8 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from auscult.datasets.readers.reading import MalformedError
-from auscult.datasets.readers.sprsound import parse_annotation, parse_name
+from auscult.datasets.readers.sprsound import SprName, parse_annotation, parse_name
 
 STEM = "65101170_0.4_1_p3_3246"
 
@@ -17,19 +16,46 @@ def document(
 
 
 @pytest.mark.parametrize(
-    ("stem", "reason"),
+    ("stem", "name"),
     [
-        ("65101170_0.4_1_p3", "name: .* has 4 parts"),
-        ("6510117x_0.4_1_p3_3246", "name: patient"),
-        ("65101170_young_1_p3_3246", "not a number: age"),
-        ("65101170_0.4_2_p3_3246", "unknown sex: '2'; known: 0, 1"),
-        ("65101170_0.4_1_p5_3246", "unknown location: 'p5'"),
-        ("65101170_0.4_1_p3_x", "name: recording"),
+        ("65101170_0.4_1_p3_3246", SprName("65101170", 0.4, "female", "right posterior")),
+        ("65101170_0.4_1_p6_3246", SprName("65101170", 0.4, "female", "p6")),
+        ("65101170_young_2_x_1", SprName("65101170", None, None, "x", ("age 'young'", "sex '2'", "location 'x'"))),
+        ("2024_p2_17", SprName(location="left lateral")),
+        ("new recording", SprName()),
     ],
 )
-def test_a_name_that_cannot_be_placed(stem: str, reason: str) -> None:
-    with pytest.raises(MalformedError, match=reason):
-        parse_name(stem)
+def test_what_a_name_does_not_say_is_unknown_and_what_it_says_oddly_is_named(stem: str, name: SprName) -> None:
+    assert parse_name(stem) == name
+
+
+def test_later_releases_are_read_and_their_patients_are_unknown(
+    write_wav: Callable, write_text: Callable, run_ingest: Callable
+) -> None:
+    for number, stem in enumerate((STEM, "anon_p7_12", "65101171_old_1_p5_7")):
+        write_wav(f"wav/{stem}.wav", seed=number)
+        write_text(f"json/{stem}.json", document((0, 900, "Wheeze")).replace(b'"record_annotation": "Normal", ', b""))
+    write_wav("wav/holiday.wav", seed=9)
+    result = run_ingest("sprsound")
+    assert result.fault_classes == [("wav/holiday.wav", None, "name")]
+    assert result.recordings["label_record"].isna().all()
+    assert result.recordings["attr_chest_location"].tolist() == ["right posterior", "p5", "p7"]
+    assert result.summary["notices"]["not_understood"]["subjects"] == ["age 'old'"]
+    assert result.summary["notices"]["patient_unknown"]["subjects"] == ["set/anon_p7_12"]
+    assert result.kinds_of("set/anon_p7_12") == [(0.0, 0.9, "cycle"), (0.0, 0.9, "wheeze")]
+
+
+def test_known_copies_are_one_line_each_and_a_folder_of_that_name_without_originals_is_read(
+    write_wav: Callable, write_text: Callable, run_ingest: Callable
+) -> None:
+    for folder, stem in (("train_wav", STEM), ("example", STEM), ("test_clip", f"{STEM}_1"), ("example", "7_1_0_p1_2")):
+        write_wav(f"{folder}/{stem}.wav", seed=len(stem))
+        write_text(f"{folder}/{stem}.json", document((0, 900, "Normal")))
+    result = run_ingest("sprsound")
+    assert result.rejected == []
+    assert result.recordings["recording_id"].tolist() == ["set/7_1_0_p1_2", f"set/{STEM}"]
+    assert result.recordings["attr_official_split"].fillna("").tolist() == ["", "train"]
+    assert result.summary["notices"] == {"copy": {"count": 2, "subjects": ["example/", "test_clip/"]}}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +68,7 @@ def test_a_name_that_cannot_be_placed(stem: str, reason: str) -> None:
         (b'{"record_annotation": %s}' % (b"9" * 5000), "not JSON"),
         (b'{"record_annotation": "Normal", "record_annotation": "CAS", "event_annotation": []}', "not JSON: the keys"),
         (b'{"record_annotation": NaN, "event_annotation": []}', "not JSON: NaN"),
-        (b'{"event_annotation": []}', "columns: found 0 of the keys"),
+        (b'{"events": [], "event_annotation": []}', "columns: unknown keys"),
         (
             b'{"record_annotation": "CAS", "recording_annotation": "DAS", "event_annotation": []}',
             "columns: found 2 of the keys",

@@ -240,4 +240,17 @@ def test_the_command_prints_a_table_and_fails_when_a_check_does(project, monkeyp
     bad = CliRunner().invoke(app, ["doctor", "--no-job"])
     assert bad.exit_code == 1
     assert "export AUSCULT_GPU_PARTITION=<name>" in bad.output
-    assert "2 of 12 checks failed" in bad.output
+    assert "2 of 14 checks failed" in bad.output
+
+
+def test_a_repository_of_another_user_is_named_with_its_remedy(tmp_path, monkeypatch):
+    reason = "fatal: detected dubious ownership in repository at '/data/x'"
+    monkeypatch.setattr(doctor, "git_state", lambda _: {"commit": "unknown", "reason": reason})
+    found = doctor.check_repository(tmp_path)
+    assert found.state == "failed"
+    assert f"safe.directory {tmp_path}" in found.remedy
+
+
+def test_a_locale_that_is_not_utf8_is_named(monkeypatch):
+    monkeypatch.setattr(doctor.locale, "getpreferredencoding", lambda do_setlocale: "ISO-8859-1")
+    assert doctor.check_encoding().text == "locale in ISO-8859-1"

@@ -35,3 +35,18 @@ def test_the_style_ends_with_its_block():
     _draw()
 
     assert mpl.rcParams["axes.spines.top"] == before
+
+
+def test_what_is_drawn_does_not_depend_on_the_matplotlibrc_of_who_draws_it(tmp_path):
+    def drawn():
+        with styled():
+            figure, axes = panel()
+            axes.plot([0, 1], label="a_b$c")
+            axes.legend()
+        save(figure, tmp_path / "a.svg")
+        return (tmp_path / "a.svg").read_bytes()
+
+    plain = drawn()
+    with mpl.rc_context({"text.usetex": True, "font.family": "serif", "axes.facecolor": "black", "font.size": 30}):
+        assert drawn() == plain
+        assert mpl.rcParams["text.usetex"]

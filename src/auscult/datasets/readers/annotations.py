@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from auscult.datasets.folder import is_document, split_name
+from auscult.datasets.folder import is_audio, is_document, split_name
 from auscult.datasets.readers.reading import (
     Fault,
     Item,
@@ -50,7 +50,7 @@ def read_pairs(
         files: Relative paths.
         annotation_ending: What follows the recording's stem in its annotation file's name (`.txt`, `_label.txt`).
         noun: What such a file is called in messages.
-        place: Makes the recording of a wav file and its annotation file (None where there is none), or raises
+        place: Makes the recording of an audio file and its annotation file (None where there is none), or raises
             MalformedError with the reason why it cannot.
     """
     sounds: list[str] = []
@@ -59,10 +59,10 @@ def read_pairs(
         name = file.rsplit("/", 1)[-1]
         if is_document(file):
             continue
-        if split_name(file)[1] == ".wav":
+        if is_audio(file):
             sounds.append(file)
         elif not name.lower().endswith(annotation_ending):
-            yield Rejection(file, None, f"not part of the layout: expected .wav and {annotation_ending}")
+            yield Rejection(file, None, f"not part of the layout: expected a recording and {annotation_ending}")
         elif (stem := name[: -len(annotation_ending)]) in annotations:
             yield Rejection(file, None, f"duplicate {noun}: {annotations[stem]} has the same name and was read")
         else:
@@ -87,7 +87,7 @@ def read_pairs(
     stems = {split_name(file)[0] for file in sounds}
     for stem, file in annotations.items():
         if stem not in stems:
-            yield Rejection(file, None, f"missing wav: no {stem}.wav for this {noun}")
+            yield Rejection(file, None, f"missing wav: no recording {stem} for this {noun}")
 
 
 OVERLAP_TOLERANCE_S = 0.05
@@ -159,7 +159,7 @@ def read_cycle_folder(
     Args:
         root: The dataset's folder.
         files: Relative to `root`.
-        describe: Makes the recording of a wav file, or raises MalformedError with the reason why it cannot.
+        describe: Makes the recording of an audio file, or raises MalformedError with the reason why it cannot.
         source: Who marked the cycles, for the events table.
     """
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auscult.config import DatasetSettings
-from auscult.datasets.folder import is_document, split_name, walk_files
+from auscult.datasets.folder import is_audio, is_document, split_name, walk_files
 from auscult.datasets.readers.reading import Fault, Item, KeyedValues, MalformedError
 from auscult.datasets.readers.workbooks import Cells, cell_at, find_columns, read_sheet
 from auscult.storage.tables import Notice, Recording, Rejection
@@ -166,8 +166,8 @@ def _is_label_file(file: str) -> bool:
 
 def _place(file: str) -> BdName:
     stem, suffix = split_name(file)
-    if suffix != ".wav":
-        raise MalformedError(f"not part of the layout: {suffix or 'no'} suffix; expected .wav and {LABEL_FILE}")
+    if not is_audio(file):
+        raise MalformedError(f"not part of the layout: {suffix or 'no'} suffix; expected a sound and {LABEL_FILE}")
     name = parse_name(stem)
     folders = file.split("/")[:-1]
     if not folders:

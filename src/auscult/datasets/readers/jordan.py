@@ -25,9 +25,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from auscult.config import DatasetSettings
-from auscult.datasets.folder import is_document, split_name, walk_files
+from auscult.datasets.folder import is_audio, is_document, split_name, walk_files
 from auscult.datasets.readers.reading import SEXES, Fault, Item, MalformedError, parse_age, parse_code
 from auscult.datasets.readers.workbooks import Cells, cell_at, find_columns, read_sheet
 from auscult.storage.tables import Notice, Recording, Rejection
@@ -59,9 +60,10 @@ class Annotation:
     diagnosis: str | None
     diagnosis_fault: str | None
     sounds: str
-    location: str
-    age_years: float
-    sex: str
+    location: str | None
+    age_years: float | None
+    sex: str | None
+    odd: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,10 @@ class KauhName:
 
 
 def parse_name(stem: str) -> KauhName:
-    """Read a file's stem.
+    """Read a file's stem; an age, sex or location that is none is None, and named in `odd`.
 
     Raises:
-        MalformedError: A part is missing or no known code.
+        MalformedError: A part is missing.
 
     >>> name = parse_name("BP7_Heart Failure + COPD,I C E W,P L L ,68,M")
     >>> name.filter, name.patient, name.annotation.diagnosis, name.annotation.sounds
@@ -103,9 +105,23 @@ def _parse_annotation(diagnosis: str, sounds: str, location: str, age: str, sex:
         known = parse_diagnosis(diagnosis)
     except MalformedError as error:
         fault = str(error)
-    return Annotation(
-        known, fault, parse_sounds(sounds), parse_location(location), parse_age(age), parse_code(sex, SEXES, "sex")
-    )
+    facts: dict[str, Any] = {"location": None, "age": None, "sex": None}
+    odd: list[str] = []
+    for name, text, parse in (
+        ("location", location, parse_location),
+        ("age", age, parse_age),
+        ("sex", sex, _parse_sex),
+    ):
+        try:
+            facts[name] = parse(text)
+        except MalformedError:
+            # What a study is not about never costs a recording; `odd` is noticed.
+            odd.append(f"{name} {text!r}")
+    return Annotation(known, fault, parse_sounds(sounds), facts["location"], facts["age"], facts["sex"], tuple(odd))
+
+
+def _parse_sex(text: str) -> str:
+    return parse_code(text, SEXES, "sex")
 
 
 def parse_diagnosis(text: str) -> str:
@@ -182,6 +198,8 @@ def parse_sheet(rows: Iterable[tuple[int, Cells]]) -> tuple[dict[str, Annotation
             if not (age and sex and diagnosis):
                 raise MalformedError("age, gender or diagnosis is empty")
             annotation = _parse_annotation(diagnosis, sounds, location, age, sex)
+            if annotation.odd:
+                raise MalformedError(f"not understood: {', '.join(annotation.odd)}")
         except MalformedError as error:
             faults.append(Fault(number, f"not a patient row: {error}"))
             continue
@@ -206,8 +224,8 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
             continue
         stem, suffix = split_name(file)
         try:
-            if suffix != ".wav":
-                raise MalformedError(f"not part of the layout: {suffix or 'no'} suffix; expected .wav and {SHEET}")
+            if not is_audio(file):
+                raise MalformedError(f"not part of the layout: {suffix or 'no'} suffix; expected a sound and {SHEET}")
             name = parse_name(stem)
             recording_id = f"{dataset}/{name.filter[0].upper()}P{name.patient}"
             if recording_id in seen:
@@ -249,6 +267,8 @@ def _describe(dataset: str, recording_id: str, file: str, name: KauhName) -> Ite
         labels={"diagnosis": said.diagnosis, "sounds": said.sounds},
         attributes={"filter": name.filter, "chest_location": said.location},
     )
+    for odd in said.odd:
+        yield Notice("not_understood", odd, f"of {file}: taken as unknown")
     if said.diagnosis_fault is not None:
         yield Rejection(file, None, f"{said.diagnosis_fault}; the recording stays, its diagnosis is unknown")
     if UNCLEAR in said.sounds.split("+"):

@@ -4,18 +4,23 @@ Origin: Zhang et al., "SPRSound: open-source SJTU paediatric respiratory sound d
 Biomedical Circuits and Systems 16 (2022); the repository SJTU-YONGFU-RESEARCH-GRP/SPRSound.
 Terms of use: those of that repository (CC BY 4.0).
 
-Layout, in any folders below the root: `<patient>_<age>_<sex 0|1>_p<location 1-4>_<recording>.wav` and, with the same
-stem, a `.json`: `{"record_annotation": "Normal", "event_annotation": [{"start": "5778", "end": "7419", "type":
-"Normal"}, ...]}` with times in milliseconds. Sex 0 is male, 1 female; p1 to p4 are left posterior, left lateral,
-right posterior, right lateral.
+Layout, in any folders below the root: `<patient>_<age>_<sex 0|1>_p<location>_<recording>` with any suffix of a sound
+and, with the same stem, a `.json`: `{"record_annotation": "Normal", "event_annotation": [{"start": "5778", "end":
+"7419", "type": "Normal"}, ...]}` with times in milliseconds. Sex 0 is male, 1 female; p1 to p4 are left posterior, left
+lateral, right posterior, right lateral; other places (p5 to p8 of later releases) keep their code. A name without these
+parts (later, anonymised releases) is taken where it has an annotation: its patient is unknown.
 
 Labels: `record` (normal, cas, das, cas+das, poor quality; CAS and DAS are continuous and discontinuous adventitious
 sounds).
-Attributes: `chest_location`. Events: each marked one is a `cycle` and, unless it is normal, one of rhonchus, wheeze,
-stridor, coarse_crackle, fine_crackle; `Wheeze+Crackle` gives a wheeze and a crackle.
+Attributes: `chest_location`; `official_split` (train, test) and `part` (train, inter, intra) by the folders
+`train_wav`, `test_wav`, `train_json`, `inter_test_json`, `intra_test_json`. Events: each marked one is a `cycle` and,
+unless it is normal, one of rhonchus, wheeze, stridor, coarse_crackle, fine_crackle; `Wheeze+Crackle` gives a wheeze and
+a crackle.
 
 Known dirt: times are strings or integers, events are not in order; `recording_annotation` for `record_annotation` in
-some copies; recordings of poor quality have no events.
+some copies, no label of the record in others; recordings of poor quality have no events. An age or sex that is none is
+unknown, and noticed. `example/` (recordings of train again) and `test_clip/` (cut-outs of test) are known copies: they
+are left out with one notice each, where their originals are there.
 """
 
 from __future__ import annotations
@@ -27,10 +32,10 @@ from pathlib import Path
 from typing import Any
 
 from auscult.config import DatasetSettings
-from auscult.datasets.folder import split_name, walk_files
+from auscult.datasets.folder import is_audio, split_name, walk_files
 from auscult.datasets.readers.annotations import Placed, check_interval, read_pairs
 from auscult.datasets.readers.reading import Fault, Item, MalformedError, parse_age, parse_code, parse_object, read_file
-from auscult.storage.tables import Event, Recording, Rejection
+from auscult.storage.tables import Event, Notice, Recording, Rejection
 
 SEX_CODES = {"0": "male", "1": "female"}
 LOCATIONS = {"p1": "left posterior", "p2": "left lateral", "p3": "right posterior", "p4": "right lateral"}
@@ -52,17 +57,23 @@ EVENT_KINDS: dict[str, tuple[str, ...]] = {
 }
 _RECORD_KEYS = ("record_annotation", "recording_annotation")
 _MILLISECONDS = re.compile(r"[0-9]{1,9}")
+_NUMBER = re.compile(r"[0-9]{1,12}")
+_PLACE = re.compile(r"p[0-9]{1,2}")
+_PARTS = {"train_json": "train", "inter_test_json": "inter", "intra_test_json": "intra"}
+_COPIES = {"example": "recordings that lie elsewhere too", "test_clip": "cut-outs of recordings that lie elsewhere"}
+"""Folders of the published releases that repeat what is in others."""
+_CUT_OUT = re.compile(r"(?P<stem>.+)_[0-9]+")
 
 
 @dataclass(frozen=True)
 class SprName:
-    """The parts of a stem."""
+    """The parts of a stem, None where it does not say; `odd` holds what could not be understood, as `age 'x'`."""
 
-    patient: str
-    age_years: float
-    sex: str
-    location: str
-    recording: str
+    patient: str | None = None
+    age_years: float | None = None
+    sex: str | None = None
+    location: str | None = None
+    odd: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,28 +94,29 @@ class Annotation:
 
 
 def parse_name(stem: str) -> SprName:
-    """Read a file's stem.
+    """Read a file's stem; what it does not say, or says oddly, is None.
 
-    Raises:
-        MalformedError: A part is missing or no known code.
-
-    >>> parse_name("65101170_0.4_1_p3_3246").location
-    'right posterior'
+    >>> parse_name("65101170_0.4_1_p3_3246").location, parse_name("65101170_0.4_1_p7_3246").location
+    ('right posterior', 'p7')
+    >>> parse_name("65101170_young_1_p3_3246").odd
+    ("age 'young'",)
     """
     parts = stem.split("_")
-    if len(parts) != 5:
-        raise MalformedError(f"name: {stem!r} has {len(parts)} parts, expected 5 (patient_age_sex_location_recording)")
-    patient, age, sex, location, recording = parts
-    for name, number in (("patient", patient), ("recording", recording)):
-        if not re.fullmatch(r"[0-9]{1,12}", number):
-            raise MalformedError(f"name: {name} {number!r} is no number")
-    return SprName(
-        patient,
-        parse_age(age),
-        parse_code(sex, SEX_CODES, "sex"),
-        parse_code(location, LOCATIONS, "location"),
-        recording,
-    )
+    if len(parts) != 5 or not _NUMBER.fullmatch(parts[0]):
+        place = next((part for part in parts if _PLACE.fullmatch(part)), None)
+        return SprName(location=None if place is None else LOCATIONS.get(place, place))
+    patient, age, sex, location, _ = parts
+    odd: list[str] = []
+    age_years: float | None = None
+    try:
+        age_years = parse_age(age)
+    except MalformedError:
+        odd.append(f"age {age!r}")
+    if sex not in SEX_CODES:
+        odd.append(f"sex {sex!r}")
+    if not _PLACE.fullmatch(location):
+        odd.append(f"location {location!r}")
+    return SprName(patient, age_years, SEX_CODES.get(sex), LOCATIONS.get(location, location), tuple(odd))
 
 
 def parse_annotation(data: bytes) -> tuple[Annotation, list[Fault]]:
@@ -140,8 +152,10 @@ def parse_annotation(data: bytes) -> tuple[Annotation, list[Fault]]:
     return Annotation(record, events), faults
 
 
-def _parse_record(document: dict[str, Any]) -> str:
+def _parse_record(document: dict[str, Any]) -> str | None:
     given = [document[key] for key in _RECORD_KEYS if key in document]
+    if not given and "event_annotation" in document:
+        return None  # later releases label events alone
     if len(given) != 1:
         raise MalformedError(f"columns: found {len(given)} of the keys {', '.join(_RECORD_KEYS)}, expected one")
     if not isinstance(given[0], str):
@@ -180,23 +194,74 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
         stem, _ = split_name(file)
         name = parse_name(stem)
         recording_id = f"{dataset}/{stem}"
+        if name.patient is None and annotation_file is None:
+            raise MalformedError(
+                f"name: {stem!r} is not patient_age_sex_location_recording, and no annotation speaks for it"
+            )
         annotation, items = Annotation(None, []), list[Item]()
+        items += [Notice("not_understood", odd, f"of {file}: taken as unknown") for odd in name.odd]
+        if name.patient is None:
+            text = "its name tells no patient: it counts as a person of its own"
+            items.append(Notice("patient_unknown", recording_id, text))
         if annotation_file is not None:
             annotation, faults = _read_annotation(root / annotation_file)
             items += [Rejection(annotation_file, fault.line, fault.reason) for fault in faults]
             items += _events(recording_id, annotation, annotation_file)
+        part = _part_of(file, annotation_file)
         recording = Recording(
             recording_id=recording_id,
-            patient_id=f"{dataset}/{name.patient}",
+            patient_id=f"{dataset}/{name.patient or stem}",
             path=file,
             age_years=name.age_years,
             sex=name.sex,
             labels={"record": annotation.record},
-            attributes={"chest_location": name.location},
+            attributes={
+                "chest_location": name.location,
+                "official_split": "test" if part in ("inter", "intra") else _split_of(file),
+                "part": part,
+            },
         )
         return Placed(recording, items)
 
-    yield from read_pairs(walk_files(root), ".json", "annotation file", place)
+    files, copies = _without_copies(list(walk_files(root)))
+    yield from copies
+    yield from read_pairs(files, ".json", "annotation file", place)
+
+
+def _split_of(file: str) -> str | None:
+    folders = file.split("/")[:-1]
+    return next((folder.removesuffix("_wav") for folder in folders if folder in ("train_wav", "test_wav")), None)
+
+
+def _part_of(file: str, annotation_file: str | None) -> str | None:
+    """Return the part of the published split that a recording is in, by its folder or that of its annotation."""
+    folders = (annotation_file or "").split("/")[:-1]
+    found = next((_PARTS[folder] for folder in folders if folder in _PARTS), None)
+    return found or ("train" if _split_of(file) == "train" else None)
+
+
+def _without_copies(files: list[str]) -> tuple[list[str], list[Notice]]:
+    """Leave out the folders that repeat recordings of other folders; what is not elsewhere stays."""
+    elsewhere = {split_name(file)[0] for file in files if is_audio(file) and _copy_folder(file) is None}
+    copies: dict[str, list[str]] = {}
+    kept: list[str] = []
+    for file in files:
+        folder, stem = _copy_folder(file), split_name(file)[0]
+        cut_out = _CUT_OUT.fullmatch(stem)
+        is_copy = stem in elsewhere or (cut_out is not None and cut_out["stem"] in elsewhere)
+        if folder is not None and is_copy:
+            copies.setdefault(folder, []).append(file)
+        else:
+            kept.append(file)
+    notices = [
+        Notice("copy", f"{folder}/", f"{sum(map(is_audio, of))} {_COPIES[folder]}, with their annotations: left out")
+        for folder, of in sorted(copies.items())
+    ]
+    return kept, notices
+
+
+def _copy_folder(file: str) -> str | None:
+    return next((folder for folder in file.split("/")[:-1] if folder in _COPIES), None)
 
 
 def _read_annotation(path: Path) -> tuple[Annotation, list[Fault]]:
