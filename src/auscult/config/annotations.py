@@ -59,7 +59,7 @@ class AnnotationSettings(Settings):
     )
     points: Literal["reject", "drop"] | Annotated[float, Field(gt=0)] = Field(
         default="reject",
-        description="labels without a length: refused, left out, or made so many seconds long, half of them before the point",
+        description="labels without a length: refused, left out, or made so many seconds long around it",
     )
     listened: Literal["whole", "events"] = Field(
         default="events",
@@ -73,7 +73,7 @@ class AnnotationSettings(Settings):
     decimal: Literal["auto", "point", "comma"] = "auto"
     header: Literal["auto"] | bool = Field(
         default="auto",
-        description="auto: a first row that names the start and the end (start, onset; end, stop), or the columns given by name",
+        description="auto: a first row that names the start and the end, or the columns given by name",
     )
     encoding: str | None = Field(default=None, description="default: by byte order mark, UTF-8, or else a guess")
 

@@ -109,6 +109,21 @@ def test_a_bad_line_is_named_and_the_rest_goes_on(line: str, reason: str) -> Non
     assert [event.line for event in annotation.events] == [1, 4]
 
 
+@pytest.mark.parametrize("head", ["", "start end label\n"])
+def test_a_last_label_between_blanks_may_hold_blanks(head: str) -> None:
+    assert events_of(parse(head + "0.5 1.5 fine crackle\n2 3 wheeze\n")) == [
+        (0.5, 1.5, "fine crackle"),
+        (2.0, 3.0, "wheeze"),
+    ]
+
+
+def test_further_columns_are_left_alone_and_an_unquoted_comma_in_a_label_is_a_fault() -> None:
+    assert events_of(parse("1\t2\tx\tleft\n2\t3\ty\tright")) == [(1.0, 2.0, "x"), (2.0, 3.0, "y")]
+    annotation = parse('1.0,2,x\n2,3,"y, z"\n3,4,y, z\n')
+    assert events_of(annotation) == [(1.0, 2.0, "x"), (2.0, 3.0, "y, z")]
+    assert [fault.line for fault in annotation.faults] == [3]
+
+
 def test_a_first_line_of_other_words_is_a_fault_and_no_header() -> None:
     assert [fault.line for fault in parse("abc\tdef\tWheeze\n1\t2\tWheeze\n").faults] == [1]
 
