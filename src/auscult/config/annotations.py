@@ -58,7 +58,8 @@ class AnnotationSettings(Settings):
         default=None, ge=1, description="of `unit: samples`, where it is not that of the recording's file"
     )
     points: Literal["reject", "drop"] | Annotated[float, Field(gt=0)] = Field(
-        default="reject", description="labels without a length: refused, left out, or so many seconds around each"
+        default="reject",
+        description="labels without a length: refused, left out, or made so many seconds long around it",
     )
     listened: Literal["whole", "events"] = Field(
         default="events",
@@ -71,7 +72,8 @@ class AnnotationSettings(Settings):
     delimiter: Literal["auto", "tab", "comma", "semicolon", "pipe", "blanks"] = "auto"
     decimal: Literal["auto", "point", "comma"] = "auto"
     header: Literal["auto"] | bool = Field(
-        default="auto", description="auto: a first row whose start and end are words is one"
+        default="auto",
+        description="auto: a first row that names the start and the end, or the columns given by name",
     )
     encoding: str | None = Field(default=None, description="default: by byte order mark, UTF-8, or else a guess")
 
