@@ -17,7 +17,7 @@ from auscult.audio.probe import AudioFacts, probe
 from auscult.audio.resample import band_pass, resample_blocks
 from auscult.config.clips import BandPass, ClipSettings
 from auscult.config.spectrogram import SpectrogramSettings
-from auscult.datasets.folder import AUDIO_SUFFIXES, is_audio, walk_files
+from auscult.datasets.folder import AUDIO_SUFFIXES, is_audio, looks_like_audio, say_unread, walk_files
 from auscult.errors import DataError
 from auscult.models import SavedModel
 from auscult.spectrograms.log_mel import LogMel
@@ -204,11 +204,16 @@ def read_facts(path: Path) -> AudioFacts:
     """
     if path.is_dir():
         raise DataError("unreadable: is a folder, expected an audio file")
+    if looks_like_audio(path.name):
+        raise DataError(say_unread(path.name))
     return probe(path)
 
 
 def find_audio(sources: Sequence[Path]) -> list[Path]:
     """Return the files to read: those named, whatever they are called, and the audio files below folders.
+
+    Files below folders whose names say that they are sound of a kind that is not read are among them: each is answered
+    with its fault.
 
     Raises:
         DataError: A folder holds no audio file.
@@ -218,7 +223,7 @@ def find_audio(sources: Sequence[Path]) -> list[Path]:
         if not source.is_dir():
             found[source] = None
             continue
-        below = [source / name for name in walk_files(source) if is_audio(name)]
+        below = [source / name for name in walk_files(source) if is_audio(name) or looks_like_audio(name)]
         if not below:
             raise DataError(f"{source}: no audio files in this folder; looked for {', '.join(AUDIO_SUFFIXES)}")
         found |= dict.fromkeys(below)

@@ -134,7 +134,7 @@ def test_what_is_no_audio_is_named(tmp_path: Path) -> None:
     for path, reason in {
         empty: "^empty: the file has 0 bytes",
         tmp_path / "none.wav": "^empty: the file holds no samples",
-        text: "^unreadable: .*wav, flac, ogg and mp3",
+        text: "^no sound file: this is text, it begins with 'this is not a wav",
         folder: "^unreadable: Is a directory",
         tmp_path / "absent.wav": "^missing: no such file",
     }.items():
