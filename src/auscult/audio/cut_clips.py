@@ -82,11 +82,14 @@ def cut_clips(
         return source, waveform, _cut(source, len(waveform), settings)
 
     without: list[str] = []
+    too_short: list[str] = []
     block = np.empty((max(1, min(_BLOCK_CLIPS, _BLOCK_SAMPLES // settings.n_samples)), settings.n_samples), np.int16)
     rows: list[tuple[Any, ...]] = []
     with create_clips(output, n_samples=settings.n_samples, settings=full_settings) as writer:
         for source, waveform, cuts in ordered_map(load, _sources(root, recordings, cycles), threads):
-            if not cuts:
+            if not len(waveform):
+                too_short.append(source.recording_id)
+            elif not cuts:
                 without.append(source.recording_id)
             for index, cut in enumerate(cuts):
                 true_sound = waveform[cut.start_sample : cut.start_sample + cut.n_valid]
@@ -100,6 +103,11 @@ def cut_clips(
             raise DataError(_nothing_to_cut(dataset, tables_dir, len(recordings), settings))
     if without:
         logger.info("%d recordings without a %s gave no clip: %s", len(without), settings.unit, ", ".join(without[:5]))
+    if too_short:
+        logger.warning(
+            "%s: %d recordings are too short, not one sample is left at %d Hz: no clip of %s",
+            dataset, len(too_short), settings.sample_rate_hz, ", ".join(too_short[:5]),
+        )  # fmt: skip
     elapsed_s = time.perf_counter() - begin
     sound_s = float(recordings["duration_s"].to_numpy().sum())
     logger.info(
@@ -127,7 +135,7 @@ def load_waveform(
     waveform = resample(blocks, source_hz, settings.sample_rate_hz)
     if waveform.size and not np.isfinite([waveform.min(), waveform.max()]).all():
         raise DataError(f"{path}: holds samples that are no finite numbers; fix the file and run ingest again")
-    if settings.band_pass is not None:
+    if settings.band_pass is not None and waveform.size:
         waveform = band_pass(waveform, settings.band_pass, settings.sample_rate_hz)
     return to_int16(waveform)
 
@@ -150,7 +158,7 @@ def _sources(root: Path, recordings: pd.DataFrame, cycles: dict[str, Any]) -> Ge
 
 def _cut(source: _Source, n_samples: int, settings: ClipSettings) -> list[Cut]:
     if n_samples == 0:
-        raise DataError(f"{source.path}: too short, not one sample is left at {settings.sample_rate_hz} Hz")
+        return []  # too short: not one sample is left at the clips' rate
     if settings.unit == "window":
         return cut_windows(n_samples, settings)
     if settings.unit == "recording":

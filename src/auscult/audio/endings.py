@@ -7,7 +7,13 @@ from typing import BinaryIO
 
 from auscult.errors import DataError
 
-_UNKNOWN_SIZE = 0xFFFFFFFF  # what a writer to a pipe leaves: it could not go back to fill in the size
+_UNKNOWN_SIZE = 0xFFFFFFFF
+PLACEHOLDER_SIZES = frozenset({0, _UNKNOWN_SIZE, 0x7FFFFFFF, 0x80000000, 0x7FFFF000})
+"""Sizes of a data chunk that writers to a pipe, and recorders before they stop, leave: they never filled in the true
+one. No wav of just such a size, 2 GiB and more, is cut short to what is there: the sound lasts until the file's end."""
+_CHUNKS_BESIDE_SOUND = frozenset(
+    {b"LIST", b"id3 ", b"ID3 ", b"bext", b"cue ", b"fact", b"iXML", b"JUNK", b"PAD ", b"smpl"}
+)
 _MAX_PAGE_BYTES = 27 + 255 + 255 * 255
 _LAST_PAGE = 0x04
 _TAG_WITHIN_BYTES = 4096
@@ -126,17 +132,20 @@ def _after_id3(stream: BinaryIO) -> int:
     return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
 
 
-def check_riff_sizes(stream: BinaryIO, n_bytes: int) -> None:
+def check_riff_sizes(stream: BinaryIO, n_bytes: int) -> int | None:
     """Compare the size that a wav's data chunk declares with the bytes there: libsndfile reads what is left in silence.
 
     Only the data chunk decides. A wrong size of the whole file, or a cut note after the sound, loses no sample.
 
+    Returns:
+        The placeholder that stands for the size where the writer never filled it in; None where it did.
+
     Raises:
-        DataError: Fewer bytes are there than it declares, or the header was never finished.
+        DataError: Fewer bytes are there than it declares.
     """
     head = stream.read(12)
     if len(head) < 12 or head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:] != b"WAVE":
-        return
+        return None
     byte_order = "big" if head[:4] == b"RIFX" else "little"
     size_64_bit: int | None = None
     while True:
@@ -151,12 +160,13 @@ def check_riff_sizes(stream: BinaryIO, n_bytes: int) -> None:
         if chunk[:4] == b"data":
             break
         stream.seek(size + size % 2, 1)
-    if size == _UNKNOWN_SIZE:
-        if size_64_bit is None:
-            return
-        size = size_64_bit
     n_there = n_bytes - stream.tell()
+    if size == _UNKNOWN_SIZE and size_64_bit is not None:
+        size = size_64_bit
+    elif size == 0 and stream.read(4) in _CHUNKS_BESIDE_SOUND:
+        raise DataError("empty: the file holds no samples, only notes follow its header")
+    elif size in PLACEHOLDER_SIZES and n_there > 0:
+        return size if n_there != size else None
     if n_there < size:
         raise DataError(f"truncated: the data chunk declares {size} bytes, {n_there} are there")
-    if size == 0 and n_there > 0:
-        raise DataError(f"truncated: the header was never finished (0 bytes declared, {n_there} are there)")
+    return None

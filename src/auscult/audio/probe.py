@@ -39,6 +39,10 @@ class SequentialFile(soundfile.SoundFile):
         return min(n_wanted, self.frames - n_read) if self.format == "FLAC" else n_wanted
 
 
+MIN_RATE_HZ = 100
+"""Lung and heart sounds begin at 20 Hz; a lower rate holds nothing of them."""
+MAX_RATE_HZ = 1_000_000
+"""Beyond it no sound card records."""
 BLOCK_SAMPLES = 1 << 17
 """Decoded at once, over all channels: a damaged header may claim a thousand of them."""
 _FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS"})
@@ -96,14 +100,16 @@ def probe(path: Path) -> AudioFacts:
 def opens_by_libsndfile(path: Path) -> bool:
     """Tell whether libsndfile knows what a file holds; what it does not know is FFmpeg's to read.
 
+    Of a wav whose header was never finished, 0 bytes declared, libsndfile gives nothing, and FFmpeg all that is there.
+
     Raises:
         OSError: The file cannot be opened.
     """
     with open(path, "rb"):
         pass
     try:
-        with SequentialFile(path):
-            return True
+        with SequentialFile(path) as sound:
+            return sound.frames > 0
     except soundfile.LibsndfileError:
         return False
 
@@ -146,6 +152,11 @@ class _Counted:
     """What a file's blocks hold, block by block."""
 
     def __init__(self, sample_rate_hz: int, n_channels: int, *, may_be_infinite: bool) -> None:
+        if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
+            raise DataError(
+                f"sample rate: {sample_rate_hz} Hz is not believable, expected {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz; the "
+                "header is wrong: write it anew with the rate of the recorder"
+            )
         self._rate = sample_rate_hz
         self._n_channels = n_channels
         self._may_be_infinite = may_be_infinite

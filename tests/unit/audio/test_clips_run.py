@@ -157,6 +157,20 @@ def test_nothing_to_cut_stops_with_a_message_and_leaves_no_file(tmp_path: Path) 
     assert not list(tmp_path.glob("*.h5"))
 
 
+@pytest.mark.parametrize("options", [{}, {"unit": "recording"}, {"band_pass": {"low_hz": 100, "high_hz": 800}}])
+def test_a_recording_of_two_samples_gives_no_clip_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, options: dict[str, Any]
+) -> None:
+    make_dataset(tmp_path / "raw", tmp_path / "tables")
+    soundfile.write(tmp_path / "raw" / "a.wav", np.zeros(2), RATES["a"], subtype="PCM_24")
+    recordings = pd.read_parquet(tmp_path / "tables" / "recordings.parquet")
+    recordings.loc[recordings["recording_id"] == "mine/a", ["n_samples", "duration_s"]] = [2, 2 / RATES["a"]]
+    write_parquet(tmp_path / "tables" / "recordings.parquet", recordings)
+    table, _ = cut(tmp_path, ClipSettings.model_validate({"length_s": 1.0, "sample_rate_hz": 4000, **options}))
+    assert set(table["recording_id"]) == {"mine/b", "mine/sub/c"}
+    assert "1 recordings are too short, not one sample is left at 4000 Hz: no clip of mine/a" in caplog.text
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_recording_that_changed_since_ingest_stops_the_stage(tmp_path: Path, threads: int) -> None:
     make_dataset(tmp_path / "raw", tmp_path / "tables")
