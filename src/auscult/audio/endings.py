@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from auscult.errors import DataError
 
@@ -76,8 +76,20 @@ def check_mp3_length(stream: BinaryIO, n_samples: int, n_expected: int, sample_r
         )
 
 
+class Mp3Frames(NamedTuple):
+    """Frames that follow each other: how many, and where the last one ends in the file."""
+
+    n_frames: int
+    end: int
+
+
 def count_mp3_frames(stream: BinaryIO) -> int:
     """Return how many frames of layer III follow each other from the first one on (ISO 11172-3, 2.4.1 and 2.4.2)."""
+    return walk_mp3_frames(stream).n_frames
+
+
+def walk_mp3_frames(stream: BinaryIO, at_most: int | None = None) -> Mp3Frames:
+    """Return the frames of layer III that follow each other from the first one on; at most so many, if it is said."""
     start = _after_id3(stream)
     stream.seek(start)
     head = stream.read(_TAG_WITHIN_BYTES)
@@ -88,13 +100,24 @@ def count_mp3_frames(stream: BinaryIO) -> int:
             start += offset
             break
     n_frames = 0
-    while True:
+    while at_most is None or n_frames < at_most:
         stream.seek(start)
         n_bytes = _frame_bytes(stream.read(4))
         if not n_bytes:
-            return n_frames
+            break
         n_frames += 1
         start += n_bytes
+    return Mp3Frames(n_frames, start)
+
+
+def stated_mp3_frames(stream: BinaryIO) -> int | None:
+    """Return how many frames an MP3 states, the one with the tag included; None where it states none."""
+    if not states_mp3_length(stream):
+        return None
+    stream.seek(_after_id3(stream))
+    frame = stream.read(_TAG_WITHIN_BYTES)
+    tag = min(place for place in (frame.find(b"Xing"), frame.find(b"Info")) if place >= 0)
+    return 1 + int.from_bytes(frame[tag + 8 : tag + 12], "big")
 
 
 def _frame_bytes(header: bytes) -> int:

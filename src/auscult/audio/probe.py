@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from auscult.audio.content import HEAD_BYTES, refuse_other_content
 from auscult.audio.endings import check_mp3_length, check_ogg_end, check_riff_sizes
 from auscult.audio.fingerprint import Fingerprinter
+from auscult.audio.levels import LevelMeter
 from auscult.audio.pyav import join_frames, open_pyav
+from auscult.audio.trailing import count_trailing_bytes
 from auscult.errors import DataError
 from auscult.storage.files import sha256_file
 
@@ -55,7 +57,9 @@ class AudioFacts:
 
     `encoding` is libsndfile's name of the sample format (`PCM_16`), after the container where that is no wav
     (`FLAC/PCM_16`), or FFmpeg's names of container and codec (`MP4/AAC`). `fingerprint` is equal or nearly so for
-    copies of one sound (`audio.fingerprint`); None where there is too little to tell.
+    copies of one sound (`audio.fingerprint`); None where there is too little to tell. `trailing_bytes` follow what was decoded;
+    `placeholder_size` stands in a wav where its recorder never filled in the true size. The others are those of
+    `audio.levels.SoundLevels`; None where nobody measured.
     """
 
     sample_rate_hz: int
@@ -65,6 +69,18 @@ class AudioFacts:
     encoding: str
     sha256: str
     fingerprint: str | None
+    peak: float | None = None
+    rms_db: float | None = None
+    clipped_share: float | None = None
+    dc: float | None = None
+    silent_share: float | None = None
+    dead_channels: int | None = None
+    dead_which: str | None = None
+    channel_correlation: float | None = None
+    mean_loss_db: float | None = None
+    band_limit_hz: float | None = None
+    trailing_bytes: int | None = None
+    placeholder_size: int | None = None
 
 
 def probe(path: Path) -> AudioFacts:
@@ -86,9 +102,10 @@ def probe(path: Path) -> AudioFacts:
         with open(path, "rb") as stream:
             refuse_other_content(stream.read(HEAD_BYTES))
             stream.seek(0)
-            check_riff_sizes(stream, n_bytes)
+            placeholder = check_riff_sizes(stream, n_bytes)
             check_ogg_end(stream)
-        return _by_libsndfile(path) if opens_by_libsndfile(path) else _by_pyav(path)
+        facts = _by_libsndfile(path) if opens_by_libsndfile(path) else _by_pyav(path)
+        return facts if placeholder is None else replace(facts, placeholder_size=placeholder, trailing_bytes=None)
     except FileNotFoundError:
         raise DataError("missing: no such file") from None
     except OSError as error:
@@ -126,7 +143,9 @@ def _by_libsndfile(path: Path) -> AudioFacts:
                 f"truncated: the header declares {sound.frames} samples, {counted.n_samples} can be decoded"
             )
         container = "" if sound.format in {"WAV", "WAVEX"} else f"{sound.format}/"
-        return counted.facts(path, f"{container}{sound.subtype}")
+        with open(path, "rb") as stream:
+            n_trailing = count_trailing_bytes(stream, sound.format)
+        return replace(counted.facts(path, f"{container}{sound.subtype}"), trailing_bytes=n_trailing)
 
 
 def _blocks(sound: SequentialFile) -> Iterator[NDArray[np.float32]]:
@@ -161,6 +180,7 @@ class _Counted:
         self._n_channels = n_channels
         self._may_be_infinite = may_be_infinite
         self._fingerprinter = Fingerprinter(sample_rate_hz, n_channels)
+        self._meter = LevelMeter(sample_rate_hz, n_channels, holds_floats=may_be_infinite)
         self.n_samples = 0
 
     def take(self, blocks: Iterable[NDArray[np.float32]]) -> None:
@@ -170,6 +190,7 @@ class _Counted:
                 first = self.n_samples + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
                 raise DataError(f"not finite: sample {first} is NaN or infinite")
             self._fingerprinter.add(block)
+            self._meter.add(block)
             self.n_samples += len(block)
 
     def facts(self, path: Path, encoding: str) -> AudioFacts:
@@ -183,4 +204,5 @@ class _Counted:
             encoding=encoding,
             sha256=sha256_file(path),
             fingerprint=self._fingerprinter.text(),
+            **asdict(self._meter.levels()),
         )
