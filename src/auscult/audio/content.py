@@ -13,6 +13,8 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a zip archive; unpack it"),
     (b"\x1f\x8b", "a gzip archive; unpack it"),
 )
+_SOUND_MARKS = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"OggS", b"fLaC", b"ID3", b"caff", b".snd", b"#!AMR")
+"""A file cut behind one of these is damaged sound, and no text."""
 _PAGES = (b"<!doctype html", b"<html", b"<?xml")
 
 
@@ -34,7 +36,7 @@ def refuse_other_content(head: bytes) -> None:
             "no sound file: this is a web page, as a server sends for a file that is not there or needs a login; "
             "download it again"
         )
-    if is_plain_text(head):
+    if not head.startswith(_SOUND_MARKS) and is_plain_text(head):
         raise DataError(f"no sound file: this is text, it begins with {head[:_TEXT_SHOWN].decode('utf-8', 'ignore')!r}")
 
 

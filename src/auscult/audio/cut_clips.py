@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from auscult.audio.clip_store import create_clips, to_int16
 from auscult.audio.cut import Cut, cut_cycles, cut_recording, cut_windows, pad
 from auscult.audio.decode import decode
+from auscult.audio.levels import holds_float_samples
 from auscult.audio.resample import band_pass, resample
 from auscult.config.clips import ClipSettings
 from auscult.errors import DataError
@@ -37,6 +38,7 @@ class _Source(NamedTuple):
     path: Path
     sample_rate_hz: int
     n_samples: int
+    encoding: str
     cycles: tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -51,6 +53,7 @@ def cut_clips(
     full_settings: dict[str, Any],
     shard: Shard = WHOLE,
     threads: int = 1,
+    full_scale: float = 1.0,
 ) -> None:
     """Cut every recording of a dataset, or of one shard of it, into clips and write the clip store.
 
@@ -66,6 +69,7 @@ def cut_clips(
         full_settings: All settings that shape the clips, kept in the store; `clips` among them.
         shard: Which recordings; the stores of all shards, one after the other, hold the rows of one store for all.
         threads: Recordings decoded and resampled at once.
+        full_scale: Level of float samples that stands for full scale.
 
     Raises:
         DataError: If a recording cannot be decoded or has changed since ingest, or if there is nothing to cut in the
@@ -77,7 +81,12 @@ def cut_clips(
 
     def load(source: _Source) -> tuple[_Source, NDArray[np.int16], list[Cut]]:
         waveform = load_waveform(
-            source.path, channel, settings, source_hz=source.sample_rate_hz, n_source_samples=source.n_samples
+            source.path,
+            channel,
+            settings,
+            source_hz=source.sample_rate_hz,
+            n_source_samples=source.n_samples,
+            full_scale=full_scale if holds_float_samples(source.encoding) else 1.0,
         )
         return source, waveform, _cut(source, len(waveform), settings)
 
@@ -117,7 +126,13 @@ def cut_clips(
 
 
 def load_waveform(
-    path: Path, channel: int | Literal["mean"], settings: ClipSettings, *, source_hz: int, n_source_samples: int
+    path: Path,
+    channel: int | Literal["mean"],
+    settings: ClipSettings,
+    *,
+    source_hz: int,
+    n_source_samples: int,
+    full_scale: float = 1.0,
 ) -> NDArray[np.int16]:
     """Return a whole recording at the clips' rate, filtered if they are, as int16, shape [sample].
 
@@ -127,6 +142,7 @@ def load_waveform(
         settings: What a clip is.
         source_hz: Sample rate of the file when it was ingested.
         n_source_samples: Samples per channel of the file when it was ingested.
+        full_scale: The level that becomes full scale.
 
     Raises:
         DataError: If the file cannot be decoded, holds samples that are no numbers, or has changed since ingest.
@@ -135,6 +151,8 @@ def load_waveform(
     waveform = resample(blocks, source_hz, settings.sample_rate_hz)
     if waveform.size and not np.isfinite([waveform.min(), waveform.max()]).all():
         raise DataError(f"{path}: holds samples that are no finite numbers; fix the file and run ingest again")
+    if full_scale != 1:
+        waveform = waveform / np.float32(full_scale)
     if settings.band_pass is not None and waveform.size:
         waveform = band_pass(waveform, settings.band_pass, settings.sample_rate_hz)
     return to_int16(waveform)
@@ -150,10 +168,10 @@ def _cycles(tables_dir: Path) -> dict[str, tuple[NDArray[np.float64], NDArray[np
 
 def _sources(root: Path, recordings: pd.DataFrame, cycles: dict[str, Any]) -> Generator[_Source]:
     none = (np.zeros(0), np.zeros(0))
-    names = ["recording_id", "patient_id", "path", "sample_rate_hz", "n_samples"]
+    names = ["recording_id", "patient_id", "path", "sample_rate_hz", "n_samples", "encoding"]
     columns = (recordings[name].tolist() for name in names)
-    for recording_id, patient_id, path, rate, n_samples in zip(*columns, strict=True):
-        yield _Source(recording_id, patient_id, root / path, rate, n_samples, cycles.get(recording_id, none))
+    for recording_id, patient_id, path, rate, n_samples, encoding in zip(*columns, strict=True):
+        yield _Source(recording_id, patient_id, root / path, rate, n_samples, encoding, cycles.get(recording_id, none))
 
 
 def _cut(source: _Source, n_samples: int, settings: ClipSettings) -> list[Cut]:

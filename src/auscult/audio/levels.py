@@ -13,6 +13,7 @@ CLIP_LEVEL = 0.99
 """Samples from this level on may be clipped: even 8 bit reach it, 127/128."""
 DEAD_RANGE = 2 / 32_768
 """A channel that stays within two steps of 16 bit holds a converter's idle noise and nothing else."""
+FLOAT_ENCODINGS = ("FLOAT", "DOUBLE", "PCM_F32LE", "PCM_F64LE", "PCM_F32BE", "PCM_F64BE")
 _FRAME_SAMPLES = 2048
 _FRAMES_A_BLOCK = 8
 _ROUNDING = (1 / 32_768) ** 2 / 12
@@ -141,3 +142,12 @@ def _mean_loss_db(covariance: NDArray[np.float64]) -> float | None:
         return None
     # float32 products hold no more than 120 dB.
     return 10 * math.log10(max(1e-12, float(covariance.mean()) / of_channels))
+
+
+def holds_float_samples(encoding: str) -> bool:
+    """Tell whether a file's samples are floats as somebody wrote them, whose full scale is only a custom.
+
+    >>> holds_float_samples("FLOAT"), holds_float_samples("W64/DOUBLE"), holds_float_samples("MP4/AAC")
+    (True, True, False)
+    """
+    return encoding.rsplit("/", 1)[-1] in FLOAT_ENCODINGS

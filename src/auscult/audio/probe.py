@@ -57,9 +57,9 @@ class AudioFacts:
 
     `encoding` is libsndfile's name of the sample format (`PCM_16`), after the container where that is no wav
     (`FLAC/PCM_16`), or FFmpeg's names of container and codec (`MP4/AAC`). `fingerprint` is equal or nearly so for
-    copies of one sound (`audio.fingerprint`); None where there is too little to tell. `trailing_bytes` follow what was decoded;
-    `placeholder_size` stands in a wav where its recorder never filled in the true size. The others are those of
-    `audio.levels.SoundLevels`; None where nobody measured.
+    copies of one sound (`audio.fingerprint`); None where there is too little to tell. `trailing_bytes` follow
+    what was decoded; `placeholder_size` stands in a wav where its recorder never filled in the true size. The others
+    are those of `audio.levels.SoundLevels`; None where nobody measured.
     """
 
     sample_rate_hz: int
@@ -143,9 +143,7 @@ def _by_libsndfile(path: Path) -> AudioFacts:
                 f"truncated: the header declares {sound.frames} samples, {counted.n_samples} can be decoded"
             )
         container = "" if sound.format in {"WAV", "WAVEX"} else f"{sound.format}/"
-        with open(path, "rb") as stream:
-            n_trailing = count_trailing_bytes(stream, sound.format)
-        return replace(counted.facts(path, f"{container}{sound.subtype}"), trailing_bytes=n_trailing)
+        return counted.facts(path, f"{container}{sound.subtype}", sound.format)
 
 
 def _blocks(sound: SequentialFile) -> Iterator[NDArray[np.float32]]:
@@ -164,7 +162,7 @@ def _by_pyav(path: Path) -> AudioFacts:
         if sound.n_stated is not None and counted.n_samples + 2 * sound.frame_samples < sound.n_stated:
             found = f"{counted.n_samples} can be decoded"
             raise DataError(f"truncated: the file states {sound.n_stated} samples, {found}")
-        return counted.facts(path, sound.encoding)
+        return counted.facts(path, sound.encoding, sound.encoding.split("/")[0])
 
 
 class _Counted:
@@ -193,9 +191,11 @@ class _Counted:
             self._meter.add(block)
             self.n_samples += len(block)
 
-    def facts(self, path: Path, encoding: str) -> AudioFacts:
+    def facts(self, path: Path, encoding: str, container: str) -> AudioFacts:
         if self.n_samples == 0:
             raise DataError("empty: the file holds no samples")
+        with open(path, "rb") as stream:
+            n_trailing = count_trailing_bytes(stream, container)
         return AudioFacts(
             sample_rate_hz=self._rate,
             n_channels=self._n_channels,
@@ -204,5 +204,6 @@ class _Counted:
             encoding=encoding,
             sha256=sha256_file(path),
             fingerprint=self._fingerprinter.text(),
+            trailing_bytes=n_trailing,
             **asdict(self._meter.levels()),
         )

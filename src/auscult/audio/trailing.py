@@ -10,8 +10,6 @@ from auscult.audio.endings import stated_mp3_frames, walk_mp3_frames
 _FIRST_PAGE, _LAST_PAGE = 0x02, 0x04
 _ID3V1_BYTES = 128
 _APE_FOOTER_BYTES = 32
-_MP3_SLACK_BYTES = 4096
-"""Encoders count their first frame or not; two frames are shorter than this."""
 
 
 def count_trailing_bytes(stream: BinaryIO, container: str) -> int | None:
@@ -50,8 +48,10 @@ def _ogg_end(stream: BinaryIO, n_bytes: int) -> int | None:
 def _mp3_end(stream: BinaryIO, n_bytes: int) -> int:
     """Return where the frames end that the first one states, or else those that follow each other."""
     tail = _tags_bytes(stream, n_bytes)
-    end = walk_mp3_frames(stream, stated_mp3_frames(stream)).end
-    return n_bytes if n_bytes - tail - end < _MP3_SLACK_BYTES else end + tail
+    n_frames, end = walk_mp3_frames(stream, stated_mp3_frames(stream))
+    # Encoders count their first frame or not, and fill up their last.
+    slack = 2 * end / max(1, n_frames)
+    return n_bytes if n_bytes - tail - end <= slack else end + tail
 
 
 def _tags_bytes(stream: BinaryIO, n_bytes: int) -> int:

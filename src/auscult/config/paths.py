@@ -64,6 +64,8 @@ def clips_settings(dataset: DatasetSettings, clips: ClipSettings) -> dict[str, A
     return {
         "stage_version": STAGE_VERSIONS["clips"],
         "channel": dataset.channel,
+        # Named only where it is set, so that clips which were cut before keep their key.
+        **({} if dataset.full_scale == 1 else {"full_scale": dataset.full_scale}),
         "clips": clips.model_dump(mode="json"),
     }
 
