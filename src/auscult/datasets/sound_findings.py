@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -20,6 +21,8 @@ MAX_BAND_SHARE = 0.25
 """Below a quarter of what its rate can hold, a file was recorded at a lower rate, or filtered, and written anew."""
 MAX_FULL_SCALE = 1.001
 """Coders overshoot, by rounding, what was full scale."""
+MARKED_KINDS = frozenset({"no_sound", "over_full_scale", "clipped", "dead_channel", "dc_offset", "trailing_bytes"})
+"""Findings that an answer is marked with; the others change no answer."""
 _RIFF_SUFFIXES = (".wav", ".wave")
 _RIFF_CONTAINERS = ("WAV/", "RF64/")
 
@@ -80,3 +83,15 @@ def _channel_findings(facts: AudioFacts, subject: str, full_scale: float) -> Ite
     if facts.band_limit_hz is not None and facts.band_limit_hz < MAX_BAND_SHARE * facts.sample_rate_hz / 2:
         text = f"nothing above {facts.band_limit_hz:.0f} Hz, at a rate that holds {facts.sample_rate_hz / 2:.0f} Hz"
         yield Notice("band_limited", subject, text)
+
+
+def sound_marks(facts: AudioFacts, file: str, channel: int | Literal["mean"] = "mean") -> list[str]:
+    """Return in a few words each what an answer about this file has to be read with: `no sound`, `clipped 12.0%`.
+
+    Args:
+        facts: Of the file.
+        file: Its name.
+        channel: Channel that clips are cut of, or `mean`.
+    """
+    found = sound_findings(facts, file, channel=channel)
+    return [re.split("[:;]", notice.text)[0] for notice in found if notice.kind in MARKED_KINDS]

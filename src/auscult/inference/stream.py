@@ -162,6 +162,7 @@ class ClipReader:
 
     Attributes:
         clips: How files are cut.
+        channel: Of multi-channel audio, or `mean`.
         note: How that differs from training; empty where it does not.
         log_mel: Makes the model's spectrograms.
     """
@@ -170,7 +171,7 @@ class ClipReader:
         self.clips, self.note = clips_without_annotations(ClipSettings.model_validate(model.meta["clips"]))
         self.log_mel = LogMel(SpectrogramSettings.model_validate(model.meta["spectrogram"]), self.clips.sample_rate_hz)
         self._takes = model.takes
-        self._channel: int | Literal["mean"] = channel
+        self.channel: int | Literal["mean"] = channel
 
     def blocks(self, path: Path, facts: AudioFacts, block_clips: int) -> Generator[ClipBlock]:
         """Yield the clips of a file, at most `block_clips` at a time; see `stream_clips`.
@@ -178,9 +179,9 @@ class ClipReader:
         Raises:
             DataError: The file has no such channel, or cannot be decoded.
         """
-        if self._channel != "mean" and self._channel >= facts.n_channels:
-            raise DataError(f"{path}: there is no channel {self._channel}, it has {facts.n_channels} (counted from 0)")
-        return stream_clips(path, facts, self.clips, channel=self._channel, block_clips=block_clips)
+        if self.channel != "mean" and self.channel >= facts.n_channels:
+            raise DataError(f"{path}: there is no channel {self.channel}, it has {facts.n_channels} (counted from 0)")
+        return stream_clips(path, facts, self.clips, channel=self.channel, block_clips=block_clips)
 
     def model_input(self, block: ClipBlock) -> NDArray[Any]:
         """Return what `SavedModel` takes of some clips: spectrograms in dB [clip, mel, frame], or the clips."""
