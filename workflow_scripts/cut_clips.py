@@ -20,4 +20,5 @@ with stage_log(snakemake.log[0]):
         full_settings=shape["all"],
         shard=Shard(**shape["shard"]),
         threads=snakemake.threads,
+        full_scale=shape["all"].get("full_scale", 1.0),
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from auscult.audio.clip_store import create_clips, to_int16
 from auscult.audio.cut import Cut, cut_cycles, cut_recording, cut_windows, pad
 from auscult.audio.decode import decode
+from auscult.audio.levels import holds_float_samples
 from auscult.audio.resample import band_pass, resample
 from auscult.config.clips import ClipSettings
 from auscult.errors import DataError
@@ -37,6 +38,7 @@ class _Source(NamedTuple):
     path: Path
     sample_rate_hz: int
     n_samples: int
+    encoding: str
     cycles: tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -51,6 +53,7 @@ def cut_clips(
     full_settings: dict[str, Any],
     shard: Shard = WHOLE,
     threads: int = 1,
+    full_scale: float = 1.0,
 ) -> None:
     """Cut every recording of a dataset, or of one shard of it, into clips and write the clip store.
 
@@ -66,6 +69,7 @@ def cut_clips(
         full_settings: All settings that shape the clips, kept in the store; `clips` among them.
         shard: Which recordings; the stores of all shards, one after the other, hold the rows of one store for all.
         threads: Recordings decoded and resampled at once.
+        full_scale: Level of float samples that stands for full scale.
 
     Raises:
         DataError: If a recording cannot be decoded or has changed since ingest, or if there is nothing to cut in the
@@ -77,16 +81,24 @@ def cut_clips(
 
     def load(source: _Source) -> tuple[_Source, NDArray[np.int16], list[Cut]]:
         waveform = load_waveform(
-            source.path, channel, settings, source_hz=source.sample_rate_hz, n_source_samples=source.n_samples
+            source.path,
+            channel,
+            settings,
+            source_hz=source.sample_rate_hz,
+            n_source_samples=source.n_samples,
+            full_scale=full_scale if holds_float_samples(source.encoding) else 1.0,
         )
         return source, waveform, _cut(source, len(waveform), settings)
 
     without: list[str] = []
+    too_short: list[str] = []
     block = np.empty((max(1, min(_BLOCK_CLIPS, _BLOCK_SAMPLES // settings.n_samples)), settings.n_samples), np.int16)
     rows: list[tuple[Any, ...]] = []
     with create_clips(output, n_samples=settings.n_samples, settings=full_settings) as writer:
         for source, waveform, cuts in ordered_map(load, _sources(root, recordings, cycles), threads):
-            if not cuts:
+            if not len(waveform):
+                too_short.append(source.recording_id)
+            elif not cuts:
                 without.append(source.recording_id)
             for index, cut in enumerate(cuts):
                 true_sound = waveform[cut.start_sample : cut.start_sample + cut.n_valid]
@@ -100,6 +112,11 @@ def cut_clips(
             raise DataError(_nothing_to_cut(dataset, tables_dir, len(recordings), settings))
     if without:
         logger.info("%d recordings without a %s gave no clip: %s", len(without), settings.unit, ", ".join(without[:5]))
+    if too_short:
+        logger.warning(
+            "%s: %d recordings are too short, not one sample is left at %d Hz: no clip of %s",
+            dataset, len(too_short), settings.sample_rate_hz, ", ".join(too_short[:5]),
+        )  # fmt: skip
     elapsed_s = time.perf_counter() - begin
     sound_s = float(recordings["duration_s"].to_numpy().sum())
     logger.info(
@@ -109,7 +126,13 @@ def cut_clips(
 
 
 def load_waveform(
-    path: Path, channel: int | Literal["mean"], settings: ClipSettings, *, source_hz: int, n_source_samples: int
+    path: Path,
+    channel: int | Literal["mean"],
+    settings: ClipSettings,
+    *,
+    source_hz: int,
+    n_source_samples: int,
+    full_scale: float = 1.0,
 ) -> NDArray[np.int16]:
     """Return a whole recording at the clips' rate, filtered if they are, as int16, shape [sample].
 
@@ -119,6 +142,7 @@ def load_waveform(
         settings: What a clip is.
         source_hz: Sample rate of the file when it was ingested.
         n_source_samples: Samples per channel of the file when it was ingested.
+        full_scale: The level that becomes full scale.
 
     Raises:
         DataError: If the file cannot be decoded, holds samples that are no numbers, or has changed since ingest.
@@ -127,7 +151,9 @@ def load_waveform(
     waveform = resample(blocks, source_hz, settings.sample_rate_hz)
     if waveform.size and not np.isfinite([waveform.min(), waveform.max()]).all():
         raise DataError(f"{path}: holds samples that are no finite numbers; fix the file and run ingest again")
-    if settings.band_pass is not None:
+    if full_scale != 1:
+        waveform = waveform / np.float32(full_scale)
+    if settings.band_pass is not None and waveform.size:
         waveform = band_pass(waveform, settings.band_pass, settings.sample_rate_hz)
     return to_int16(waveform)
 
@@ -142,15 +168,15 @@ def _cycles(tables_dir: Path) -> dict[str, tuple[NDArray[np.float64], NDArray[np
 
 def _sources(root: Path, recordings: pd.DataFrame, cycles: dict[str, Any]) -> Generator[_Source]:
     none = (np.zeros(0), np.zeros(0))
-    names = ["recording_id", "patient_id", "path", "sample_rate_hz", "n_samples"]
+    names = ["recording_id", "patient_id", "path", "sample_rate_hz", "n_samples", "encoding"]
     columns = (recordings[name].tolist() for name in names)
-    for recording_id, patient_id, path, rate, n_samples in zip(*columns, strict=True):
-        yield _Source(recording_id, patient_id, root / path, rate, n_samples, cycles.get(recording_id, none))
+    for recording_id, patient_id, path, rate, n_samples, encoding in zip(*columns, strict=True):
+        yield _Source(recording_id, patient_id, root / path, rate, n_samples, encoding, cycles.get(recording_id, none))
 
 
 def _cut(source: _Source, n_samples: int, settings: ClipSettings) -> list[Cut]:
     if n_samples == 0:
-        raise DataError(f"{source.path}: too short, not one sample is left at {settings.sample_rate_hz} Hz")
+        return []  # too short: not one sample is left at the clips' rate
     if settings.unit == "window":
         return cut_windows(n_samples, settings)
     if settings.unit == "recording":

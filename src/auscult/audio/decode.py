@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from auscult.audio.probe import SequentialFile
+from auscult.audio.probe import SequentialFile, opens_by_libsndfile
+from auscult.audio.pyav import PyavSound, full_scale, join_frames, open_pyav
 from auscult.config.clips import Decoder
 from auscult.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from av import AudioStream
-    from av.container import InputContainer
 
 BLOCK_FRAMES = 1 << 21
 """Sample frames decoded at once: 48 s at 44.1 kHz, so that all but long recordings are one block."""
@@ -37,11 +32,11 @@ def decode(
     are. The level is kept. Both decoders give equal samples up to the rounding of lossy formats.
 
     Args:
-        path: wav, flac, ogg or mp3.
+        path: Any file that libsndfile or FFmpeg decodes.
         channel: Which channel, from 0, or the mean of all.
         sample_rate_hz: What the file held when it was ingested.
         n_samples: Samples per channel that it held when it was ingested.
-        decoder: The library that reads it.
+        decoder: The library that reads it; what `soundfile` does not know is read by FFmpeg, as ingest read it.
 
     Raises:
         DataError: If the file cannot be decoded, has no such channel, or has changed since it was ingested.
@@ -69,9 +64,12 @@ def decode(
 
 def _by_soundfile(path: Path) -> Generator[_Block]:
     with SequentialFile(path) as file:
+        n_read = 0
         while True:
-            block = file.read(BLOCK_FRAMES, dtype=_READ_AS.get(file.subtype, "float32"), always_2d=True)
-            yield _full_scale(block), file.samplerate
+            n_next = file.n_next(n_read, BLOCK_FRAMES)
+            block = file.read(n_next, dtype=_READ_AS.get(file.subtype, "float32"), always_2d=True)
+            n_read += len(block)
+            yield full_scale(block), file.samplerate
             if len(block) < BLOCK_FRAMES:
                 return
 
@@ -81,81 +79,29 @@ _READ_AS: dict[str, Literal["int16", "int32"]] = {"PCM_16": "int16", "PCM_24": "
 
 
 def _by_ffmpeg(path: Path) -> Generator[_Block]:
-    av = _pyav()
-    try:
-        with av.open(path) as container:
-            stream = next(iter(container.streams.audio), None)
-            if stream is None:
-                raise OSError("there is no sound in it")
-            _refuse_unequal(path, stream)
-            yield from _whole_blocks(_frames(container, stream), stream.rate)
-    except av.error.FFmpegError as error:
-        raise OSError(error.strerror) from error
+    with open_pyav(path) as sound:
+        if opens_by_libsndfile(path):
+            _refuse_unequal(path, sound)
+        for block in join_frames(sound.frames, BLOCK_FRAMES):
+            yield block, sound.sample_rate_hz
 
 
-def _pyav() -> ModuleType:
-    try:
-        import av  # noqa: PLC0415 (slow to import)
-    except (ImportError, OSError) as error:
-        raise ConfigError(
-            f"decoder: ffmpeg needs PyAV, which did not load ({error}); install what requirements.lock pins "
-            "(`make install`), or set `decoder: soundfile`"
-        ) from error
-    return av
+def _as_probed(path: Path) -> Generator[_Block]:
+    """Decode by the library that ingest read the file with: libsndfile, or else FFmpeg."""
+    return _by_soundfile(path) if opens_by_libsndfile(path) else _by_ffmpeg(path)
 
 
-def _refuse_unequal(path: Path, stream: AudioStream) -> None:
+def _refuse_unequal(path: Path, sound: PyavSound) -> None:
     """Refuse what FFmpeg gives otherwise than ingest found it: Opus always at 48 kHz, 5.1 channels in another order."""
-    codec = stream.codec_context.name
-    if codec == "opus" or (codec == "vorbis" and stream.channels > 2):
+    if sound.codec == "opus" or (sound.codec == "vorbis" and sound.n_channels > 2):
         raise ConfigError(
-            f"{path}: decoder: ffmpeg reads {codec} of {stream.channels} channels at another rate or in another order "
-            "than it was ingested; set `decoder: soundfile`"
+            f"{path}: decoder: ffmpeg reads {sound.codec} of {sound.n_channels} channels at another rate or in another "
+            "order than it was ingested; set `decoder: soundfile`"
         )
 
 
-def _frames(container: InputContainer, stream: AudioStream) -> Generator[NDArray[np.float32]]:
-    """Yield what a stream holds, a packet's samples at a time, shape [sample, channel]."""
-    n_left = _stated_samples(stream)
-    for frame in container.decode(stream):
-        samples = frame.to_ndarray()
-        if not frame.format.is_planar:
-            samples = samples.reshape(-1, frame.layout.nb_channels).T
-        yield _full_scale(samples[:, :n_left]).T
-        n_left = max(0, n_left - frame.samples)
-
-
-def _stated_samples(stream: AudioStream) -> int:
-    """Return where the sound ends: of a Vorbis file of one page FFmpeg gives the last block whole, beyond the end."""
-    if stream.codec_context.name != "vorbis" or stream.duration is None or stream.time_base is None:
-        return sys.maxsize
-    return round(stream.duration * stream.time_base * stream.rate)
-
-
-def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Return samples as float32 of full scale 1, to the bit as libsndfile does (24 bit: in the upper bits of 32)."""
-    floats = samples.astype(np.float32, copy=False)
-    if samples.dtype == np.uint8:
-        return (floats - np.float32(128)) / np.float32(128)
-    if samples.dtype.kind == "i":
-        floats *= np.float32(1 / (1 << (8 * samples.itemsize - 1)))
-    return floats
-
-
-def _whole_blocks(frames: Iterable[NDArray[np.float32]], rate: int) -> Generator[_Block]:
-    """Join frames of some thousand samples to blocks of `BLOCK_FRAMES` and more."""
-    held: list[NDArray[np.float32]] = []
-    for frame in frames:
-        held.append(frame)
-        if sum(map(len, held)) >= BLOCK_FRAMES:
-            yield np.concatenate(held), rate
-            held = []
-    if held:
-        yield np.concatenate(held), rate
-
-
 _DECODERS: dict[Decoder, Callable[[Path], Generator[_Block]]] = {
-    "soundfile": _by_soundfile,
+    "soundfile": _as_probed,
     "ffmpeg": _by_ffmpeg,
 }
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
+from auscult.audio.content import HEAD_BYTES, refuse_other_content
+from auscult.audio.endings import check_mp3_length, check_ogg_end, check_riff_sizes
 from auscult.audio.fingerprint import Fingerprinter
+from auscult.audio.levels import LevelMeter
+from auscult.audio.pyav import join_frames, open_pyav
+from auscult.audio.trailing import count_trailing_bytes
 from auscult.errors import DataError
 from auscult.storage.files import sha256_file
 
@@ -26,128 +31,22 @@ class SequentialFile(soundfile.SoundFile):
         """Return False, so that no block is followed by a seek."""
         return False
 
+    def n_next(self, n_read: int, n_wanted: int) -> int:
+        """Return how many samples to ask for next: in a FLAC not one beyond its end, where a tag of an MP3 may follow.
 
-_MAX_PAGE_BYTES = 27 + 255 + 255 * 255
-_LAST_PAGE = 0x04
-_TAG_WITHIN_BYTES = 4096
-"""An MP3's first frame, in which the tag stands, is shorter than this."""
-
-_RESERVED_VERSION = 1
-_LAYER_III = 1
-_RATES_HZ = (44_100, 48_000, 32_000)
-_MPEG1_KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_MPEG2_KBITS = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+        Args:
+            n_read: Samples per channel read so far.
+            n_wanted: At most so many.
+        """
+        return min(n_wanted, self.frames - n_read) if self.format == "FLAC" else n_wanted
 
 
-def check_ogg_end(stream: BinaryIO) -> None:
-    """Check that the last page of a file, if it is an Ogg file, is whole and says that it is the last (RFC 3533).
-
-    Raises:
-        DataError: It is cut, or a stream that was never closed.
-    """
-    stream.seek(0)
-    if stream.read(4) != b"OggS":
-        return
-    n_bytes = stream.seek(0, os.SEEK_END)
-    stream.seek(max(0, n_bytes - _MAX_PAGE_BYTES))
-    tail = stream.read()
-    start = tail.rfind(b"OggS")
-    header = tail[start : start + 27] if start >= 0 else b""
-    n_segments = header[26] if len(header) == 27 else 0
-    sizes = tail[start + 27 : start + 27 + n_segments]
-    is_whole = len(header) == 27 and len(sizes) == n_segments and start + 27 + n_segments + sum(sizes) <= len(tail)
-    if not is_whole:
-        raise DataError("truncated: the last Ogg page is cut")
-    if not header[5] & _LAST_PAGE:
-        raise DataError("truncated: the last Ogg page does not end the stream; the file is cut, or was never closed")
-
-
-def check_mp3_length(stream: BinaryIO, n_samples: int, n_expected: int, sample_rate_hz: int) -> None:
-    """Check that an MP3 gave all its samples, to two frames: encoders count their own delay or not.
-
-    Args:
-        stream: At the file's start.
-        n_samples: Decoded, per channel.
-        n_expected: What the decoder takes the file's length for: what the first frame states, else an estimate, at
-            which it stops whatever is left.
-        sample_rate_hz: Of the file; a frame has 1152 samples from 32 kHz on, 576 below.
-
-    Raises:
-        DataError: It states more than it holds, or states nothing and holds more than was decoded.
-    """
-    frame_samples = 1152 if sample_rate_hz >= 32_000 else 576
-    if states_mp3_length(stream):
-        if n_samples + 2 * frame_samples < n_expected:
-            raise DataError(f"truncated: the first frame states {n_expected} samples, {n_samples} can be decoded")
-        return
-    stream.seek(0)
-    n_there = count_mp3_frames(stream) * frame_samples
-    if n_samples + 2 * frame_samples < n_there:
-        raise DataError(
-            f"length not stated: some {n_there} samples are there, {n_samples} can be decoded, because the first frame "
-            "does not state how many follow; `ffmpeg -i old.mp3 -c copy new.mp3` writes it anew with that number"
-        )
-
-
-def count_mp3_frames(stream: BinaryIO) -> int:
-    """Return how many frames of layer III follow each other from the first one on (ISO 11172-3, 2.4.1 and 2.4.2)."""
-    start = _after_id3(stream)
-    stream.seek(start)
-    head = stream.read(_TAG_WITHIN_BYTES)
-    # The first two frames in a row: a lone pattern of a header's bits stands in any noise.
-    for offset in range(len(head) - 4):
-        n_bytes = _frame_bytes(head[offset : offset + 4])
-        if n_bytes and _frame_bytes(head[offset + n_bytes : offset + n_bytes + 4]):
-            start += offset
-            break
-    n_frames = 0
-    while True:
-        stream.seek(start)
-        n_bytes = _frame_bytes(stream.read(4))
-        if not n_bytes:
-            return n_frames
-        n_frames += 1
-        start += n_bytes
-
-
-def _frame_bytes(header: bytes) -> int:
-    """Return the length of the frame that four bytes open, 0 where they open none."""
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
-        return 0
-    version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
-    rate_index, bitrate_index = header[2] >> 2 & 3, header[2] >> 4
-    if version == _RESERVED_VERSION or layer != _LAYER_III or rate_index == 3 or not 0 < bitrate_index < 15:
-        return 0
-    is_mpeg1 = version == 3
-    rate_hz = _RATES_HZ[rate_index] // {3: 1, 2: 2, 0: 4}[version]
-    bitrate_per_s = 1000 * (_MPEG1_KBITS if is_mpeg1 else _MPEG2_KBITS)[bitrate_index]
-    return (144 if is_mpeg1 else 72) * bitrate_per_s // rate_hz + (header[2] >> 1 & 1)
-
-
-def states_mp3_length(stream: BinaryIO) -> bool:
-    """Tell whether an MP3 states how many frames it has: a tag `Xing` or `Info` with that number in its first frame.
-
-    Without one, a decoder can only estimate the length.
-    """
-    stream.seek(_after_id3(stream))
-    frame = stream.read(_TAG_WITHIN_BYTES)
-    found = [place for place in (frame.find(b"Xing"), frame.find(b"Info")) if place >= 0]
-    return bool(found) and len(frame) >= min(found) + 8 and bool(frame[min(found) + 7] & 1)
-
-
-def _after_id3(stream: BinaryIO) -> int:
-    """Return where the sound may start: behind the tag with title and pictures, if there is one."""
-    stream.seek(0)
-    head = stream.read(10)
-    if head[:3] != b"ID3" or len(head) < 10:
-        return 0
-    # Four bytes of seven bits each; the header itself is not counted.
-    return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-
-
+MIN_RATE_HZ = 100
+"""Lung and heart sounds begin at 20 Hz; a lower rate holds nothing of them."""
+MAX_RATE_HZ = 1_000_000
+"""Beyond it no sound card records."""
 BLOCK_SAMPLES = 1 << 17
 """Decoded at once, over all channels: a damaged header may claim a thousand of them."""
-_UNKNOWN_SIZE = 0xFFFFFFFF  # what a writer to a pipe leaves: it could not go back to fill in the size
 _FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS"})
 _STATED_LENGTH_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "CAF"})
 
@@ -157,8 +56,10 @@ class AudioFacts:
     """What a file holds; `n_samples` counts per channel, `sha256` is of the file's bytes.
 
     `encoding` is libsndfile's name of the sample format (`PCM_16`), after the container where that is no wav
-    (`FLAC/PCM_16`). `fingerprint` is equal or nearly so for copies of one sound (`audio.fingerprint`); None where there
-    is too little to tell.
+    (`FLAC/PCM_16`), or FFmpeg's names of container and codec (`MP4/AAC`). `fingerprint` is equal or nearly so for
+    copies of one sound (`audio.fingerprint`); None where there is too little to tell. `trailing_bytes` follow
+    what was decoded; `placeholder_size` stands in a wav where its recorder never filled in the true size. The others
+    are those of `audio.levels.SoundLevels`; None where nobody measured.
     """
 
     sample_rate_hz: int
@@ -168,15 +69,30 @@ class AudioFacts:
     encoding: str
     sha256: str
     fingerprint: str | None
+    peak: float | None = None
+    rms_db: float | None = None
+    clipped_share: float | None = None
+    dc: float | None = None
+    silent_share: float | None = None
+    dead_channels: int | None = None
+    dead_which: str | None = None
+    channel_correlation: float | None = None
+    mean_loss_db: float | None = None
+    band_limit_hz: float | None = None
+    trailing_bytes: int | None = None
+    placeholder_size: int | None = None
 
 
 def probe(path: Path) -> AudioFacts:
     """Decode `path` in blocks and return its facts.
 
+    libsndfile reads it, or else FFmpeg; its content decides, not its name.
+
     Raises:
-        DataError: The file is missing, empty, cut short (by the sizes that its header declares, or its last page), not
-            readable by libsndfile, or holds samples that are not finite. The message opens with the class of the
-            fault (`truncated: ...`) and does not name the file.
+        DataError: The file is missing, empty, no sound, cut short (by the sizes that its header declares, or its last
+            page), not readable, or holds samples that are not finite. The message opens with the class of the fault
+            (`truncated: ...`) and does not name the file.
+        ConfigError: The file needs FFmpeg, and PyAV does not load.
     """
     path = Path(path)
     try:
@@ -184,80 +100,110 @@ def probe(path: Path) -> AudioFacts:
         if n_bytes == 0:
             raise DataError("empty: the file has 0 bytes")
         with open(path, "rb") as stream:
-            _check_riff_sizes(stream, n_bytes)
+            refuse_other_content(stream.read(HEAD_BYTES))
+            stream.seek(0)
+            placeholder = check_riff_sizes(stream, n_bytes)
             check_ogg_end(stream)
-        return _decode(path)
+        facts = _by_libsndfile(path) if opens_by_libsndfile(path) else _by_pyav(path)
+        return facts if placeholder is None else replace(facts, placeholder_size=placeholder, trailing_bytes=None)
     except FileNotFoundError:
         raise DataError("missing: no such file") from None
     except OSError as error:
         raise DataError(f"unreadable: {error.strerror or error}") from None
     except soundfile.LibsndfileError as error:
-        raise DataError(f"unreadable: {error.error_string.strip()} libsndfile decodes wav, flac, ogg and mp3") from None
+        raise DataError(f"unreadable: {error.error_string.strip()}") from None
 
 
-def _decode(path: Path) -> AudioFacts:
+def opens_by_libsndfile(path: Path) -> bool:
+    """Tell whether libsndfile knows what a file holds; what it does not know is FFmpeg's to read.
+
+    Of a wav whose header was never finished, 0 bytes declared, libsndfile gives nothing, and FFmpeg all that is there.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    with open(path, "rb"):
+        pass
+    try:
+        with SequentialFile(path) as sound:
+            return sound.frames > 0
+    except soundfile.LibsndfileError:
+        return False
+
+
+def _by_libsndfile(path: Path) -> AudioFacts:
     with SequentialFile(path) as sound:
-        holds_floats = sound.subtype in _FLOAT_SUBTYPES
-        shape = (max(1, BLOCK_SAMPLES // sound.channels), sound.channels)
-        block = np.empty(shape, dtype=np.float32)
-        fingerprinter = Fingerprinter(sound.samplerate, sound.channels)
-        n_samples = 0
-        while True:
-            filled = block[: len(sound.read(out=block))]
-            if len(filled) == 0:
-                break
-            if holds_floats and not np.isfinite(filled).all():
-                first = n_samples + int(np.flatnonzero(~np.isfinite(filled).all(axis=1))[0])
-                raise DataError(f"not finite: sample {first} is NaN or infinite")
-            fingerprinter.add(filled)
-            n_samples += len(filled)
+        counted = _Counted(sound.samplerate, sound.channels, may_be_infinite=sound.subtype in _FLOAT_SUBTYPES)
+        counted.take(_blocks(sound))
         if sound.format == "MP3":
             with open(path, "rb") as stream:
-                check_mp3_length(stream, n_samples, sound.frames, sound.samplerate)
-        if n_samples == 0:
-            raise DataError("empty: the file holds no samples")
-        if sound.format in _STATED_LENGTH_FORMATS and n_samples < sound.frames:
-            raise DataError(f"truncated: the header declares {sound.frames} samples, {n_samples} can be decoded")
+                check_mp3_length(stream, counted.n_samples, sound.frames, sound.samplerate)
+        if sound.format in _STATED_LENGTH_FORMATS and 0 < counted.n_samples < sound.frames:
+            raise DataError(
+                f"truncated: the header declares {sound.frames} samples, {counted.n_samples} can be decoded"
+            )
         container = "" if sound.format in {"WAV", "WAVEX"} else f"{sound.format}/"
+        return counted.facts(path, f"{container}{sound.subtype}", sound.format)
+
+
+def _blocks(sound: SequentialFile) -> Iterator[NDArray[np.float32]]:
+    """Yield blocks that are overwritten by the next."""
+    block = np.empty((max(1, BLOCK_SAMPLES // sound.channels), sound.channels), dtype=np.float32)
+    n_read = 0
+    while len(filled := block[: len(sound.read(out=block[: sound.n_next(n_read, len(block))]))]):
+        n_read += len(filled)
+        yield filled
+
+
+def _by_pyav(path: Path) -> AudioFacts:
+    with open_pyav(path) as sound:
+        counted = _Counted(sound.sample_rate_hz, sound.n_channels, may_be_infinite=True)
+        counted.take(join_frames(sound.frames, max(1, BLOCK_SAMPLES // sound.n_channels)))
+        if sound.n_stated is not None and counted.n_samples + 2 * sound.frame_samples < sound.n_stated:
+            found = f"{counted.n_samples} can be decoded"
+            raise DataError(f"truncated: the file states {sound.n_stated} samples, {found}")
+        return counted.facts(path, sound.encoding, sound.encoding.split("/")[0])
+
+
+class _Counted:
+    """What a file's blocks hold, block by block."""
+
+    def __init__(self, sample_rate_hz: int, n_channels: int, *, may_be_infinite: bool) -> None:
+        if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
+            raise DataError(
+                f"sample rate: {sample_rate_hz} Hz is not believable, expected {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz; the "
+                "header is wrong: write it anew with the rate of the recorder"
+            )
+        self._rate = sample_rate_hz
+        self._n_channels = n_channels
+        self._may_be_infinite = may_be_infinite
+        self._fingerprinter = Fingerprinter(sample_rate_hz, n_channels)
+        self._meter = LevelMeter(sample_rate_hz, n_channels, holds_floats=may_be_infinite)
+        self.n_samples = 0
+
+    def take(self, blocks: Iterable[NDArray[np.float32]]) -> None:
+        """Take all blocks of a file, shape [sample, channel]."""
+        for block in blocks:
+            if self._may_be_infinite and not np.isfinite(block).all():
+                first = self.n_samples + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+                raise DataError(f"not finite: sample {first} is NaN or infinite")
+            self._fingerprinter.add(block)
+            self._meter.add(block)
+            self.n_samples += len(block)
+
+    def facts(self, path: Path, encoding: str, container: str) -> AudioFacts:
+        if self.n_samples == 0:
+            raise DataError("empty: the file holds no samples")
+        with open(path, "rb") as stream:
+            n_trailing = count_trailing_bytes(stream, container)
         return AudioFacts(
-            sample_rate_hz=sound.samplerate,
-            n_channels=sound.channels,
-            n_samples=n_samples,
-            duration_s=n_samples / sound.samplerate,
-            encoding=f"{container}{sound.subtype}",
+            sample_rate_hz=self._rate,
+            n_channels=self._n_channels,
+            n_samples=self.n_samples,
+            duration_s=self.n_samples / self._rate,
+            encoding=encoding,
             sha256=sha256_file(path),
-            fingerprint=fingerprinter.text(),
+            fingerprint=self._fingerprinter.text(),
+            trailing_bytes=n_trailing,
+            **asdict(self._meter.levels()),
         )
-
-
-def _check_riff_sizes(stream: BinaryIO, n_bytes: int) -> None:
-    """Compare the size that a wav's data chunk declares with the bytes there: libsndfile reads what is left in silence.
-
-    Only the data chunk decides. A wrong size of the whole file, or a cut note after the sound, loses no sample.
-    """
-    head = stream.read(12)
-    if len(head) < 12 or head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:] != b"WAVE":
-        return
-    byte_order = "big" if head[:4] == b"RIFX" else "little"
-    size_64_bit: int | None = None
-    while True:
-        chunk = stream.read(8)
-        if len(chunk) < 8:
-            raise DataError("truncated: the wav file ends before its data chunk")
-        size = int.from_bytes(chunk[4:], byte_order)  # pyright: ignore[reportArgumentType]
-        if chunk[:4] == b"ds64":
-            body = stream.read(size)
-            size_64_bit = int.from_bytes(body[8:16], "little")
-            continue
-        if chunk[:4] == b"data":
-            break
-        stream.seek(size + size % 2, 1)
-    if size == _UNKNOWN_SIZE:
-        if size_64_bit is None:
-            return
-        size = size_64_bit
-    n_there = n_bytes - stream.tell()
-    if n_there < size:
-        raise DataError(f"truncated: the data chunk declares {size} bytes, {n_there} are there")
-    if size == 0 and n_there > 0:
-        raise DataError(f"truncated: the header was never finished (0 bytes declared, {n_there} are there)")

@@ -36,6 +36,13 @@ class _Dataset(Settings):
     )
     tracked_by: str | None = Field(default=None, description="the .dvc file that versions the root, if any")
     channel: Literal["mean"] | Annotated[int, Field(ge=0)] = Field(default="mean", description="of multi-channel audio")
+    full_scale: float = Field(
+        default=1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="level that is full scale in files of float samples, by which they are divided: 32768 where floats "
+        "hold what 16 bit would",
+    )
     official_split: OfficialList | None = Field(
         default=None, description="what `split: {kind: official}` must know of the dataset's list, if anything"
     )

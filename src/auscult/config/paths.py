@@ -15,7 +15,7 @@ from auscult.storage.files import settings_key
 METRICS_FILE = "metrics.jsonl"
 """Beside a training: a line for each epoch, written by the training and read by tracking."""
 
-STAGE_VERSIONS = {"ingest": 2, "clips": 1, "features": 1, "split": 3}
+STAGE_VERSIONS = {"ingest": 3, "clips": 1, "features": 1, "split": 3}
 """Raised when a stage's code gives other content for equal settings: older files are then never read again."""
 
 
@@ -64,6 +64,8 @@ def clips_settings(dataset: DatasetSettings, clips: ClipSettings) -> dict[str, A
     return {
         "stage_version": STAGE_VERSIONS["clips"],
         "channel": dataset.channel,
+        # Named only where it is set, so that clips which were cut before keep their key.
+        **({} if dataset.full_scale == 1 else {"full_scale": dataset.full_scale}),
         "clips": clips.model_dump(mode="json"),
     }
 

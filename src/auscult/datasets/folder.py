@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+AUDIO_SUFFIXES = (
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".w64", ".rf64"),
+    *(".au", ".snd", ".caf", ".voc", ".m4a", ".mp4", ".aac", ".ac3", ".amr", ".3gp", ".3g2", ".wma", ".mka", ".webm"),
+    *(".m4b", ".sph", ".spx", ".dss"),
+    ".ra",
+    ".rm",
+)
+"""Names of files that libsndfile or FFmpeg decodes; one that holds what they do not know is refused by name."""
+UNREAD_AUDIO_SUFFIXES = (".ds2", ".mid", ".midi", ".raw", ".pcm", ".vox", ".msv", ".dvf")
+"""Names of files that are sound and are not read: dictation, notes instead of sound, samples without a header."""
 _DOCUMENT_SUFFIXES = (".md", ".pdf", ".rst", ".html", ".dvc", ".zip", ".gz", ".docx")
 _DOCUMENT_STEMS = ("readme", "license", "licence", "copying", "citation", "changelog", "thumbs", "desktop")
 
@@ -72,6 +81,23 @@ def is_audio(file: str) -> bool:
     (True, False, False)
     """
     return split_name(file)[1] in AUDIO_SUFFIXES
+
+
+def looks_like_audio(file: str) -> bool:
+    """Tell whether a file's suffix says that it is sound of a kind that is not read: it is named, not passed over.
+
+    >>> looks_like_audio("a/b.DS2"), looks_like_audio("a/b.wav"), looks_like_audio("a/b.txt")
+    (True, False, False)
+    """
+    return split_name(file)[1] in UNREAD_AUDIO_SUFFIXES
+
+
+def say_unread(file: str) -> str:
+    """Return why a file that looks like sound is not read, with the class that rejections are counted by."""
+    return (
+        f"unread audio: not read, neither libsndfile nor FFmpeg decodes {split_name(file)[1]} files; convert it to wav "
+        "or flac with the program that made it"
+    )
 
 
 def printable(text: str) -> str:

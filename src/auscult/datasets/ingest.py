@@ -20,6 +20,7 @@ from auscult.datasets.decode_audio import probe_from
 from auscult.datasets.folder import AUDIO_SUFFIXES, printable
 from auscult.datasets.readers import READERS
 from auscult.datasets.readers.reading import Item
+from auscult.datasets.sound_findings import sound_findings
 from auscult.datasets.summary import Summary
 from auscult.datasets.table_writers import EventWriter, RecordingWriter
 from auscult.errors import DataError
@@ -76,7 +77,7 @@ def ingest(
         recordings = stack.enter_context(RecordingWriter(recordings_path, dataset))
         events = stack.enter_context(EventWriter(events_path))
         look = probe_from(audio_facts, root) if audio_facts else probe
-        ingest = _Ingest(root, summary, recordings, events, look)
+        ingest = _Ingest(root, settings, summary, recordings=recordings, events=events, probe=look)
         try:
             ingest.take(READERS[settings.layout](root, dataset, settings))
         except PermissionError as error:
@@ -100,12 +101,15 @@ class _Ingest:
     def __init__(
         self,
         root: Path,
+        settings: DatasetSettings,
         summary: Summary,
+        *,
         recordings: RecordingWriter,
         events: EventWriter,
         probe: Callable[[Path], AudioFacts],
     ) -> None:
         self._root = root
+        self._settings = settings
         self._summary = summary
         self._recordings = recordings
         self._events = events
@@ -147,6 +151,9 @@ class _Ingest:
         self._durations_s[recording.recording_id] = facts.duration_s
         self._recordings.add(recording, facts)
         self._summary.add_recording(recording, facts)
+        channel, full_scale = self._settings.channel, self._settings.full_scale
+        for notice in sound_findings(facts, recording.path, channel=channel, full_scale=full_scale):
+            self._summary.add_notice(notice)
         self._report_progress()
 
     def _leave_open(self, recording_id: str, file: str, line: int | None) -> None:

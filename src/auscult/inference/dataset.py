@@ -108,6 +108,7 @@ def prepare(
                 output=of_clips,
                 full_settings=paths.clips_settings(settings, job.clips),
                 shard=Shard(index, settings.shards),
+                full_scale=settings.full_scale,
             )
         if not (is_reused and of_features.is_file()):
             of_features = folder / of_features

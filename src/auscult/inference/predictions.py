@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from auscult.audio.cut import Cut
 from auscult.audio.probe import AudioFacts
 from auscult.config.task import TaskSettings
+from auscult.datasets.sound_findings import sound_marks
 from auscult.errors import DataError
 from auscult.inference.stream import ClipBlock, ClipReader, read_facts
 from auscult.metrics.aggregation import aggregate
@@ -35,6 +36,7 @@ class FileOutputs:
         cuts: Its clips.
         values: One row a clip; empty where there is a fault.
         fault: Why it could not be read, without the file's name; None for a good file.
+        marks: What is odd about its sound (`no sound`, `clipped 12.0%`).
     """
 
     path: Path
@@ -42,6 +44,7 @@ class FileOutputs:
     cuts: list[Cut] = field(default_factory=list)
     values: list[NDArray[Any]] = field(default_factory=list)
     fault: str | None = None
+    marks: list[str] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
@@ -74,6 +77,7 @@ def run_files(
         try:
             facts = read_facts(path)
             found.duration_s = facts.duration_s
+            found.marks = sound_marks(facts, path.name, reader.channel)
             for block in reader.blocks(path, facts, batch_clips):
                 if on_block is not None:
                     on_block(path, facts, block)
@@ -118,8 +122,8 @@ class Predictions:
     """Predictions of files.
 
     Attributes:
-        recordings: One row a file: `file`, `duration_s`, `n_clips`, `prob_<target>`, then `positive_<target>` or, of a
-            multi-class task, `answer`.
+        recordings: One row a file: `file`, `duration_s`, `n_clips`, `sound` (what is odd about it, empty for nothing),
+            `prob_<target>`, then `positive_<target>` or, of a multi-class task, `answer`.
         clips: One row a clip: `file`, `clip` (from 0), `start_s`, `end_s` (of the true sound), then as above.
         errors: File -> why it could not be read.
         notes: What a reader has to know about the predictions.
@@ -160,7 +164,9 @@ def tabulate(
             continue
         values = np.asarray(found.values, dtype=np.float64)
         file = str(found.path)
-        recordings.append({"file": file, "duration_s": found.duration_s, "n_clips": len(values)})
+        recordings.append(
+            {"file": file, "duration_s": found.duration_s, "n_clips": len(values), "sound": "; ".join(found.marks)}
+        )
         whole.append(combine(values, task))
         clips += [(file, index, cut.start_s, cut.end_s) for index, cut in enumerate(found.cuts)]
         of_clips.append(values)
@@ -169,7 +175,7 @@ def tabulate(
     by_clip = np.concatenate(of_clips) if of_clips else none
     return Predictions(
         recordings=_with_predictions(
-            pd.DataFrame(recordings, columns=["file", "duration_s", "n_clips"]), by_file, task, thresholds
+            pd.DataFrame(recordings, columns=["file", "duration_s", "n_clips", "sound"]), by_file, task, thresholds
         ),
         clips=_with_predictions(
             pd.DataFrame(clips, columns=["file", "clip", "start_s", "end_s"]), by_clip, task, thresholds

@@ -17,7 +17,7 @@ from auscult.audio.probe import AudioFacts, probe
 from auscult.audio.resample import band_pass, resample_blocks
 from auscult.config.clips import BandPass, ClipSettings
 from auscult.config.spectrogram import SpectrogramSettings
-from auscult.datasets.folder import AUDIO_SUFFIXES, is_audio, walk_files
+from auscult.datasets.folder import AUDIO_SUFFIXES, is_audio, looks_like_audio, say_unread, walk_files
 from auscult.errors import DataError
 from auscult.models import SavedModel
 from auscult.spectrograms.log_mel import LogMel
@@ -162,6 +162,7 @@ class ClipReader:
 
     Attributes:
         clips: How files are cut.
+        channel: Of multi-channel audio, or `mean`.
         note: How that differs from training; empty where it does not.
         log_mel: Makes the model's spectrograms.
     """
@@ -170,7 +171,7 @@ class ClipReader:
         self.clips, self.note = clips_without_annotations(ClipSettings.model_validate(model.meta["clips"]))
         self.log_mel = LogMel(SpectrogramSettings.model_validate(model.meta["spectrogram"]), self.clips.sample_rate_hz)
         self._takes = model.takes
-        self._channel: int | Literal["mean"] = channel
+        self.channel: int | Literal["mean"] = channel
 
     def blocks(self, path: Path, facts: AudioFacts, block_clips: int) -> Generator[ClipBlock]:
         """Yield the clips of a file, at most `block_clips` at a time; see `stream_clips`.
@@ -178,9 +179,9 @@ class ClipReader:
         Raises:
             DataError: The file has no such channel, or cannot be decoded.
         """
-        if self._channel != "mean" and self._channel >= facts.n_channels:
-            raise DataError(f"{path}: there is no channel {self._channel}, it has {facts.n_channels} (counted from 0)")
-        return stream_clips(path, facts, self.clips, channel=self._channel, block_clips=block_clips)
+        if self.channel != "mean" and self.channel >= facts.n_channels:
+            raise DataError(f"{path}: there is no channel {self.channel}, it has {facts.n_channels} (counted from 0)")
+        return stream_clips(path, facts, self.clips, channel=self.channel, block_clips=block_clips)
 
     def model_input(self, block: ClipBlock) -> NDArray[Any]:
         """Return what `SavedModel` takes of some clips: spectrograms in dB [clip, mel, frame], or the clips."""
@@ -204,11 +205,16 @@ def read_facts(path: Path) -> AudioFacts:
     """
     if path.is_dir():
         raise DataError("unreadable: is a folder, expected an audio file")
+    if looks_like_audio(path.name):
+        raise DataError(say_unread(path.name))
     return probe(path)
 
 
 def find_audio(sources: Sequence[Path]) -> list[Path]:
     """Return the files to read: those named, whatever they are called, and the audio files below folders.
+
+    Files below folders whose names say that they are sound of a kind that is not read are among them: each is answered
+    with its fault.
 
     Raises:
         DataError: A folder holds no audio file.
@@ -218,7 +224,7 @@ def find_audio(sources: Sequence[Path]) -> list[Path]:
         if not source.is_dir():
             found[source] = None
             continue
-        below = [source / name for name in walk_files(source) if is_audio(name)]
+        below = [source / name for name in walk_files(source) if is_audio(name) or looks_like_audio(name)]
         if not below:
             raise DataError(f"{source}: no audio files in this folder; looked for {', '.join(AUDIO_SUFFIXES)}")
         found |= dict.fromkeys(below)

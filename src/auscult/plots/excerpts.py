@@ -13,6 +13,7 @@ import pandas as pd
 
 from auscult.audio.cut import pad
 from auscult.audio.cut_clips import load_waveform
+from auscult.audio.levels import holds_float_samples
 from auscult.config import ClipSettings, DatasetSettings, SpectrogramSettings
 from auscult.errors import DataError
 from auscult.plots.inline import png_data
@@ -180,6 +181,7 @@ def _load(
         clips,
         source_hz=int(recording["sample_rate_hz"]),
         n_source_samples=int(recording["n_samples"]),
+        full_scale=settings.full_scale if holds_float_samples(str(recording["encoding"])) else 1.0,
     )
     first = min(round(excerpt.start_s * rate_hz), max(0, len(waveform) - 1))
     return waveform[first : first + n_samples]

@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 
 
 def csv_text(found: Predictions) -> str:
-    """Return one table: each file's row of level `recording`, then its rows of level `clip`; a fault in `error`."""
+    """Return one table: each file's row of level `recording`, then its rows of level `clip`.
+
+    What is odd about a file's sound stands in `sound`, and a fault in `error`.
+    """
     whole = found.recordings.rename(columns={"duration_s": "end_s"}).drop(columns="n_clips")
     whole = whole.assign(level="recording", start_s=0.0, clip=-1, error="")
-    of_clips = found.clips.assign(level="clip", error="")
+    of_clips = found.clips.assign(level="clip", sound="", error="")
     faults = pd.DataFrame(
         [(file, "recording", -1, text) for file, text in found.errors.items()],
         columns=["file", "level", "clip", "error"],
     )
     tables = [table for table in (whole, of_clips, faults) if len(table)]
     predicted = [name for name in found.clips.columns if name not in {"file", "clip", "start_s", "end_s"}]
-    columns = ["file", "level", "start_s", "end_s", *predicted, "error"]
+    columns = ["file", "level", "start_s", "end_s", *predicted, "sound", "error"]
     together = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*columns, "clip"])
     together = together.sort_values(["file", "clip"], kind="stable")
     return together.reindex(columns=columns).to_csv(index=False, lineterminator="\n", float_format="%.9g")
@@ -40,6 +43,7 @@ def json_text(found: Predictions, model: LoadedModel) -> str:
         {
             "file": row["file"],
             "duration_s": row["duration_s"],
+            "sound": row["sound"].split("; ") if row["sound"] else [],
             **_prediction(row, model),
             "clips": [
                 {"start_s": clip["start_s"], "end_s": clip["end_s"], **_prediction(clip, model)}
@@ -76,8 +80,12 @@ def tables(found: Predictions, model: LoadedModel, *, with_clips: bool) -> list[
     made.add_column("duration (s)", justify="right")
     made.add_column("clips", justify="right")
     _add_targets(made, model)
+    is_odd = bool((found.recordings["sound"] != "").any())
+    if is_odd:
+        made.add_column("sound")
     for row in found.recordings.to_dict("records"):
-        made.add_row(row["file"], f"{row['duration_s']:.1f}", str(row["n_clips"]), *_cells(row, model))
+        marks = [row["sound"]] if is_odd else []
+        made.add_row(row["file"], f"{row['duration_s']:.1f}", str(row["n_clips"]), *_cells(row, model), *marks)
     if not with_clips:
         return [made]
     of_clips = Table("clip of", box=None, pad_edge=False)

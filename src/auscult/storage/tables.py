@@ -110,6 +110,12 @@ def _text(*, nullable: bool = False, unique: bool = False, **checks: Any) -> pa.
     return pa.Column(str, nullable=nullable, unique=unique, coerce=False, **checks)
 
 
+SOUND_FACTS = (
+    *("peak", "rms_db", "clipped_share", "dc", "silent_share", "dead_channels", "channel_correlation", "mean_loss_db"),
+    *("band_limit_hz", "trailing_bytes", "placeholder_size"),
+)
+"""Numbers that say how a recording sounds (`audio.probe.AudioFacts`); null where nobody can tell."""
+
 RECORDINGS = pa.DataFrameSchema(
     {
         "recording_id": _text(unique=True),
@@ -127,6 +133,8 @@ RECORDINGS = pa.DataFrameSchema(
         "encoding": _text(),
         "sha256": _text(),
         "fingerprint": _text(nullable=True),
+        **{name: pa.Column(float, nullable=True, required=False) for name in SOUND_FACTS},
+        "dead_which": pa.Column(str, nullable=True, required=False),
         f"{LABEL_PREFIX}.+": pa.Column(str, nullable=True, regex=True, required=False),
         f"{ATTRIBUTE_PREFIX}.+": pa.Column(str, nullable=True, regex=True, required=False),
     },

@@ -49,7 +49,7 @@ def make_dataset(root: Path, tables: Path, events: list[Event] | None = None) ->
     write_parquet(tables / "events.parquet", events_frame(events or []))
 
 
-def cut(tmp_path: Path, settings: ClipSettings, threads: int = 1) -> tuple[pd.DataFrame, np.ndarray]:
+def cut(tmp_path: Path, settings: ClipSettings, threads: int = 1, **options: Any) -> tuple[pd.DataFrame, np.ndarray]:
     output = tmp_path / f"clips-{threads}.h5"
     clips.cut_clips(
         root=tmp_path / "raw",
@@ -60,6 +60,7 @@ def cut(tmp_path: Path, settings: ClipSettings, threads: int = 1) -> tuple[pd.Da
         output=output,
         full_settings={"clips": settings.model_dump(mode="json"), "channel": "mean"},
         threads=threads,
+        **options,
     )
     with ClipStore(output) as store:
         assert store.settings["clips"] == settings.model_dump(mode="json")
@@ -157,6 +158,20 @@ def test_nothing_to_cut_stops_with_a_message_and_leaves_no_file(tmp_path: Path) 
     assert not list(tmp_path.glob("*.h5"))
 
 
+@pytest.mark.parametrize("options", [{}, {"unit": "recording"}, {"band_pass": {"low_hz": 100, "high_hz": 800}}])
+def test_a_recording_of_two_samples_gives_no_clip_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, options: dict[str, Any]
+) -> None:
+    make_dataset(tmp_path / "raw", tmp_path / "tables")
+    soundfile.write(tmp_path / "raw" / "a.wav", np.zeros(2), RATES["a"], subtype="PCM_24")
+    recordings = pd.read_parquet(tmp_path / "tables" / "recordings.parquet")
+    recordings.loc[recordings["recording_id"] == "mine/a", ["n_samples", "duration_s"]] = [2, 2 / RATES["a"]]
+    write_parquet(tmp_path / "tables" / "recordings.parquet", recordings)
+    table, _ = cut(tmp_path, ClipSettings.model_validate({"length_s": 1.0, "sample_rate_hz": 4000, **options}))
+    assert set(table["recording_id"]) == {"mine/b", "mine/sub/c"}
+    assert "1 recordings are too short, not one sample is left at 4000 Hz: no clip of mine/a" in caplog.text
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_recording_that_changed_since_ingest_stops_the_stage(tmp_path: Path, threads: int) -> None:
     make_dataset(tmp_path / "raw", tmp_path / "tables")
@@ -183,3 +198,20 @@ def test_the_icbhi_sample_at_one_scale(real_data: Path) -> None:
         settings = ClipSettings(sample_rate_hz=8000)
         waveform = clips.load_waveform(path, "mean", settings, source_hz=rate, n_source_samples=len(sound))
         assert waveform.std() / 32768 == pytest.approx(low.std(), rel=0.01)
+
+
+def test_floats_are_divided_by_the_full_scale_that_is_set_and_whole_numbers_are_not(tmp_path: Path) -> None:
+    """Floats of +-3000 were cut off at 1, to a square wave."""
+    make_dataset(tmp_path / "raw", tmp_path / "tables")
+    recordings = pd.read_parquet(tmp_path / "tables" / "recordings.parquet")
+    sound = soundfile.read(tmp_path / "raw" / "b.wav")[0]
+    settings = ClipSettings(length_s=4.0, sample_rate_hz=4000)
+    of_whole_numbers = cut(tmp_path, settings)
+    soundfile.write(tmp_path / "raw" / "b.wav", 3000 * sound, 4000, subtype="FLOAT")
+    recordings.loc[recordings["recording_id"] == "mine/b", "encoding"] = "FLOAT"
+    write_parquet(tmp_path / "tables" / "recordings.parquet", recordings)
+    of_floats = cut(tmp_path, settings, full_scale=3000.0)
+    pd.testing.assert_frame_equal(of_floats[0], of_whole_numbers[0])
+    assert np.abs(of_floats[1].astype(int) - of_whole_numbers[1]).max() <= 1
+    cut_off = cut(tmp_path, settings)[1]
+    assert (np.abs(cut_off.astype(int)) >= 32_767).mean() > 0.1

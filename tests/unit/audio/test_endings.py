@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from auscult.audio.probe import check_mp3_length, check_ogg_end, count_mp3_frames, probe, states_mp3_length
+from auscult.audio.endings import check_mp3_length, check_ogg_end, count_mp3_frames, states_mp3_length
+from auscult.audio.probe import probe
 from auscult.errors import DataError
 
 FORMATS = {".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", "MPEG_LAYER_III")}

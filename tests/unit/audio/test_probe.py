@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from auscult.audio.decode import decode
 from auscult.audio.probe import BLOCK_SAMPLES, probe
 from auscult.errors import DataError
 
@@ -75,21 +76,45 @@ def test_a_wav_that_ends_in_its_header_is_truncated(tmp_path: Path, waveform: np
         probe(path)
 
 
-def test_a_header_that_was_never_finished_is_truncated(tmp_path: Path, waveform: np.ndarray) -> None:
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0x80000000, 0x7FFFF000, 0xFFFFFFFF])
+def test_a_wav_whose_recorder_never_filled_in_the_size_is_read_whole(
+    tmp_path: Path, waveform: np.ndarray, size: int
+) -> None:
     path = write(tmp_path / "a.wav", waveform)
+    expected = soundfile.read(path, dtype="float32")[0]
     content = bytearray(path.read_bytes())
-    content[40:44] = struct.pack("<I", 0)
+    content[4:8] = content[40:44] = struct.pack("<I", size)
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"^truncated: the header was never finished"):
+    facts = probe(path)
+    assert facts.n_samples == len(waveform)
+    decoded = np.concatenate(list(decode(path, 0, sample_rate_hz=RATE_HZ, n_samples=facts.n_samples)))
+    np.testing.assert_array_equal(decoded, expected)
+
+
+def test_a_wav_of_nothing_but_notes_is_empty(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.zeros(0))
+    path.write_bytes(path.read_bytes()[:44] + b"LIST" + struct.pack("<I", 400) + bytes(400))
+    with pytest.raises(DataError, match=r"^empty: the file holds no samples"):
         probe(path)
 
 
-def test_a_wav_written_to_a_pipe_is_taken(tmp_path: Path, waveform: np.ndarray) -> None:
+def test_a_wav_of_any_other_size_that_is_not_there_is_cut(tmp_path: Path, waveform: np.ndarray) -> None:
     path = write(tmp_path / "a.wav", waveform)
     content = bytearray(path.read_bytes())
-    content[4:8] = content[40:44] = struct.pack("<I", 0xFFFFFFFF)
+    content[40:44] = struct.pack("<I", 0x7FFFFFF0)
     path.write_bytes(content)
-    assert probe(path).n_samples == len(waveform)
+    with pytest.raises(DataError, match=r"^truncated: the data chunk declares 2147483632 bytes, 32000 are there"):
+        probe(path)
+
+
+@pytest.mark.parametrize("rate_hz", [1, 5, 8, 99, 1_000_001, 2_000_000_000])
+def test_a_rate_that_no_recorder_has_is_a_fault(tmp_path: Path, waveform: np.ndarray, rate_hz: int) -> None:
+    path = write(tmp_path / "a.wav", waveform)
+    content = bytearray(path.read_bytes())
+    content[24:28] = struct.pack("<I", rate_hz)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"^sample rate: {rate_hz} Hz is not believable, expected 100 to 1000000 Hz"):
+        probe(path)
 
 
 def test_chunks_beside_the_sound_do_not_matter(tmp_path: Path, waveform: np.ndarray) -> None:
@@ -134,7 +159,7 @@ def test_what_is_no_audio_is_named(tmp_path: Path) -> None:
     for path, reason in {
         empty: "^empty: the file has 0 bytes",
         tmp_path / "none.wav": "^empty: the file holds no samples",
-        text: "^unreadable: .*wav, flac, ogg and mp3",
+        text: "^no sound file: this is text, it begins with 'this is not a wav",
         folder: "^unreadable: Is a directory",
         tmp_path / "absent.wav": "^missing: no such file",
     }.items():

@@ -47,7 +47,7 @@ def test_a_missing_root_says_how_to_get_the_data(tmp_path: Path) -> None:
 def test_an_empty_dataset_stops_and_says_what_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     with pytest.raises(
-        DataError, match=r"no usable recording in .*root; looked for files with .wav, .flac, .ogg, .mp3; 0 rejected"
+        DataError, match=r"no usable recording in .*root; looked for files with .wav, .wave, .flac, .*; 0 rejected"
     ):
         ingest.ingest(tmp_path / "root", "set", settings(), tmp_path / "out")
     with pytest.raises(DataError, match=r"the layout 'icbhi'.*1 rejected"):

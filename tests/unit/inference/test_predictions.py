@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -98,7 +99,7 @@ def test_a_bad_file_among_good_ones_is_named_and_the_good_ones_are_answered(make
     found = predict_files(model, [mixed, mixed / "gone.wav"], on_fault=lambda path, text: named.append(path.name))
     assert named == ["a_text.wav", "c_cut.wav", "empty.ogg", "gone.wav"]
     assert {path.rsplit("/", 1)[1]: text.split(":")[0] for path, text in found.errors.items()} == {
-        "a_text.wav": "unreadable", "c_cut.wav": "truncated", "empty.ogg": "empty", "gone.wav": "missing",
+        "a_text.wav": "no sound file", "c_cut.wav": "truncated", "empty.ogg": "empty", "gone.wav": "missing",
     }  # fmt: skip
     good = model.predict(sorted(set(mixed.rglob("*.*")) - {mixed / name for name in named}))
     assert set(found.recordings["file"]) == set(good.recordings["file"])
@@ -111,7 +112,7 @@ def test_csv_json_and_table_say_the_same(make_model, mixed):
     table = pd.read_csv(io.StringIO(prediction_text.csv_text(found)))
     assert list(table.columns) == [
         "file", "level", "start_s", "end_s", "prob_crackle", "prob_wheeze", "positive_crackle", "positive_wheeze",
-        "error",
+        "sound", "error",
     ]  # fmt: skip
     whole, clips = table[table["error"].isna() & (table["level"] == "recording")], table[table["level"] == "clip"]
     assert (len(whole), len(clips), int(table["error"].notna().sum())) == (5, len(found.clips), 3)
@@ -131,6 +132,36 @@ def test_csv_json_and_table_say_the_same(make_model, mixed):
         Console(file=stream, width=300).print(shown)
     for row in found.clips.itertuples():
         assert f"{row.prob_wheeze:.3f} {'+' if row.positive_wheeze else '-'}" in stream.getvalue()
+
+
+def test_a_file_without_sound_or_clipped_is_marked_in_table_csv_and_json(make_model, tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.1, 8000)
+    for name, sound in (("a", noise), ("b", 0 * noise), ("c", np.clip(10 * noise, -1, 1))):
+        soundfile.write(tmp_path / f"{name}.wav", sound, 4000)
+    model = auscult.load_model(make_model())
+    found = model.predict(tmp_path)
+    plain, silent, clipped = found.recordings["sound"]
+    assert (plain, silent) == ("", "no sound")
+    assert re.fullmatch(r"clipped \d+\.\d%", clipped)
+    table = pd.read_csv(io.StringIO(prediction_text.csv_text(found)), keep_default_na=False)
+    assert table.loc[table["level"] == "recording", "sound"].tolist() == ["", "no sound", clipped]
+    value = json.loads(prediction_text.json_text(found, model))
+    assert [one["sound"] for one in value["recordings"]] == [[], ["no sound"], [clipped]]
+    stream = io.StringIO()
+    Console(file=stream, width=300).print(prediction_text.tables(found, model, with_clips=False)[0])
+    assert "no sound" in stream.getvalue()
+    assert clipped in stream.getvalue()
+
+
+def test_a_header_with_an_impossible_rate_leaves_the_other_files_their_answers(make_model, tmp_path):
+    for name in "ab":
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(8000), 4000)
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[24:28] = (5).to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    found = auscult.load_model(make_model()).predict(tmp_path)
+    assert len(found.recordings) == 1
+    assert [text.split(",")[0] for text in found.errors.values()] == ["sample rate: 5 Hz is not believable"]
 
 
 def test_nothing_answered_is_written_too(make_model, tmp_path):

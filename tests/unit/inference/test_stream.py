@@ -83,3 +83,14 @@ def test_a_file_of_which_no_sample_is_left_is_named(tmp_path):
     soundfile.write(tmp_path / "click.wav", np.zeros(3), 192_000)
     with pytest.raises(DataError, match=r"click\.wav: too short"):
         streamed(tmp_path / "click.wav", ClipSettings(length_s=1, sample_rate_hz=100))
+
+
+def test_sound_of_a_kind_that_is_not_read_is_answered_with_its_fault(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), 8000)
+    (tmp_path / "b.ds2").write_bytes(b"\x03ds2\x00\x01")
+    (tmp_path / "notes.txt").write_text("no sound")
+    good, unread = stream.find_audio([tmp_path])
+    assert stream.read_facts(good).n_samples == 800
+    assert unread.name == "b.ds2"
+    with pytest.raises(DataError, match=r"^unread audio: not read"):
+        stream.read_facts(unread)

@@ -25,9 +25,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from auscult.config import DatasetSettings, ManifestDataset
-from auscult.datasets.folder import is_audio, matches, walk_files
+from auscult.datasets.folder import is_audio, looks_like_audio, matches, say_unread, walk_files
 from auscult.datasets.readers.collection import Collector
 from auscult.datasets.readers.reading import Item
+from auscult.storage.tables import Rejection
 
 
 def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
@@ -43,6 +44,8 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
         for file in walk_files(root):
             if is_audio(file) if settings.files is None else matches(file, settings.files):
                 yield from collector.place_file(file)
+            elif looks_like_audio(file):
+                yield Rejection(file, None, say_unread(file))
     else:
         yield from collector.read_table(settings.manifest, settings.table)
     yield from collector.finish(has_table=settings.manifest is not None)
