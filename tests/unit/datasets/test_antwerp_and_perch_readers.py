@@ -82,7 +82,7 @@ def test_the_faults_of_antwerp_are_named(write_wav: Callable, write_text: Callab
         (f"{good}.txt", 6, "columns"),
         (f"{good}.txt", 7, "beyond the end"),
         ("302_1b1_Al_sc_Eko500.wav", None, "missing cycle file"),
-        ("302_1b1_Al_sc_Eko500.wav", None, "unreadable"),
+        ("302_1b1_Al_sc_Eko500.wav", None, "no sound file"),
         ("303_1b1_Al_sc.wav", None, "name"),
         ("303_1b1_Al_sc_Eko-500.wav", None, "name"),
         ("304_1b1_Al_sc_Eko500.wav", None, "missing cycle file"),
@@ -124,7 +124,7 @@ def test_perch_reads_patient_site_and_position_and_names_its_faults(
     assert result.fault_classes == [
         ("sub/Z02666-02.wav_F.txt", None, "missing wav"),
         ("sub/Z02667-01.wav_F.wav", None, "empty"),
-        ("sub/Z02668-01.wav_F.wav", None, "unreadable"),
+        ("sub/Z02668-01.wav_F.wav", None, "no sound file"),
         ("sub/Z02669-01.wav_F.wav", None, "missing cycle file"),
         ("sub/Z02669-02.wav_F.txt", 1, "negative time"),
         ("sub/Z02669-02.wav_F.txt", 2, "not a number"),

@@ -136,7 +136,7 @@ def test_every_planted_fault_is_named_and_nothing_else(
         ("audio/101_1b1_Al_sc_Meditron.wav", None, "duplicate id"),
         ("audio/103_1b1_Al_sc_Meditron.wav", None, "truncated"),
         ("audio/103_1b1_Ar_sc_Meditron.wav", None, "empty"),
-        ("audio/103_1b1_Pl_sc_Meditron.wav", None, "unreadable"),
+        ("audio/103_1b1_Pl_sc_Meditron.wav", None, "no sound file"),
         ("audio/104_1b1_Al_sc_Meditron.txt", 3, "beyond the end"),
         ("audio/104_1b1_Al_sc_Meditron.txt", 4, "not UTF-8"),
         ("audio/104_1b1_Ar_sc_Meditron.wav", None, "missing cycle file"),

@@ -170,7 +170,7 @@ def test_every_planted_fault_is_named_and_nothing_else(
         ("Audio Files/BP5_N,N,P L L,40.wav", None, "name"),
         ("Audio Files/BP9_N,N,P L L,40,F.wav", None, "empty"),
         ("Audio Files/CP6_N,N,P L L,40,F.wav", None, "name"),
-        ("Audio Files/DP9_N,N,P L L,40,F.wav", None, "unreadable"),
+        ("Audio Files/DP9_N,N,P L L,40,F.wav", None, "no sound file"),
         ("Data annotation.xlsx", 5, "unknown diagnosis"),
         ("Data annotation.xlsx", 6, "not a patient row"),
         ("Data annotation.xlsx", 7, "not a patient row"),
