@@ -132,6 +132,22 @@ def declared_exceptions(experiment: Experiment, audits: Sequence[Mapping[str, An
     return list(found.items())
 
 
+def label_conflicts(audits: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the audits found of one sound under labels that contradict each other, each once.
+
+    >>> found = {"kind": "conflicting_labels", "text": "1 sound", "ids": ["a/1 (copd) = a/2 (normal)"]}
+    >>> label_conflicts([{"findings": [found]}, {"findings": [found]}])
+    ['1 sound: a/1 (copd) = a/2 (normal)']
+    """
+    texts = [
+        f"{found['text']}: {listed(found['ids'], MAX_IDS_SHOWN)}"
+        for audit in audits
+        for found in audit["findings"]
+        if found["kind"] == "conflicting_labels"
+    ]
+    return list(dict.fromkeys(texts))
+
+
 def _subset_cells(counts: Mapping[str, Any], task: TaskSettings) -> list[str]:
     """Patients, recordings, then positive / negative of each target, counted at the level of the task."""
     cells = [f"{counts['patients']:,}", f"{counts['recordings']:,}"]

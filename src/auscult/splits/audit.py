@@ -13,7 +13,7 @@ import pandas as pd
 from auscult.config.task import ClassRule, ColumnRule, EventRule, fold_label
 from auscult.labels import WHOLE_RECORDING, part_target
 from auscult.splits.counts import count_subsets, recording_facts
-from auscult.splits.leaks import N_EXAMPLES, Finding, texts
+from auscult.splits.leaks import BYTE_EQUAL, N_EXAMPLES, NEAR_DUPLICATE, Finding, texts
 from auscult.storage.tables import LABEL_PREFIX
 
 if TYPE_CHECKING:
@@ -73,6 +73,12 @@ def build_audit(
             for reason, ids in left_out.items()
         ],
         "findings": [asdict(finding) for finding in findings],
+        "duplicates": [
+            {"kind": finding.kind, "severity": finding.severity, "recordings": group}
+            for finding in findings
+            if finding.kind in (BYTE_EQUAL, NEAR_DUPLICATE)
+            for group in finding.groups
+        ],
         "declared": [finding.text for finding in findings if finding.severity == "declared"],
     }
 

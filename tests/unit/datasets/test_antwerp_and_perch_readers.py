@@ -84,7 +84,7 @@ def test_the_faults_of_antwerp_are_named(write_wav: Callable, write_text: Callab
         ("302_1b1_Al_sc_Eko500.wav", None, "missing cycle file"),
         ("302_1b1_Al_sc_Eko500.wav", None, "no sound file"),
         ("303_1b1_Al_sc.wav", None, "name"),
-        ("303_1b1_Al_sc_Eko-500.wav", None, "name"),
+        ("303_1b1_Al_sc_Eko-500.wav", None, "missing cycle file"),
         ("304_1b1_Al_sc_Eko500.wav", None, "missing cycle file"),
         ("305_1b1_Al_sc_Eko500.txt", None, "missing wav"),
         ("sheet.xlsx", None, "not part of the layout"),
