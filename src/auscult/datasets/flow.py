@@ -10,8 +10,18 @@ import pandas as pd
 from auscult.config import DatasetSettings, FilesCsvDataset, ManifestDataset
 from auscult.datasets.folder import is_audio, printable
 from auscult.datasets.lost_and_kept import Difference, find_differences
-from auscult.formatting.numbers import p_text, plural
-from auscult.storage.flow import COPY, FLOW_COLUMNS, NO_AUDIO, READ, REJECTED, UNREADABLE
+from auscult.formatting.numbers import p_text, plural, recordings_text
+from auscult.storage.flow import (
+    COPY,
+    FLOW_COLUMNS,
+    NO_AUDIO,
+    READ,
+    REJECTED,
+    UNREADABLE,
+    class_of,
+    count_lost,
+    count_rows,
+)
 from auscult.storage.tables import LABEL_PREFIX, Recording, Rejection
 
 MAX_LOST_SHARE = 0.01
@@ -19,15 +29,6 @@ MAX_LOST_SHARE = 0.01
 
 _UNREADABLE = ("unreadable", "empty", "truncated", "not finite", "length not stated")
 _COPY = ("duplicate", "contradiction")
-
-
-def class_of(reason: str) -> str:
-    """Return the class that opens a rejection's reason.
-
-    >>> class_of("missing: there is no file 'a.wav'")
-    'missing'
-    """
-    return reason.split(":", 1)[0]
 
 
 def status_of(rejection: Rejection) -> str:
@@ -116,47 +117,21 @@ def account(flow: pd.DataFrame, dataset: str) -> dict[str, Any]:
         between the lost and the kept; `warnings`, as sentences.
     """
     is_read = flow["status"] == READ
-    lost = flow[~is_read]
-    groups = lost.groupby([lost["status"], lost["reason"].map(lambda text: class_of(str(text)))], sort=True)
-    by_reason = [{"status": str(status), "reason": str(reason), **_counts(part)} for (status, reason), part in groups]
     kept_patients = set(flow.loc[is_read, "patient_id"].dropna())
     found: dict[str, Any] = {
-        "found": _counts(flow),
-        "lost": sorted(by_reason, key=lambda row: (-int(row["recordings"]), str(row["reason"]))),
-        "read": _counts(flow[is_read]),
+        "found": count_rows(flow),
+        "lost": count_lost(flow),
+        "read": count_rows(pd.DataFrame(flow[is_read])),
         "patients_lost": len(set(flow["patient_id"].dropna()) - kept_patients),
         "differences": [vars(difference) for difference in find_differences(flow)],
     }
     return {**found, "warnings": account_warnings(found, dataset)}
 
 
-def _counts(rows: pd.DataFrame) -> dict[str, int]:
-    known = rows["patient_is_known"].to_numpy(dtype=bool)
-    return {
-        "recordings": len(rows),
-        "patients": int(rows.loc[known, "patient_id"].nunique()),
-        "patients_unknown": int((~known).sum()),
-    }
-
-
-def counts_words(counts: Mapping[str, Any]) -> str:
-    """Return how many recordings, of how many patients.
-
-    >>> counts_words({"recordings": 5, "patients": 2, "patients_unknown": 1})
-    '5 recordings of 2 patients, 1 without a known patient'
-    >>> counts_words({"recordings": 1, "patients": 0, "patients_unknown": 1})
-    '1 recording, 1 without a known patient'
-    """
-    text = plural(counts["recordings"], "recording")
-    text += f" of {plural(counts['patients'], 'patient')}" if counts["patients"] else ""
-    unknown = counts["patients_unknown"]
-    return f"{text}, {unknown:,} without a known patient" if unknown else text
-
-
 def account_lines(found: Mapping[str, Any], dataset: str) -> list[str]:
     """Return an account as lines for the terminal."""
-    lines = [f"{dataset}: {counts_words(found['found'])} found, {found['read']['recordings']:,} read"]
-    lines += [f"  lost: {row['reason']}: {counts_words(row)}" for row in found["lost"]]
+    lines = [f"{dataset}: {recordings_text(found['found'])} found, {found['read']['recordings']:,} read"]
+    lines += [f"  lost: {row['reason']}: {recordings_text(row)}" for row in found["lost"]]
     if found["patients_lost"]:
         lines.append(f"  {plural(found['patients_lost'], 'patient')} lost whole: nothing of theirs is read")
     return lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from scipy import stats
@@ -73,8 +73,8 @@ def _compared(table: pd.DataFrame) -> Iterator[Difference]:
             values = [in_lost.index[0]]  # the other says the same
         for value in values if stated[column].nunique() > 1 else ():
             a, b = int(in_lost.get(value, 0)), int(in_kept.get(value, 0))
-            p = float(stats.fisher_exact([[a, n_lost - a], [b, n_kept - b]]).pvalue)
-            yield Difference(name, str(value), a, n_lost, b, n_kept, p)
+            _, p = stats.fisher_exact([[a, n_lost - a], [b, n_kept - b]])
+            yield Difference(name, str(value), a, n_lost, b, n_kept, float(p))
     ages = table.loc[table["age_years"].notna()].groupby(["is_lost", "person"])["age_years"].min()
     lost_ages, kept_ages = (ages[[side == is_lost for side, _ in ages.index]] for is_lost in (True, False))
     if len(lost_ages) >= MIN_LOST and len(kept_ages):
@@ -90,5 +90,5 @@ def holm(found: list[Difference]) -> list[Difference]:
     highest = 0.0
     for rank, difference in enumerate(sorted(found, key=lambda one: one.p)):
         highest = max(highest, min(1.0, (len(found) - rank) * difference.p))
-        corrected.append(Difference(**{**vars(difference), "p": highest}))
+        corrected.append(replace(difference, p=highest))
     return corrected

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -38,6 +40,41 @@ FLOW_COLUMNS = tuple(name for name, column in _SCHEMA.columns.items() if not col
 """What every flow holds; the label columns of the recordings follow. `reason` is null for what was read."""
 
 
+def class_of(reason: str) -> str:
+    """Return the class that opens a rejection's reason.
+
+    >>> class_of("missing: there is no file 'a.wav'")
+    'missing'
+    """
+    return reason.split(":", 1)[0]
+
+
+def count_rows(rows: pd.DataFrame) -> dict[str, int]:
+    """Return how many recordings rows of a flow hold, of how many known patients, and how many of unknown ones."""
+    known = rows["patient_is_known"].to_numpy(dtype=bool)
+    return {
+        "recordings": len(rows),
+        "patients": len(set(rows["patient_id"].to_numpy(dtype=object)[known])),
+        "patients_unknown": int((~known).sum()),
+    }
+
+
+def count_lost(flow: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the lost by status and class of reason, the most frequent first, each with `count_rows`."""
+    lost = pd.DataFrame(flow[flow["status"] != READ])
+    reasons = [class_of(str(text)) for text in lost["reason"]]
+    keys = pd.Series(list(zip(lost["status"], reasons, strict=True)), index=lost.index, dtype=object)
+    found = [
+        {
+            "status": status,
+            "reason": reason,
+            **count_rows(pd.DataFrame(lost[[key == (status, reason) for key in keys]])),
+        }
+        for status, reason in sorted(set(keys))
+    ]
+    return sorted(found, key=lambda row: (-int(row["recordings"]), str(row["reason"])))
+
+
 def read_flow(path: Path) -> pd.DataFrame:
     """Read and check the flow of a dataset.
 
@@ -46,7 +83,8 @@ def read_flow(path: Path) -> pd.DataFrame:
     """
     try:
         names = [str(name) for name in pd.read_csv(path, nrows=0).columns]
-        types = dict.fromkeys(names, "str") | {"line": "Int64", "age_years": "float64", "patient_is_known": "bool"}
+        types: dict[Hashable, Any] = dict.fromkeys(names, "str")
+        types |= {"line": "Int64", "age_years": "float64", "patient_is_known": "bool"}
         table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise DataError(
