@@ -21,6 +21,7 @@ from auscult.datasets.flow import account, account_lines, flow_table, is_a_recor
 from auscult.datasets.folder import AUDIO_SUFFIXES, printable
 from auscult.datasets.readers import READERS
 from auscult.datasets.readers.reading import Item
+from auscult.datasets.readers.vocabulary import vocabulary_of
 from auscult.datasets.summary import Summary
 from auscult.datasets.table_writers import EventWriter, RecordingWriter
 from auscult.errors import DataError
@@ -100,7 +101,9 @@ def ingest(
     flow = flow_table(read_recordings(output_dir / "recordings.parquet"), lost, ingest.unknown_patients)
     write_csv(output_dir / FLOW_FILE, flow)
     found = account(flow, dataset)
-    write_json(output_dir / "summary.json", {**summary.as_dict(), "flow": found})
+    write_json(
+        output_dir / "summary.json", {**summary.as_dict(), "vocabulary": vocabulary_of(settings.layout), "flow": found}
+    )
     for line in account_lines(found, dataset):
         logger.info("%s", line, extra=TO_TERMINAL)
     for warning in found["warnings"]:

@@ -73,7 +73,8 @@ def check_rules(
         where = f"task {name}, dataset {own}" if name else f"dataset {own}"
         if own in task.classes_from:
             rule = task.classes_from[own]
-            found += _class_notes(_labels(of_dataset, rule.column, vocabulary, where), rule, task.targets, own)
+            held = _labels(of_dataset, rule.column, vocabulary, where, is_whole=True)
+            found += _class_notes(held, rule, task.targets, own)
         rules = task.datasets.get(own, {})
         for target, rule in rules.items():
             if isinstance(rule, ColumnRule):
@@ -85,9 +86,11 @@ def check_rules(
     return found
 
 
-def _labels(recordings: pd.DataFrame, column: str, vocabulary: Mapping[str, Any], where: str) -> _Held:
+def _labels(
+    recordings: pd.DataFrame, column: str, vocabulary: Mapping[str, Any], where: str, *, is_whole: bool = False
+) -> _Held:
     counts = Counter(str(value) for value in label_values(recordings, column, where).dropna())
-    parts = {fold_label(part) for value in counts for part in (value, *value.split("+"))}
+    parts = {fold_label(part) for value in counts for part in ([value] if is_whole else value.split("+"))}
     known = {fold_label(str(value)) for value in vocabulary.get("labels", {}).get(column, ())}
     return _Held(where, f"label {column}", counts, parts, known)
 

@@ -62,16 +62,11 @@ def count_rows(rows: pd.DataFrame) -> dict[str, int]:
 def count_lost(flow: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the lost by status and class of reason, the most frequent first, each with `count_rows`."""
     lost = pd.DataFrame(flow[flow["status"] != READ])
-    reasons = [class_of(str(text)) for text in lost["reason"]]
-    keys = pd.Series(list(zip(lost["status"], reasons, strict=True)), index=lost.index, dtype=object)
-    found = [
-        {
-            "status": status,
-            "reason": reason,
-            **count_rows(pd.DataFrame(lost[[key == (status, reason) for key in keys]])),
-        }
-        for status, reason in sorted(set(keys))
-    ]
+    keys = list(zip(lost["status"], (class_of(str(text)) for text in lost["reason"]), strict=True))
+    found: list[dict[str, Any]] = []
+    for status, reason in sorted(set(keys)):
+        rows = pd.DataFrame(lost[[key == (status, reason) for key in keys]])
+        found.append({"status": status, "reason": reason, **count_rows(rows)})
     return sorted(found, key=lambda row: (-int(row["recordings"]), str(row["reason"])))
 
 

@@ -93,6 +93,7 @@ def test_the_summary_counts_what_is_there(write_wav: Callable, write_text: Calla
         "rejected": {"total": 1, "by_class": {"empty": 1}},
         "notices": {"patient_unknown": {"count": 3, "subjects": ["set/a", "set/b", "set/c"]}},
         "content_sha256": "",
+        "vocabulary": {},
     }
 
 
