@@ -195,8 +195,10 @@ class _Ingest:
             path = rejection.file if rejection.lost is None else rejection.lost.path
             if path in read or (path in refused and rejection.lost is None):
                 continue
-            is_known = rejection.lost is None or rejection.lost.recording_id not in self.unknown_patients
-            kept.append(rejection if is_known else replace(rejection, lost=replace(rejection.lost, patient_id="")))
+            lost = rejection.lost
+            if lost is not None and lost.recording_id in self.unknown_patients:
+                rejection = replace(rejection, lost=replace(lost, patient_id=""))
+            kept.append(rejection)
         return kept
 
     def _leave_open(self, recording_id: str, file: str, line: int | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 from scipy import stats
@@ -73,8 +74,8 @@ def _compared(table: pd.DataFrame) -> Iterator[Difference]:
             values = [in_lost.index[0]]  # the other says the same
         for value in values if stated[column].nunique() > 1 else ():
             a, b = int(in_lost.get(value, 0)), int(in_kept.get(value, 0))
-            _, p = stats.fisher_exact([[a, n_lost - a], [b, n_kept - b]])
-            yield Difference(name, str(value), a, n_lost, b, n_kept, float(p))
+            p = _fisher(a, n_lost, b, n_kept)
+            yield Difference(name, str(value), a, n_lost, b, n_kept, p)
     ages = table.loc[table["age_years"].notna()].groupby(["is_lost", "person"])["age_years"].min()
     lost_ages, kept_ages = (ages[[side == is_lost for side, _ in ages.index]] for is_lost in (True, False))
     if len(lost_ages) >= MIN_LOST and len(kept_ages):
@@ -82,6 +83,11 @@ def _compared(table: pd.DataFrame) -> Iterator[Difference]:
         yield Difference(
             "age", None, float(lost_ages.median()), len(lost_ages), float(kept_ages.median()), len(kept_ages), p
         )
+
+
+def _fisher(a: int, n_lost: int, b: int, n_kept: int) -> float:
+    found: Any = stats.fisher_exact([[a, n_lost - a], [b, n_kept - b]])
+    return float(found.pvalue)
 
 
 def holm(found: list[Difference]) -> list[Difference]:

@@ -31,9 +31,10 @@ def split_flow(
         Columns `FLOW_COLUMNS`.
     """
     rows: list[dict[str, Any]] = []
+    sides = {str(name): str(side) for name, side in zip(split["recording_id"], split["split"], strict=True)}
     for dataset, flow in flows.items():
         read = pd.DataFrame(flow[flow["status"] == READ])
-        side = read["recording_id"].map(dict(zip(split["recording_id"], split["split"], strict=True)))
+        side = pd.Series([sides.get(str(name)) for name in read["recording_id"]], index=read.index, dtype=object)
         rows.append(_row(dataset, "found", "", count_rows(flow)))
         rows += [_row(dataset, "lost", lost["reason"], lost) for lost in count_lost(flow)]
         rows.append(_row(dataset, "read", "", count_rows(read)))

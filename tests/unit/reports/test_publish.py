@@ -109,7 +109,7 @@ def test_the_head_of_the_page_says_what_the_data_lack(result):
     text = (folder / "report.html").read_text(encoding="utf-8")
 
     head, rest = text.split("</header>", 1)
-    page = _Page(rest)
+    page = _Page(text)
 
     assert "What the data lack" in head
     assert head.count("12 of 192 (6.2%) recordings of one are lost; rejected.csv beside its tables names each.") == 1

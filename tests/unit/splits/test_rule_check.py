@@ -68,10 +68,15 @@ def test_a_rule_that_fits_its_table_says_nothing(make_recordings):
 def test_classes_without_a_recording_and_values_without_a_class_are_seen(make_recordings):
     settings = TaskSettings.model_validate(
         {
-            "description": "t", "type": "multi_class", "targets": ["a", "b"], "level": "recording",
-            "classes_from": {"icbhi": {"column": "diagnosis", "classes": {"one": "a", "two": "b"}, "may_be_absent": ["TWO"]}},
+            "description": "t",
+            "type": "multi_class",
+            "targets": ["a", "b"],
+            "level": "recording",
+            "classes_from": {
+                "icbhi": {"column": "diagnosis", "classes": {"one": "a", "two": "b"}, "may_be_absent": ["TWO"]}
+            },
         }
-    )  # fmt: skip
+    )
     table = make_recordings([("a", "1", "One"), ("b", "2", "three")])
     found = {note.kind: note.ids for note in check_rules(table, NOTHING, settings)}
     assert found == {"values_not_found": ["two"], "values_unknown": ["three (1)"]}

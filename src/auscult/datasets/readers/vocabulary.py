@@ -24,7 +24,7 @@ _VOCABULARIES: dict[str, dict[str, Any]] = {
     },
     "bd": {"labels": {"pep1": sorted(bd.PEP1_VALUES)}},
     "sprsound": {
-        "labels": {"record": sorted({value for value in sprsound.RECORD_LABELS.values() if value is not None})},
+        "labels": {"record": sorted(set(sprsound.RECORD_LABELS.values()))},
         "events": sorted({"cycle", *(kind for kinds in sprsound.EVENT_KINDS.values() for kind in kinds)}),
     },
     "hf_lung": {"events": sorted(set(hf_lung.KINDS.values()))},
