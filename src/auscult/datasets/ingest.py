@@ -197,8 +197,8 @@ class _Ingest:
                 continue
             lost = rejection.lost
             if lost is not None and lost.recording_id in self.unknown_patients:
-                rejection = replace(rejection, lost=replace(lost, patient_id=""))
-            kept.append(rejection)
+                lost = replace(lost, patient_id="")
+            kept.append(replace(rejection, lost=lost))
         return kept
 
     def _leave_open(self, recording_id: str, file: str, line: int | None) -> None:
