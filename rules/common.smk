@@ -13,7 +13,14 @@ from snakemake.exceptions import WorkflowError
 
 from auscult.config import load_project, paths
 from auscult.config.files import defined_names
-from auscult.config.plan import Plan, all_of, job_params, tables_of, task_params
+from auscult.config.plan import (
+    Plan,
+    accounts_of,
+    all_of,
+    job_params,
+    tables_of,
+    task_params,
+)
 from auscult.errors import AuscultError
 
 # A plan of thousands of jobs is millions of objects that all live to its end: garbage collection after every 700 new ones

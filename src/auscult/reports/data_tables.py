@@ -9,6 +9,7 @@ from typing import Any
 from auscult.config import Experiment, TaskSettings
 from auscult.formatting.numbers import duration_text, plural
 from auscult.formatting.text import listed, tally
+from auscult.reports.flow_section import FlowView, flow_view
 from auscult.reports.settings import settings_text
 
 SUBSETS = {"train": "training", "val": "validation", "test": "test"}
@@ -38,6 +39,7 @@ class SplitTable:
         targets: Names of the columns after patients and recordings.
         findings: (severity, text, ids) of the audit.
         left_out: (reason, counts).
+        flow: What became of the recordings.
     """
 
     jobs: list[str]
@@ -46,6 +48,7 @@ class SplitTable:
     targets: tuple[str, ...]
     findings: list[tuple[str, str, str]]
     left_out: list[tuple[str, str]]
+    flow: FlowView
 
 
 def ingested(name: str, summary: Mapping[str, Any]) -> Ingested:
@@ -114,6 +117,7 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
                     )
                     for group in audit["left_out"]
                 ],
+                flow=flow_view(audit, f"flow{len(seen)}"),
             )
         )
     return tables
