@@ -1,12 +1,13 @@
-"""What the columns of one table hold: label, patient, sex, age, place, rater, times."""
+"""What the columns hold: label, patient, sex, age, place, device, site, visit."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from auscult.datasets.draft.proposal import Proposal
 from auscult.datasets.draft.survey import Sheet
 from auscult.datasets.draft.values import (
     age_settings,
@@ -18,10 +19,14 @@ from auscult.datasets.draft.values import (
     sex_values,
 )
 from auscult.datasets.draft.words import SOUNDS, is_called, is_normal, is_unknown, tokens
+from auscult.datasets.readers.cells import UNKNOWN
 from auscult.formatting.numbers import plural
 
 MAX_LABELS = 24
+MAX_CODES = 3
+"""More numbers than these, in a column that nothing calls a label, are a measure."""
 SURE = 4.0
+_MAX_VALUES = {"device": 30, "site": 60, "place": 40, "visit": 40}
 
 
 @dataclass(frozen=True)
@@ -56,154 +61,141 @@ def label_score(source: Source) -> float:
     n = len(counts)
     if not 2 <= n <= MAX_LABELS or n > 0.6 * len(filled):
         return 0.0
-    if any(is_called(source.plain, role) for role in ("sex", "age", "born", "start", "end", "rater", "device")):
-        return 0.0
     is_numeric = all(re.fullmatch(r"-?\d+([.,]\d+)?", value) for value in counts)
     called = is_called(source.plain, "label")
-    if date_format(filled) or (is_numeric and not called and n > 3):
-        return 0.0
-    heard = sum(count for value, count in counts.items() if SOUNDS.search(value) or is_normal(value))
-    score = 3.0 * called + 3.0 * (heard / sum(counts.values())) + (0.0 if is_numeric else 0.5)
-    if any(is_called(source.plain, role) for role in ("place", "visit", "site")) and heard < 0.5 * sum(counts.values()):
+    heard = sum(count for value, count in counts.items() if SOUNDS.search(value) or is_normal(value)) / counts.total()
+    if (
+        is_called(source.plain, "sex", "age", "born", "start", "end", "rater", "device")
+        or (is_called(source.plain, "place", "visit", "site") and heard < 0.5)
+        or (is_numeric and not called and n > MAX_CODES)
+        or date_format(filled)
+    ):
         return 0.0
     # An id or number of a label (`Lung Sound ID`) names the file, not the finding.
-    return score - 2.0 * bool({"id", "nr", "number"} & set(tokens(source.plain)))
+    return 3.0 * called + 3.0 * heard + 0.5 * (not is_numeric) - 2.0 * bool({"id", "nr"} & set(tokens(source.plain)))
 
 
-def patient_score(source: Source, *, n_recordings: int) -> float:
+def patient_score(source: Source, n_recordings: int) -> float:
     """Return how much a column looks like patients; 0 where it cannot be."""
-    filled = source.filled
-    counts = distinct(filled)
+    counts = distinct(source.filled)
     n = len(counts)
-    if n < 2 or len(filled) < 0.5 * len(source.cells) or date_format(filled):
+    if n < 2 or 2 * len(source.filled) < len(source.cells) or date_format(source.filled):
         return 0.0
-    score = 0.0
-    if is_called(source.plain, "patient"):
-        score += 4.0
-    elif "id" in tokens(source.plain) and len(tokens(source.plain)) == 1:
-        score += 2.0
-    if all(re.fullmatch(r"[A-Za-z]{1,6}[-_ ]?\d+|\d{1,10}(\.0)?", value) for value in counts):
-        score += 1.0
-    elif score == 0:
+    score = 4.0 if is_called(source.plain, "patient") else 2.0 * (tokens(source.plain) == ["id"])
+    is_id = all(re.fullmatch(r"[A-Za-z]{1,6}[-_ ]?\d+|\d{1,10}(\.0)?", value) for value in counts)
+    if not (is_id or score):
         return 0.0
-    if n < n_recordings and n > max(2, n_recordings / 100):
-        score += 1.0
-    return score
+    return score + is_id + (max(2, n_recordings / 100) < n < n_recordings)
 
 
 class ColumnGuesser:
-    """Finds what the columns hold that are left, and writes it into a section `columns`.
+    """Finds what the columns hold that are left, and writes it into a proposal.
 
     Args:
         sources: The columns.
         codes: Field -> code -> meaning, of a codebook.
-        say: Comments on a guess, at a place below `columns`.
+        proposal: Of the dataset.
+
+    Attributes:
+        left: The columns that nothing was made of yet, by name.
     """
 
-    def __init__(
-        self, sources: Sequence[Source], codes: Mapping[str, Mapping[str, str]], say: Callable[..., None]
-    ) -> None:
+    def __init__(self, sources: Sequence[Source], codes: Mapping[str, Mapping[str, str]], proposal: Proposal) -> None:
         self.left = {source.name: source for source in sources}
         self._codes = codes
-        self._say = say
-        self.doubts: list[str] = []
+        self._draft = proposal
 
-    def facts(self, columns: dict[str, Any]) -> None:
-        """Add sex, age, site, device, place and visit."""
-        for role in ("sex", "age_years", "device", "site"):
-            if role not in columns:
-                found = getattr(self, f"_{role}")()
-                if found is not None:
-                    columns[role] = found
-        for role in ("place", "visit"):
-            for source in self._called(role):
-                values = distinct(source.filled)
-                if 1 < len(values) <= 40 and not date_format(source.filled) and role not in columns.get("attributes", {}):
-                    columns.setdefault("attributes", {})[role] = source.name
-                    self._say(f"{plural(len(values), 'value')} in {source.coverage}", "columns", "attributes", role)
-                    del self.left[source.name]
-                    break
+    def first(self, role: str) -> Source | None:
+        """Return the first column that is called so."""
+        return next((source for source in self.left.values() if is_called(source.plain, role)), None)
 
-    def _called(self, role: str) -> list[Source]:
-        return [source for source in self.left.values() if is_called(source.plain, role)]
-
-    def _sex(self) -> Any:
-        for source in self._called("sex"):
-            found = sex_values(source.filled, self._codes.get(source.plain, {}))
-            if found is None:
-                continue
-            values, odd = found
-            note = f"{source.coverage} have one"
-            if odd:
-                shown = ", ".join(sorted(odd))
-                note += f"; what {shown} means is not known: write female or male for null"
-                self.doubts.append(f"The sexes {shown} in column {source.name} are left unknown: say what they mean.")
-            self._say(note, "columns", "sex")
+    def take(self, *sources: Source) -> None:
+        """Mark columns as used."""
+        for source in sources:
             del self.left[source.name]
-            return {"column": source.name, "values": values} if values else source.name
-        return None
 
-    def _age_years(self) -> Any:
-        born, at = self._dates("born"), self._dates("at")
+    def facts(self) -> None:
+        """Add sex, age, device, site, place and visit."""
+        self._sex()
+        self._age_years()
+        for role in ("device", "site"):
+            self._text(role, self._draft.columns, "columns", role)
+        for role in ("place", "visit"):
+            self._text(role, self._draft.columns.setdefault("attributes", {}), "columns", "attributes", role)
+
+    def _text(self, role: str, section: dict[str, Any], *place: str) -> None:
+        for source in list(self.left.values()):
+            n = len(distinct(source.filled))
+            if is_called(source.plain, role) and 1 <= n <= _MAX_VALUES[role] and not date_format(source.filled):
+                section[role] = source.name
+                self._draft.say(f"{plural(n, 'value')} in {source.coverage}", *place)
+                self.take(source)
+                return
+
+    def _sex(self) -> None:
+        source = self.first("sex")
+        found = None if source is None else sex_values(source.filled, self._codes.get(source.plain, {}))
+        if source is None or found is None:
+            return
+        values, odd = found
+        note = f"{source.coverage} have one"
+        if odd:
+            shown = ", ".join(sorted(odd))
+            note += f"; what {shown} means is not known: write female or male for null"
+            self._draft.doubts.append(
+                f"The sexes {shown} in column {source.name} are left unknown: say what they mean."
+            )
+        self._draft.columns["sex"] = {"column": source.name, "values": values} if values else source.name
+        self._draft.say(note, "columns", "sex")
+        self.take(source)
+
+    def _age_years(self) -> None:
+        sources = [source for source in self.left.values() if is_called(source.plain, "age")]
+        ages = [(source, found) for source in sources if (found := age_settings(source.plain, source.filled))]
+        dates = {role: self._dates(role) for role in ("born", "at")}
+        born, at = dates["born"], dates["at"]
         if born is not None and at is not None:
             form = date_format(born.filled)
-            self._say(f"{born.coverage} have a date of birth", "columns", "age_years")
-            del self.left[born.name], self.left[at.name]
-            return {"born": born.name, "at": at.name, **({} if form in ("auto", None) else {"date_format": form})}
-        for source in self._called("age"):
-            found = age_settings(source.plain, source.filled)
-            if found is not None:
-                found["column"] = source.name
-                unit = found.get("unit", "years")
-                self._say(f"{source.coverage} have one, read as {unit}", "columns", "age_years")
-                del self.left[source.name]
-                return source.name if set(found) == {"column"} else found
-        return None
+            settings = {"born": born.name, "at": at.name, **({} if form == "auto" else {"date_format": form})}
+            self._draft.columns["age_years"] = settings
+            self._draft.say(f"{born.coverage} have a date of birth", "columns", "age_years")
+            self.take(born, at)
+        elif ages:
+            source, found = ages[0]
+            self._draft.columns["age_years"] = source.name if len(found) == 1 else {**found, "column": source.name}
+            unit = found.get("unit", "years")
+            self._draft.say(f"{source.coverage} have one, read as {unit}", "columns", "age_years")
+            self.take(source)
 
     def _dates(self, role: str) -> Source | None:
-        return next((source for source in self._called(role) if date_format(source.filled)), None)
+        sources = [source for source in self.left.values() if is_called(source.plain, role)]
+        return next((source for source in sources if date_format(source.filled)), None)
 
-    def _device(self) -> Any:
-        return self._text("device", 30)
-
-    def _site(self) -> Any:
-        return self._text("site", 60)
-
-    def _text(self, role: str, most: int) -> Any:
-        for source in self._called(role):
-            values = distinct(source.filled)
-            if 1 <= len(values) <= most and not is_called(source.plain, "place"):
-                self._say(f"{plural(len(values), 'value')} in {source.coverage}", "columns", role)
-                del self.left[source.name]
-                return source.name
-        return None
-
-    def boxes(self, sheet: Sheet | None) -> dict[str, Any]:
+    def boxes(self, sheet: Sheet) -> dict[str, Any]:
         """Return a label for each group of checkboxes."""
         labels: dict[str, Any] = {}
-        for name, group in ({} if sheet is None else checkboxes(sheet)).items():
-            if not all(column in self.left for column in group):
-                continue
-            meaning = self._codes.get(name, {})
-            boxes = {column: meaning.get(column.rpartition("___")[2], column.rpartition("___")[2]) for column in group}
-            has_normal = any(is_normal(text) for text in boxes.values() if not text.isdigit())
-            labels[name] = {"checkboxes": boxes} | ({} if has_normal else {"none": "none"})
+        for name, group in checkboxes(sheet).items():
+            codes = {column: column.rpartition("___")[2] for column in group}
+            boxes = {column: self._codes.get(name, {}).get(code, code) for column, code in codes.items()}
+            labels[name] = {"checkboxes": boxes}
             note = f"{len(group)} checkboxes"
-            if not has_normal:
-                note += "; no tick says `none`: leave `none` out if forms were left empty"
-                self.doubts.append(f"No tick in {name}___* is read as `none` found: true only if every form was filled in.")
-            self._say(note, "columns", "labels", name)
-            for column in group:
-                del self.left[column]
+            if not any(is_normal(text) for text in boxes.values() if not text.isdigit()):
+                heard, unknown = "nothing was heard", "it is unknown"
+                question = f"Where no box of {name} is ticked:"
+                if self._draft.choose(question, [heard, unknown], heard, is_sure=False) == heard:
+                    labels[name]["none"] = "none"
+                    note += "; no tick says `none`: leave `none` out if forms were left empty"
+            self._draft.say(note, "columns", "labels", name)
+            self.take(*(self.left[column] for column in group))
         return labels
 
 
 def label_settings(source: Source) -> tuple[Any, str]:
     """Return how a label column is read, and a comment."""
-    filled = source.filled
-    separator = find_separator([cell for cell in filled if not is_unknown(cell)])
-    counts = parts_of(filled, separator)
-    strange = [value for value in counts if is_unknown(value) and value.casefold() not in ("?", "na", "n/a", "nan", "null")]
+    separator = find_separator([cell for cell in source.filled if not is_unknown(cell)])
+    counts = parts_of(source.filled, separator)
+    # What every column takes for unknown needs no word.
+    strange = [value for value in counts if is_unknown(value) and value.casefold() not in UNKNOWN]
     shown = ", ".join(f"{value} ({count})" for value, count in counts.most_common(8))
     note = f"{source.coverage}: {shown}{', ...' if len(counts) > 8 else ''}"
     settings: dict[str, Any] = {"column": source.name}
@@ -213,26 +205,3 @@ def label_settings(source: Source) -> tuple[Any, str]:
         settings["values"] = dict.fromkeys(strange)
         note += f"; unknown: {', '.join(strange)}"
     return (source.name if len(settings) == 1 else settings), note
-
-
-def find_wide(columns: Sequence[str]) -> tuple[str, list[str]] | None:
-    """Return the form of several columns' names with `{position}` in it, and what it stands for in each.
-
-    >>> find_wide(["file_RU", "file_LL"])
-    ('file_{position}', ['RU', 'LL'])
-    """
-    start = min(map(len, columns))
-    first = columns[0]
-    before = next((n for n in range(start) if len({name[n] for name in columns}) > 1), start)
-    # Not within a word: file_RU and file_RL differ in all of RU and RL.
-    while before and first[before - 1].isalnum():
-        before -= 1
-    after = 0
-    while after < start - before and len({name[-after - 1] for name in columns}) == 1:
-        after += 1
-    while after and first[len(first) - after].isalnum():
-        after -= 1
-    values = [name[before : len(name) - after] for name in columns]
-    if not (first[:before] or first[len(first) - after :]) or not all(values) or len(set(values)) < len(values):
-        return None
-    return f"{first[:before]}{{position}}{first[len(first) - after :] if after else ''}", values

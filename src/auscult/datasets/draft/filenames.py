@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from auscult.datasets.draft.words import FEMALE, MALE, PLACES, SOUNDS, fold, is_normal, is_unknown
 from auscult.datasets.folder import split_name
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{2}\.\d{2}\.\d{4}|(?:19|20)\d{6}")
-_SEPARATORS = re.compile(r"[_\-\s.]+")
+_PARTS = re.compile(rf"{_DATE.pattern}|(?P<mark>[_\-\s.]+)|[^_\-\s.]+")
+_MARK = r"[_\-\s.]+"
 _ID = re.compile(r"[A-Za-z]{1,8}[-_]?\d+[A-Za-z]?")
-_VISIT = re.compile(r"(?:visit|v|session|day|tag|besuch|t)[-_ ]?\d+", re.IGNORECASE)
+_VISIT = re.compile(r"(?:visit|v|session|day|tag|besuch)[-_ ]?\d+", re.IGNORECASE)
 _RECORDING = re.compile(r"(?:rec|file|audio|track|clip|sample|take)[-_ ]?\d+", re.IGNORECASE)
 MIN_ID_DIGITS = 5
 MIN_PATIENTS_SHARE = 1 / 600
 """Fewer values than this share of the files are places or devices."""
+MIN_SCORE = 2.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Part:
         group: What its named group is called.
         role: `patient`, `label`, `sex`, `place`, `visit`, `date`, or None.
         values: What it is, file by file.
-        score: How surely it is the patient; 0 to 10, 0 where it is not.
+        score: How surely it is the patient; 0 where it is not.
     """
 
     group: str
@@ -36,27 +38,14 @@ class Part:
     values: list[str]
     score: float = 0.0
 
-    @property
-    def n_distinct(self) -> int:
-        """How many values it has."""
-        return len(set(self.values))
-
 
 @dataclass(frozen=True)
 class NameGuess:
-    """How files are named.
-
-    Attributes:
-        pattern: On the stem; None where that says nothing.
-        path_pattern: On the path without suffix; None where the folders say nothing.
-        parts: The groups of both.
-        n_fit: Files that fit.
-    """
+    """How files are named: patterns on stem and on path without suffix (None where they say nothing), their groups."""
 
     pattern: str | None
     path_pattern: str | None
     parts: list[Part]
-    n_fit: int
 
     def part(self, role: str) -> Part | None:
         """Return the part of a role, the surest."""
@@ -64,25 +53,12 @@ class NameGuess:
 
 
 def split_stem(stem: str) -> list[tuple[str, bool]]:
-    """Return a stem's parts and separators in turn; the flag tells a separator.
+    """Return a stem's parts and the marks between them, in turn; the flag tells a mark.
 
     >>> [part for part, _ in split_stem("2024-03-01_P007_left")]
     ['2024-03-01', '_', 'P007', '_', 'left']
     """
-    parts: list[tuple[str, bool]] = []
-    rest = stem
-    while rest:
-        date = _DATE.match(rest)
-        match = date or _SEPARATORS.match(rest)
-        if match is not None:
-            parts.append((match.group(), date is None))
-        else:
-            match = re.match(r"[^_\-\s.]+", rest)
-            if match is None:
-                break
-            parts.append((match.group(), False))
-        rest = rest[match.end() :]
-    return parts
+    return [(match.group(), match["mark"] is not None) for match in _PARTS.finditer(stem)]
 
 
 def guess_names(audio: Sequence[str], taken: Collection[str] = ()) -> NameGuess:
@@ -92,118 +68,99 @@ def guess_names(audio: Sequence[str], taken: Collection[str] = ()) -> NameGuess:
         audio: Paths below the root.
         taken: Names of columns, which no group may have.
     """
-    stems = [split_name(file)[0] for file in audio]
-    pattern, parts, n_fit = _stem_parts(stems)
-    folders = [file.split("/")[:-1] for file in audio]
-    path_pattern = None
-    folder_parts: list[Part] = []
-    levels: list[list[str]] = []
+    folders = _folder_texts([file.split("/")[:-1] for file in audio])
+    stem = _stem_texts([split_name(file)[0] for file in audio])
+    parts = _settle([text for text in [*folders, *stem] if isinstance(text, Part)], taken)
+    n_folders = sum(isinstance(text, Part) for text in folders)
+    path_pattern = "/".join([*_written(folders, parts[:n_folders], "[^/]+"), "[^/]+"]) if n_folders else None
+    pattern = "".join(_written(stem, parts[n_folders:])) if len(parts) > n_folders else None
+    return NameGuess(pattern, path_pattern, parts)
+
+
+def _written(texts: Sequence[str | Part], named: Sequence[Part], form: str | None = None) -> Iterator[str]:
+    """Yield the pattern of each text; a part has the name that it was given in the end."""
+    left = iter(named)
+    for text in texts:
+        part = next(left) if isinstance(text, Part) else None
+        yield str(text) if part is None else f"(?P<{part.group}>{form or _form(part.values)})"
+
+
+def _folder_texts(folders: Sequence[Sequence[str]]) -> list[str | Part]:
+    """Return a part for each level of folders, or its name where it has but one; empty where depths differ."""
     depths = {len(names) for names in folders}
-    if len(depths) == 1 and depths != {0}:
-        levels = [[names[level] for names in folders] for level in range(depths.pop())]
-        folder_parts = [
-            _judge(f"folder{n}", values, is_folder=True) for n, values in enumerate(levels, 1) if len(set(values)) > 1
-        ]
-    both = _settle([*folder_parts, *parts], taken)
-    renamed = {old.group: new.group for old, new in zip([*folder_parts, *parts], both, strict=True)}
-    if folder_parts:
-        named = iter(folder_parts)
-        texts = [_group(next(named).group, "[^/]+") if len(set(v)) > 1 else re.escape(v[0]) for v in levels]
-        path_pattern = "/".join([*texts, "[^/]+"])
-    if not parts:
-        pattern = None
-    return NameGuess(_rename(pattern, renamed), _rename(path_pattern, renamed), both, n_fit)
+    if len(depths) > 1:
+        return []
+    levels = [[names[level] for names in folders] for level in range(depths.pop())]
+    return [
+        _judge(f"folder{number}", values, is_folder=True) if len(set(values)) > 1 else re.escape(values[0])
+        for number, values in enumerate(levels, 1)
+    ]
 
 
-def _group(name: str, text: str) -> str:
-    return f"(?P<{name}>{text})"
-
-
-def _rename(pattern: str | None, names: dict[str, str]) -> str | None:
-    return None if pattern is None else re.sub(r"\?P<(\w+)>", lambda match: f"?P<{names[match[1]]}>", pattern)
-
-
-def _stem_parts(stems: Sequence[str]) -> tuple[str | None, list[Part], int]:
-    """Return the pattern of the one shape of the stems and its groups."""
+def _stem_texts(stems: Sequence[str]) -> list[str | Part]:
+    """Return the parts and marks of the one shape that all stems have; empty where there are several."""
     split = [split_stem(stem) for stem in stems]
-    shapes = Counter(tuple("/" if is_mark else "x" for _, is_mark in parts) for parts in split)
-    shape, n_fit = shapes.most_common(1)[0]
-    if n_fit < len(stems) or len(shape) < 1:
-        return _by_id_alone(stems)
-    parts: list[Part] = []
-    texts: list[str] = []
-    for place, kind in enumerate(shape):
-        values = [parts_of[place][0] for parts_of in split]
-        if kind == "/" or len(set(values)) == 1:
-            texts.append(re.escape(values[0]) if len(set(values)) == 1 else r"[_\-\s.]+")
-            continue
-        part = _judge(f"part{len(parts) + 1}", values)
-        parts.append(part)
-        texts.append(_group(part.group, _form(values)))
-    return "".join(texts), parts, n_fit
-
-
-def _by_id_alone(stems: Sequence[str]) -> tuple[str | None, list[Part], int]:
-    """Where names have several shapes: take out what looks like a patient's id, if every name holds one."""
-    text = r"(?:(?:.*[_\-\s.])?(?P<part1>(?:[Pp]|[Pp]at|[Ss]ub|[Ss]ubj)[-_]?\d+)(?:[_\-\s.].*)?)"
-    matches = [re.fullmatch(text, stem) for stem in stems]
-    values = [match["part1"] for match in matches if match is not None]
-    if len(values) < len(stems):
-        return None, [], 0
-    return text, [_judge("part1", values)], len(values)
+    if len({tuple(is_mark for _, is_mark in texts) for texts in split}) > 1:
+        return []
+    found: list[str | Part] = []
+    for number, texts in enumerate(zip(*split, strict=True)):
+        values = [value for value, _ in texts]
+        if len(set(values)) == 1:
+            found.append(re.escape(values[0]))
+        else:
+            found.append(_MARK if texts[0][1] else _judge(f"part{number // 2 + 1}", values))
+    return found
 
 
 def _form(values: Sequence[str]) -> str:
     for form in ("[0-9]+", "[A-Za-z]+", "[A-Za-z]+[0-9]+", r"\d{4}-\d{2}-\d{2}"):
         if all(re.fullmatch(form, value) for value in values):
             return form
-    return r"[^_\-\s.]+" if not any(re.search(r"[_\-\s.]", value) for value in values) else ".+?"
+    return ".+?" if any(re.search(_MARK, value) for value in values) else r"[^_\-\s.]+"
 
 
 def _judge(group: str, values: list[str], *, is_folder: bool = False) -> Part:
     """Tell what a part of the names is by its values."""
-    distinct = set(values)
-    folded = {fold(value) for value in distinct}
-    n = len(distinct)
-    if all(_DATE.fullmatch(value) for value in distinct):
-        return Part(group, "date", values)
-    if folded <= (FEMALE | MALE) and folded & FEMALE and folded & MALE:
-        return Part(group, "sex", values)
-    if all(SOUNDS.search(value) or is_normal(value) or is_unknown(value) for value in distinct) and not all(
-        value.isdigit() for value in distinct
-    ):
-        return Part(group, "label", values)
-    if folded <= PLACES:
-        return Part(group, "place", values)
-    if all(_VISIT.fullmatch(value) for value in distinct) and n <= 12 and "t" not in {v[0] for v in folded if n > 6}:
-        return Part(group, "visit", values)
-    if all(_RECORDING.fullmatch(value) for value in distinct):
-        return Part(group, None, values)
+    role = _role(set(values))
+    if role is not None or all(_RECORDING.fullmatch(value) for value in values):
+        return Part(group, role, values)
     return Part(group, None, values, _patient_score(values, is_folder=is_folder))
+
+
+def _role(values: set[str]) -> str | None:
+    folded = {fold(value) for value in values}
+    is_said = {
+        "date": all(_DATE.fullmatch(value) for value in values),
+        "sex": folded <= (FEMALE | MALE) and folded & FEMALE and folded & MALE,
+        "label": all(SOUNDS.search(value) or is_normal(value) or is_unknown(value) for value in values)
+        and not all(value.isdigit() for value in values),
+        "place": folded <= PLACES,
+        "visit": all(_VISIT.fullmatch(value) for value in values),
+    }
+    return next((role for role, is_so in is_said.items() if is_so), None)
 
 
 def _patient_score(values: Sequence[str], *, is_folder: bool) -> float:
     """Return how much a part looks like patients: ids or names that several files share."""
-    distinct = set(values)
-    n = len(distinct)
+    counts = Counter(values)
+    n = len(counts)
     if n < 3 or n < MIN_PATIENTS_SHARE * len(values):
         return 0.0
-    if n == len(values) and not all(re.match(r"(?i)p|sub", value) for value in distinct):
+    if n == len(values) and not all(re.match(r"(?i)p|sub", value) for value in counts):
         return 0.0
     score = 1.0 + is_folder
-    if all(_ID.fullmatch(value) for value in distinct):
-        score += 3 + 2 * all(value[0] in "PpSs" for value in distinct)
-    elif all(value.isalpha() and len(value) > 2 for value in distinct):
-        score += 2
-    elif all(value.isdigit() for value in distinct):
-        widths = {len(value) for value in distinct}
+    if all(_ID.fullmatch(value) for value in counts):
+        return score + 3 + 2 * all(value[0] in "PpSs" for value in counts)
+    if all(value.isalpha() and len(value) > 2 for value in counts):
+        return score + 2
+    if all(value.isdigit() for value in counts):
+        width = min(map(len, counts))
         # Long numbers are ids; shorter ones count something.
-        score += 3.0 if min(widths) >= MIN_ID_DIGITS else 1.5 if min(widths) >= 3 else 0.0
-        counts = Counter(values)
-        # A running number: each value as often as any other, from 0 or 1 without a gap.
-        numbers = sorted(map(int, distinct))
-        if numbers[0] in (0, 1) and numbers[-1] - numbers[0] == n - 1 and len(set(counts.values())) <= 3:
-            score -= 1
+        score += 3.0 if width >= MIN_ID_DIGITS else 1.5 if width >= 3 else 0.0
+        numbers = sorted(map(int, counts))
+        is_running = numbers[0] in (0, 1) and numbers[-1] - numbers[0] == n - 1
+        # A running number stands as often as any other.
+        score -= is_running and len(set(counts.values())) <= 3
     return max(score, 0.0)
 
 
@@ -215,17 +172,17 @@ def _settle(parts: list[Part], taken: Collection[str]) -> list[Part]:
     used: set[str] = set()
     for part in parts:
         role = part.role
-        if part is best and part.score >= 2:
+        if part is best and part.score >= MIN_SCORE:
             role = "patient"
         elif role is None and not has_label and part is not parts[-1] and _is_digit_class(part):
             role, has_label = "label", True
         group = role if role and role not in used else part.group
         group = f"name_{group}" if group in taken else group
         used.add(group)
-        settled.append(Part(group, role, part.values, part.score))
+        settled.append(replace(part, group=group, role=role))
     return settled
 
 
 def _is_digit_class(part: Part) -> bool:
     """Tell whether a part is one digit, of at least four: what stands last in a name is the number of a take."""
-    return 4 <= part.n_distinct <= 10 and all(len(value) == 1 and value.isdigit() for value in part.values)
+    return 4 <= len(set(part.values)) <= 10 and all(len(value) == 1 and value.isdigit() for value in part.values)

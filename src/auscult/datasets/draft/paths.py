@@ -48,33 +48,34 @@ class AudioIndex:
         tried = list(dict.fromkeys(value for value in values if len(value) > 1))[:N_TRIED]
         for value in tried:
             forms.update({file.replace(value, "{}", 1) for file in self.audio if value in file and "{}" not in file})
-        if not forms:
-            return None
-        best, count = forms.most_common(1)[0]
-        return best if count >= MIN_SHARE * len(tried) and count > 1 else None
+        best, count = next(iter(forms.most_common(1)), ("", 0))
+        return best if count > 1 and count >= MIN_SHARE * len(tried) else None
 
 
 @dataclass(frozen=True)
 class PathGuess:
-    """A column of paths.
+    """A column of paths, or several of a table with several recordings in a row.
 
     Attributes:
         sheet: Its table.
-        column: Its name; of a wide table the first of `columns`.
+        columns: Their names.
         template: Where a cell is only a part of the path.
-        files: The recordings it leads to.
+        files: The recordings that they lead to.
         n_filled: Cells that are not empty.
         n_found: Those that lead to a recording.
-        columns: All columns of paths of the table, where several recordings stand in a row.
     """
 
     sheet: Sheet
-    column: str
+    columns: tuple[str, ...]
     template: str | None
     files: frozenset[str]
     n_filled: int
     n_found: int
-    columns: tuple[str, ...] = ()
+
+    @property
+    def column(self) -> str:
+        """The first column."""
+        return self.columns[0]
 
 
 def guess_path(sheets: Sequence[Sheet], index: AudioIndex) -> PathGuess | None:
@@ -83,17 +84,17 @@ def guess_path(sheets: Sequence[Sheet], index: AudioIndex) -> PathGuess | None:
     for sheet in sheets:
         plain = [guess for name in sheet.columns if (guess := _try(sheet, name, None, index)) is not None]
         found += plain
-        if len(plain) > 1:
-            disjoint = sum(len(guess.files) for guess in plain) == len(frozenset[str]().union(*(g.files for g in plain)))
-            if disjoint:
-                found.append(_join(plain))
-        if not plain:
-            for name in sheet.columns:
-                template = index.template(sheet.cells(name))
-                guess = None if template is None else _try(sheet, name, template, index)
-                # Else it is a key that some names begin with, such as the patient's.
-                if guess is not None and len(guess.files) >= MIN_SHARE_OF_FILES * len(index.audio):
-                    found.append(guess)
+        every = frozenset[str]().union(*(guess.files for guess in plain))
+        if len(plain) > 1 and sum(len(guess.files) for guess in plain) == len(every):
+            columns = tuple(guess.column for guess in plain)
+            n_filled, n_found = sum(guess.n_filled for guess in plain), sum(guess.n_found for guess in plain)
+            found.append(PathGuess(sheet, columns, None, every, n_filled, n_found))
+        for name in () if plain else sheet.columns:
+            template = index.template(sheet.cells(name))
+            guess = None if template is None else _try(sheet, name, template, index)
+            # Else it is a key that some names begin with, such as the patient's.
+            if guess is not None and len(guess.files) >= MIN_SHARE_OF_FILES * len(index.audio):
+                found.append(guess)
     return max(found, key=lambda guess: (len(guess.files), guess.template is None, guess.n_found), default=None)
 
 
@@ -102,17 +103,4 @@ def _try(sheet: Sheet, column: str, template: str | None, index: AudioIndex) -> 
     files = [file for cell in cells if (file := index.find(cell, template)) is not None]
     if len(files) < MIN_SHARE * len(cells) or len(set(files)) < 2:
         return None
-    return PathGuess(sheet, column, template, frozenset(files), len(cells), len(files))
-
-
-def _join(guesses: Sequence[PathGuess]) -> PathGuess:
-    first = guesses[0]
-    return PathGuess(
-        sheet=first.sheet,
-        column=first.column,
-        template=None,
-        files=frozenset[str]().union(*(guess.files for guess in guesses)),
-        n_filled=sum(guess.n_filled for guess in guesses),
-        n_found=sum(guess.n_found for guess in guesses),
-        columns=tuple(guess.column for guess in guesses),
-    )
+    return PathGuess(sheet, (column,), template, frozenset(files), len(cells), len(files))

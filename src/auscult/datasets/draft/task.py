@@ -19,7 +19,24 @@ MIN_PATIENTS = 3
 """Each of the three subsets needs one."""
 MAX_TARGETS = 8
 STRUCTURE = frozenset(
-    "cycle insp exp inspiration expiration inspiratory expiratory in ex i e breath phase atemzug einatmung ausatmung".split()
+    [
+        "cycle",
+        "insp",
+        "exp",
+        "inspiration",
+        "expiration",
+        "inspiratory",
+        "expiratory",
+        "in",
+        "ex",
+        "i",
+        "e",
+        "breath",
+        "phase",
+        "atemzug",
+        "einatmung",
+        "ausatmung",
+    ]
 )
 
 
@@ -54,9 +71,7 @@ def propose_tasks(dataset: str, recordings: pd.DataFrame, events: pd.DataFrame, 
     return [*found, *_from_events(dataset, events, recordings)]
 
 
-def _from_label(
-    dataset: str, name: str, column: str, recordings: pd.DataFrame, proposal: Proposal
-) -> list[TaskGuess]:
+def _from_label(dataset: str, name: str, column: str, recordings: pd.DataFrame, proposal: Proposal) -> list[TaskGuess]:
     known = recordings.dropna(subset=[column])
     patients: dict[str, set[str]] = {}
     counts: Counter[str] = Counter()

@@ -29,12 +29,12 @@ def _lines(values: Mapping[str, Any], comments: Mapping[Place, str], place: Plac
     for key, value in values.items():
         here = (*place, key)
         comment = comments.get(here)
-        below = any(other[: len(here)] == here and other != here for other in comments)
         flow = _flow(value)
-        if isinstance(value, Mapping) and value and (below or len(flow) > _MAX_FLOW or _is_section(here, value)):
+        is_open = len(flow) > _MAX_FLOW or any(other[:-1] == here for other in _parents(comments))
+        if isinstance(value, Mapping) and value and (is_open or _is_section(here)):
             yield _with(f"{indent}{_flow(key)}:", comment)
             yield from _lines(value, comments, here)
-        elif isinstance(value, list) and (below or len(flow) > _MAX_FLOW) and any(isinstance(v, Mapping) for v in value):
+        elif isinstance(value, list) and is_open and isinstance(value[0], Mapping):
             yield _with(f"{indent}{_flow(key)}:", comment)
             for number, item in enumerate(value):
                 yield _with(f"{indent}  - {_flow(item)}", comments.get((*here, str(number))))
@@ -42,12 +42,17 @@ def _lines(values: Mapping[str, Any], comments: Mapping[Place, str], place: Plac
             yield _with(f"{indent}{_flow(key)}: {flow}", comment)
 
 
-def _is_section(place: Place, value: Mapping[str, Any]) -> bool:
-    return place[0] == "define" and len(place) <= 3 + (place[-1] in ("columns", "datasets")) and bool(value)
+def _parents(comments: Mapping[Place, str]) -> Iterator[Place]:
+    for place in comments:
+        yield from (place[:length] for length in range(1, len(place) + 1))
+
+
+def _is_section(place: Place) -> bool:
+    return place[0] == "define" and len(place) <= 3 + (place[-1] in ("columns", "datasets"))
 
 
 def _with(line: str, comment: str | None) -> str:
-    return line if comment is None else f"{line}  # {' '.join(comment.split())}"
+    return line if not comment else f"{line}  # {' '.join(comment.split())}"
 
 
 def _flow(value: Any) -> str:

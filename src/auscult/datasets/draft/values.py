@@ -1,10 +1,10 @@
-"""How the cells of a column are read: sexes, ages, labels with separators, checkboxes, codebooks."""
+"""How the cells of a column are read: sexes, ages, dates, labels with separators, checkboxes, codebooks."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from auscult.datasets.draft.survey import Sheet
@@ -13,16 +13,18 @@ from auscult.datasets.readers.cells import SEX_WORDS, parse_age_text, parse_date
 from auscult.datasets.readers.reading import MalformedError
 
 SEPARATORS = (";", "|", ",", "/", "&", " und ", " and ")
+UNITS = {"months": r"mon|\bmo\b|_m\b", "weeks": r"week|woche", "days": r"day|tag"}
+DATE_FORMATS = (None, "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%y", "%Y/%m/%d")
+MIN_AGES = 0.6
+MIN_DATES = 0.8
 MAX_VALUES = 20
+MAX_SEXES = 8
 
 
 def distinct(cells: Sequence[str]) -> Counter[str]:
     """Return the values of a column as they are first written, and how often each stands there, case aside."""
     written: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    for cell in cells:
-        counts[written.setdefault(fold(cell), cell.strip())] += 1
-    return counts
+    return Counter(written.setdefault(fold(cell), cell.strip()) for cell in cells)
 
 
 def sex_values(cells: Sequence[str], codes: Mapping[str, str]) -> tuple[dict[str, str | None], list[str]] | None:
@@ -43,45 +45,37 @@ def sex_values(cells: Sequence[str], codes: Mapping[str, str]) -> tuple[dict[str
         elif not is_unknown(value):
             odd.append(value)
             meant[value] = None
-    n_known = sum(count for value, count in values.items() if value not in odd)
-    if len(values) > 8 or (n_known < 0.5 * sum(values.values()) and set(odd) - {"0", "1", "2", "9"}):
+    n_odd = sum(values[value] for value in odd)
+    if len(values) > MAX_SEXES or (2 * n_odd > len(cells) and set(odd) - {"0", "1", "2", "9"}):
         return None
     return meant, odd
 
 
 def age_settings(name: str, cells: Sequence[str]) -> dict[str, Any] | None:
     """Return how a column of ages is read; None where its cells are no ages."""
-    words = fold(name)
-    unit = "years"
-    for found, text in (("months", r"mon|\bmo\b|_m\b"), ("weeks", r"week|woche"), ("days", r"day|tag")):
-        if re.search(text, words):
-            unit = found
-            break
-    n_read = 0
-    for cell in cells:
-        try:
-            parse_age_text(cell, unit, None)
-            n_read += 1
-        except MalformedError:
-            continue
-    if not cells or n_read < 0.6 * len(cells):
+    unit = next((unit for unit, words in UNITS.items() if re.search(words, fold(name))), "years")
+    if _share_read(cells, lambda cell: parse_age_text(cell, unit, None)) < MIN_AGES:
         return None
     return {"column": name} if unit == "years" else {"column": name, "unit": unit}
 
 
 def date_format(cells: Sequence[str]) -> str | None:
     """Return how a column's dates are written (`auto` for the forms that need no word), None where it holds none."""
-    for form in (None, "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%y", "%Y/%m/%d"):
-        n_read = 0
-        for cell in cells:
-            try:
-                parse_date(cell, form)
-                n_read += 1
-            except MalformedError:
-                continue
-        if cells and n_read >= 0.8 * len(cells):
+    for form in DATE_FORMATS:
+        if _share_read(cells, lambda cell, form=form: parse_date(cell, form)) >= MIN_DATES:
             return form or "auto"
     return None
+
+
+def _share_read(cells: Sequence[str], parse: Callable[[str], object]) -> float:
+    n_read = 0
+    for cell in cells:
+        try:
+            parse(cell)
+            n_read += 1
+        except MalformedError:
+            continue
+    return n_read / len(cells) if cells else 0.0
 
 
 def find_separator(cells: Sequence[str]) -> str | None:
@@ -92,12 +86,10 @@ def find_separator(cells: Sequence[str]) -> str | None:
     """
     known = {fold(cell) for cell in cells}
     for separator in SEPARATORS:
-        mixed = {cell for cell in known if separator in cell}
-        if not mixed:
-            continue
-        parts = [part.strip() for cell in mixed for part in cell.split(separator)]
+        parts = [part.strip() for cell in known if separator in cell for part in cell.split(separator)]
         alone = sum(part in known for part in parts)
-        if all(parts) and (alone >= 0.5 * len(parts) or separator in ";|") and len(set(parts)) <= MAX_VALUES:
+        is_meant = 2 * alone >= len(parts) or separator in ";|"
+        if parts and all(parts) and is_meant and len(set(parts)) <= MAX_VALUES:
             return separator
     return None
 
@@ -113,9 +105,9 @@ def checkboxes(sheet: Sheet) -> dict[str, list[str]]:
     """Return the groups of checkbox columns (`sound___1`, `sound___2`) by their common name."""
     groups: dict[str, list[str]] = {}
     for name in sheet.columns:
-        match = re.fullmatch(r"(.+?)___(.+)", name)
-        if match and {fold(cell) for cell in sheet.cells(name)} <= {"0", "1", "checked", "unchecked"}:
-            groups.setdefault(match[1], []).append(name)
+        field, mark, _ = name.rpartition("___")
+        if mark and {fold(cell) for cell in sheet.cells(name)} <= {"0", "1", "checked", "unchecked"}:
+            groups.setdefault(field, []).append(name)
     return groups
 
 

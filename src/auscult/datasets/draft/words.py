@@ -4,55 +4,60 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
 
 COLUMN_WORDS: dict[str, frozenset[str]] = {
-    "patient": frozenset(
-        "patient patients patienten patientid pat patnr patid pid subject subjectid subj subjekt recordid speaker person proband "
-        "participant participantid case fall fallnr paciente sujet sujeto patientennummer patientennr patientnr mrn".split()
+    "patient": _words(
+        "patient patients patienten patientid pat patnr patid pid subject subjectid subj subjekt recordid "
+        "speaker person proband participant participantid case fall fallnr paciente sujet sujeto "
+        "patientennummer patientennr patientnr mrn"
     ),
-    "label": frozenset(
-        "label labels class classes klasse diagnosis diagnoses diagnose diagnosen diagnostic sound sounds finding findings befund "
-        "befunde type typ status result ergebnis auscultation auskultation geräusch gerausch annotation category kategorie "
-        "hallazgo covid pathology pathologie disease krankheit outcome".split()
+    "label": _words(
+        "label labels class classes klasse diagnosis diagnoses diagnose diagnosen diagnostic sound sounds "
+        "finding findings befund befunde type typ status result ergebnis auscultation auskultation geräusch "
+        "annotation category kategorie hallazgo covid pathology pathologie disease krankheit outcome heard"
     ),
-    "sex": frozenset("sex gender geschlecht sexe sexo genre genero".split()),
-    "age": frozenset("age alter edad agey ageyears agemonths agem âge jahre".split()),
-    "born": frozenset("dob birth birthdate dateofbirth geboren geburtsdatum geb gebdatum born birthday nacimiento".split()),
-    "at": frozenset(
-        "date visitdate visit recorded recording recordingdate aufnahmedatum aufgenommen aufnahme datum untersuchung "
-        "untersuchungsdatum examdate fecha".split()
+    "sex": _words("sex gender geschlecht sexe sexo genre genero"),
+    "age": _words("age alter edad agey ageyears agemonths agem âge jahre"),
+    "born": _words("dob birth birthdate dateofbirth geboren geburtsdatum geb gebdatum born birthday nacimiento"),
+    "at": _words(
+        "date visitdate visit recorded recording recordingdate aufnahmedatum aufgenommen aufnahme datum "
+        "untersuchung untersuchungsdatum examdate fecha"
     ),
-    "site": frozenset("hospital clinic klinik centre center site ward station institution krankenhaus".split()),
-    "device": frozenset("device gerät geraet stethoscope stethoskop recorder phone mikrofon microphone equipment".split()),
-    "place": frozenset(
-        "location position place side seite ort stelle site auscultationpoint point lokalisation posicion spot".split()
+    "site": _words("hospital clinic klinik centre center site ward station institution krankenhaus"),
+    "device": _words("device gerät geraet stethoscope stethoskop recorder phone mikrofon microphone equipment"),
+    "place": _words(
+        "location position place side seite ort stelle site auscultationpoint point lokalisation posicion spot"
     ),
-    "visit": frozenset("visit session besuch termin redcapeventname eventname timepoint zeitpunkt".split()),
-    "rater": frozenset("rater annotator expert reader listener doctor beurteiler untersucher observer hörer arzt".split()),
-    "start": frozenset("start starts begin beginn onset von from tmin startzeit".split()),
-    "end": frozenset("end ends ende offset bis to stop tmax endzeit".split()),
+    "visit": _words("visit session besuch termin redcapeventname eventname timepoint zeitpunkt"),
+    "rater": _words("rater annotator expert reader listener doctor beurteiler untersucher observer hörer arzt"),
+    "start": _words("start starts begin beginn onset von from tmin startzeit"),
+    "end": _words("end ends ende offset bis to stop tmax endzeit"),
 }
-NORMAL = frozenset(
-    "normal healthy none negative negativ neg gesund unauffällig unauffaellig vesikulär vesicular clear sano 0 no nein "
-    "absent control kontrolle nothing kein keine ohne n o.b. ob".split()
+NORMAL = _words(
+    "normal healthy none negative negativ neg gesund unauffällig unauffaellig vesikulär vesicular clear sano 0 "
+    "no nein absent control kontrolle nothing kein keine ohne n o.b. ob"
 )
-UNKNOWN_WORDS = frozenset(
-    "unklar unclear unknown unbekannt ? -9 -99 -999 999 k.a. ka . - -- na n/a nan null unsure uncertain "
-    "uninterpretable unlesbar missing fehlt desconocido indeterminate".split()
-) | {"nicht beurteilbar", "not known", "poor quality", "nicht verwertbar"}
-EMPTY = frozenset({"", "na", "n/a", "nan", "null", "<na>", "?"})
-POSITIVE = frozenset("positive positiv pos yes ja abnormal sick krank 1 present".split())
+UNKNOWN_WORDS = _words(
+    "unklar unclear unknown unbekannt ? -9 -99 -999 999 k.a. ka . - -- na n/a nan null <na> unsure uncertain "
+    "uninterpretable unlesbar missing fehlt desconocido indeterminate"
+) | {"", "nicht beurteilbar", "not known", "poor quality", "nicht verwertbar"}
+POSITIVE = _words("positive positiv pos yes ja abnormal sick krank 1 present")
 SOUNDS = re.compile(
     r"wheez|crackl|rhonch|stridor|rale|rubs?\b|giemen|brumm|\brgs?\b|pfeif|knister|rasselger|sibil|crepit|murmur|cough|"
-    r"normal|bronchial|gesund|healthy|copd|asthma|pneumon|positiv|negativ|abnormal|covid|crack|ronc",
+    r"normal|bronchial|gesund|healthy|copd|asthma|pneumon|positiv|negativ|covid|ronc",
     re.IGNORECASE,
 )
-FEMALE = frozenset("f female w weiblich woman frau femme femenino mujer fem girl mädchen".split())
-MALE = frozenset("m male männlich maennlich man mann homme masculino hombre masc boy junge mnl".split())
-PLACES = frozenset(
-    "left right anterior posterior lateral front back links rechts vorn hinten apex base upper lower trachea tc al ar pl pr ll "
-    "lr rua rla rml rll rul lua lla lul lll lma rma tr lp rp la ra heart aortic pulmonic mitral tricuspid chest neck".split()
+FEMALE = _words("f female w weiblich woman frau femme femenino mujer fem girl mädchen")
+MALE = _words("m male männlich maennlich man mann homme masculino hombre masc boy junge mnl")
+PLACES = _words(
+    "left right anterior posterior lateral front back links rechts vorn hinten apex base upper lower trachea tc "
+    "al ar pl pr ll lr rua rla rml rll rul lua lla lul lll lma rma tr lp rp la ra heart aortic pulmonic mitral "
+    "tricuspid chest neck"
 )
 
 
@@ -72,24 +77,23 @@ def tokens(name: str) -> list[str]:
     return [*folded, "".join(folded)] if len(folded) > 1 else folded
 
 
-def is_called(name: str, role: str) -> bool:
-    """Tell whether a column's name says that it holds this."""
-    return bool(COLUMN_WORDS[role].intersection(tokens(name)))
+def is_called(name: str, *roles: str) -> bool:
+    """Tell whether a column's name says that it holds one of these."""
+    said = tokens(name)
+    return any(COLUMN_WORDS[role].intersection(said) for role in roles)
 
 
 def is_normal(value: str) -> bool:
-    """Tell whether a finding says that nothing was found."""
+    """Tell whether a finding says that nothing was found.
+
+    >>> is_normal("o.B."), is_normal("normal breathing"), is_normal("abnormal")
+    (True, True, False)
+    """
     folded = fold(value)
-    return folded in NORMAL or bool(NORMAL.intersection(re.findall(r"[^\W_]+", folded)) - {"n", "no", "0", "none"})
+    parts = NORMAL.intersection(re.findall(r"[^\W_]+", folded))
+    return folded in NORMAL or bool(parts - {"n", "no", "0", "none", "ob"})
 
 
 def is_unknown(value: str) -> bool:
     """Tell whether a value says that nothing is known."""
-    return fold(value) in UNKNOWN_WORDS or fold(value) in EMPTY
-
-
-def share(values: Iterable[str], allowed: Iterable[str]) -> float:
-    """Return which part of the values, folded, is allowed; 0 where there is none."""
-    listed = [fold(value) for value in values]
-    known = frozenset(allowed)
-    return sum(value in known for value in listed) / len(listed) if listed else 0.0
+    return fold(value) in UNKNOWN_WORDS
