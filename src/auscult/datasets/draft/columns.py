@@ -79,7 +79,8 @@ def patient_score(source: Source, n_recordings: int) -> float:
     """Return how much a column looks like patients; 0 where it cannot be."""
     counts = distinct(source.filled)
     n = len(counts)
-    if n < 2 or 2 * len(source.filled) < len(source.cells) or date_format(source.filled):
+    is_other = is_called(source.plain, "sex", "age", "place", "visit", "device", "start", "end", "rater")
+    if n < 2 or 2 * len(source.filled) < len(source.cells) or is_other or date_format(source.filled):
         return 0.0
     score = 4.0 if is_called(source.plain, "patient") else 2.0 * (tokens(source.plain) == ["id"])
     is_id = all(re.fullmatch(r"[A-Za-z]{1,6}[-_ ]?\d+|\d{1,10}(\.0)?", value) for value in counts)

@@ -18,6 +18,7 @@ from auscult.datasets.readers.reading import Fault
 from auscult.datasets.readers.tables import Row, open_table, tidy
 from auscult.datasets.readers.workbooks import read_sheet
 from auscult.errors import DataError
+from auscult.formatting.numbers import plural
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 WORKBOOK_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -84,7 +85,8 @@ def survey(root: Path) -> Survey:
     audio = [file for file in files if is_audio(file)]
     if not audio:
         suffixes = sorted({split_name(file)[1] or "none" for file in files})
-        raise DataError(f"{root}: no recording that can be read in {len(files)} files; suffixes: {', '.join(suffixes)}")
+        of = f"; suffixes: {', '.join(suffixes)}" if files else ""
+        raise DataError(f"{root}: no recording that can be read in {plural(len(files), 'file')}{of}")
     rest = [file for file in files if not is_audio(file)]
     beside = _beside(audio, rest)
     unused: dict[str, str] = {}
@@ -94,7 +96,7 @@ def survey(root: Path) -> Survey:
             continue
         suffix = split_name(file)[1]
         if is_document(file) or suffix not in (*TEXT_SUFFIXES, *WORKBOOK_SUFFIXES, ".parquet"):
-            unused[file] = "not a table"
+            unused[file] = "neither a recording that is read nor a table"
         elif len(sheets) >= MAX_TABLES:
             unused[file] = f"only {MAX_TABLES} tables are looked at"
         else:
