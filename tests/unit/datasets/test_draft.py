@@ -10,15 +10,16 @@ import openpyxl
 import pandas as pd
 import pytest
 import yaml
+from tests.lab_collections import WRITERS
 
-from auscult.config import load_dataset, load_experiment, load_task
+from auscult.config import EventRule, load_dataset, load_experiment, load_task
 from auscult.config.split import PatientSplit
 from auscult.datasets.draft.proposal import Drafted
 from auscult.datasets.ingest import ingest
 from auscult.errors import ConfigError, DataError
 from auscult.ops.draft import Wishes, draft
 from auscult.splits.make_split import make_split
-from auscult.storage.tables import read_recordings
+from auscult.storage.tables import ANNOTATED, UNPLACED, read_recordings
 from auscult_simulate.write import write_dataset
 
 N_PATIENTS = 16
@@ -50,7 +51,8 @@ def config(tmp_path: Path) -> Path:
 
 
 def _is_same_partition(found: list[Any], true: list[Any]) -> bool:
-    pairs = set(zip([None if pd.isna(value) else value for value in found], true, strict=True))
+    known = [[None if pd.isna(value) else value for value in values] for values in (found, true)]
+    pairs = set(zip(*known, strict=True))
     one_to_one = len(pairs) == len({pair[0] for pair in pairs}) == len({pair[1] for pair in pairs})
     return one_to_one and all((found is None) == (true is None) for found, true in pairs)
 
@@ -196,6 +198,39 @@ def test_a_workbook_with_four_recordings_in_a_row(root: Path, config: Path, writ
     drafted = draft(root, config, Wishes(name="wide"))
     assert drafted.proposal.settings["wide"] == {"name": "position", "values": list(places)}
     _check(drafted, truth, config, root, label="finding")
+
+
+@pytest.mark.parametrize("name", sorted(set(WRITERS) - {"phones"}))
+def test_each_collection_of_the_docs_is_drafted_with_its_true_patients_labels_and_events(
+    name: str, tmp_path: Path, config: Path
+) -> None:
+    root = tmp_path / name
+    truth = WRITERS[name](root, np.random.default_rng(3)).set_index("path")
+    drafted = draft(root, config, Wishes())
+    assert drafted.is_feasible
+    found = drafted.tables.recordings.set_index("path").loc[truth.index]
+    assert len(found) == len(drafted.tables.recordings)
+    assert _is_same_partition(found["patient_id"].tolist(), truth["patient"].tolist())
+    for column in (str(column) for column in found if str(column).startswith("label_")):
+        assert _is_same_partition(found[column].tolist(), truth["label"].tolist())
+    kinds = drafted.tables.events["kind"]
+    assert (~kinds.isin((ANNOTATED, UNPLACED, "insp", "exp"))).sum() in (0, truth["events"].sum())
+    assert load_experiment(config, drafted.task, name)
+
+
+def test_what_may_be_a_misspelt_target_is_unknown_and_not_its_absence(
+    root: Path, config: Path, write_sound: Callable, write_text: Callable
+) -> None:
+    for number in range(N_PATIENTS):
+        kind = "Wheez" if number == 0 else ("Wheeze", "Crackle", "Normal")[number % 3]
+        write_sound(f"audio/P{number:02d}_1.wav")
+        write_text(f"notes/P{number:02d}_1.txt", f"0.1\t0.9\t{kind}\n".encode())
+    drafted = draft(root, config, Wishes(name="marked"))
+    rules = load_task(config, drafted.task).datasets["marked"]
+    assert rules["wheeze"] == EventRule(
+        events=("wheeze",), annotated_by=("normal", "crackle", "wheeze", "wheez"), unknown=("wheez",)
+    )
+    assert drafted.proposal.settings["annotations"] == {"files": "{parent}/notes/{stem}.txt"}
 
 
 def test_a_published_layout_is_recognised_by_its_reader(tmp_path: Path, config: Path) -> None:

@@ -14,7 +14,7 @@ from python_calamine import CalamineError, CalamineWorkbook
 from auscult.config.columns import TableFile
 from auscult.datasets.folder import is_audio, is_document, split_name, walk_files
 from auscult.datasets.readers.delimited import MAX_HEADER_ROW, find_format, parse_cells, read_lines
-from auscult.datasets.readers.reading import Fault
+from auscult.datasets.readers.reading import Fault, MalformedError
 from auscult.datasets.readers.tables import Row, open_table, tidy
 from auscult.datasets.readers.workbooks import read_sheet
 from auscult.errors import DataError
@@ -102,7 +102,7 @@ def survey(root: Path) -> Survey:
         else:
             try:
                 sheets += _open_sheets(root, file)
-            except DataError as error:
+            except (DataError, MalformedError, CalamineError, OSError, UnicodeError) as error:
                 unused[file] = str(error).replace(f"{root}/", "")
     return Survey(root, audio, sheets, beside, unused)
 
@@ -119,7 +119,7 @@ def _beside(audio: Sequence[str], rest: Sequence[str]) -> dict[str, str]:
             continue
         text = stem.casefold()
         while text and text not in by_stem:
-            text = re.sub(r"[\W_]+[^\W_]*$", "", text) if re.search(r"[\W_]", text) else ""
+            text = re.sub(r"(^|[\W_]+)[^\W_]*$", "", text)
         if text:
             found[file] = by_stem[text][0]
     return found
@@ -133,11 +133,8 @@ def _open_sheets(root: Path, file: str) -> Iterator[Sheet]:
     if suffix not in WORKBOOK_SUFFIXES:
         yield _open(root, file, None, [] if suffix == ".parquet" else _text_head(path))
         return
-    try:
-        with CalamineWorkbook.from_path(path) as book:
-            names = book.sheet_names
-    except (CalamineError, OSError) as error:
-        raise DataError(f"{file}: not a workbook ({error})") from error
+    with CalamineWorkbook.from_path(path) as book:
+        names = book.sheet_names
     for number, name in enumerate(names):
         head = [cells for _, cells in islice(read_sheet(path, name), MAX_HEADER_ROW)]
         if sum(any(cells) for cells in head) > 1:

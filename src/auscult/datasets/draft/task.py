@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,32 +13,12 @@ import pandas as pd
 
 from auscult.config.task import fold_label
 from auscult.datasets.draft.proposal import Proposal
-from auscult.datasets.draft.words import POSITIVE, fold, is_normal, is_unknown
+from auscult.datasets.draft.words import POSITIVE, STRUCTURE, fold, is_normal, is_unknown
 from auscult.storage.tables import ANNOTATED, LABEL_PREFIX, UNPLACED
 
 MIN_PATIENTS = 3
 """Each of the three subsets needs one."""
 MAX_TARGETS = 8
-STRUCTURE = frozenset(
-    [
-        "cycle",
-        "insp",
-        "exp",
-        "inspiration",
-        "expiration",
-        "inspiratory",
-        "expiratory",
-        "in",
-        "ex",
-        "i",
-        "e",
-        "breath",
-        "phase",
-        "atemzug",
-        "einatmung",
-        "ausatmung",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -93,7 +74,7 @@ def _from_label(dataset: str, name: str, column: str, recordings: pd.DataFrame, 
     if len(values) == 2 and len(normal) == 2:
         normal = [value for value in values if fold(value) not in POSITIVE][:1]
     shown = ", ".join(f"{value} {len(patients[value])}" for value in values[:8])
-    rule = _Rule(dataset, name, level, unknown, f"patients with each value of {name}: {shown}", reason)
+    rule = _Rule(dataset, name, level, unknown, values, f"patients with each value of {name}: {shown}", reason)
     others = [value for value in values if value not in normal]
     tasks: list[TaskGuess] = []
     many = [value for value in others if len(patients[value]) >= MIN_PATIENTS][:MAX_TARGETS]
@@ -111,7 +92,7 @@ def _from_label(dataset: str, name: str, column: str, recordings: pd.DataFrame, 
             tasks.append(rule.multi_class(sorted(classes), "several values that exclude each other"))
     for value in others:
         if len(patients[value]) >= MIN_PATIENTS and len(values) > 2:
-            rest = [other for other in values if other != value]
+            rest = [other for other in values if other not in (value, *nearly_called(value, values))]
             tasks.append(rule.binary(value, [value], rest, "coarser: one value against all others"))
     return tasks
 
@@ -134,6 +115,7 @@ class _Rule:
     column: str
     level: str
     unknown: list[str]
+    values: list[str]
     note: str
     level_reason: str
 
@@ -149,11 +131,12 @@ class _Rule:
 
     def multi_label(self, targets: list[str], reason: str) -> TaskGuess:
         """Return a target for each value; all other known values are its negatives."""
-        rules = {
-            target: {"column": self.column, "positive": [target], "negative": "others"}
-            | ({"unknown": self.unknown} if self.unknown else {})
-            for target in targets
-        }
+        rules: dict[str, Any] = {}
+        for target in targets:
+            rules[target] = {"column": self.column, "positive": [target], "negative": "others"}
+            unknown = [*self.unknown, *nearly_called(target, self.values)]
+            if unknown:
+                rules[target]["unknown"] = unknown
         description = f"Which of {', '.join(targets)}, by {self.column}?"
         return self._made("multi_label", targets, description, {"datasets": {self.dataset: rules}}, reason)
 
@@ -186,7 +169,10 @@ def _from_events(dataset: str, events: pd.DataFrame, recordings: pd.DataFrame) -
     comments = {("targets",): f"patients with each kind of event: {shown}", ("level",): "events have a time"}
 
     def task(names: dict[str, list[str]], reason: str) -> TaskGuess:
-        rules = {name: {"events": found, "annotated_by": by} for name, found in names.items()}
+        rules: dict[str, Any] = {}
+        for name, found in names.items():
+            near = {other for kind in found for other in nearly_called(kind, kinds)} - set(found)
+            rules[name] = {"events": found, "annotated_by": by} | ({"unknown": sorted(near)} if near else {})
         settings = {
             "description": f"Is there {' or '.join(names)} in this clip?",
             "type": "binary" if len(names) == 1 else "multi_label",
@@ -202,6 +188,15 @@ def _from_events(dataset: str, events: pd.DataFrame, recordings: pd.DataFrame) -
     if heard and (len(heard) > 1 or not many):
         tasks.append(task({"abnormal": heard}, "any of the kinds"))
     return tasks + [task({kind: [kind]}, "one kind of event") for kind in many]
+
+
+def nearly_called(value: str, values: Sequence[str]) -> list[str]:
+    """Return the other values that may be this one, misspelt: where they stand, it is not known to be absent.
+
+    >>> nearly_called("wheeze", ["wheeze", "wheez", "crackle"])
+    ['wheez']
+    """
+    return difflib.get_close_matches(value, [other for other in values if other != value], n=5, cutoff=0.85)
 
 
 def task_name(guess: TaskGuess) -> str:

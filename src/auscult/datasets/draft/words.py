@@ -52,6 +52,10 @@ SOUNDS = re.compile(
     r"normal|bronchial|gesund|healthy|copd|asthma|pneumon|positiv|negativ|covid|ronc",
     re.IGNORECASE,
 )
+STRUCTURE = _words(
+    "cycle insp exp inspiration expiration inspiratory expiratory in ex i e breath phase atemzug einatmung ausatmung"
+)
+"""Events that say where a breath is, not what is heard in it."""
 FEMALE = _words("f female w weiblich woman frau femme femenino mujer fem girl mädchen")
 MALE = _words("m male männlich maennlich man mann homme masculino hombre masc boy junge mnl")
 PLACES = _words(
