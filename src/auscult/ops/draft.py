@@ -38,6 +38,7 @@ MAX_CLIP_S = 10.0
 EVENT_CLIP_S = 5.0
 RATES_HZ = (4000, 8000)
 """What the sounds of the lungs need; the higher one that the recordings reach is taken."""
+N_SHOWN = 3
 _FRACTIONS = ((0.7, 0.15, 0.15), (0.6, 0.2, 0.2), (0.5, 0.25, 0.25))
 _SEEDS = (1, 2, 3)
 _DATASET: TypeAdapter[DatasetSettings] = TypeAdapter(DatasetSettings)
@@ -97,6 +98,7 @@ def draft(folder: Path, config_dir: Path, wishes: Wishes) -> Drafted:
         with counting_probe() as probe:
             ingest(folder, name, _DATASET.validate_python(settings), tables_dir, probe=probe)
         tables = read_tables(tables_dir)
+        proposal.doubts += _say_rejected(name, tables.rejected)
         guesses = propose_tasks(name, tables.recordings, tables.events, proposal)
         if not guesses:
             raise DataError(_say_no_task(found, proposal))
@@ -166,6 +168,14 @@ def _root_text(folder: Path) -> str:
     real = folder.resolve()
     here = Path.cwd().resolve()
     return real.relative_to(here).as_posix() if real.is_relative_to(here) else real.as_posix()
+
+
+def _say_rejected(name: str, rejected: pd.DataFrame) -> list[str]:
+    if rejected.empty:
+        return []
+    rows = zip(rejected["file"].astype(str), rejected["reason"].astype(str), strict=True)
+    shown = "; ".join(f"{file}: {reason}" for file, reason in list(rows)[:N_SHOWN])
+    return [f"{len(rejected)} rejected, such as {shown}. `auscult data verify {name}` names each."]
 
 
 def _say_no_task(found: Survey, proposal: Proposal) -> str:

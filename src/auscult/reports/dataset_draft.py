@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.prompt import Prompt
+from rich.prompt import IntPrompt
 from rich.text import Text
 
 from auscult.datasets.draft.proposal import Ask, Drafted
@@ -20,8 +20,13 @@ def asker(*, yes: bool) -> Ask | None:
 
 
 def _ask(question: str, answers: Sequence[str], best: str) -> str:
+    screen = console()
+    screen.print(Text(question))
+    for number, answer in enumerate(answers, 1):
+        screen.print(Text(f"  {number}  {answer}"))
+    numbers = [str(number) for number in range(1, len(answers) + 1)]
     try:
-        return Prompt.ask(Text(question), choices=list(answers), default=best)
+        return answers[IntPrompt.ask("Number", choices=numbers, default=answers.index(best) + 1) - 1]
     except EOFError:
         return best
 

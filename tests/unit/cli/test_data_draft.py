@@ -101,13 +101,14 @@ def test_a_terminal_is_asked_unless_yes_is_said(monkeypatch: pytest.MonkeyPatch)
     assert dataset_draft.asker(yes=True) is None
     ask = dataset_draft.asker(yes=False)
     assert ask is not None
-    monkeypatch.setattr("rich.prompt.Prompt.ask", lambda *_, **options: options["choices"][1])
+    typed = iter(["3", "2"])
+    monkeypatch.setattr("builtins.input", lambda *_: next(typed))
     assert ask("Which?", ["one", "two"], "one") == "two"
 
-    def end(*_: object, **__: object) -> str:
+    def end(*_: object) -> str:
         raise EOFError
 
-    monkeypatch.setattr("rich.prompt.Prompt.ask", end)
-    assert ask("Which?", ["one", "two"], "one") == "one"
+    monkeypatch.setattr("builtins.input", end)
+    assert ask("Which?", ["one", "two"], "two") == "two"
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
     assert dataset_draft.asker(yes=False) is None

@@ -15,6 +15,7 @@ from tests.lab_collections import WRITERS
 from auscult.config import EventRule, load_dataset, load_experiment, load_task
 from auscult.config.split import PatientSplit
 from auscult.datasets.draft.proposal import Drafted
+from auscult.datasets.draft.words import STRUCTURE
 from auscult.datasets.ingest import ingest
 from auscult.errors import ConfigError, DataError
 from auscult.ops.draft import Wishes, draft
@@ -214,7 +215,7 @@ def test_each_collection_of_the_docs_is_drafted_with_its_true_patients_labels_an
     for column in (str(column) for column in found if str(column).startswith("label_")):
         assert _is_same_partition(found[column].tolist(), truth["label"].tolist())
     kinds = drafted.tables.events["kind"]
-    assert (~kinds.isin((ANNOTATED, UNPLACED, "insp", "exp"))).sum() in (0, truth["events"].sum())
+    assert (~kinds.isin((ANNOTATED, UNPLACED, *STRUCTURE))).sum() in (0, truth["events"].sum())
     assert load_experiment(config, drafted.task, name)
 
 
@@ -279,6 +280,20 @@ def test_without_patients_the_draft_says_that_each_recording_counts_as_one(
     write_text("list.csv", "\n".join(rows).encode())
     drafted = draft(root, config, Wishes(name="nobody"))
     assert any("No patient was found" in doubt for doubt in drafted.proposal.doubts)
+
+
+def test_what_is_rejected_is_said_at_the_head(
+    root: Path, config: Path, write_sound: Callable, write_text: Callable
+) -> None:
+    rows = ["file,patient,label"]
+    for number in range(N_PATIENTS):
+        write_sound(f"{number}.wav")
+        rows.append(f"{number}.wav,P{number},{('wheeze', 'normal')[number % 2]}")
+    write_text("5.wav", b"no sound")
+    write_text("list.csv", "\n".join([*rows, "gone.wav,P99,wheeze"]).encode())
+    drafted = draft(root, config, Wishes(name="lost"))
+    head = [line for line in drafted.path.read_text().splitlines() if line.startswith("#")]
+    assert any("2 rejected" in line and "5.wav" in line and "auscult data verify lost" in line for line in head)
 
 
 def test_a_running_number_is_no_label(root: Path, config: Path, write_sound: Callable) -> None:
