@@ -19,12 +19,13 @@ from auscult.config.base import NAME_PATTERN
 from auscult.config.files import Kind, find_definition, is_defined
 from auscult.config.split import SplitSettings
 from auscult.config.task import TaskSettings
-from auscult.datasets.draft.dataset import propose_dataset
+from auscult.datasets.draft.dataset import NO_PATIENT, propose_dataset
 from auscult.datasets.draft.proposal import Ask, Drafted, Place, Proposal
 from auscult.datasets.draft.published import find_layout
 from auscult.datasets.draft.survey import Survey, survey
 from auscult.datasets.draft.task import TaskGuess, propose_tasks, task_name
 from auscult.datasets.draft.text import yaml_text
+from auscult.datasets.draft.words import is_called
 from auscult.datasets.ingest import ingest
 from auscult.datasets.sources import read_tables
 from auscult.errors import ConfigError, DataError, InfeasibleError
@@ -135,6 +136,10 @@ def _propose(found: Survey, ask: Ask | None) -> Proposal:
         return propose_dataset(found, ask)
     proposal = Proposal(ask, {"layout": layout[0]})
     proposal.say(layout[1], "layout")
+    if layout[0] == "uid_json":
+        names = [name for sheet in found.sheets for name in sheet.columns if is_called(name, "patient")]
+        proposal.settings |= {"patient": names[0]} if names else {}
+        proposal.doubts += [] if names else [NO_PATIENT]
     return proposal
 
 

@@ -15,6 +15,7 @@ from tests.lab_collections import WRITERS
 from auscult.config import EventRule, load_dataset, load_experiment, load_task
 from auscult.config.split import PatientSplit
 from auscult.datasets.draft.proposal import Drafted
+from auscult.datasets.draft.published import LAYOUTS
 from auscult.datasets.draft.words import STRUCTURE
 from auscult.datasets.ingest import ingest
 from auscult.errors import ConfigError, DataError
@@ -234,12 +235,23 @@ def test_what_may_be_a_misspelt_target_is_unknown_and_not_its_absence(
     assert drafted.proposal.settings["annotations"] == {"files": "{parent}/notes/{stem}.txt"}
 
 
-def test_a_published_layout_is_recognised_by_its_reader(tmp_path: Path, config: Path) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_with_a_reader_of_its_own_is_recognised(layout: str, tmp_path: Path, config: Path) -> None:
     root = tmp_path / "lungs"
-    write_dataset("icbhi", root, n_patients=12, seed=3, duration_s=(3.0, 4.0))
+    write_dataset(layout, root, n_patients=14, seed=3, duration_s=(3.0, 4.0))
     drafted = draft(root, config, Wishes())
-    assert drafted.proposal.settings == {"layout": "icbhi"}
-    assert (drafted.name, len(drafted.tables.rejected)) == ("lungs", 0)
+    assert drafted.proposal.settings["layout"] == layout
+    assert drafted.is_feasible
+    assert load_experiment(config, drafted.task, "lungs")
+
+
+def test_the_column_of_events_is_the_one_that_is_filled_where_times_are(tmp_path: Path, config: Path) -> None:
+    root = tmp_path / "clinic"
+    write_dataset("manifest", root, n_patients=14, seed=3, duration_s=(3.0, 4.0))
+    drafted = draft(root, config, Wishes())
+    assert drafted.proposal.settings["columns"]["event"] == "event"
+    assert drafted.proposal.settings["columns"]["labels"] == {"diagnosis": "diagnosis"}
+    assert drafted.tables.rejected.empty
 
 
 def test_a_leak_is_shown_and_no_other_split_is_tried(

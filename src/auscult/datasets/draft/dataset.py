@@ -43,7 +43,7 @@ _COLUMNS = (
     "labels",
     "attributes",
 )
-_NO_PATIENT = (
+NO_PATIENT = (
     "No patient was found: every recording counts as a person of its own, and one who was recorded twice may be "
     "trained on and tested on. Name a column under `columns.patient`, or a group `patient` in `pattern`."
 )
@@ -115,8 +115,7 @@ class _Drafter:
         if path.n_found <= len(path.files):
             return
         start, end, rater = (guesser.first(role) for role in ("start", "end", "rater"))
-        kind = max(guesser.left.values(), key=label_score, default=None)
-        if start and end and start is not end and kind and label_score(kind) > 0:
+        if start and end and start is not end and (kind := self._kind(start)):
             draft.columns.update({"start_s": start.name, "end_s": end.name, "event": kind.name})
             draft.say(f"events: {plural(len(distinct(kind.filled)), 'kind')}", "columns", "event")
             guesser.take(start, end, kind)
@@ -124,6 +123,16 @@ class _Drafter:
             draft.settings["raters"] = {"column": rater.name, "keep": "agreement"}
             draft.say("where they differ the label is unknown", "raters")
             guesser.take(rater)
+
+    def _kind(self, start: Source) -> Source | None:
+        """Return the column that says what an event is: the one that stands just where its start stands."""
+        likely = [source for source in self._guesser.left.values() if label_score(source) > 0]
+
+        def fit(source: Source) -> tuple[int, float]:
+            pairs = zip(source.cells, start.cells, strict=True)
+            return sum(bool(kind.strip()) == bool(time.strip()) for kind, time in pairs), label_score(source)
+
+        return max(likely, key=fit, default=None)
 
     def _patient(self) -> None:
         draft, guesser = self._draft, self._guesser
@@ -136,7 +145,7 @@ class _Drafter:
             is_column = bool(likely) and scores[likely[0]] >= MIN_SCORE_BEFORE_NAMES
             answers.insert(int(is_column), f"{part.group} (in the names of files)")
         if not answers:
-            draft.doubts.append(_NO_PATIENT)
+            draft.doubts.append(NO_PATIENT)
             return
         n_sure = sum(score >= SURE for score in scores.values())
         chosen = draft.choose("Which column tells one patient from another?", answers, answers[0], is_sure=n_sure == 1)

@@ -53,7 +53,8 @@ SOUNDS = re.compile(
     re.IGNORECASE,
 )
 STRUCTURE = _words(
-    "cycle insp exp inspiration expiration inspiratory expiratory in ex i e breath phase atemzug einatmung ausatmung"
+    "cycle insp exp inhalation exhalation inspiration expiration inspiratory expiratory in ex i e breath phase atemzug "
+    "einatmung ausatmung"
 )
 """Events that say where a breath is, not what is heard in it."""
 FEMALE = _words("f female w weiblich woman frau femme femenino mujer fem girl mädchen")
