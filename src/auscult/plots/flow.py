@@ -20,6 +20,8 @@ WIDTH_INCHES = 6.6
 _MARGIN, _LINE, _PAD, _GAP = 0.08, 0.17, 0.09, 0.26
 _MAIN = (0.0, 2.1)
 _SIDE = (2.5, WIDTH_INCHES - 2 * _MARGIN)
+_COUNT = 0.4
+"""Width of the numbers before reasons, which end at one line."""
 _MAX_REASON_CHARACTERS = 34
 _SUBSETS = {"train": "Training", "val": "Validation", "test": "Test"}
 
@@ -93,9 +95,9 @@ def _reasons(title: str, rows: Sequence[Row], step: str) -> list[str]:
         return []
     lines = [f"{title}: {plural(sum(n for n, _ in counted), 'recording')}"]
     shown = counted if len(counted) <= MAX_REASONS else counted[: MAX_REASONS - 1]
-    lines += [f"{n:,}  {shortened(reason, _MAX_REASON_CHARACTERS)}" for n, reason in shown]
+    lines += [f"{n:,}\t{shortened(reason, _MAX_REASON_CHARACTERS)}" for n, reason in shown]
     rest = counted[len(shown) :]
-    return [*lines, f"{sum(n for n, _ in rest):,}  for {len(rest)} further reasons"] if rest else lines
+    return [*lines, f"{sum(n for n, _ in rest):,}\tfor {len(rest)} further reasons"] if rest else lines
 
 
 def _height(lines: Sequence[str]) -> float:
@@ -110,7 +112,12 @@ def _draw(axes: Axes, across: tuple[float, float], top: float, lines: Sequence[s
     for number, line in enumerate(lines):
         weight = "bold" if number == 0 else "normal"
         y = top + _PAD + (number + 0.5) * _LINE
-        axes.text(left + 0.11, y, line, va="center", fontsize=8.5, fontweight=weight, color=INK)
+        count, tab, reason = line.partition("\t")
+        if tab:
+            axes.text(left + 0.11 + _COUNT, y, count, va="center", ha="right", fontsize=8.5, color=INK)
+            axes.text(left + 0.21 + _COUNT, y, reason, va="center", fontsize=8.5, color=INK)
+        else:
+            axes.text(left + 0.11, y, line, va="center", fontsize=8.5, fontweight=weight, color=INK)
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
