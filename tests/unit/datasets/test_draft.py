@@ -202,7 +202,7 @@ def test_a_workbook_with_four_recordings_in_a_row(root: Path, config: Path, writ
     _check(drafted, truth, config, root, label="finding")
 
 
-@pytest.mark.parametrize("name", sorted(set(WRITERS) - {"phones"}))
+@pytest.mark.parametrize("name", WRITERS)
 def test_each_collection_of_the_docs_is_drafted_with_its_true_patients_labels_and_events(
     name: str, tmp_path: Path, config: Path
 ) -> None:

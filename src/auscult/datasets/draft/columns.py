@@ -182,7 +182,7 @@ class ColumnGuesser:
             note = f"{len(group)} checkboxes"
             if not any(is_normal(text) for text in boxes.values() if not text.isdigit()):
                 heard, unknown = "nothing was heard", "it is unknown"
-                question = f"Where no box of {name} is ticked:"
+                question = f"What does it mean where no box of {name} is ticked?"
                 if self._draft.choose(question, [heard, unknown], heard, is_sure=False) == heard:
                     labels[name]["none"] = "none"
                     note += "; no tick says `none`: leave `none` out if forms were left empty"
