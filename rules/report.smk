@@ -32,6 +32,7 @@ rule publish:
         metrics=jobs_files("work/runs/{task}/{experiment}/{job}/metrics.json"),
         audits=by_experiment(PLAN.audits),
         summaries=by_experiment(PLAN.summaries),
+        recordings=by_experiment(PLAN.recordings),
         tracked="work/runs/{task}/{experiment}/tracked.json",
     output:
         report(
@@ -55,6 +56,7 @@ rule publish:
         experiment=experiment_params,
         task=lambda wildcards: PLAN.task(wildcards.task).model_dump(mode="json"),
         is_tracked=by_experiment(PLAN.is_tracked),
+        show_names=PROJECT.publish.names,
     message:
         "Publishing results/{wildcards.task}/{wildcards.experiment}"
     script:

@@ -3,8 +3,8 @@
 Usage: `refuse_patient_data.py FILE...`, or `refuse_patient_data.py --tracked` for all that git tracks or is about to:
 `make check` and CI ask so, and a clone without the hook is looked at too. A file is judged by its name's ending and by
 its first bytes, since a renamed recording is still one. Two things are excepted: the files of `ALLOWED`, which hold
-simulated sounds, and those files of the demo's remote that the last commit holds already. A `dvc push` of other data adds
-new ones there, and those are refused. Python's standard library is all that is needed.
+simulated sounds, and those files of the demo's remote that the last commit holds already. A `dvc push` of other data
+adds new ones there, and those are refused. Python's standard library is all that is needed.
 """
 
 from __future__ import annotations

@@ -219,8 +219,14 @@ class Plan:
 
     def summaries(self, task: str, experiment: str) -> list[str]:
         """Return the summary of each dataset's ingest, in the order in which jobs name the datasets."""
-        names = dict.fromkeys(name for job in self.experiment(task, experiment).jobs for name in job.datasets)
-        return [f"{paths.tables_dir(name)}/summary.json" for name in names]
+        return [f"{paths.tables_dir(name)}/summary.json" for name in self._datasets(task, experiment)]
+
+    def recordings(self, task: str, experiment: str) -> list[str]:
+        """Return the table of each dataset's recordings, in the same order."""
+        return [f"{paths.tables_dir(name)}/recordings.parquet" for name in self._datasets(task, experiment)]
+
+    def _datasets(self, task: str, experiment: str) -> list[str]:
+        return list(dict.fromkeys(name for job in self.experiment(task, experiment).jobs for name in job.datasets))
 
     def is_tracked(self, task: str, experiment: str) -> bool:
         """Tell whether DVC tracks any dataset of an experiment."""
