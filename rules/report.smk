@@ -21,6 +21,7 @@ rule track:
         tracking=PROJECT.tracking.model_dump(
             mode="json", include={"enabled", "uri", "register_model"}
         ),
+        untracked=by_experiment(PLAN.untracked),
     message:
         "Logging {wildcards.task}/{wildcards.experiment} with MLflow"
     script:
@@ -55,7 +56,7 @@ rule publish:
     params:
         experiment=experiment_params,
         task=lambda wildcards: PLAN.task(wildcards.task).model_dump(mode="json"),
-        is_tracked=by_experiment(PLAN.is_tracked),
+        untracked=by_experiment(PLAN.untracked),
         show_names=PROJECT.publish.names,
     message:
         "Publishing results/{wildcards.task}/{wildcards.experiment}"

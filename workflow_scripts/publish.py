@@ -28,9 +28,8 @@ with stage_log(snakemake.log[0]):
             **provenance.collect(
                 command=f"snakemake --cores all {result}",
                 inputs=summaries,
-                contents=None
-                if snakemake.params.is_tracked
-                else {name: read_json(path)["content_sha256"] for name, path in summaries.items()},
+                contents={name: read_json(summaries[name])["content_sha256"] for name in snakemake.params.untracked},
+                uses_pointer=len(snakemake.params.untracked) < len(summaries),
             ),
             "tracking": read_json(Path(snakemake.input.tracked)),
         },

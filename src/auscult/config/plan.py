@@ -228,10 +228,9 @@ class Plan:
     def _datasets(self, task: str, experiment: str) -> list[str]:
         return list(dict.fromkeys(name for job in self.experiment(task, experiment).jobs for name in job.datasets))
 
-    def is_tracked(self, task: str, experiment: str) -> bool:
-        """Tell whether DVC tracks any dataset of an experiment."""
-        names = {name for job in self.experiment(task, experiment).jobs for name in job.datasets}
-        return any(self.dataset(name).tracked_by for name in names)
+    def untracked(self, task: str, experiment: str) -> list[str]:
+        """Return the datasets of an experiment that DVC does not track: of them `data.dvc` says nothing."""
+        return [name for name in self._datasets(task, experiment) if not self.dataset(name).tracked_by]
 
     def results_of_tracked_data(self) -> list[str]:
         """Return the results of every experiment whose datasets DVC brings."""

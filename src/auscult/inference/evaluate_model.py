@@ -131,7 +131,12 @@ def evaluate_model(
             audits=[audit],
             summaries=summaries,
             output_dir=output_dir,
-            provenance=provenance.collect(command=command, inputs={**summaries, "model": model_dir / WEIGHTS_FILE}),
+            provenance=provenance.collect(
+                command=command,
+                inputs={**summaries, "model": model_dir / WEIGHTS_FILE},
+                contents=None if settings.tracked_by else {dataset: read_json(summaries[dataset])["content_sha256"]},
+                uses_pointer=bool(settings.tracked_by),
+            ),
             ids=ids,
         )
     return output_dir / "report.html"
