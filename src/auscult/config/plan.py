@@ -22,6 +22,8 @@ from auscult.errors import AuscultError, ConfigError
 
 logger = logging.getLogger(__name__)
 
+_OPTIONS_OF_FILES = ("--report", "--report-stylesheet", "--archive")
+"""Options of Snakemake whose value is a file to write or read, and no target."""
 TABLES = ("recordings", "events")
 """What a split, a training and an evaluation read of a dataset."""
 
@@ -248,11 +250,16 @@ class Plan:
         Raises:
             ConfigError: A fault in one of them.
         """
-        for argument in arguments:
-            _, owner, _ = paths.place_of(argument.rstrip("/"))
+        for before, argument in zip(("", *arguments), arguments, strict=False):
+            kind, owner, inner = paths.place_of(argument.rstrip("/"))
             # A path may as well be the value of another option, such as --report.
-            if owner is None or owner not in self.experiments:
+            if owner is None or owner not in self.experiments or before in _OPTIONS_OF_FILES:
                 continue
+            if kind == "results" and inner:
+                result = paths.result_dir(*owner)
+                raise ConfigError(
+                    f"{argument} is made with the whole result; ask for that: snakemake --cores all {result}"
+                )
             for run in self.runs(*owner):
                 self.files(*owner, run)
                 self.upstream(*owner, run)
