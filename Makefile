@@ -74,7 +74,8 @@ cluster: data ## the tests on a real Slurm of one node; needs root, slurm-wlm an
 	pytest -m cluster $(or $(TESTS),tests/cluster)
 
 .PHONY: check
-check: $(INSTALLED) ## format, lint, types, import layers, workflow
+check: $(INSTALLED) ## format, lint, types, import layers, workflow, no patients' data in git
+	python tools/refuse_patient_data.py --tracked
 	ruff format --check .
 	ruff check .
 	snakefmt --check Snakefile rules

@@ -10,6 +10,7 @@ from pathlib import Path
 from snakemake.caching import LOCATION_ENVVAR
 from snakemake.caching.rule import CacheFlag, RuleCache
 from snakemake.exceptions import WorkflowError
+from snakemake.jobs import Job
 
 from auscult.config import load_project, paths
 from auscult.config.files import defined_names
@@ -22,6 +23,7 @@ from auscult.config.plan import (
     task_params,
 )
 from auscult.errors import AuscultError
+from auscult.ops.snakemake_faults import Faults, speak_briefly
 
 # A plan of thousands of jobs is millions of objects that all live to its end: garbage collection after every 700 new ones
 # took a quarter of a dry run's time and freed nothing.
@@ -43,6 +45,12 @@ def clear_errors(function):
 
     return checked
 
+
+# Settings and input stay what they are: a job that ends by a fault of them ends once, with one message.
+if workflow.is_main_process:
+    FAULTS = Faults()
+    FAULTS.never_again(Job)
+    speak_briefly(logger, FAULTS)
 
 PROJECT = clear_errors(load_project)(config)
 PLAN = clear_errors(Plan)(CONFIG_DIR, PROJECT)

@@ -73,6 +73,7 @@ rule evaluate:
         features=by_job(lambda *job: PLAN.files(*job).spectrograms),
         clips=by_job(lambda *job: PLAN.files(*job).clips),
         task=lambda wildcards: task_params(PLAN.task(wildcards.task)),
+        show_names=PROJECT.publish.names,
     message:
         "Evaluating {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"
     script:

@@ -21,6 +21,7 @@ rule track:
         tracking=PROJECT.tracking.model_dump(
             mode="json", include={"enabled", "uri", "register_model"}
         ),
+        untracked=by_experiment(PLAN.untracked),
     message:
         "Logging {wildcards.task}/{wildcards.experiment} with MLflow"
     script:
@@ -32,6 +33,7 @@ rule publish:
         metrics=jobs_files("work/runs/{task}/{experiment}/{job}/metrics.json"),
         audits=by_experiment(PLAN.audits),
         summaries=by_experiment(PLAN.summaries),
+        recordings=by_experiment(PLAN.recordings),
         tracked="work/runs/{task}/{experiment}/tracked.json",
     output:
         report(
@@ -54,7 +56,8 @@ rule publish:
     params:
         experiment=experiment_params,
         task=lambda wildcards: PLAN.task(wildcards.task).model_dump(mode="json"),
-        is_tracked=by_experiment(PLAN.is_tracked),
+        untracked=by_experiment(PLAN.untracked),
+        show_names=PROJECT.publish.names,
     message:
         "Publishing results/{wildcards.task}/{wildcards.experiment}"
     script:

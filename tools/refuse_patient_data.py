@@ -1,36 +1,61 @@
 """Refuse a commit that holds recordings or tables of patients: the hook `patient-data` of `.pre-commit-config.yaml`.
 
-Usage: `refuse_patient_data.py FILE...`. A file is judged by its name's ending and by its first bytes, since a renamed
-recording is still one. Two places are excepted: golden arrays of simulated sounds, and those files of the demo's remote
-that the last commit holds already. A `dvc push` of other data adds new ones there, and those are refused.
+Usage: `refuse_patient_data.py FILE...`, or `refuse_patient_data.py --tracked` for all that git tracks or is about to:
+`make check` and CI ask so, and a clone without the hook is looked at too. A file is judged by its name's ending and by
+its first bytes, since a renamed recording is still one. Two things are excepted: the files of `ALLOWED`, which hold
+simulated sounds, and those files of the demo's remote that the last commit holds already. A `dvc push` of other data
+adds new ones there, and those are refused. Python's standard library is all that is needed.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-GOLDEN = "tests/golden/"
+ALLOWED = frozenset({"tests/golden/audio.npz"})
+"""Tracked files that look like patients' data and are simulated; a new one is named here, in a commit that is read."""
 DEMO = ".dvc/demo/"
 
 _ENDINGS = {
-    r"wave?|w64|rf64|flac|og[ga]|opus|mp[234]|m4a|aac|ac3|aif[fc]?|wma|amr|3g[p2]|caf|au|snd|mka|webm": "a recording",
-    r"[ct]sv|parquet|feather|arrow|xlsx?|ods|sav|dta|rds|sqlite|db": "a table",
-    r"h5|hdf5|np[yz]|mat|edf|pt|pkl": "arrays",
+    # Of recorders, stethoscopes, phones and dictating machines; what auscult reads and what it does not.
+    r"wave?|w64|rf64|bwf|flac|og[gav]|opus|spx|mp[1-4]|m4[abv]|aac|ac3|aif[fc]?|wma|asf|amr|awb|3gp|3g2|caf|au|snd|voc"
+    r"|mk[av]|webm|weba|mov|avi|ds[2s]|msv|dvf|vox|sph|pcm|raw|ra|rm|midi?|zsa": "a recording",
+    r"[ct]sv|tab|parquet|feather|arrow|orc|jsonl|ndjson|xls[xmb]?|xlt[xm]?|od[sb]|numbers|sav|zsav|por|dta|sas7bdat|xpt"
+    r"|rds|rda|rdata|sqlite3?|db|mdb|accdb|dbf": "a table",
+    r"h5|hdf5?|np[yz]|zarr|mat|edf|bdf|dcm|pt|pth|ckpt|safetensors|onnx|pkl|pickle|joblib": "arrays",
+    r"textgrid|eaf|trs|antx": "annotations of recordings",
+    r"zip|7z|rar|tar|tgz|gz|bz2|xz|zst": "an archive, which may hold recordings",
 }
 _MAGIC = {
-    rb"RIFF.{4}WAVE|RF64|fLaC|OggS|ID3|\xff[\xfb\xf3\xf2]|FORM.{4}AIF|.{4}ftyp|#!AMR": "a recording",
-    rb"PAR1|SQLite format": "a table",
-    rb"\x89HDF": "arrays",
+    rb"RIFF.{4}WAVE|RF64|riff\x2e\x91|fLaC|OggS|ID3|\xff[\xe2-\xe7\xf2-\xf7\xfa-\xfd\xf1\xf9]|FORM.{4}AIF|.{4}ftyp"
+    rb"|#!AMR|caff|\.snd\x00|\x30\x26\xb2\x75\x8e\x66|\x1a\x45\xdf\xa3|Creative Voice File|NIST_1A|MThd"
+    rb"|\x0b\x77": "a recording",
+    rb"PAR1|SQLite format|ARROW1|PK\x03\x04.{0,4000}(xl/|opendocument\.spreadsheet)|\xd0\xcf\x11\xe0": "a table",
+    rb"\x89HDF|\x93NUMPY|MATLAB 5\.0|.{128}DICM": "arrays",
+    rb"PK\x03\x04|7z\xbc\xaf|Rar!|\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|.{257}ustar": (
+        "an archive, which may hold recordings"
+    ),
 }
 # The head of a table with a column that names people; prose and code have no second column beside it.
+_ID = r"[_ .-]?(id|nr|no|number|nummer|name|code|key)"
+_PERSON = rf"((patient|subject|participant|proband|pat)s?({_ID})?|mrn|(case|record|study|hospital){_ID})"
 _PATIENT_COLUMN = re.compile(
-    r"^[^\n]*\b(patient|subject|participant)([_ ]?(id|nr|no|number))?\"?[ ]?[,;\t][^\n]*\n[^\n]*[,;\t]", re.IGNORECASE
+    rf"^[^\n]*(?<![A-Za-z0-9]){_PERSON}(?![A-Za-z0-9])[\"' ]*[,;\t|][^\n]*\n[^\n]*[,;\t|]"
+    rf"|^[^\n]*[,;\t|][\"' ]*{_PERSON}[\"' ]*\r?\n[^\n]*[,;\t|]",
+    re.IGNORECASE,
 )
-_TEXT = frozenset({"", ".txt", ".dat", ".tab"})
+_PATIENT_KEY = re.compile(
+    r"\"(patient|subject|participant)([_ ]?(id|nr|no|number|name))?\"\s*:\s*[\"0-9]", re.IGNORECASE
+)
+# Code, prose and settings speak of patients; a list of them under another ending is told by its first line.
+_CODE_AND_PROSE = frozenset(
+    {".py", ".pyi", ".smk", ".md", ".rst", ".j2", ".css", ".html", ".svg", ".yaml", ".yml", ".toml", ".cff", ".sh"}
+)
+_JSON = frozenset({".json", ".geojson", ".js"})
 
 
 def reason(name: str, head: bytes) -> str | None:
@@ -44,7 +69,7 @@ def reason(name: str, head: bytes) -> str | None:
     'a recording'
     >>> reason("P001", b"RIFF....WAVEfmt")
     'a recording'
-    >>> reason("list.txt", b"patient_id,age\n101,7\n")
+    >>> reason("list.bak", b"patient_id,age\n101,7\n")
     'a table with a column of patients'
     >>> reason("README.md", b"# auscult")
     """
@@ -53,9 +78,19 @@ def reason(name: str, head: bytes) -> str | None:
     by_content = (what for start, what in _MAGIC.items() if re.match(start, head, re.DOTALL))
     if found := next(by_name, None) or next(by_content, None):
         return found
-    if ending in _TEXT and _PATIENT_COLUMN.match(head.decode("utf-8", errors="replace")):
+    if ending in _CODE_AND_PROSE:
+        return None
+    text = _text(head)
+    if (_PATIENT_KEY.search if ending in _JSON else _PATIENT_COLUMN.match)(text):
         return "a table with a column of patients"
     return None
+
+
+def _text(head: bytes) -> str:
+    """Decode as far as the head of a table needs it: Excel writes UTF-16 too."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return head.decode("utf-16", errors="replace")
+    return head.decode("utf-8-sig", errors="replace")
 
 
 def refused(names: Iterable[str], committed: Callable[[str], bool]) -> dict[str, str]:
@@ -67,7 +102,7 @@ def refused(names: Iterable[str], committed: Callable[[str], bool]) -> dict[str,
     """
     found: dict[str, str] = {}
     for name in names:
-        if name.startswith(GOLDEN) or not Path(name).is_file():
+        if name in ALLOWED or not Path(name).is_file():
             continue
         if name.startswith(DEMO):
             what = None if committed(name) else "new in the demo's remote, which a `dvc push` of other data fills"
@@ -83,13 +118,22 @@ def _committed(name: str) -> bool:
     return subprocess.run(["git", "cat-file", "-e", f"HEAD:{name}"], capture_output=True, check=False).returncode == 0
 
 
-def main(names: list[str]) -> int:
+def tracked() -> list[str]:
+    """The files of this folder's repository that git tracks, or that `git add` has named."""
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True).stdout
+    return [os.fsdecode(name) for name in listed.split(b"\0") if name]
+
+
+def main(arguments: list[str]) -> int:
     """Print what is refused, and what to do instead; the status is 1 when there is any."""
-    found = refused(names, _committed)
+    found = refused(tracked() if arguments == ["--tracked"] else arguments, _committed)
     for name, what in found.items():
         sys.stderr.write(f"error: {name} looks like {what}; git must not hold it\n")
     if found:
-        sys.stderr.write("  Recordings and tables of patients belong below data/, versioned by DVC (docs/data.md).\n")
+        sys.stderr.write(
+            "  Recordings and tables of patients belong below data/ (versioned by DVC, docs/data.md), below "
+            "collections/, or outside of this folder.\n"
+        )
         sys.stderr.write(
             "  Take them out again: git rm --cached FILE. No patient stands in it? git commit --no-verify.\n"
         )

@@ -21,4 +21,5 @@ with stage_log(snakemake.log[0]):
         task=TaskSettings.model_validate(snakemake.params.task),
         output_dir=run_dir,
         device=snakemake.config["device"],
+        show_names=snakemake.params.show_names,
     )

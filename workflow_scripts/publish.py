@@ -9,11 +9,14 @@ from auscult.config.paths import result_dir
 from auscult.logs import stage_log
 from auscult.reports.publish import publish
 from auscult.storage.files import read_json
+from auscult.storage.study_ids import KEY_FILE, StudyIds
 
 with stage_log(snakemake.log[0]):
     experiment = Experiment.model_validate(snakemake.params.experiment)
     result = result_dir(experiment.task, experiment.name)
     summaries = {Path(path).parent.name: Path(path) for path in snakemake.input.summaries}
+    ids = StudyIds.read({name: path.parent for name, path in summaries.items()}, show_names=snakemake.params.show_names)
+    ids.write_key(Path(snakemake.input.tracked).with_name(KEY_FILE))
     publish(
         experiment=experiment,
         task=TaskSettings.model_validate(snakemake.params.task),
@@ -25,10 +28,10 @@ with stage_log(snakemake.log[0]):
             **provenance.collect(
                 command=f"snakemake --cores all {result}",
                 inputs=summaries,
-                contents=None
-                if snakemake.params.is_tracked
-                else {name: read_json(path)["content_sha256"] for name, path in summaries.items()},
+                contents={name: read_json(summaries[name])["content_sha256"] for name in snakemake.params.untracked},
+                uses_pointer=len(snakemake.params.untracked) < len(summaries),
             ),
             "tracking": read_json(Path(snakemake.input.tracked)),
         },
+        ids=ids,
     )

@@ -21,7 +21,12 @@ with stage_log(snakemake.log[0]):
         tracking=TrackingSettings.model_validate(snakemake.params.tracking),
         output=Path(snakemake.output[0]),
         provenance={
-            **provenance.collect(command=f"snakemake --cores all {result}", inputs=summaries),
+            **provenance.collect(
+                command=f"snakemake --cores all {result}",
+                inputs=summaries,
+                contents={name: read_json(summaries[name])["content_sha256"] for name in snakemake.params.untracked},
+                uses_pointer=len(snakemake.params.untracked) < len(summaries),
+            ),
             "simulated": simulated,
         },
     )

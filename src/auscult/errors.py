@@ -39,8 +39,12 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> str:
 
     >>> unknown_name("model", "mixnet", ["mixednet", "cnn14"])
     "unknown model 'mixnet'; did you mean 'mixednet'? allowed: cnn14, mixednet"
+    >>> unknown_name("task", "pneumonia", [])
+    "unknown task 'pneumonia'; there is none yet"
     """
     names = sorted(allowed)
+    if not names:
+        return f"unknown {kind} {name!r}; there is none yet"
     close = nearest(name, names)
     hint = f"; did you mean {close!r}?" if close else ";"
     shown = ", ".join(names[:30]) + (f", ... ({len(names)} in all)" if len(names) > 30 else "")

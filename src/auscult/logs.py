@@ -34,11 +34,22 @@ def speak_utf8() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
+def fault_path(log: str | Path) -> Path:
+    """Return the file beside a stage's log that holds its fault of settings or input: it is not attempted again.
+
+    >>> fault_path("logs/ingest/icbhi.log").as_posix()
+    'logs/ingest/icbhi.log.fault'
+    """
+    log = Path(log)
+    return log.with_name(f"{log.name}.fault")
+
+
 @contextmanager
 def stage_log(path: str | Path) -> Generator[logging.Logger]:
     """Log to `path` while a stage runs; a fault of the input ends it with its message, anything else with a traceback.
 
-    Warnings, errors and lines that are sent with `TO_TERMINAL` stand on the terminal as well.
+    Warnings, errors and lines that are sent with `TO_TERMINAL` stand on the terminal as well. A fault of the input also
+    leaves its message in `fault_path`.
 
     Args:
         path: The log file; its folder is made when absent.
@@ -49,6 +60,7 @@ def stage_log(path: str | Path) -> Generator[logging.Logger]:
     speak_utf8()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    fault_path(path).unlink(missing_ok=True)
     to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
@@ -63,6 +75,7 @@ def stage_log(path: str | Path) -> Generator[logging.Logger]:
         yield logging.getLogger("auscult")
     except AuscultError as error:
         root.error("%s", error)
+        fault_path(path).write_text(f"{error}\n", encoding="utf-8", errors="backslashreplace")
         sys.exit(1)
     except Exception:
         root.exception("this stage failed in a way that is not the input's fault")

@@ -59,7 +59,12 @@ _SQLITE_PATH = re.compile(r"(?<=sqlite:///)/[^\s?'\"]*")
 
 
 def collect(
-    command: str, inputs: Mapping[str, Path], root: Path = Path(), *, contents: Mapping[str, str] | None = None
+    command: str,
+    inputs: Mapping[str, Path],
+    root: Path = Path(),
+    *,
+    contents: Mapping[str, str] | None = None,
+    uses_pointer: bool = True,
 ) -> dict[str, Any]:
     """Describe everything that a result depends on, as JSON-like values.
 
@@ -67,19 +72,20 @@ def collect(
         command: The exact command that makes the result again; see `redact` for what is hidden in it.
         inputs: Name -> file or folder whose content is to be pinned by its SHA-256.
         root: The project's folder: of its git repository and of `data.dvc`.
-        contents: Dataset -> digest of what its ingest read, where DVC tracks none of them; `data.dvc` then says nothing
-            of them.
+        contents: Dataset -> digest of what its ingest read, of each that DVC does not track: `data.dvc` says nothing of
+            it.
+        uses_pointer: Whether `data.dvc` pins any of the data.
 
     Returns:
         `command`, `created_utc`, `git` (commit, branch, dirty: the text "unknown" with a `reason` where git cannot say;
         `dirty` counts untracked files that git does not ignore, and nothing below `results`), `data` (what `data.dvc`
-        pins), `inputs`, `packages`,
+        pins, and digests of what it does not), `inputs`, `packages`,
         `python`, `platform`, `cpu_count` and `gpus` (names, empty without nvidia-smi).
 
     Raises:
         DataError: An input is missing, or `data.dvc` cannot be read.
     """
-    untracked: dict[str, Any] = {"tracked_by": None, "md5": UNKNOWN}
+    data = data_version(root) if uses_pointer else {"tracked_by": None, "md5": UNKNOWN}
     git = git_state(root)
     if git["commit"] == UNKNOWN:
         logger.warning("the result names no commit: %s; `auscult doctor` says what to do", git["reason"])
@@ -87,7 +93,7 @@ def collect(
         "command": redact(command, root),
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "git": git,
-        "data": data_version(root) if contents is None else untracked | {"content_sha256": dict(contents)},
+        "data": data | ({"content_sha256": dict(contents)} if contents else {}),
         "inputs": {name: _digest(name, path) for name, path in sorted(inputs.items())},
         "packages": package_versions(),
         "python": platform.python_version(),
@@ -177,6 +183,21 @@ def data_version(root: Path = Path()) -> dict[str, Any]:
             f"{DATA_POINTER}: found no single output with an md5 ({error!r}); make it again with `dvc add data`"
         ) from error
     return version | {key: out[key] for key in ("size", "nfiles") if key in out}
+
+
+def data_key(data: Mapping[str, Any]) -> str:
+    """Return what names the data of a result in one word: what `data.dvc` pins, or a digest of what DVC does not track.
+
+    >>> data_key({"md5": "5e1f.dir"}), data_key({"md5": "unknown", "content_sha256": {"ward": "77aa"}})
+    ('5e1f.dir', '77aa')
+    """
+    contents: Mapping[str, str] = data.get("content_sha256", {})
+    if not contents:
+        return str(data["md5"])
+    digests = [contents[name] for name in sorted(contents)]
+    if data["md5"] != UNKNOWN:
+        digests.insert(0, str(data["md5"]))
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def package_versions() -> dict[str, str]:

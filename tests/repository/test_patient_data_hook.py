@@ -35,6 +35,25 @@ def hook(tool: Tool) -> ModuleType:
         ("list.txt", b"Subject ID\tage\n1\t101\n", "a table with a column of patients"),
         ("clips.h5", b"\x89HDF\r\n", "arrays"),
         ("run/state.pt", b"PK", "arrays"),
+        ("phone/P1.m4a", b"", "a recording"),
+        ("phone/P1.OPUS", b"", "a recording"),
+        ("P1.amr", b"", "a recording"),
+        ("P1.wma", b"", "a recording"),
+        ("P1.3gp", b"", "a recording"),
+        ("P1.ds2", b"", "a recording"),
+        ("renamed", b"\x00\x00\x00\x1cftypM4A ", "a recording"),
+        ("renamed", b"#!AMR\n", "a recording"),
+        ("renamed", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a recording"),
+        ("renamed", b"\x1a\x45\xdf\xa3", "a recording"),
+        ("renamed.bin", b"PK\x03\x04\x14\x00\x06\x00xl/workbook.xml", "a table"),
+        ("renamed.bak", b"patient_id,age\n101,7\n", "a table with a column of patients"),
+        ("renamed.bak", "patient_id,age\n101,7\n".encode("utf-16"), "a table with a column of patients"),
+        ("renamed.bak", b"age;patient\n7;101\n", "a table with a column of patients"),
+        ("export", b"record_id,redcap_event_name\n1,visit\n", "a table with a column of patients"),
+        ("P1.json", b'{"patient_id": "101", "age": 7}', "a table with a column of patients"),
+        ("P1.TextGrid", b"", "annotations of recordings"),
+        ("all.zip", b"", "an archive, which may hold recordings"),
+        ("renamed", b"PK\x03\x04\x14\x00", "an archive, which may hold recordings"),
     ],
 )
 def test_recordings_tables_and_arrays_are_told_by_name_or_content(
@@ -51,6 +70,8 @@ def test_recordings_tables_and_arrays_are_told_by_name_or_content(
         ("picture.webp", b"RIFF\x24\x00\x00\x00WEBPVP8 "),
         ("docs/report.png", b"\x89PNG\r\n"),
         ("LICENSE", b"MIT License\n"),
+        ("docs/data.md", b"| patient, recording |\n| one, two |\n"),
+        ("config/schema/dataset.json", b'{"properties": {"patient": {"type": "string"}}}'),
     ],
 )
 def test_code_prose_and_pictures_pass(hook: ModuleType, name: str, head: bytes) -> None:
@@ -62,6 +83,44 @@ def test_nothing_in_the_repository_is_refused(hook: ModuleType, project_dir: Pat
     names = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(names) > 500
     assert hook.refused(names, lambda name: True) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "collections/clinic/P1/visit.xyz",
+        "deep/within/P1.wav",
+        "P1.M4A",
+        "answers.csv",
+        "embeddings/icbhi.parquet",
+        "pictures/P1.png",
+        "predictions.json",
+        "compared.html",
+    ],
+)
+def test_git_passes_over_where_recordings_lie_and_what_is_made_of_them(
+    project_dir: Path, tmp_path: Path, name: str
+) -> None:
+    """`git add --all` took the recordings that the documentation puts into `collections/`."""
+    (tmp_path / ".gitignore").write_text((project_dir / ".gitignore").read_text())
+    assert git(tmp_path, "init", "--quiet").returncode == 0
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"any")
+    assert git(tmp_path, "add", "--all").returncode == 0
+    assert git(tmp_path, "ls-files").stdout == ".gitignore\n"
+
+
+def test_a_clone_without_the_hook_is_looked_at_by_one_command(project_dir: Path, tmp_path: Path) -> None:
+    program = str(project_dir / "tools" / "refuse_patient_data.py")
+    assert git(tmp_path, "init", "--quiet").returncode == 0
+    (tmp_path / "README.md").write_text("# A page\n")
+    git(tmp_path, "add", "--all")
+    assert run(tmp_path, sys.executable, program, "--tracked").returncode == 0
+    (tmp_path / "Größe 1.bak").write_bytes(b"#!AMR\n")
+    git(tmp_path, "add", "--all")
+    refused = run(tmp_path, sys.executable, program, "--tracked")
+    assert refused.returncode == 1
+    assert "Größe 1.bak looks like a recording" in refused.stderr
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess:

@@ -157,8 +157,10 @@ def test_nothing_heavy_is_imported():
 def test_data_that_dvc_does_not_track_are_named_by_their_content(repository):
     (repository / "data.dvc").write_text("outs:\n- md5: abc.dir\n  path: data\n")
     assert provenance.collect("x", {}, repository)["data"]["md5"] == "abc.dir"
-    found = provenance.collect("x", {}, repository, contents={"ward": "5e1f"})["data"]
+    found = provenance.collect("x", {}, repository, contents={"ward": "5e1f"}, uses_pointer=False)["data"]
     assert found == {"tracked_by": None, "md5": "unknown", "content_sha256": {"ward": "5e1f"}}
+    both = provenance.collect("x", {}, repository, contents={"ward": "5e1f"})["data"]
+    assert both == {"tracked_by": "data.dvc", "md5": "abc.dir", "content_sha256": {"ward": "5e1f"}}
 
 
 def test_a_result_without_a_commit_is_warned_of(tmp_path, caplog):

@@ -146,6 +146,22 @@ def named_file(folder: Path, name: str, kind: str, where: str) -> Path:
     return path
 
 
+def require_config(config_dir: Path) -> None:
+    """Refuse to go on without the folder of the configuration, and say where the project is.
+
+    Raises:
+        ConfigError: There is no such folder.
+    """
+    if config_dir.is_dir():
+        return
+    where = config_dir.absolute()
+    above = next((folder for folder in where.parents if (folder / where.name / "experiments").is_dir()), None)
+    remedy = "go to the project's folder, or say --config FOLDER"
+    if above is not None:
+        remedy = f"the project is in {above}: cd {above}, or say --config {above / where.name}"
+    raise ConfigError(f"{config_dir}: there is no such folder in {where.parent}; {remedy}")
+
+
 Kind = Literal["dataset", "task"]
 
 

@@ -22,6 +22,8 @@ from auscult.errors import AuscultError, ConfigError
 
 logger = logging.getLogger(__name__)
 
+_OPTIONS_OF_FILES = ("--report", "--report-stylesheet", "--archive")
+"""Options of Snakemake whose value is a file to write or read, and no target."""
 TABLES = ("recordings", "events")
 """What a split, a training and an evaluation read of a dataset."""
 
@@ -219,13 +221,18 @@ class Plan:
 
     def summaries(self, task: str, experiment: str) -> list[str]:
         """Return the summary of each dataset's ingest, in the order in which jobs name the datasets."""
-        names = dict.fromkeys(name for job in self.experiment(task, experiment).jobs for name in job.datasets)
-        return [f"{paths.tables_dir(name)}/summary.json" for name in names]
+        return [f"{paths.tables_dir(name)}/summary.json" for name in self._datasets(task, experiment)]
 
-    def is_tracked(self, task: str, experiment: str) -> bool:
-        """Tell whether DVC tracks any dataset of an experiment."""
-        names = {name for job in self.experiment(task, experiment).jobs for name in job.datasets}
-        return any(self.dataset(name).tracked_by for name in names)
+    def recordings(self, task: str, experiment: str) -> list[str]:
+        """Return the table of each dataset's recordings, in the same order."""
+        return [f"{paths.tables_dir(name)}/recordings.parquet" for name in self._datasets(task, experiment)]
+
+    def _datasets(self, task: str, experiment: str) -> list[str]:
+        return list(dict.fromkeys(name for job in self.experiment(task, experiment).jobs for name in job.datasets))
+
+    def untracked(self, task: str, experiment: str) -> list[str]:
+        """Return the datasets of an experiment that DVC does not track: of them `data.dvc` says nothing."""
+        return [name for name in self._datasets(task, experiment) if not self.dataset(name).tracked_by]
 
     def results_of_tracked_data(self) -> list[str]:
         """Return the results of every experiment whose datasets DVC brings."""
@@ -243,11 +250,16 @@ class Plan:
         Raises:
             ConfigError: A fault in one of them.
         """
-        for argument in arguments:
-            _, owner, _ = paths.place_of(argument.rstrip("/"))
+        for before, argument in zip(("", *arguments), arguments, strict=False):
+            kind, owner, inner = paths.place_of(argument.rstrip("/"))
             # A path may as well be the value of another option, such as --report.
-            if owner is None or owner not in self.experiments:
+            if owner is None or owner not in self.experiments or before in _OPTIONS_OF_FILES:
                 continue
+            if kind == "results" and inner:
+                result = paths.result_dir(*owner)
+                raise ConfigError(
+                    f"{argument} is made with the whole result; ask for that: snakemake --cores all {result}"
+                )
             for run in self.runs(*owner):
                 self.files(*owner, run)
                 self.upstream(*owner, run)

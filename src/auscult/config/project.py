@@ -43,12 +43,23 @@ class TrackingSettings(Settings):
         return uri
 
 
+class PublishSettings(Settings):
+    """What leaves the project in a result."""
+
+    names: bool = Field(
+        default=False,
+        description="pages, pictures and lists name recordings and patients as the data do; by default they have study "
+        "ids, whose key stays in work/ (docs/data.md)",
+    )
+
+
 class ProjectSettings(Settings):
     """`config/config.yaml`; every key can be given on the command line with `--config`."""
 
     roots: dict[str, str] = Field(default={}, description="dataset -> folder, instead of the root in its YAML file")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tracking: TrackingSettings = TrackingSettings()
+    publish: PublishSettings = PublishSettings()
     fresh: bool = Field(default=False, description="trainings that run now start over, whatever state there is")
     budget_s: float | None = Field(
         default=None, gt=0, description="a training saves and leaves after so long; a retry goes on"

@@ -18,9 +18,10 @@ from auscult.config.files import (
     named_file,
     parse,
     read_yaml,
+    require_config,
 )
 from auscult.config.layers import layer_shapes
-from auscult.config.model import LayersSettings
+from auscult.config.model import TIMM_PREFIX, LayersSettings
 from auscult.config.project import load_dataset
 from auscult.config.spectrogram import frontend_bands, frontend_fault
 from auscult.config.split import OfficialSplit
@@ -56,7 +57,12 @@ def load_experiment(config_dir: Path, task: str, name: str) -> Experiment:
     Raises:
         ConfigError: With file, key, what was found, what is allowed and the nearest match.
     """
-    path = named_file(config_dir / "experiments" / task, name, "experiment", f"{task}/{name}")
+    require_config(config_dir)
+    folder = config_dir / "experiments" / task
+    if not folder.is_dir():
+        known = sorted({of_task for of_task, _ in list_experiments(config_dir)})
+        raise ConfigError(f"{task}/{name}: {unknown_name('task', task, known)} (folders in {folder.parent})")
+    path = named_file(folder, name, "experiment", f"{task}/{name}")
     where = str(path)
     raw = read_yaml(path)
     written: ExperimentFile = parse(_EXPERIMENT_FILE, raw, where)
@@ -122,6 +128,15 @@ def _expand_preset(config_dir: Path, section: str, value: dict[str, Any], where:
     return merge(read_yaml(path), overrides)
 
 
+def _check_pretrained(job: JobSettings, where: str) -> None:
+    asks_timm = job.train.pretrained is not None and job.train.pretrained.timm is not None
+    if asks_timm and not job.model.name.startswith(TIMM_PREFIX):
+        raise ConfigError(
+            f"{where}: train.pretrained.timm: {job.model.name} is not from timm and has no weights there; take a "
+            f"model {TIMM_PREFIX}..., or weights of your own: train.pretrained.result or train.pretrained.weights"
+        )
+
+
 def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: str) -> None:
     for dataset in job.datasets:
         if not is_defined(config_dir, "dataset", dataset):
@@ -151,6 +166,7 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
         raise ConfigError(
             f"{where}: evaluate.threshold: icbhi_score needs a task with `four_class`; {job.task!r} has none"
         )
+    _check_pretrained(job, where)
     fitting = losses_for(task)
     if job.train.loss.name not in fitting:
         raise ConfigError(
@@ -210,6 +226,11 @@ def _check_official_lists(config_dir: Path, job: JobSettings, task: TaskSettings
 
 
 def list_experiments(config_dir: Path) -> list[tuple[str, str]]:
-    """Return (task, name) of every experiment file, sorted."""
+    """Return (task, name) of every experiment file, sorted.
+
+    Raises:
+        ConfigError: There is no folder with a configuration.
+    """
+    require_config(config_dir)
     folder = config_dir / "experiments"
     return sorted((path.parent.name, path.stem) for path in folder.glob("*/*.yaml"))

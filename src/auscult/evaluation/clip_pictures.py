@@ -19,11 +19,11 @@ from auscult.evaluation.saliency import CAPTIONS, Explainer, Maps
 from auscult.formatting.numbers import OUTCOME_NAMES, probability_text
 from auscult.models import SavedModel
 from auscult.plots.clip import Evidence, Sound, clip_picture
-from auscult.plots.job import file_name
 from auscult.plots.spectrograms import Average, Axis, Mark, averages, level_range_db, mel_axis
 from auscult.plots.style import save
 from auscult.spectrograms.filterbanks import constant_q_frequencies
-from auscult.storage.files import write_json
+from auscult.storage.files import file_name, write_json
+from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import probability_column, read_events, target_column
 from auscult.training.dataset import ClipDataset
 
@@ -131,6 +131,7 @@ class ClipPlotter:
         tables: Dataset -> folder with `events.parquet`, for the marks.
         job: Clip and spectrogram settings, and how much to draw.
         task: What was predicted.
+        ids: What the pictures and their files call recordings.
     """
 
     def __init__(
@@ -143,7 +144,9 @@ class ClipPlotter:
         tables: Mapping[str, Path],
         job: JobSettings,
         task: TaskSettings,
+        ids: StudyIds,
     ) -> None:
+        self._ids = ids
         self._model = model
         self._explainer = Explainer(model)
         self._examples = examples
@@ -158,10 +161,12 @@ class ClipPlotter:
         chosen = choose_examples(self._outcomes, n_examples, multi_class=is_exclusive)
         entries: list[dict[str, Any]] = []
         requests = [Request(clip_id, self._target_of(clip_id)) for clip_id in chosen]
-        names = [f"{number:02d}_{file_name(clip_id)}.png" for number, clip_id in enumerate(chosen, start=1)]
+        names = [
+            f"{number:02d}_{file_name(self._ids.clip(clip_id))}.png" for number, clip_id in enumerate(chosen, start=1)
+        ]
         for row, name in zip(self._draw(requests, [folder / name for name in names]), names, strict=True):
             of_clip = self._outcomes.loc[self._outcomes["clip_id"] == row["clip_id"]].to_dict("records")
-            entries.append(_entry(name, row, of_clip, self._task))
+            entries.append({**_entry(name, row, of_clip, self._task), "clip": self._ids.clip(str(row["clip_id"]))})
         write_json(folder / "index.json", entries)
 
     def draw_outcomes(self, folder: Path, generator: np.random.Generator) -> None:
@@ -180,11 +185,12 @@ class ClipPlotter:
             rows = sample_outcomes(self._outcomes, outcome, settings.max_clips, settings.sample, generator)
             for number, row in enumerate(rows.to_dict("records"), start=1):
                 suffix = f"_{file_name(row['target'])}" if len(self._task.targets) > 1 else ""
-                name = f"{outcome}/{number:02d}_{file_name(row['clip_id'])}{suffix}.png"
+                clip = self._ids.clip(row["clip_id"])
+                name = f"{outcome}/{number:02d}_{file_name(clip)}{suffix}.png"
                 requests.append(Request(row["clip_id"], row["target"]))
                 paths.append(folder / name)
-                kept = {key: row[key] for key in ("clip_id", "target", "outcome", "probability")}
-                entries.append({"file": name, **kept})
+                kept = {key: row[key] for key in ("target", "outcome", "probability")}
+                entries.append({"file": name, "clip": clip, **kept})
         self._draw(requests, paths)
         n_of = {outcome: self._outcomes["outcome"].tolist().count(outcome) for outcome in OUTCOMES}
         write_json(folder / "index.json", {"n": n_of, "sample": settings.sample, "pictures": entries})
@@ -238,7 +244,7 @@ class ClipPlotter:
         ].to_dict("records")
         (found,) = of_clip
         title = f"{one.target}: {OUTCOME_NAMES[found['outcome']]}, probability {probability_text(found['probability'])}"
-        where = f"{one.clip_id}, {row['start_s']:.1f}–{row['end_s']:.1f} s"
+        where = f"{self._ids.clip(one.clip_id)}, {row['start_s']:.1f}–{row['end_s']:.1f} s"
         return title, where if len(where) <= _TITLE_CHARACTERS else f"…{where[-_TITLE_CHARACTERS:]}"
 
     def _target_of(self, clip_id: str) -> str:
@@ -308,7 +314,6 @@ def _entry(name: str, row: dict[Any, Any], outcomes: list[dict[Any, Any]], task:
         text = ", ".join(words)
     return {
         "file": name,
-        "clip_id": str(row["clip_id"]),
         "dataset": str(row["dataset"]),
         "start_s": float(row["start_s"]),
         "end_s": float(row["end_s"]),

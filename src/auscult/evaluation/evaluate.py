@@ -26,6 +26,7 @@ from auscult.models import SavedModel, load_model
 from auscult.plots.job import draw_job
 from auscult.reports.job_text import report_text
 from auscult.storage.files import write_json, write_text
+from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import predictions_table, probabilities_of, read_split, truth_of, write_csv, write_parquet
 from auscult.training.dataset import load_clip_dataset
 
@@ -49,12 +50,14 @@ def evaluate(
     task: TaskSettings,
     output_dir: Path,
     device: str,
+    show_names: bool = False,
 ) -> None:
     """Evaluate one trained model; the only stage that reads the test set.
 
     Into `output_dir`: `predictions.parquet` (validation and test), `metrics.json`, `report.txt`, and of the test
     set `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `figures/`, `spectrograms/`
-    and `outcomes/`, the last three emptied first.
+    and `outcomes/`, the last three emptied first. Pictures, their files and the four lists call recordings by study
+    ids; the two tables hold the ids themselves, by which they are joined to others.
 
     Args:
         model_dir: Holds `model.safetensors`, `model.json` and `history.csv`.
@@ -66,6 +69,7 @@ def evaluate(
         task: What is predicted.
         output_dir: Made when absent.
         device: `auto`, `cpu` or `cuda`.
+        show_names: Pictures and lists name recordings as the data do.
 
     Raises:
         DataError: The model belongs to another task, or a file is missing or damaged.
@@ -115,7 +119,8 @@ def evaluate(
     write_text(output_dir / "report.txt", report_text(metrics, job, task))
     outcomes = find_outcomes(test, task, list(thresholds.values()))
     write_csv(output_dir / "outcomes.csv", outcomes)
-    write_lists(outcomes, output_dir)
+    ids = StudyIds.read(tables, show_names=show_names)
+    write_lists(outcomes, output_dir, ids)
     for folder in ("figures", "spectrograms", "outcomes"):
         shutil.rmtree(output_dir / folder, ignore_errors=True)
     history = pd.read_csv(model_dir / "history.csv")
@@ -132,7 +137,7 @@ def evaluate(
         folder=output_dir / "figures",
         protocols=metrics["protocols"],
     )
-    plotter = ClipPlotter(model, examples, predictions, outcomes, tables=tables, job=job, task=task)
+    plotter = ClipPlotter(model, examples, predictions, outcomes, tables=tables, job=job, task=task, ids=ids)
     plotter.draw_examples(output_dir / "spectrograms")
     plotter.draw_outcomes(output_dir / "outcomes", of_outcomes)
     draw_averages(examples, outcomes, job=job, task=task, folder=output_dir / "spectrograms")

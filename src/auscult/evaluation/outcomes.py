@@ -11,6 +11,7 @@ import pandas as pd
 
 from auscult.config import TaskSettings
 from auscult.storage.files import write_text
+from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import probabilities_of, truth_of
 
 OUTCOMES = ("tp", "tn", "fp", "fn")
@@ -48,17 +49,22 @@ def find_outcomes(predictions: pd.DataFrame, task: TaskSettings, thresholds: Seq
     return pd.concat(parts, ignore_index=True).loc[:, list(COLUMNS)]
 
 
-def write_lists(outcomes: pd.DataFrame, folder: Path) -> None:
+def write_lists(outcomes: pd.DataFrame, folder: Path, ids: StudyIds) -> None:
     """Write `tps.txt`, `tns.txt`, `fps.txt` and `fns.txt`: clip, target and probability, tab separated.
 
     The most confident predictions come first, right or wrong.
+
+    Args:
+        outcomes: From `find_outcomes`.
+        folder: Where to write.
+        ids: What the lists call clips.
     """
     for outcome in OUTCOMES:
         part = outcomes.loc[outcomes["outcome"] == outcome]
         part = part.sort_values(by=["probability", "clip_id"], ascending=[outcome in {"tn", "fn"}, True])
         rows = zip(part["clip_id"], part["target"], part["probability"], strict=True)
-        lines = [f"{clip_id}\t{target}\t{probability:.6f}" for clip_id, target, probability in rows]
-        write_text(folder / f"{outcome}s.txt", "\n".join(["clip_id\ttarget\tprobability", *lines]) + "\n")
+        lines = [f"{ids.clip(clip_id)}\t{target}\t{probability:.6f}" for clip_id, target, probability in rows]
+        write_text(folder / f"{outcome}s.txt", "\n".join(["clip\ttarget\tprobability", *lines]) + "\n")
 
 
 def sample_outcomes(

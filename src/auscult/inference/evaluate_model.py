@@ -16,6 +16,7 @@ import pandas as pd
 from auscult import provenance
 from auscult.config import Experiment, JobSettings, TaskSettings, load_task
 from auscult.config.paths import METRICS_FILE
+from auscult.config.project import project_settings
 from auscult.config.upstream import WEIGHTS_FILE
 from auscult.errors import ConfigError, DataError
 from auscult.evaluation.evaluate import evaluate
@@ -31,6 +32,7 @@ from auscult.splits.leaks import Declared, find_leaks
 from auscult.splits.rule_check import check_rules
 from auscult.storage.files import read_json, write_json
 from auscult.storage.flow import FLOW_FILE, read_flow
+from auscult.storage.study_ids import KEY_FILE, StudyIds
 from auscult.storage.tables import read_events, read_predictions, read_recordings, write_csv
 from auscult.training.history import HISTORY_FILE
 
@@ -66,7 +68,7 @@ def evaluate_model(
         say: Receives progress messages.
 
     Returns:
-        The path of `report.html`.
+        The path of `report.html`. Beside the folder, not in it, lies the key of its study ids; see `key_path`.
 
     Raises:
         DataError: There is no such model, or it was trained on the dataset's patients.
@@ -98,6 +100,7 @@ def evaluate_model(
         n_patients = _write_split(prepared, task, job, chosen, split=split, audit=audit)
         _copy_model(model_dir, meta, run_dir)
         say(f"evaluating {n_patients} patients")
+        show_names = project_settings(config_dir).publish.names
         evaluate(
             model_dir=run_dir,
             features={dataset: prepared.features},
@@ -108,12 +111,15 @@ def evaluate_model(
             task=task,
             output_dir=run_dir,
             device=choose_device(device),
+            show_names=show_names,
         )
         summaries = {dataset: prepared.tables / "summary.json"}
         command = f"auscult evaluate {shlex.quote(str(model_dir))} --dataset {dataset} --task {task_name}"
         command += " --test-part" if test_set_only else ""
         if output_dir.exists():
             shutil.rmtree(output_dir)
+        ids = StudyIds.read({dataset: prepared.tables}, show_names=show_names)
+        ids.write_key(key_path(output_dir))
         publish(
             experiment=Experiment(
                 name=f"{'/'.join(model_dir.resolve().parts[-2:])} on {dataset}",
@@ -128,7 +134,13 @@ def evaluate_model(
             audits=[audit],
             summaries=summaries,
             output_dir=output_dir,
-            provenance=provenance.collect(command=command, inputs={**summaries, "model": model_dir / WEIGHTS_FILE}),
+            provenance=provenance.collect(
+                command=command,
+                inputs={**summaries, "model": model_dir / WEIGHTS_FILE},
+                contents=None if settings.tracked_by else {dataset: read_json(summaries[dataset])["content_sha256"]},
+                uses_pointer=bool(settings.tracked_by),
+            ),
+            ids=ids,
         )
     return output_dir / "report.html"
 
@@ -244,6 +256,15 @@ def default_output(model_dir: Path, dataset: str, task_name: str | None) -> Path
     require_model(model_dir)
     meta = load_model(model_dir).meta
     return Path("evaluations") / (task_name or str(meta["task_name"])) / dataset / str(meta["weights_sha256"])[:8]
+
+
+def key_path(output_dir: Path) -> Path:
+    """Return where the key of a result's study ids lies: beside the folder, which can then be given away.
+
+    >>> key_path(Path("evaluations/perch")).as_posix()
+    'evaluations/perch.study_ids.csv'
+    """
+    return output_dir.with_name(f"{output_dir.name}.{KEY_FILE}")
 
 
 def headline_of(output_dir: Path) -> str:

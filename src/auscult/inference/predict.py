@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from auscult.inference.predictions import FileOutputs, Predictions, combine
 from auscult.inference.stream import ClipBlock, ClipReader, find_audio
 from auscult.plots.recording import LongSpectrogram, over_time
 from auscult.plots.style import save
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+from auscult.storage.files import file_name
 
 
 def predict_files(
@@ -108,7 +106,7 @@ def picture_paths(paths: Sequence[Path], folder: Path) -> list[Path]:
     used: dict[str, int] = {}
     made: list[Path] = []
     for path in paths:
-        name = _UNSAFE.sub("_", path.name)
+        name = file_name(path.name)
         used[name] = used.get(name, 0) + 1
         made.append(folder / (f"{name}.png" if used[name] == 1 else f"{name}-{used[name]}.png"))
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from auscult.metrics.aggregation import LevelRows
 from auscult.metrics.curves import calibration_bins, known, pr_points, roc_points
 from auscult.plots import curves, predictions
 from auscult.plots.style import save_both
-from auscult.storage.files import write_json
+from auscult.storage.files import file_name, write_json
 
 MAX_TARGETS_DRAWN_APART = 6
 """Calibration and probabilities have a figure a target; with more targets the page would hold nothing else."""
@@ -83,15 +82,6 @@ def draw_job(
         if figure is not None:
             save_both(figure, folder / drawing.name)
     write_json(folder / "index.json", [asdict(entry) for entry in entries])
-
-
-def file_name(text: str) -> str:
-    """Return `text` as a part of a file name.
-
-    >>> file_name("fine crackle/left")
-    'fine_crackle_left'
-    """
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", text)
 
 
 def _targets(task: TaskSettings, views: list[Block]) -> Iterator[tuple[int, str, str, Block | None]]:

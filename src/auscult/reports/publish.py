@@ -21,6 +21,7 @@ from auscult.reports.jobs import JobResult, Repeats, find_repeats, read_jobs, sp
 from auscult.reports.result_page import experiment_yaml, render
 from auscult.reports.settings import differing_keys, job_settings, settings_text
 from auscult.storage.files import read_json, sha256_file, write_json, write_text
+from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import write_csv
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ REQUIRED_FILES = (
     "model.json",
 )
 REPORT_FILE = "report.html"
-OPTIONAL_FILES = ("metrics.jsonl", "train.log")
+LOG_FILE = "train.log"
+OPTIONAL_FILES = ("metrics.jsonl", LOG_FILE)
 FOLDERS = ("figures", "spectrograms", "outcomes")
 
 
@@ -54,6 +56,7 @@ def publish(
     summaries: Mapping[str, Path],
     output_dir: Path,
     provenance: dict[str, Any],
+    ids: StudyIds,
 ) -> None:
     """Publish an experiment.
 
@@ -69,6 +72,8 @@ def publish(
         summaries: Dataset -> `summary.json` of its ingest.
         output_dir: The result folder; made when absent.
         provenance: Facts to publish; see `auscult.provenance.collect`. `notices` stand at the top of the report.
+        ids: What pages and logs call recordings and patients. `predictions.parquet` and `outcomes.csv` are tables to be
+            joined with others, and hold the ids themselves.
 
     Raises:
         DataError: A file is missing or unreadable.
@@ -76,13 +81,13 @@ def publish(
     if len(audits) != len(experiment.runs):
         raise DataError(f"{experiment.name} has {len(experiment.runs)} jobs, {len(audits)} audits were given")
     jobs = read_jobs(experiment, task, list(job_dirs))
-    found_audits = [read_json(path) for path in audits]
+    found_audits = [ids.conceal_within(read_json(path)) for path in audits]
     found_summaries = {name: read_json(path) for name, path in summaries.items()}
     simulated = [name for name, summary in found_summaries.items() if "simulated" in summary.get("notices", {})]
     if simulated:
         provenance = {**provenance, "notices": [*provenance.get("notices", []), _simulated_text(simulated)]}
     for job in jobs:
-        _publish_job(job, output_dir / job.id)
+        _publish_job(job, output_dir / job.id, ids)
     repeats = find_repeats(jobs, task)
     comparison = [
         read_figure(output_dir / "comparison" / f"{name}.svg", f"all-{name}", title, caption)
@@ -114,7 +119,7 @@ def _simulated_text(datasets: list[str]) -> str:
     )
 
 
-def _publish_job(job: JobResult, folder: Path) -> None:
+def _publish_job(job: JobResult, folder: Path, ids: StudyIds) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     missing = [name for name in REQUIRED_FILES if not (job.folder / name).is_file()]
     if missing:
@@ -122,6 +127,9 @@ def _publish_job(job: JobResult, folder: Path) -> None:
     for name in (*REQUIRED_FILES, *OPTIONAL_FILES):
         if (job.folder / name).is_file():
             shutil.copyfile(job.folder / name, folder / name)
+    if (folder / LOG_FILE).is_file():
+        # What a training warns of may name recordings.
+        write_text(folder / LOG_FILE, ids.conceal((folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")))
     for name in FOLDERS:
         shutil.copytree(job.folder / name, folder / name, dirs_exist_ok=True, copy_function=shutil.copyfile)
 

@@ -160,7 +160,7 @@ def job_examples(job: JobResult) -> list[PageExample]:
         PageExample(
             source=png_data(job.folder / "spectrograms" / entry["file"]),
             text=entry["text"],
-            where=f"{entry['clip_id']}, {entry['start_s']:.1f}–{entry['end_s']:.1f} s",
+            where=f"{entry['clip']}, {entry['start_s']:.1f}–{entry['end_s']:.1f} s",
             is_error=entry["is_error"],
         )
         for entry in job.examples

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from typing import Any
 from auscult.errors import ConfigError
 
 KEY_LENGTH = 12
+MAX_NAME_CHARACTERS = 100
+"""Of a file that is named after a recording, a label or another text of the data; file systems end at 255 bytes."""
 
 
 @contextmanager
@@ -71,6 +74,25 @@ def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hex digits, read in blocks."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def file_name(text: str) -> str:
+    """Return a text of the data (a recording, a clip, a label) as a part of a file name: plain, and never too long.
+
+    Every file that is named after such a text is named by this function. A long one keeps its beginning and its end,
+    and a digest of the whole between them.
+
+    >>> file_name("fine crackle/left")
+    'fine_crackle_left'
+    >>> len(file_name("p" * 300)), file_name("p" * 300) == file_name("p" * 301)
+    (100, False)
+    """
+    plain = re.sub(r"[^A-Za-z0-9.-]+", "_", text)
+    if len(plain) <= MAX_NAME_CHARACTERS:
+        return plain
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:KEY_LENGTH]
+    n_kept = (MAX_NAME_CHARACTERS - len(digest) - 2) // 2
+    return f"{plain[:n_kept]}_{digest}_{plain[-n_kept:]}"
 
 
 def settings_key(settings: Any) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auscult.config import TaskSettings
+from auscult.provenance import data_key
 from auscult.tracking.jobs import MODEL_FILES, JobRecord
 from auscult.tracking.writer import MODEL_FOLDER, TAG_EXPERIMENT, TAG_JOB, RunWriter, provenance_tags
 
@@ -91,7 +92,7 @@ def write_card(experiment: str, task: TaskSettings, job: JobRecord, provenance: 
         "## Made from\n\n"
         f"- model `{settings['model']['name']}`, job {job.id} of `{experiment}`\n"
         f"- datasets: {datasets}\n"
-        f"- data version: `{provenance['data']['md5']}`\n"
+        f"- data version: `{data_key(provenance['data'])}`\n"
         f"- code: commit `{provenance['git']['commit']}`"
         + (" with changes" if provenance["git"]["dirty"] is True else ""),
         _scores(task, job),

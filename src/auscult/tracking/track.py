@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from auscult.config import Experiment, TaskSettings, TrackingSettings
 from auscult.config.paths import result_dir
-from auscult.provenance import redact
+from auscult.provenance import data_key, redact
 from auscult.storage.files import settings_key, write_json
 from auscult.tracking.jobs import JobRecord, read_jobs
 from auscult.tracking.metrics import agree, lacking
@@ -267,7 +267,7 @@ def _log_job(
         writer.artifact(run_id, upload.path, upload.folder)
     writer.json_artifact(run_id, "settings.json", job.settings)
     writer.json_artifact(run_id, "provenance.json", provenance)
-    inputs, data = provenance["inputs"], str(provenance["data"]["md5"])
+    inputs, data = provenance["inputs"], data_key(provenance["data"])
     writer.datasets(run_id, {name: str(inputs.get(name, data)) for name in datasets}, data)
     # Last of all: a run without this tag is one that was cut off.
     writer.complete(run_id, {TAG_COMPLETE: "true"}, job.end_ms)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from auscult.provenance import UNKNOWN
+from auscult.provenance import UNKNOWN, data_key
 from auscult.storage.files import atomic_path, write_json
 from auscult.tracking.metrics import Logged, Point
 from auscult.tracking.store import ARTIFACTS_SCHEME, artifacts_root
@@ -258,7 +258,7 @@ def provenance_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Return what is tagged of `auscult.provenance.collect`; `git` and `data` are needed, `command` may be absent."""
     git = provenance["git"]
     tags = {
-        "auscult.data": str(provenance["data"]["md5"]),
+        "auscult.data": data_key(provenance["data"]),
         "auscult.git_branch": str(git["branch"]),
         "auscult.git_dirty": str(git["dirty"]).lower(),
         "auscult.git_commit": str(git["commit"]),

@@ -79,11 +79,11 @@ class World:
         } | changes
 
 
-def _tables(folder, rng, n_patients):
+def _tables(folder, rng, n_patients, prefix):
     rows, events, clips = [], [], []
     for patient in range(n_patients):
         for recording in range(2):
-            name = f"toy/p{patient:02d}_{recording}"
+            name = f"toy/{prefix}p{patient:02d}_{recording}"
             digit = str((patient + recording) % 3)
             state = "unclear" if patient == 5 else ("ill" if patient % 2 else "well")
             age_years = None if patient == 17 else 3.0 + 2 * patient
@@ -129,11 +129,13 @@ def _recording(name, patient, state, digit, *, age_years, device):
     }
 
 
-def make_world(folder: Path, kind: str, *, n_patients: int = 24, draws: int = 50, n_examples: int = 4) -> World:
+def make_world(
+    folder: Path, kind: str, *, n_patients: int = 24, draws: int = 50, n_examples: int = 4, prefix: str = ""
+) -> World:
     rng = np.random.default_rng(7)
     tables = folder / "tables"
     tables.mkdir(parents=True)
-    recordings, clips = _tables(tables, rng, n_patients)
+    recordings, clips = _tables(tables, rng, n_patients, prefix)
     recordings = recordings.astype({"site": "str", "fingerprint": "str"})
     write_parquet(tables / "recordings.parquet", recordings)
     job = JobSettings(

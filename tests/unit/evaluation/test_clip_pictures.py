@@ -11,6 +11,7 @@ from auscult.evaluation.clip_pictures import draw_averages, on_mel_axis
 from auscult.plots import spectrograms as figures
 from auscult.plots.spectrograms import mel_axis
 from auscult.spectrograms.filterbanks import constant_q_frequencies
+from auscult.storage.study_ids import StudyIds
 from auscult.training.dataset import load_clip_dataset
 
 
@@ -18,6 +19,7 @@ def test_outcomes_lie_in_folders_of_their_own_with_a_picture_each(judged):
     world, folder = judged
     index = json.loads((folder / "outcomes" / "index.json").read_text())
     outcomes = pd.read_csv(folder / "outcomes.csv")
+    ids = StudyIds.read(world.tables)
     assert {path.name for path in (folder / "outcomes").iterdir() if path.is_dir()} == {"tp", "tn", "fp", "fn"}
     found = sorted(path.relative_to(folder / "outcomes").as_posix() for path in folder.glob("outcomes/*/*.png"))
     assert found == sorted(entry["file"] for entry in index["pictures"])
@@ -27,7 +29,7 @@ def test_outcomes_lie_in_folders_of_their_own_with_a_picture_each(judged):
         assert len(part) == min(count, world.job.evaluate.outcomes.max_clips)
         for entry in part:
             assert entry["file"].startswith(f"{outcome}/")
-            rows = outcomes.loc[(outcomes["clip_id"] == entry["clip_id"]) & (outcomes["outcome"] == outcome)]
+            rows = outcomes.loc[(outcomes["clip_id"].map(ids.clip) == entry["clip"]) & (outcomes["outcome"] == outcome)]
             assert entry["probability"] in rows["probability"].tolist()
             with Image.open(folder / "outcomes" / entry["file"]) as picture:
                 assert min(picture.size) > 300

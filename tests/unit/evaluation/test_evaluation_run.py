@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.evaluation.conftest import make_world
 from tests.unit.metrics.reference_scores import auroc, brier
 
 from auscult import evaluation
 from auscult.errors import DataError
+from auscult.evaluation import clip_pictures
 from auscult.evaluation.evaluate import evaluate as run
 from auscult.labels import clip_targets
 from auscult.metrics.aggregation import aggregate
 from auscult.reports.job_text import report_text
+from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import (
     probabilities_of,
     read_events,
@@ -124,9 +127,49 @@ def test_outcome_lists_hold_each_known_clip_of_the_test_part_once(judged_binary)
         line for kind in ("tps", "tns", "fps", "fns") for line in (folder / f"{kind}.txt").read_text().splitlines()
     ]
     listed = [line.split("\t")[0] for line in lines]
-    listed = [clip_id for clip_id in listed if clip_id != "clip_id"]
+    listed = [clip_id for clip_id in listed if clip_id != "clip"]
+    ids = StudyIds.read(world.tables)
     table = read_predictions(folder / "predictions.parquet", world.task)
-    assert sorted(listed) == sorted(table.loc[table["split"] == "test", "clip_id"])
+    assert sorted(listed) == sorted(map(ids.clip, table.loc[table["split"] == "test", "clip_id"]))
+
+
+def test_files_pictures_and_lists_have_study_ids_and_the_two_tables_the_names(judged_binary, monkeypatch, tmp_path):
+    world, folder = judged_binary
+    recordings = read_recordings(world.tables["toy"] / "recordings.parquet")
+    names = [name.partition("/")[2] for name in recordings["recording_id"]]
+    for name, content in _files(folder).items():
+        if name in {"predictions.parquet", "outcomes.csv"} or name.endswith(".png"):
+            assert not any(part in name for part in names)
+            continue
+        text = f"{name}\n{content.decode()}"
+        assert not [part for part in names if part in text], name
+    titles = []
+    draw = clip_pictures.clip_picture
+    monkeypatch.setattr(
+        clip_pictures,
+        "clip_picture",
+        lambda *given, **said: titles.append(said["subtitle"]) or draw(*given, **said),
+    )
+    run(**world.arguments(tmp_path))
+    assert titles
+    assert all(title.startswith("toy-r") for title in titles)
+
+
+def test_names_are_published_where_the_project_says_so(judged_binary, tmp_path):
+    world, _ = judged_binary
+    run(**world.arguments(tmp_path, show_names=True))
+    entries = json.loads((tmp_path / "spectrograms" / "index.json").read_text())
+    assert all(entry["clip"].startswith("toy/p") for entry in entries)
+    assert all("toy_p" in entry["file"] for entry in entries)
+
+
+def test_names_of_300_characters_do_not_end_an_evaluation(tmp_path):
+    """Pictures were named after recordings in full, and file systems end at 255 bytes: all failed, after a training."""
+    world = make_world(tmp_path / "world", "binary", prefix="a folder of patients and visits/" * 9)
+    run(**world.arguments(tmp_path / "out", show_names=True))
+    names = [path.name for path in (tmp_path / "out" / "outcomes").rglob("*.png")]
+    assert names
+    assert max(map(len, names)) < 140
 
 
 def test_every_figure_of_the_index_is_there_or_says_why_not(judged):
@@ -145,10 +188,11 @@ def test_example_spectrograms_are_of_the_test_part(judged):
     world, folder = judged
 
     entries = json.loads((folder / "spectrograms" / "index.json").read_text())
-    table = read_predictions(folder / "predictions.parquet", world.task).set_index("clip_id")
+    table = read_predictions(folder / "predictions.parquet", world.task)
+    table = table.set_index(table["clip_id"].map(StudyIds.read(world.tables).clip))
 
     assert len(entries) == 4
-    assert set(table.loc[[entry["clip_id"] for entry in entries], "split"]) == {"test"}
+    assert set(table.loc[[entry["clip"] for entry in entries], "split"]) == {"test"}
     assert all((folder / "spectrograms" / entry["file"]).is_file() for entry in entries)
 
 

@@ -4,8 +4,15 @@ import pytest
 
 from auscult.config import TaskSettings
 from auscult.evaluation.outcomes import choose_examples, find_outcomes, sample_outcomes, write_lists
+from auscult.storage.study_ids import StudyIds
 
 BINARY = TaskSettings(description="?", type="binary", targets=("ill",), level="patient")
+IDS = StudyIds(
+    pd.DataFrame(
+        [(f"d/r{number}", f"d/p{number // 2}", "d", f"r{number}.wav") for number in range(6)],
+        columns=["recording_id", "patient_id", "dataset", "path"],
+    )
+)
 DIGITS = TaskSettings(description="?", type="multi_class", targets=("0", "1", "2"), level="clip")
 
 
@@ -63,24 +70,25 @@ def test_lists_name_clips_with_their_probabilities_the_worst_errors_first(binary
     write_lists(
         find_outcomes(pd.concat([binary, binary.assign(clip_id=binary["clip_id"] + "b", prob_ill=0.3)]), BINARY, [0.5]),
         tmp_path,
+        IDS,
     )
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fns.txt", "fps.txt", "tns.txt", "tps.txt"]
     assert (tmp_path / "tps.txt").read_text() == (
-        "clip_id\ttarget\tprobability\nd/r0:0000\till\t0.900000\nd/r1:0000\till\t0.500000\n"
+        f"clip\ttarget\tprobability\n{IDS.clip('d/r0:0000')}\till\t0.900000\n{IDS.clip('d/r1:0000')}\till\t0.500000\n"
     )
     assert (tmp_path / "fns.txt").read_text().splitlines()[1:] == [
-        "d/r5:0000\till\t0.100000",
-        "d/r0:0000b\till\t0.300000",
-        "d/r1:0000b\till\t0.300000",
-        "d/r5:0000b\till\t0.300000",
+        f"{IDS.clip('d/r5:0000')}\till\t0.100000",
+        f"{IDS.clip('d/r0:0000b')}\till\t0.300000",
+        f"{IDS.clip('d/r1:0000b')}\till\t0.300000",
+        f"{IDS.clip('d/r5:0000b')}\till\t0.300000",
     ]
 
 
 def test_nothing_to_list_leaves_the_heading(tmp_path):
-    write_lists(find_outcomes(_predictions(target_ill=[np.nan], prob_ill=[0.5]), BINARY, [0.5]), tmp_path)
+    write_lists(find_outcomes(_predictions(target_ill=[np.nan], prob_ill=[0.5]), BINARY, [0.5]), tmp_path, IDS)
 
-    assert (tmp_path / "fns.txt").read_text() == "clip_id\ttarget\tprobability\n"
+    assert (tmp_path / "fns.txt").read_text() == "clip\ttarget\tprobability\n"
 
 
 def test_examples_are_the_worst_errors_then_the_surest_hits_of_different_patients():

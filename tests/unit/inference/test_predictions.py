@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ import auscult
 from auscult.cli import app
 from auscult.config import ClipSettings, SpectrogramSettings
 from auscult.errors import ConfigError, DataError
-from auscult.inference.predict import predict_files
+from auscult.inference.predict import picture_paths, predict_files
 from auscult.models import load_model as load_saved
 from auscult.reports import prediction_text
 from auscult.spectrograms.make_spectrograms import make_spectrograms
@@ -286,3 +287,11 @@ def test_two_hours_of_stereo_stay_under_a_gigabyte(make_model, tmp_path):
     n_clips, peak_kb = map(int, finished.stdout.split())
     assert n_clips == 720
     assert peak_kb < 1_000_000
+
+
+def test_pictures_of_recordings_with_the_longest_names_have_shorter_ones():
+    """With `.png` behind them they were longer than any file system takes, and `predict --plot` ended there."""
+    names = [f"{letter * 240}_{number}.wav" for letter in "ab" for number in range(2)]
+    paths = picture_paths([Path(name) for name in names], Path("pictures"))
+    assert len(set(paths)) == 4
+    assert max(len(path.name) for path in paths) < 120

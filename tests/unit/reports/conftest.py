@@ -18,6 +18,7 @@ from auscult.plots.spectrograms import Axis, Mark, spectrogram
 from auscult.plots.style import save
 from auscult.reports.job_text import report_text
 from auscult.storage.files import write_json, write_text
+from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import predictions_table, probabilities_of, truth_of, write_csv, write_parquet
 
 TASKS = {
@@ -90,7 +91,14 @@ class Published:
                 "packages": {"numpy": "2.4.6", "torch": "2.14.1"},
                 "notices": ["These predictions are <random>, not learned."],
             },
+            "ids": study_ids(),
         } | changes
+
+
+def study_ids(*, show_names: bool = False) -> StudyIds:
+    """The study ids of all patients and recordings that any test here speaks of."""
+    table = _all_clips(60)[["recording_id", "patient_id", "dataset"]].drop_duplicates(ignore_index=True)
+    return StudyIds(table.assign(path=table["recording_id"] + ".wav"), show_names=show_names)
 
 
 def make_published(
@@ -171,7 +179,8 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class):
     test = predictions[predictions["split"] == "test"]
     outcomes = find_outcomes(test, task, list(thresholds.values()))
     write_csv(folder / "outcomes.csv", outcomes)
-    write_lists(outcomes, folder)
+    write_lists(outcomes, folder, study_ids())
+    write_text(folder / "train.log", "a warning: one/000_0 and one/000_1 of one/000 are short\n")
     epoch = np.arange(1, 31)
     history = pd.DataFrame(
         {
@@ -201,6 +210,11 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class):
 
 
 def _clips(n_patients):
+    table = _all_clips(n_patients)
+    return table[table["split"] != "train"].reset_index(drop=True)
+
+
+def _all_clips(n_patients):
     rows = []
     for patient in range(n_patients):
         dataset = ("one", "two")[patient % 2]
@@ -220,8 +234,7 @@ def _clips(n_patients):
                     )
                 )
     columns = ["clip_id", "recording_id", "patient_id", "dataset", "start_s", "end_s", "split"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table[table["split"] != "train"].reset_index(drop=True)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _targets(clips, task, rng):
@@ -266,7 +279,8 @@ def _draw_examples(folder, test, rng):
         levels_db = -70 + 6 * rng.normal(size=(64, 152)) + 35 * band * np.clip(np.sin(np.arange(152) / 9), 0, 1)
         name = f"{number + 1:02d}.png"
         save(spectrogram(levels_db, axis, 4.5, (-80, -20), [Mark(1.0, 1.4, "wheeze")]), folder / name)
-        entry = {key: row[key] for key in ("clip_id", "dataset", "start_s", "end_s")}
+        entry = {"clip": study_ids().clip(row["clip_id"])}
+        entry |= {key: row[key] for key in ("dataset", "start_s", "end_s")}
         entries.append({"file": name, **entry, "is_error": number == 0, "text": "pneumonia: missed (0.12)"})
     write_json(folder / "index.json", entries)
     shutil.copyfile(folder / "01.png", folder / "average_pneumonia.png")
@@ -280,7 +294,7 @@ def _draw_outcomes(folder, test):
     shutil.copyfile(folder.parent / "spectrograms" / "01.png", folder / "fn" / "01.png")
     entry = {
         "file": "fn/01.png",
-        "clip_id": test["clip_id"].iloc[0],
+        "clip": study_ids().clip(test["clip_id"].iloc[0]),
         "target": "x",
         "outcome": "fn",
         "probability": 0.1,
@@ -304,14 +318,14 @@ def _audit(task, *, declared):
         "kind": "patient_overlap",
         "severity": "declared",
         "text": text,
-        "ids": [f"one/{n:03d}" for n in range(9)],
+        "ids": [f"one/{n:03d}" for n in range(0, 18, 2)],
     }
     copies = {
         "kind": "near_duplicate_audio",
         "severity": "declared",
         "text": "2 recordings hold the same sound, encoded anew or cut, as another in a different subset; "
         "declared: one",
-        "ids": ["one/001_a", "one/002_a"],
+        "ids": ["one/000_0", "one/002_0"],
     }
     return {
         "total": counts,
