@@ -14,6 +14,7 @@ from snakemake.jobs import Job
 
 from auscult.config import load_project, paths
 from auscult.config.files import defined_names
+from auscult.config.project import require_device
 from auscult.config.plan import Plan, all_of, job_params, tables_of, task_params
 from auscult.errors import AuscultError
 from auscult.ops.snakemake_faults import Faults, speak_briefly
@@ -100,6 +101,9 @@ experiment_params = by_experiment(
 
 @by_job
 def training_inputs(*job):
+    # A dry run does not tell where the jobs would run.
+    if workflow.is_main_process and workflow.local_exec and not workflow.dryrun:
+        require_device(PROJECT.device, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
     files = PLAN.files(*job)
     return {
         "features": all_of(files.spectrograms),
