@@ -3,9 +3,12 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import yaml
+from tests.workflow.conftest import run_snakemake
 
 TABLES = "work/tables/icbhi/summary.json"
 
@@ -106,3 +109,26 @@ def test_a_new_file_in_a_root_that_dvc_does_not_track_is_noticed(snakemake, icbh
     sorted(icbhi.glob("*.wav"))[0].unlink()
     again = snakemake("--dry-run", TABLES, *roots)
     assert "Params have changed" in again.stdout
+
+
+def test_names_and_words_beyond_ascii_are_read_whatever_the_locale_says(workflow_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "raw" / "ward" / "Knistern"
+    folder.mkdir(parents=True)
+    for name in ("M\u00fcller_1", "\u017dofia_2"):
+        sound = np.random.default_rng(0).normal(0, 0.1, 16_000)
+        soundfile.write(folder / f"{name}.wav", sound, 8000)
+    settings = {
+        "description": "L\u00fcbeck",
+        "layout": "label_folders",
+        "root": str(folder.parent),
+        "pattern": "(?P<patient>[^_]+)_.*",
+        "columns": {"patient": "patient"},
+    }
+    (workflow_dir / "config" / "datasets" / "ward.yaml").write_text(
+        yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8"
+    )
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    finished = run_snakemake(workflow_dir, "work/tables/ward/summary.json", **locale)
+    assert finished.returncode == 0, finished.stdout
+    table = pd.read_parquet(workflow_dir / "work" / "tables" / "ward" / "recordings.parquet")
+    assert sorted(table["path"]) == ["Knistern/M\u00fcller_1.wav", "Knistern/\u017dofia_2.wav"]

@@ -72,7 +72,7 @@ def check_lock(lock: Path) -> Finding:
 
 def check_encoding() -> Finding:
     """Check that names of files and the terminal are UTF-8: others lose letters of patients' and files' names."""
-    found = {"file names": sys.getfilesystemencoding(), "locale": locale.getpreferredencoding(do_setlocale=False)}
+    found = {"file names": sys.getfilesystemencoding(), "locale": locale.getencoding()}
     odd = [f"{name} in {encoding}" for name, encoding in found.items() if encoding.lower() not in ("utf-8", "utf8")]
     if odd:
         remedy = "export LC_ALL=C.UTF-8 (or another UTF-8 locale) before the command"

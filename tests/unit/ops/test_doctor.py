@@ -252,5 +252,5 @@ def test_a_repository_of_another_user_is_named_with_its_remedy(tmp_path, monkeyp
 
 
 def test_a_locale_that_is_not_utf8_is_named(monkeypatch):
-    monkeypatch.setattr(doctor.locale, "getpreferredencoding", lambda do_setlocale: "ISO-8859-1")
+    monkeypatch.setattr(doctor.locale, "getencoding", lambda: "ISO-8859-1")
     assert doctor.check_encoding().text == "locale in ISO-8859-1"
