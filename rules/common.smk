@@ -14,8 +14,15 @@ from snakemake.jobs import Job
 
 from auscult.config import load_project, paths
 from auscult.config.files import defined_names
+from auscult.config.plan import (
+    Plan,
+    accounts_of,
+    all_of,
+    job_params,
+    tables_of,
+    task_params,
+)
 from auscult.config.project import require_device
-from auscult.config.plan import Plan, all_of, job_params, tables_of, task_params
 from auscult.errors import AuscultError
 from auscult.ops.snakemake_faults import Faults, speak_briefly
 

@@ -57,6 +57,7 @@ rule ingest:
         recordings="work/tables/{dataset}/recordings.parquet",
         events="work/tables/{dataset}/events.parquet",
         rejected="work/tables/{dataset}/rejected.csv",
+        flow="work/tables/{dataset}/flow.csv",
         summary="work/tables/{dataset}/summary.json",
     log:
         "logs/ingest/{dataset}.log",

@@ -4,9 +4,14 @@ rule make_split:
             "work/splits/{task}/{file}.csv",
             lambda made_with: tables_of(made_with["datasets"]),
         ),
+        accounts=by_path(
+            "work/splits/{task}/{file}.csv",
+            lambda made_with: accounts_of(made_with["datasets"]),
+        ),
     output:
         split="work/splits/{task}/{file}.csv",
         audit="work/splits/{task}/{file}.audit.json",
+        flow="work/splits/{task}/{file}.flow.csv",
     log:
         "logs/make_split/{task}/{file}.log",
     benchmark:

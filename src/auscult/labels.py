@@ -10,7 +10,7 @@ import pandas as pd
 
 from auscult.config.task import ClassRule, ColumnRule, EventRule, OverlapRule, fold_label
 from auscult.errors import DataError
-from auscult.storage.tables import LABEL_PREFIX, UNPLACED
+from auscult.storage.tables import ATTRIBUTE_PREFIX, LABEL_PREFIX, UNPLACED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -203,7 +203,7 @@ def _targets(
             if isinstance(rule, EventRule):
                 targets[here, column] = from_events(rule, chosen)[here]
             else:
-                values = _column_values(recordings, rule.column, where)
+                values = label_values(recordings, rule.column, where)
                 targets[here, column] = _by_value(values, chosen, lambda value, rule=rule: part_target(value, rule))[
                     rows[here]
                 ]
@@ -249,7 +249,7 @@ def _class_rows(
     """Return one-hot rows [recording, class]; NaN rows where the class is unknown."""
     named = rule.classes if rule.classes is not None else {name: name for name in classes}
     position = {fold_label(value): classes.index(name) for value, name in named.items()}
-    values = _column_values(recordings, rule.column, where)
+    values = label_values(recordings, rule.column, where)
     codes = _by_value(values, chosen, lambda value: position.get(fold_label(value), float("nan")))
     known = ~np.isnan(codes)
     rows = np.full((len(codes), len(classes)), np.nan, dtype=np.float32)
@@ -258,15 +258,23 @@ def _class_rows(
     return rows
 
 
-def _column_values(recordings: pd.DataFrame, column: str, where: str) -> pd.Series:
-    name = LABEL_PREFIX + column
-    if name not in recordings.columns:
-        present = sorted(c.removeprefix(LABEL_PREFIX) for c in recordings.columns if c.startswith(LABEL_PREFIX))
-        raise DataError(
-            f"{where}: the task reads label column {column!r}, which the recordings do not have; they have {present}. "
-            f"Name another column in config/tasks, or map it in the dataset's YAML"
-        )
-    return pd.Series(recordings[name])
+def label_values(recordings: pd.DataFrame, column: str, where: str) -> pd.Series:
+    """Return the column that a rule reads: a label, or else an attribute of that name (`folder`, `filter`).
+
+    Raises:
+        DataError: There is neither.
+    """
+    for prefix in (LABEL_PREFIX, ATTRIBUTE_PREFIX):
+        if prefix + column in recordings.columns:
+            return pd.Series(recordings[prefix + column])
+    labels, attributes = (
+        sorted(name.removeprefix(prefix) for name in recordings.columns if name.startswith(prefix))
+        for prefix in (LABEL_PREFIX, ATTRIBUTE_PREFIX)
+    )
+    raise DataError(
+        f"{where}: the task reads label column {column!r}, which the recordings do not have; they have {labels}, and "
+        f"the attributes {attributes}. Name another column in config/tasks, or map it in the dataset's YAML"
+    )
 
 
 def _by_value(values: pd.Series, chosen: NDArray[np.bool_], target_of: Callable[[str], float]) -> Targets:

@@ -11,6 +11,21 @@ from pathlib import Path
 
 from auscult.errors import AuscultError
 
+TO_TERMINAL = {"is_for_terminal": True}
+"""`logger.info(text, extra=TO_TERMINAL)` puts a plain line on the terminal too: what a user must see."""
+
+
+class _TerminalFormatter(logging.Formatter):
+    """Plain lines for what is no fault; the level before what is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno < logging.WARNING else f"{record.levelname}: {text}"
+
+
+def _is_for_terminal(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or getattr(record, "is_for_terminal", False)
+
 
 def speak_utf8() -> None:
     """Print UTF-8 whatever the locale says; what a stream cannot hold is escaped instead of ending the program."""
@@ -33,7 +48,8 @@ def fault_path(log: str | Path) -> Path:
 def stage_log(path: str | Path) -> Generator[logging.Logger]:
     """Log to `path` while a stage runs; a fault of the input ends it with its message, anything else with a traceback.
 
-    Warnings and errors stand on the terminal as well. A fault of the input also leaves its message in `fault_path`.
+    Warnings, errors and lines that are sent with `TO_TERMINAL` stand on the terminal as well. A fault of the input also
+    leaves its message in `fault_path`.
 
     Args:
         path: The log file; its folder is made when absent.
@@ -48,8 +64,8 @@ def stage_log(path: str | Path) -> Generator[logging.Logger]:
     to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
-    to_terminal.setLevel(logging.WARNING)
-    to_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    to_terminal.addFilter(_is_for_terminal)
+    to_terminal.setFormatter(_TerminalFormatter())
     root = logging.getLogger()
     before = root.handlers[:], root.level
     root.handlers[:] = [to_file, to_terminal]

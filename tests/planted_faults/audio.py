@@ -39,7 +39,7 @@ def _truncate(tree: Tree) -> PlantedFault:
 def _write_text(tree: Tree) -> PlantedFault:
     path = tree.victim()
     path.write_text("The recording was moved to the other disk.\n" * 20, encoding="utf-8")
-    return tree.fault(path, "text named as a sound", "unreadable")
+    return tree.fault(path, "text named as a sound", "no sound file")
 
 
 def _empty(tree: Tree) -> PlantedFault:

@@ -38,9 +38,6 @@ _DIAGNOSES: dict[str, tuple[str, Damage]] = {
 """Kind -> reason, what becomes of a line; patients have three digits."""
 
 _DEMOGRAPHICS: dict[str, tuple[str, Damage]] = {
-    "age of no one": ("age", lambda line: _with_field(line, 1, b"220")),
-    "age in words": ("not a number", lambda line: _with_field(line, 1, b"old")),
-    "unknown sex": ("unknown sex", lambda line: _with_field(line, 2, b"Q")),
     "demographics cut short": ("columns", lambda line: line[: line.rindex(_separator(line))]),
 }
 

@@ -89,9 +89,9 @@ def _damage_jordan_sheet(tree: Tree) -> list[PlantedFault]:
     path = tree.root / JORDAN_SHEET
     sheet = Sheet(path)
     row = int(tree.rng.choice(range(2, sheet.n_rows + 1 - N_JUNK_ROWS)))
-    sheet.write(row, "Age", "sixty")
+    sheet.write(row, "Diagnosis", "see notes")
     sheet.save()
-    return [tree.fault(path, "age in words in the sheet", "not a patient row", row)]
+    return [tree.fault(path, "unknown diagnosis in the sheet", "unknown diagnosis", row)]
 
 
 def _damage_bd_sheet(tree: Tree) -> list[PlantedFault]:

@@ -29,7 +29,7 @@ _METADATA: dict[str, tuple[str, Callable[[Document], Document]]] = {
     "sample rate not the file's": ("sample rate", lambda it: {**it, "sample_rate_hz": 2 * it["sample_rate_hz"]}),
     "sample rate as text": ("not a number", lambda it: {**it, "sample_rate_hz": str(it["sample_rate_hz"])}),
     "no sample rate": ("not a number", lambda it: {"encoding": it["encoding"]}),
-    "unknown encoding": ("unknown encoding", lambda it: {**it, "encoding": "AAC"}),
+    "unknown encoding": ("unknown encoding", lambda it: {**it, "encoding": "MIDI"}),
     "encoding in lower case": ("unknown encoding", lambda it: {**it, "encoding": it["encoding"].lower()}),
 }
 

@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from auscult.config import ColumnRule, EventRule, SplitSettings, TaskSettings
+from auscult.datasets.flow import account, flow_table
 from auscult.errors import ConfigError, DataError, InfeasibleError
 from auscult.labels import clip_targets, patient_targets, recording_targets
 from auscult.splits.allocate import allocate
 from auscult.splits.counts import Evidence
 from auscult.splits.make_split import make_split
-from auscult.storage.tables import Event, events_frame, write_parquet
+from auscult.storage.files import write_json
+from auscult.storage.flow import FLOW_FILE
+from auscult.storage.tables import Event, events_frame, write_csv, write_parquet
 
 SUBSETS = ("train", "val", "test")
 RULE = ColumnRule(column="diagnosis", positive=("pneumonia",), negative=("copd", "healthy"))
@@ -85,6 +88,11 @@ def split_up(recordings: pd.DataFrame, events: pd.DataFrame, kind: dict, task: T
             write_parquet(tables[dataset] / "recordings.parquet", of_dataset.reset_index(drop=True))
             here = events[events["recording_id"].isin(of_dataset["recording_id"])].reset_index(drop=True)
             write_parquet(tables[dataset] / "events.parquet", here)
+            flow = flow_table(of_dataset, [], set())
+            write_csv(tables[dataset] / FLOW_FILE, flow)
+            vocabulary = {"labels": {"diagnosis": ["pneumonia"]}, "events": ["cycle", "crackle", "wheeze"]}
+            summary = {"vocabulary": vocabulary, "flow": account(flow, str(dataset))}
+            write_json(tables[dataset] / "summary.json", summary)
         output, audit = Path(folder) / "split.csv", Path(folder) / "audit.json"
         make_split(tables, TypeAdapter(SplitSettings).validate_python(kind), task, output, audit)
         return pd.read_csv(output, dtype=str), json.loads(audit.read_text())

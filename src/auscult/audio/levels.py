@@ -96,8 +96,9 @@ class LevelMeter:
         if last < 0:
             return
         n_frames = min(_FRAMES_A_BLOCK, last // _FRAME_SAMPLES + 1)
-        starts = np.linspace(0, last, n_frames).astype(np.int64)
-        frames = np.lib.stride_tricks.sliding_window_view(channel, _FRAME_SAMPLES)[starts] * _WINDOW
+        starts = [last * number // max(1, n_frames - 1) for number in range(n_frames)]
+        frames = np.stack([channel[start : start + _FRAME_SAMPLES] for start in starts])
+        frames *= _WINDOW
         spectra: NDArray[np.complex64] = np.asarray(scipy.fft.rfft(frames))
         self._power += (np.square(spectra.real) + np.square(spectra.imag)).sum(axis=0)
         self._n_frames += n_frames

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +104,7 @@ def probe(path: Path) -> AudioFacts:
             stream.seek(0)
             placeholder = check_riff_sizes(stream, n_bytes)
             check_ogg_end(stream)
-        facts = _by_libsndfile(path) if opens_by_libsndfile(path) else _by_pyav(path)
+        facts = _by_libsndfile(path) or _by_pyav(path)
         return facts if placeholder is None else replace(facts, placeholder_size=placeholder, trailing_bytes=None)
     except FileNotFoundError:
         raise DataError("missing: no such file") from None
@@ -124,15 +124,29 @@ def opens_by_libsndfile(path: Path) -> bool:
     """
     with open(path, "rb"):
         pass
+    sound = _open_by_libsndfile(path)
+    if sound is not None:
+        sound.close()
+    return sound is not None
+
+
+def _open_by_libsndfile(path: Path) -> SequentialFile | None:
     try:
-        with SequentialFile(path) as sound:
-            return sound.frames > 0
+        sound = SequentialFile(path)
     except soundfile.LibsndfileError:
-        return False
+        return None  # FFmpeg may know it, and says what is wrong where it does not
+    if sound.frames > 0:
+        return sound
+    sound.close()
+    return None
 
 
-def _by_libsndfile(path: Path) -> AudioFacts:
-    with SequentialFile(path) as sound:
+def _by_libsndfile(path: Path) -> AudioFacts | None:
+    """Return the facts of a file that libsndfile knows; None for others."""
+    opened = _open_by_libsndfile(path)
+    if opened is None:
+        return None
+    with opened as sound:
         counted = _Counted(sound.samplerate, sound.channels, may_be_infinite=sound.subtype in _FLOAT_SUBTYPES)
         counted.take(_blocks(sound))
         if sound.format == "MP3":
@@ -150,7 +164,10 @@ def _blocks(sound: SequentialFile) -> Iterator[NDArray[np.float32]]:
     """Yield blocks that are overwritten by the next."""
     block = np.empty((max(1, BLOCK_SAMPLES // sound.channels), sound.channels), dtype=np.float32)
     n_read = 0
-    while len(filled := block[: len(sound.read(out=block[: sound.n_next(n_read, len(block))]))]):
+    while n_next := sound.n_next(n_read, len(block)):
+        filled = block[: len(sound.read(out=block[:n_next]))]
+        if not len(filled):
+            return
         n_read += len(filled)
         yield filled
 
@@ -205,5 +222,5 @@ class _Counted:
             sha256=sha256_file(path),
             fingerprint=self._fingerprinter.text(),
             trailing_bytes=n_trailing,
-            **asdict(self._meter.levels()),
+            **vars(self._meter.levels()),
         )

@@ -64,7 +64,8 @@ def open_pyav(path: Path) -> Generator[PyavSound]:
             stream = next(iter(container.streams.audio), None)
             if stream is None:
                 raise OSError("there is no sound in it")
-            if not stream.rate or not stream.channels:
+            # A stream that FFmpeg found no decoder for has no codec, and PyAV then no rate.
+            if stream.codec_context is None or not stream.rate or not stream.channels:
                 raise OSError("its sound has no sample rate or no channels")
             name = container.format.name.split(",")[0]
             codec = stream.codec_context.name

@@ -144,6 +144,28 @@ def _settings(name: str, root: str | None, config: Path) -> DatasetSettings:
 
 
 @app.command()
+def draft(
+    folder: Annotated[Path, typer.Argument(help="The folder with recordings, tables and whatever lies with them.")],
+    *,
+    name: Annotated[str | None, typer.Option(help="Of dataset and experiment; default: the folder's.")] = None,
+    task: Annotated[str | None, typer.Option(help="Of the task; default: what is learnt.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write this file, not config/experiments/TASK/NAME.yaml.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the best guess everywhere.")] = False,
+    config: _Config = Path("config"),
+) -> None:
+    """Draft the one YAML file that reads a folder, from what lies in it; each guess has a comment on what it rests on.
+
+    The draft is read and divided once before it is written. On a terminal you are asked where a guess is not sure.
+    """
+    from auscult.ops.draft import Wishes  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.ops.draft import draft as write_draft  # noqa: PLC0415
+    from auscult.reports.dataset_draft import asker, print_draft  # noqa: PLC0415
+
+    print_draft(write_draft(folder, config, Wishes(name, task, out, force, asker(yes=yes))))
+
+
+@app.command()
 def verify(
     name: _Name,
     *,

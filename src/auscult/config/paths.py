@@ -15,7 +15,7 @@ from auscult.storage.files import settings_key
 METRICS_FILE = "metrics.jsonl"
 """Beside a training: a line for each epoch, written by the training and read by tracking."""
 
-STAGE_VERSIONS = {"ingest": 3, "clips": 1, "features": 1, "split": 3}
+STAGE_VERSIONS = {"ingest": 3, "clips": 1, "features": 1, "split": 4}
 """Raised when a stage's code gives other content for equal settings: older files are then never read again."""
 
 
@@ -123,6 +123,11 @@ def split_path(job: JobSettings, task: TaskSettings) -> str:
 def audit_path(split: str) -> str:
     """The leakage audit beside a split."""
     return split.removesuffix(".csv") + ".audit.json"
+
+
+def flow_path(split: str) -> str:
+    """The flow of recordings beside a split: from those found to train, val and test."""
+    return split.removesuffix(".csv") + ".flow.csv"
 
 
 def _split_slug(split: SplitSettings) -> str:

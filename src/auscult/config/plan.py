@@ -293,6 +293,15 @@ def tables_of(datasets: Sequence[str]) -> list[str]:
     return [f"{paths.tables_dir(name)}/{table}.parquet" for name in datasets for table in TABLES]
 
 
+def accounts_of(datasets: Sequence[str]) -> list[str]:
+    """Return what says which recordings of datasets were found, and which were lost.
+
+    >>> accounts_of(["icbhi"])
+    ['work/tables/icbhi/flow.csv', 'work/tables/icbhi/summary.json']
+    """
+    return [f"{paths.tables_dir(name)}/{file}" for name in datasets for file in ("flow.csv", "summary.json")]
+
+
 def all_of(stores: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the files of all datasets in one list.
 

@@ -39,6 +39,7 @@ class ColumnRule(Settings):
     positive: tuple[Label, ...] = Field(min_length=1)
     negative: tuple[Label, ...] | Literal["others"]
     unknown: tuple[Label, ...] = ()
+    may_be_absent: tuple[Label, ...] = Field(default=(), description="named values that the data may lack")
 
     @model_validator(mode="after")
     def _check_disjoint(self) -> Self:
@@ -67,6 +68,7 @@ class EventRule(Settings):
     events: tuple[EventKind, ...] = Field(min_length=1)
     annotated_by: tuple[EventKind, ...] = Field(default=("cycle",), min_length=1)
     unknown: tuple[EventKind, ...] = ()
+    may_be_absent: tuple[EventKind, ...] = Field(default=(), description="named values that the data may lack")
 
     @model_validator(mode="after")
     def _check_disjoint(self) -> Self:
@@ -81,6 +83,7 @@ class ClassRule(Settings):
 
     column: str
     classes: dict[Label, str] | None = Field(default=None, description="value -> class; default: equal names")
+    may_be_absent: tuple[Label, ...] = Field(default=(), description="named values that the data may lack")
 
     @model_validator(mode="after")
     def _check_values(self) -> Self:

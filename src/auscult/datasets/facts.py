@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +83,7 @@ class Facts:
         rejected: Class of reason -> how many.
         notices: Kind -> how many.
         is_simulated: Whether the sounds are simulated.
+        flow: What became of the recordings that were found (`datasets.flow.account`).
     """
 
     n_recordings: int
@@ -97,6 +99,7 @@ class Facts:
     rejected: dict[str, int]
     notices: dict[str, int]
     is_simulated: bool
+    flow: dict[str, Any]
 
     @property
     def duration_s(self) -> float:
@@ -136,6 +139,7 @@ def collect(tables: DatasetTables) -> Facts:
         rejected=dict(tables.summary["rejected"]["by_class"]),
         notices={kind: count for kind, count in notices.items() if kind != "simulated"},
         is_simulated="simulated" in notices,
+        flow=dict(tables.summary["flow"]),
     )
 
 

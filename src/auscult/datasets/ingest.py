@@ -17,14 +17,18 @@ from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings, ManifestDataset, paths
 from auscult.config.task import fold_label
 from auscult.datasets.decode_audio import probe_from
+from auscult.datasets.flow import account, account_lines, flow_table, is_a_recording
 from auscult.datasets.folder import AUDIO_SUFFIXES, printable
 from auscult.datasets.readers import READERS
 from auscult.datasets.readers.reading import Item
+from auscult.datasets.readers.vocabulary import vocabulary_of
 from auscult.datasets.sound_findings import sound_findings
 from auscult.datasets.summary import Summary
 from auscult.datasets.table_writers import EventWriter, RecordingWriter
 from auscult.errors import DataError
+from auscult.logs import TO_TERMINAL
 from auscult.storage.files import atomic_path, write_json
+from auscult.storage.flow import FLOW_FILE
 from auscult.storage.tables import (
     ANNOTATED,
     REJECTED_COLUMNS,
@@ -34,11 +38,16 @@ from auscult.storage.tables import (
     Notice,
     Recording,
     Rejection,
+    read_recordings,
     write_csv,
 )
 
 END_TOLERANCE_S = 0.05
 """An event may end so far beyond its recording, it is then cut at the end: times are rounded."""
+FOLDER = "folder"
+"""Attribute of every recording: the folder of its file relative to the root, `.` for the root itself."""
+PATIENT_UNKNOWN = "patient_unknown"
+"""Kind of the notice that nobody knows whose a recording is; its subject is the recording's id."""
 PROGRESS_EVERY_S = 10.0
 SHOWN_REJECTIONS = 5
 
@@ -54,13 +63,13 @@ def ingest(
     audio_facts: Sequence[Path] = (),
     probe: Callable[[Path], AudioFacts] = probe_audio,
 ) -> None:
-    """Read a dataset and write `recordings.parquet`, `events.parquet`, `rejected.csv` and `summary.json`.
+    """Read a dataset and write `recordings.parquet`, `events.parquet`, `rejected.csv`, `flow.csv`, `summary.json`.
 
     Args:
         root: The dataset's folder.
         dataset: Its name, the first part of every id.
         settings: Its layout.
-        output_dir: Where the four files go; each is written atomically.
+        output_dir: Where the five files go; each is written atomically.
         audio_facts: The tables of all shards (`decode_audio`), which then take the place of `probe`.
         probe: Decodes a file and returns its facts, or raises DataError.
 
@@ -77,7 +86,7 @@ def ingest(
         recordings = stack.enter_context(RecordingWriter(recordings_path, dataset))
         events = stack.enter_context(EventWriter(events_path))
         look = probe_from(audio_facts, root) if audio_facts else probe
-        ingest = _Ingest(root, settings, summary, recordings=recordings, events=events, probe=look)
+        ingest = _Ingest(root, summary, recordings, events, probe=look, settings=settings)
         try:
             ingest.take(READERS[settings.layout](root, dataset, settings))
         except PermissionError as error:
@@ -89,7 +98,17 @@ def ingest(
         if summary.n_recordings == 0:
             raise DataError(_say_empty(root, dataset, settings, ingest.rejections))
     _write_rejections(output_dir / "rejected.csv", ingest.rejections)
-    write_json(output_dir / "summary.json", summary.as_dict())
+    lost = ingest.lost()
+    flow = flow_table(read_recordings(output_dir / "recordings.parquet"), lost, ingest.unknown_patients)
+    write_csv(output_dir / FLOW_FILE, flow)
+    found = account(flow, dataset)
+    write_json(
+        output_dir / "summary.json", {**summary.as_dict(), "vocabulary": vocabulary_of(settings.layout), "flow": found}
+    )
+    for line in account_lines(found, dataset):
+        logger.info("%s", line, extra=TO_TERMINAL)
+    for warning in found["warnings"]:
+        logger.warning("%s", warning)
     logger.info(
         "%s: %d recordings, %d faults, tables in %s", dataset, summary.n_recordings, len(ingest.rejections), output_dir
     )
@@ -101,12 +120,12 @@ class _Ingest:
     def __init__(
         self,
         root: Path,
-        settings: DatasetSettings,
         summary: Summary,
-        *,
         recordings: RecordingWriter,
         events: EventWriter,
+        *,
         probe: Callable[[Path], AudioFacts],
+        settings: DatasetSettings,
     ) -> None:
         self._root = root
         self._settings = settings
@@ -119,7 +138,9 @@ class _Ingest:
         self._unplaced: set[str] = set()
         self._last_refused: tuple[str, int | None, float, float] | None = None
         self._reported_at = time.monotonic()
+        self._lost: list[Rejection] = []
         self.rejections: list[Rejection] = []
+        self.unknown_patients: set[str] = set()
 
     def take(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -128,25 +149,31 @@ class _Ingest:
             elif isinstance(item, Event):
                 self._take_event(item)
             elif isinstance(item, Rejection):
-                self._reject(item.file, item.line, item.reason)
+                rejection = self._reject(item.file, item.line, item.reason, item.lost)
+                if item.event_of is None and is_a_recording(rejection, self._settings):
+                    self._lost.append(rejection)
                 if item.event_of is not None:
                     self._leave_open(item.event_of, item.file, item.line)
             else:
+                if item.kind == PATIENT_UNKNOWN:
+                    self.unknown_patients.add(item.subject)
                 self._summary.add_notice(replace(item, subject=printable(item.subject)))
 
     def _take_recording(self, recording: Recording) -> None:
         if recording.recording_id in self._paths:
             # A reader refuses what it knows to be double; its events would else go to the first recording.
             raise AssertionError(f"the reader yields {recording.recording_id} twice: {recording.path}")
+        folder = recording.path.rpartition("/")[0] or "."
+        recording = replace(recording, attributes={FOLDER: folder, **recording.attributes})
         self._paths[recording.recording_id] = recording.path
         self._durations_s[recording.recording_id] = None
         if printable(recording.path) != recording.path:
-            self._reject(recording.path, None, "name: the path is not UTF-8; rename the file")
+            self._lose(recording, "name: the path is not UTF-8; rename the file")
             return
         try:
             facts = self._probe(self._root / recording.path)
         except DataError as error:
-            self._reject(recording.path, None, str(error))
+            self._lose(recording, str(error))
             return
         self._durations_s[recording.recording_id] = facts.duration_s
         self._recordings.add(recording, facts)
@@ -155,6 +182,28 @@ class _Ingest:
         for notice in sound_findings(facts, recording.path, channel=channel, full_scale=full_scale):
             self._summary.add_notice(notice)
         self._report_progress()
+
+    def _lose(self, recording: Recording, reason: str) -> None:
+        """Reject the file of a recording, which is then not read."""
+        self._lost.append(self._reject(recording.path, None, reason, recording))
+
+    def lost(self) -> list[Rejection]:
+        """Return the rejections that stand for a recording, but for those of which the recording is read all the same.
+
+        A file without annotations is read, and so is one that a second row describes.
+        """
+        read = {path for name, path in self._paths.items() if self._durations_s[name] is not None}
+        refused = set(self._paths.values()) - read
+        kept: list[Rejection] = []
+        for rejection in self._lost:
+            path = rejection.file if rejection.lost is None else rejection.lost.path
+            if path in read or (path in refused and rejection.lost is None):
+                continue
+            lost = rejection.lost
+            if lost is not None and lost.recording_id in self.unknown_patients:
+                lost = replace(lost, patient_id="")
+            kept.append(replace(rejection, lost=lost))
+        return kept
 
     def _leave_open(self, recording_id: str, file: str, line: int | None) -> None:
         """Mark all of a recording as unknown, once: an event in it could not be placed."""
@@ -188,10 +237,11 @@ class _Ingest:
         self._events.add(event)
         self._summary.add_event(event)
 
-    def _reject(self, file: str, line: int | None, reason: str) -> None:
-        rejection = Rejection(printable(file), line, printable(reason))
+    def _reject(self, file: str, line: int | None, reason: str, lost: Recording | None = None) -> Rejection:
+        rejection = Rejection(printable(file), line, printable(reason), lost)
         self.rejections.append(rejection)
         self._summary.add_rejection(rejection)
+        return rejection
 
     def _report_progress(self) -> None:
         now = time.monotonic()

@@ -16,9 +16,10 @@ from auscult.datasets.fetch_raw import fetched_root
 from auscult.datasets.ingest import ingest
 from auscult.errors import DataError
 from auscult.storage.files import read_json
+from auscult.storage.flow import FLOW_FILE
 from auscult.storage.tables import read_events, read_recordings
 
-TABLE_FILES = ("recordings.parquet", "events.parquet", "rejected.csv", "summary.json")
+TABLE_FILES = ("recordings.parquet", "events.parquet", "rejected.csv", FLOW_FILE, "summary.json")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def root_text(settings: DatasetSettings, folder: Path) -> str:
 
 
 def has_tables(folder: Path) -> bool:
-    """Tell whether `folder` holds the four files of an ingest."""
+    """Tell whether `folder` holds the five files of an ingest."""
     return all((folder / name).is_file() for name in TABLE_FILES)
 
 

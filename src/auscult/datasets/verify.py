@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,7 @@ class Verification:
         difference: From these tables.
         tables_error: Why the tables cannot be compared with.
         error: Why nothing could be read; all else is then empty.
+        flow: What became of the recordings that were found (`datasets.flow.account`).
     """
 
     dataset: str
@@ -131,6 +132,7 @@ class Verification:
     difference: Difference | None
     tables_error: str | None = None
     error: str | None = None
+    flow: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
@@ -186,6 +188,7 @@ def verify(
         compared_with=compared_with,
         difference=difference,
         tables_error=tables_error,
+        flow=now.summary["flow"],
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 METRIC_NAMES = {
     "auroc": "AUROC",
@@ -179,3 +181,17 @@ def plural_of(unit: str) -> str:
     ('classes', 'patients')
     """
     return f"{unit}es" if unit.endswith("s") else f"{unit}s"
+
+
+def recordings_text(counts: Mapping[Any, Any]) -> str:
+    """Return how many recordings, of how many patients, and how many of patients that nobody knows.
+
+    >>> recordings_text({"recordings": 5, "patients": 2, "patients_unknown": 1})
+    '5 recordings of 2 patients, 1 without a known patient'
+    >>> recordings_text({"recordings": 1, "patients": 0, "patients_unknown": 1})
+    '1 recording, 1 without a known patient'
+    """
+    text = plural(counts["recordings"], "recording")
+    text += f" of {plural(counts['patients'], 'patient')}" if counts["patients"] else ""
+    unknown = counts["patients_unknown"]
+    return f"{text}, {unknown:,} without a known patient" if unknown else text

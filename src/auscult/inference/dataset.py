@@ -11,6 +11,7 @@ from auscult.audio.cut_clips import cut_clips
 from auscult.config import DatasetSettings, JobSettings, load_dataset, load_project, paths
 from auscult.config.files import read_yaml
 from auscult.datasets.ingest import ingest
+from auscult.datasets.sources import has_tables
 from auscult.errors import ConfigError
 from auscult.spectrograms.make_spectrograms import make_spectrograms
 from auscult.storage.hdf5 import Shard
@@ -86,8 +87,7 @@ def prepare(
     if paths.is_remote(settings.root) and not root.is_dir():
         raise ConfigError(f"{name}: lies in {settings.root}; fetch it first: auscult data fetch {name}")
     tables = Path(paths.tables_dir(name))
-    has_tables = all((tables / f"{table}.parquet").is_file() for table in ("recordings", "events"))
-    is_reused = has_tables and (tables / "summary.json").is_file() and not ignores_workflow
+    is_reused = has_tables(tables) and not ignores_workflow
     if not is_reused:
         tables = folder / "tables" / name
         ingest(root, name, settings, tables)

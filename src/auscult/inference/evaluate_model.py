@@ -26,9 +26,12 @@ from auscult.inference.loaded_model import choose_device, require_model
 from auscult.labels import recording_targets
 from auscult.models.saved import META_FILE, load_model
 from auscult.reports.publish import publish
-from auscult.splits.audit import build_audit, check_rules
+from auscult.splits.audit import build_audit
+from auscult.splits.flow import split_flow
 from auscult.splits.leaks import Declared, find_leaks
+from auscult.splits.rule_check import check_rules
 from auscult.storage.files import read_json, write_json
+from auscult.storage.flow import FLOW_FILE, read_flow
 from auscult.storage.study_ids import KEY_FILE, StudyIds
 from auscult.storage.tables import read_events, read_predictions, read_recordings, write_csv
 from auscult.training.history import HISTORY_FILE
@@ -203,6 +206,8 @@ def _write_split(
     """Write a split that has a test set only, and its audit; return the number of patients."""
     recordings = read_recordings(prepared.tables / "recordings.parquet")
     events = read_events(prepared.tables / "events.parquet")
+    summary = read_json(prepared.tables / "summary.json")
+    rules = [asdict(note) for note in check_rules(recordings, events, task, {prepared.name: summary}, job.task)]
     ids = recordings["recording_id"]
     is_known = ~np.isnan(recording_targets(recordings, events, task)).all(axis=1)
     is_chosen = np.ones(len(ids), dtype=bool) if chosen is None else ids.isin(list(chosen)).to_numpy()
@@ -225,9 +230,10 @@ def _write_split(
         find_leaks(recordings, table, Declared()),
         {reason: found for reason, found in left_out.items() if found},
     )
-    rules = [asdict(note) for note in check_rules(recordings, events, task)]
+    flow = split_flow({prepared.name: read_flow(prepared.tables / FLOW_FILE)}, table, left_out)
+    report |= {"rules": rules, "flow": flow.to_dict("records"), "warnings": summary["flow"]["warnings"]}
     write_csv(split, table)
-    write_json(audit, {"settings": job.split.model_dump(mode="json"), **report, "rules": rules})
+    write_json(audit, {"settings": job.split.model_dump(mode="json"), **report})
     return len(set(kept["patient_id"]))
 
 

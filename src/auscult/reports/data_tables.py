@@ -9,6 +9,7 @@ from typing import Any
 from auscult.config import Experiment, TaskSettings
 from auscult.formatting.numbers import duration_text, plural
 from auscult.formatting.text import listed, tally
+from auscult.reports.flow_section import FlowView, flow_view
 from auscult.reports.settings import settings_text
 
 SUBSETS = {"train": "training", "val": "validation", "test": "test"}
@@ -38,6 +39,7 @@ class SplitTable:
         targets: Names of the columns after patients and recordings.
         findings: (severity, text, ids) of the audit.
         left_out: (reason, counts).
+        flow: What became of the recordings.
     """
 
     jobs: list[str]
@@ -46,6 +48,7 @@ class SplitTable:
     targets: tuple[str, ...]
     findings: list[tuple[str, str, str]]
     left_out: list[tuple[str, str]]
+    flow: FlowView
 
 
 def ingested(name: str, summary: Mapping[str, Any]) -> Ingested:
@@ -114,6 +117,7 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
                     )
                     for group in audit["left_out"]
                 ],
+                flow=flow_view(audit, f"flow{len(seen)}"),
             )
         )
     return tables
@@ -130,6 +134,22 @@ def declared_exceptions(experiment: Experiment, audits: Sequence[Mapping[str, An
         for text in texts:
             found.setdefault(text, []).append(run.id)
     return list(found.items())
+
+
+def label_conflicts(audits: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the audits found of one sound under labels that contradict each other, each once.
+
+    >>> found = {"kind": "conflicting_labels", "text": "1 sound", "ids": ["a/1 (copd) = a/2 (normal)"]}
+    >>> label_conflicts([{"findings": [found]}, {"findings": [found]}])
+    ['1 sound: a/1 (copd) = a/2 (normal)']
+    """
+    texts = [
+        f"{found['text']}: {listed(found['ids'], MAX_IDS_SHOWN)}"
+        for audit in audits
+        for found in audit["findings"]
+        if found["kind"] == "conflicting_labels"
+    ]
+    return list(dict.fromkeys(texts))
 
 
 def _subset_cells(counts: Mapping[str, Any], task: TaskSettings) -> list[str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from auscult.datasets.description import Description, examples_generator
 from auscult.datasets.facts import ages_text, counts_text, kinds_text
 from auscult.datasets.sources import root_text
-from auscult.formatting.numbers import duration_text, plural
+from auscult.formatting.numbers import duration_text, plural, recordings_text
 from auscult.plots.dataset import draw_events, draw_labels, draw_patients, draw_recordings, draw_tasks
 from auscult.plots.excerpts import Picture, choose_excerpts, draw_excerpts
 from auscult.reports.data_tables import rule_text
@@ -75,6 +77,7 @@ def render(found: Description, *, show_ids: bool) -> str:
             rules={task.name: _rules(found, task.name) for task in found.tasks},
             examples=examples,
             why_no_examples=why_none,
+            flow=_flow(facts.flow),
             rejected=kinds_text(facts.rejected),
             notices=kinds_text(facts.notices),
             ids=_ids(found) if show_ids else None,
@@ -136,6 +139,12 @@ def _examples(found: Description) -> tuple[list[Picture], str]:
         f"{plural(len(faults), 'recording')} could not be read: the files have changed or moved since the tables were "
         f"written. `auscult data verify {found.name}` names them."
     )
+
+
+def _flow(flow: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what was found, lost by reason, and read."""
+    lost = [(f"lost: {row['reason']}", recordings_text(row)) for row in flow["lost"]]
+    return [("found", recordings_text(flow["found"])), *lost, ("read", recordings_text(flow["read"]))]
 
 
 def _ids(found: Description) -> Ids:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from auscult.datasets.description import Description
 from auscult.datasets.facts import MAX_VALUES_SHOWN, Column, ages_text, counts_text, extent_text, kinds_text, span_text
+from auscult.datasets.flow import account_lines
 from auscult.datasets.sources import root_text
 from auscult.datasets.tasks import Balance
 from auscult.datasets.verify import Verification
@@ -30,6 +32,7 @@ def print_description(found: Description, *, show_ids: bool) -> None:
     screen.print(Text(found.name, style="bold") + Text(f"  {found.settings.description}"))
     screen.print(extent_text(found.facts))
     screen.print(found.origin, style="dim")
+    _print_flow(found.facts.flow, found.name)
     if found.facts.is_simulated:
         screen.print("The sounds are simulated; no patient was recorded.", style="yellow")
     screen.print(_facts(found, show_ids=show_ids))
@@ -42,6 +45,15 @@ def print_description(found: Description, *, show_ids: bool) -> None:
     _print_faults(found, show_ids=show_ids)
     screen.print(Text(f"\nLayout {found.settings.layout}", style="bold"))
     screen.print(Text(found.reader_doc))
+
+
+def _print_flow(flow: Mapping[str, Any], dataset: str) -> None:
+    """Print what became of the recordings that were found, and what must not be passed over."""
+    screen = console()
+    for line in account_lines(flow, dataset):
+        screen.print(Text(line))
+    for warning in flow["warnings"]:
+        screen.print(Text(f"Warning: {warning}", style="yellow"))
 
 
 def _facts(found: Description, *, show_ids: bool) -> Table:
@@ -147,6 +159,8 @@ def print_verification(found: Verification) -> None:
     for row in (*_fault_rows(found), *_sound_rows(found), *_table_rows(found)):
         checks.add_row(*row)
     screen.print(checks)
+    if found.flow:
+        _print_flow(found.flow, found.dataset)
     if found.faults:
         screen.print(Text("Faults", style="bold red"))
     for fault in found.faults[:MAX_FAULTS_SHOWN]:

@@ -14,7 +14,8 @@ from auscult.config.task import LEVELS
 from auscult.formatting.metric_tables import Block, blocks, protocol_table, slice_table
 from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, OUTCOME_NAMES, Number, plural
 from auscult.plots.inline import PageFigure, png_data, read_figure
-from auscult.reports.data_tables import declared_exceptions, ingested, label_rules, split_tables
+from auscult.reports.data_tables import declared_exceptions, ingested, label_conflicts, label_rules, split_tables
+from auscult.reports.flow_section import lacks
 from auscult.reports.html import page_templates
 from auscult.reports.jobs import JobResult, Repeats
 from auscult.reports.model_card import limits, model_card
@@ -93,7 +94,8 @@ def render(
             datasets=list(dict.fromkeys(name for job in experiment.jobs for name in job.datasets)),
             metric_names=METRIC_NAMES,
             levels=LEVELS,
-            notices=[str(text) for text in provenance.get("notices", [])],
+            notices=[*map(str, provenance.get("notices", [])), *label_conflicts(audits)],
+            lacks=lacks(audits),
             exceptions=declared_exceptions(experiment, audits),
             comparison=comparison,
             repeats=repeats,

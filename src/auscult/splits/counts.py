@@ -184,7 +184,11 @@ def _values(column: NDArray[np.float32]) -> dict[str, int]:
 
 
 def refuse_infeasible(
-    counts: dict[str, Counts], by_dataset: dict[str, dict[str, Counts]], settings: SplitSettings, task: TaskSettings
+    counts: dict[str, Counts],
+    by_dataset: dict[str, dict[str, Counts]],
+    settings: SplitSettings,
+    task: TaskSettings,
+    rules: dict[str, list[str]] | None = None,
 ) -> None:
     """Stop when a subset cannot train, choose or judge some target.
 
@@ -196,6 +200,7 @@ def refuse_infeasible(
         by_dataset: The same of each dataset.
         settings: How the split was made, for the proposal.
         task: Its targets.
+        rules: Target -> its rule in each dataset with the values present, as lines.
 
     Raises:
         InfeasibleError: With what is missing, the counts by subset and dataset, and a proposal.
@@ -211,10 +216,11 @@ def refuse_infeasible(
                     short.add(target)
     if missing:
         shown = "; ".join(missing[:6]) + (f"; and {len(missing) - 6} more" if len(missing) > 6 else "")
+        said = "".join(f"{target}: {line}\n" for target in sorted(short) for line in (rules or {}).get(target, []))
         table = _counts_text(counts, by_dataset, sorted(short))
         raise InfeasibleError(
             f"this split cannot support the task (targets {', '.join(task.targets)}): {shown}.\n{table}\n"
-            f"{_proposal(counts, settings, sorted(short), kinds)}"
+            f"{said}{_proposal(counts, settings, sorted(short), kinds)}"
         )
 
 

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from auscult.config.paths import flow_path
 from auscult.errors import InfeasibleError
 from auscult.labels import recording_targets
+from auscult.logs import TO_TERMINAL
 from auscult.splits.assign import Assignment, assign
-from auscult.splits.audit import build_audit, check_rules
+from auscult.splits.audit import build_audit
 from auscult.splits.counts import refuse_infeasible
+from auscult.splits.flow import flow_lines, split_flow
 from auscult.splits.leaks import CONFLICTING_LABELS, N_EXAMPLES, Declared, Finding, find_leaks, refuse_leaks
-from auscult.storage.files import write_json
+from auscult.splits.rule_check import check_rules, rule_lines, rule_values
+from auscult.storage.files import read_json, write_json
+from auscult.storage.flow import FLOW_FILE, read_flow
 from auscult.storage.tables import SPLIT, read_events, read_recordings, validate, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from auscult.config.split import SplitSettings
     from auscult.config.task import TaskSettings
+
+logger = logging.getLogger(__name__)
+
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +44,15 @@ def make_split(
     Recordings without a known target take no part. Nothing is written when the split leaks or cannot support the task.
 
     Args:
-        tables: Dataset -> folder of its `recordings.parquet` and `events.parquet`.
+        tables: Dataset -> folder of its tables, their flow and summary.
         settings: The kind of split.
         task: Its labels stratify, and every subset must hold them.
-        output: The split (`tables.SPLIT`, CSV), sorted by recording.
+        output: The split (`tables.SPLIT`, CSV), sorted by recording; its folder is named after the task. The flow of
+            recordings is written beside it (`paths.flow_path`).
         audit: Counts, findings, declared exceptions, and what the task's rules met in the tables (JSON).
 
     Raises:
-        ConfigError: A column, dataset or site that is not there.
+        ConfigError: A column, dataset or site that is not there, or a rule's value that the data do not hold.
         DataError: A table is damaged, or the split leaks.
         InfeasibleError: A subset lacks positives or negatives, with the counts and a proposal.
     """
@@ -51,10 +60,10 @@ def make_split(
     recordings = recordings.reset_index(drop=True)
     events = pd.concat([read_events(folder / "events.parquet") for folder in tables.values()], ignore_index=True)
     known = ~np.isnan(recording_targets(recordings, events, task)).all(axis=1)
+    summaries = {name: read_json(folder / "summary.json") for name, folder in tables.items()}
+    rules = check_rules(recordings, events, task, summaries, output.parent.name)
     if not known.any():
-        hints = [
-            f"\n  {note.text}: {', '.join(note.ids[:N_EXAMPLES])}" for note in check_rules(recordings, events, task)
-        ]
+        hints = [f"\n  {note.text}: {', '.join(note.ids[:N_EXAMPLES])}" for note in rules]
         raise InfeasibleError(
             f"none of {len(recordings)} recordings of {', '.join(tables)} has a known target of this task (targets "
             f"{', '.join(task.targets)}); compare the rules of the task with what the tables hold:{''.join(hints)}"
@@ -71,10 +80,17 @@ def make_split(
             logger.warning("%s: %s", finding.text, "; ".join(finding.ids[:N_EXAMPLES]))
     findings += [Finding(kind, "note", text, ids) for kind, text, ids in made.notes]
     report = build_audit((recordings, events), split, task, findings, made.left_out)
-    refuse_infeasible(report["total"], report["by_dataset"], settings, task)
+    refuse_infeasible(report["total"], report["by_dataset"], settings, task, rule_values(recordings, events, task))
+    flow = split_flow({name: read_flow(folder / FLOW_FILE) for name, folder in tables.items()}, split, made.left_out)
+    warnings = [str(text) for summary in summaries.values() for text in summary["flow"]["warnings"]]
     write_csv(output, split)
-    rules = [asdict(note) for note in check_rules(recordings, events, task)]
-    write_json(audit, {"settings": settings.model_dump(mode="json"), **report, "rules": rules})
+    write_csv(Path(flow_path(str(output))), flow)
+    report |= {"rules": [asdict(note) for note in rules], "flow": flow.to_dict("records"), "warnings": warnings}
+    write_json(audit, {"settings": settings.model_dump(mode="json"), **report})
+    for line in (*flow_lines(flow), *rule_lines(rules)):
+        logger.info("%s", line, extra=TO_TERMINAL)
+    for warning in warnings:
+        logger.warning("%s", warning)
 
 
 def _table(made: Assignment) -> pd.DataFrame:

@@ -99,7 +99,7 @@ def test_every_planted_fault_is_named_and_nothing_else(
         (LABEL_FILE, 11, "patient"),
         (f"{folder}/0012345_190203_001-1_F.wav", None, "duplicate id"),
         (f"{folder}/0012345_190203_001-5_F.wav", None, "empty"),
-        (f"{folder}/0012345_190203_001-6_F.wav", None, "unreadable"),
+        (f"{folder}/0012345_190203_001-6_F.wav", None, "no sound file"),
         (f"{folder}/0012345_1902_001-4_F.wav", None, "name"),
         (f"{folder}/99999_190203_001-4_F.wav", None, "folder"),
         (f"{folder}/notes.txt", None, "not part of the layout"),

@@ -84,7 +84,7 @@ def test_excerpts_hold_each_kind_of_event_and_are_the_same_each_time(lungs_table
     recordings, events = lungs_tables.recordings, lungs_tables.events
     first = choose_excerpts(recordings, events, 4, examples_generator())
     again = choose_excerpts(recordings, events, 4, examples_generator())
-    assert first == again
+    assert repr(first) == repr(again)  # a missing value equals none, itself neither
     assert len({excerpt.recording["recording_id"] for excerpt in first}) == 4
     marked = {mark.kind for excerpt in first for mark in excerpt.marks}
     assert marked == set(events["kind"])

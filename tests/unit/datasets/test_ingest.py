@@ -74,6 +74,7 @@ def test_the_summary_counts_what_is_there(write_wav: Callable, write_text: Calla
     write_text("list.csv", b"file,label,device\na.wav,yes,eko\nb.wav,,\nc.wav,no,eko\n")
     columns = {"path": "file", "device": "device", "labels": {"ill": "label"}}
     summary = run_ingest("manifest", manifest="list.csv", columns=columns).summary
+    assert summary.pop("flow")["found"]["recordings"] == 3
     assert summary | {"content_sha256": ""} == {
         "dataset": "set",
         "layout": "manifest",
@@ -92,6 +93,7 @@ def test_the_summary_counts_what_is_there(write_wav: Callable, write_text: Calla
         "rejected": {"total": 1, "by_class": {"empty": 1}},
         "notices": {"patient_unknown": {"count": 3, "subjects": ["set/a", "set/b", "set/c"]}},
         "content_sha256": "",
+        "vocabulary": {},
     }
 
 
@@ -123,7 +125,7 @@ def test_two_runs_write_the_same_bytes(root: Path, write_wav: Callable, write_te
     for name in ("one", "two"):
         ingest.ingest(root, "set", settings(), tmp_path / name)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert names == ["events.parquet", "recordings.parquet", "rejected.csv", "summary.json"]
+    assert names == ["events.parquet", "flow.csv", "recordings.parquet", "rejected.csv", "summary.json"]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 

@@ -170,7 +170,7 @@ def test_every_planted_fault_is_named_and_nothing_else(
         ("Audio Files/BP5_N,N,P L L,40.wav", None, "name"),
         ("Audio Files/BP9_N,N,P L L,40,F.wav", None, "empty"),
         ("Audio Files/CP6_N,N,P L L,40,F.wav", None, "name"),
-        ("Audio Files/DP9_N,N,P L L,40,F.wav", None, "unreadable"),
+        ("Audio Files/DP9_N,N,P L L,40,F.wav", None, "no sound file"),
         ("Data annotation.xlsx", 5, "unknown diagnosis"),
         ("Data annotation.xlsx", 6, "not a patient row"),
         ("Data annotation.xlsx", 7, "not a patient row"),
@@ -207,3 +207,15 @@ def test_a_sheet_without_the_headings_is_one_fault(tree: None, write_sheet: Call
     result = run_ingest("jordan")
     assert [(file, line) for file, line, _ in result.rejected] == [("Data annotation.xlsx", None)]
     assert "no row holds all of Age, Gender, Location, Sound type, Diagnosis" in result.rejected[0][2]
+
+
+def test_an_odd_age_or_sex_in_the_sheet_costs_no_row_and_is_no_difference(
+    write_wav: Callable, write_sheet: Callable, run_ingest: Callable
+) -> None:
+    write_wav("Audio Files/BP1_Asthma,E W,P L L,70,M.flac")
+    write_sheet("Data annotation.xlsx", [list(HEADINGS), ["seventy", "M", "P L L", "E W", "asthma"]])
+    result = run_ingest("jordan")
+    assert result.rejected == []
+    assert result.row("set/BP1")["age_years"] == 70
+    assert set(result.summary["notices"]) == {"filter_missing", "not_understood"}
+    assert result.summary["notices"]["not_understood"]["subjects"] == ["age 'seventy'"]

@@ -132,6 +132,14 @@ def test_a_mistake_is_named(project, make_model, dataset, changes, part):
     assert not (project / "out").exists()
 
 
+def test_a_misspelt_value_stops_the_evaluation_with_the_one_that_was_meant(project, make_model):
+    folder = make_model(datasets=["other"])
+    path = project / "config" / "tasks" / "binary.yaml"
+    path.write_text(TASK.replace("positive: [ill]", "positive: [il]"))
+    with pytest.raises(ConfigError, match=r"task binary, dataset clinic, target ill: .*'il', which .*mean 'ill'"):
+        evaluate_model(folder, "clinic", output_dir=project / "out")
+
+
 def test_a_task_that_asks_something_else_and_a_strange_folder_are_refused(project, make_model):
     (project / "config" / "tasks" / "binary.yaml").write_text(TASK.replace("ill]", "sick]").replace("{ill:", "{sick:"))
     with pytest.raises(ConfigError, match=r"its targets is \['sick'\], the model predicts \['ill'\]"):

@@ -93,6 +93,7 @@ def test_the_page_is_well_formed_and_loads_nothing(result, kind):
     assert {source.split("-")[0] for source in page.sources if source.startswith("#")} <= {
         *(f"#{name}" for name in ("result", "data", "settings", "limits", "provenance", "job", "all")),
         *(f"#job{number}" for number in (1, 2)),
+        *(f"#flow{number}" for number in (1, 2)),
     }
     assert all(source.startswith(("#", "data:image/png;base64,")) for source in page.sources)
     assert not re.search(r"@import|url\((?!#)|<script|<link", text)
@@ -101,6 +102,22 @@ def test_the_page_is_well_formed_and_loads_nothing(result, kind):
         "http://www.w3.org/2000/svg",
         "http://www.w3.org/1999/xlink",
     }
+
+
+def test_the_head_of_the_page_says_what_the_data_lack(result):
+    """A loss of recordings must not be a grey line deep in the report."""
+    _, folder = result("binary")
+    text = (folder / "report.html").read_text(encoding="utf-8")
+
+    head, rest = text.split("</header>", 1)
+    page = _Page(text)
+
+    assert "What the data lack" in head
+    assert head.count("12 of 192 (6.2%) recordings of one are lost; rejected.csv beside its tables names each.") == 1
+    assert "The way of the recordings" in page.text
+    assert "lost missing 8 2 0" in page.text
+    assert "left out no target is known 6 2 0" in page.text
+    assert ">Lost: 12 recordings<" in rest, "the diagram"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,8 +10,11 @@ from pydantic import TypeAdapter
 
 from auscult.config import ClassRule, ColumnRule, EventRule, SplitSettings, TaskSettings
 from auscult.config.task import FourClass
+from auscult.datasets.flow import account, flow_table
 from auscult.splits.make_split import make_split
-from auscult.storage.tables import RECORDINGS, events_frame, validate, write_parquet
+from auscult.storage.files import write_json
+from auscult.storage.flow import FLOW_FILE
+from auscult.storage.tables import RECORDINGS, events_frame, validate, write_csv, write_parquet
 
 DISEASE = ColumnRule(column="diagnosis", positive=("pneumonia",), negative="others")
 CYCLES = {name: EventRule(events=(name,)) for name in ("crackle", "wheeze")}
@@ -48,6 +51,23 @@ def recordings_table(rows, dataset="icbhi", **columns):
     )
     texts = [column for column in table if table[column].dtype.kind not in "if"]
     return validate(table.astype(dict.fromkeys(texts, "str")), RECORDINGS, "test table")
+
+
+VOCABULARY = {
+    "labels": {"diagnosis": ["pneumonia", "copd", "healthy"], "digit": list("0123456789")},
+    "events": ["cycle", "crackle", "wheeze", "inhalation"],
+}
+"""What these datasets can hold: a small table need not hold all of it."""
+
+
+def write_tables(folder, recordings, events):
+    """Write the tables of one dataset, with the flow and the summary of an ingest that lost nothing."""
+    dataset = str(recordings["dataset"].iloc[0])
+    write_parquet(folder / "recordings.parquet", recordings)
+    write_parquet(folder / "events.parquet", events)
+    flow = flow_table(recordings, [], set())
+    write_csv(folder / FLOW_FILE, flow)
+    write_json(folder / "summary.json", {"vocabulary": VOCABULARY, "flow": account(flow, dataset)})
 
 
 def patients_table(n, per_patient=2, every=3, dataset="icbhi", **columns):
@@ -114,11 +134,9 @@ def run_split(tmp_path):
         for number, table in enumerate(recordings):
             dataset = table["dataset"].iloc[0]
             tables[dataset] = tmp_path / "tables" / dataset
-            write_parquet(tables[dataset] / "recordings.parquet", table)
-            of_dataset = events[number] if events is not None else events_frame([])
-            write_parquet(tables[dataset] / "events.parquet", of_dataset)
+            write_tables(tables[dataset], table, events[number] if events is not None else events_frame([]))
         output, audit = tmp_path / "split.csv", tmp_path / "audit.json"
-        for path in (output, audit):
+        for path in (output, audit, tmp_path / "split.flow.csv"):
             path.unlink(missing_ok=True)
         make_split(tables, TypeAdapter(SplitSettings).validate_python(settings), task, output, audit)
         return pd.read_csv(output, dtype=str).set_index("recording_id"), json.loads(audit.read_text())

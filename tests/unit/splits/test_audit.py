@@ -276,3 +276,25 @@ def test_one_sound_under_two_labels_is_named_with_both(make_recordings, make_pat
     table["label_diagnosis"] = pd.Series(["asthma", "ASTHMA", "x"], dtype="str")
     kinds = {finding.kind for finding in find_leaks(table, split_of(table, ["train"] * 3), Declared())}
     assert kinds == {"byte_equal_audio"}
+
+
+def test_equal_sounds_stand_whole_in_the_audit_and_contradicting_labels_on_the_terminal(
+    make_patients, pneumonia, run_split, caplog
+):
+    table = make_patients(60, per_patient=1)
+    first = table["recording_id"].tolist()[:2]
+    table["sha256"] = pd.Series(["same"] * 2 + [f"{k}" for k in range(58)], dtype="str")
+    labels = ["pneumonia", "copd"] * 30
+    table["label_diagnosis"] = pd.Series(labels, dtype="str")
+    _, audit = run_split(table, {"kind": "patients", "allow_leaks": {"byte_equal_audio": "a test tone"}}, pneumonia)
+    equal = [group for group in audit["duplicates"] if group["kind"] == "byte_equal_audio"]
+    assert [[entry["recording"] for entry in group["recordings"]] for group in equal] == [first]
+    assert {key for group in equal for entry in group["recordings"] for key in entry} == {
+        "recording",
+        "patient",
+        "subset",
+    }
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warned) == 1
+    for said in (*first, "pneumonia", "copd"):
+        assert said in warned[0]

@@ -1,7 +1,9 @@
 """Copies of a sound are found whatever became of the file; other sounds of the same patient or disease are not."""
 
+import base64
 import io
 import itertools
+import math
 from functools import cache
 
 import numpy as np
@@ -9,8 +11,13 @@ import pytest
 import soundfile
 import soxr
 
-from auscult.audio.fingerprint import Fingerprinter
-from auscult.splits.near_duplicates import groups_of_copies
+from auscult.audio.fingerprint import MIN_WORDS, WORD_BITS, Fingerprinter
+from auscult.splits.near_duplicates import (
+    MAX_WRONG_SHARE,
+    MAX_WRONG_SHARE_SHORT,
+    SHORT_WORDS,
+    groups_of_copies,
+)
 from auscult_simulate.patients import draw_patient
 from auscult_simulate.recording import simulate_source
 
@@ -135,3 +142,92 @@ def test_the_demos_recordings_are_told_apart(project_dir):
     groups = groups_of_copies(prints)
     alike = [pair for pair in itertools.combinations(range(len(paths)), 2) if groups[pair[0]] == groups[pair[1]]]
     assert [(paths[one].name, paths[other].name) for one, other in alike] == []
+
+
+def as_text(words: np.ndarray) -> str:
+    return base64.b64encode(words.astype("<u4").tobytes()).decode("ascii")
+
+
+def all_pairs(prints: list[np.ndarray]) -> set[tuple[int, int]]:
+    """Pairs that agree at any shift, by comparing every word of one with every word of the other."""
+    found = set()
+    for (one, first), (other, second) in itertools.combinations(enumerate(prints), 2):
+        for shift in range(-len(second) + 1, len(first)):
+            begin, end = max(0, shift), min(len(first), len(second) + shift)
+            left, right = first[begin:end], second[begin - shift : end - shift]
+            both = (left != 0) & (right != 0)
+            n_words = int(both.sum())
+            allowed = MAX_WRONG_SHARE_SHORT if n_words < SHORT_WORDS else MAX_WRONG_SHARE
+            wrong = sum(int(word).bit_count() for word in left[both] ^ right[both])
+            if n_words >= MIN_WORDS and wrong <= allowed * WORD_BITS * n_words:
+                found.add((one, other))
+                break
+    return found
+
+
+def chained(n_prints: int, pairs: set[tuple[int, int]]) -> list[int]:
+    groups = list(range(n_prints))
+    for _ in range(n_prints):
+        for one, other in pairs:
+            groups[one] = groups[other] = min(groups[one], groups[other])
+    return groups
+
+
+def random_words(rng: np.random.Generator, n_words: int) -> np.ndarray:
+    return rng.integers(1, 1 << 32, n_words, dtype=np.uint64).astype(np.uint32)
+
+
+def with_wrong_bits(words: np.ndarray, n_wrong: int, rng: np.random.Generator) -> np.ndarray:
+    """Flip so many bits, the same number in each word but the middle one, by which the search finds the place."""
+    changed = words.copy()
+    others = np.delete(np.arange(len(words)), len(words) // 2)
+    for number, at in enumerate(others):
+        n_here = n_wrong // len(others) + (number < n_wrong % len(others))
+        for bit in rng.choice(WORD_BITS, n_here, replace=False):
+            changed[at] ^= np.uint32(1 << int(bit))
+    return changed
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_search_finds_what_a_comparison_of_all_pairs_finds(seed):
+    """Unlike sounds, copies with noise, cut copies, silence within, and sounds that share single words."""
+    rng = np.random.default_rng(seed)
+    prints = [random_words(rng, int(rng.integers(10, 70))) for _ in range(10)]
+    for of in range(4):
+        words = prints[of]
+        noise = np.zeros(len(words), dtype=np.uint32)
+        for bit in range(WORD_BITS):
+            noise |= (rng.random(len(words)) < 0.1).astype(np.uint32) << np.uint32(bit)
+        copy = np.where(words ^ noise, words ^ noise, 1).astype(np.uint32)
+        copy[rng.random(len(copy)) < 0.1] = 0
+        begin = int(rng.integers(len(copy) // 4 + 1))
+        prints += [copy, copy[begin:], np.concatenate([random_words(rng, 7), copy])]
+    sharing = random_words(rng, 40)
+    sharing[5:10] = next(words for words in prints if len(words) >= 15)[5:10]
+    prints += [sharing, np.zeros(30, dtype=np.uint32), np.full(5, 7, dtype=np.uint32)]
+    order = rng.permutation(len(prints))
+    prints = [prints[at] for at in order]
+    pairs = all_pairs(prints)
+    assert len(pairs) >= 4
+    assert groups_of_copies([as_text(words) for words in prints]).tolist() == chained(len(prints), pairs)
+
+
+@pytest.mark.parametrize(
+    ("n_words", "share"),
+    [(MIN_WORDS, MAX_WRONG_SHARE_SHORT), (SHORT_WORDS - 1, MAX_WRONG_SHARE_SHORT), (SHORT_WORDS, MAX_WRONG_SHARE)]
+    + [(n_words, MAX_WRONG_SHARE) for n_words in (40, 200)],
+)
+def test_the_share_of_wrong_bits_decides_to_the_bit(n_words, share):
+    rng = np.random.default_rng(n_words)
+    words = random_words(rng, n_words)
+    most = math.floor(share * WORD_BITS * n_words)
+    for n_wrong, is_copy in ((most, True), (most + 1, False)):
+        prints = [words, with_wrong_bits(words, n_wrong, rng)]
+        assert (all_pairs(prints) == {(0, 1)}) is is_copy
+        assert groups_of_copies([as_text(of) for of in prints]).tolist() == [0, 0 if is_copy else 1]
+
+
+def test_a_word_less_than_is_compared_at_least_is_no_copy():
+    words = random_words(np.random.default_rng(0), MIN_WORDS)
+    assert groups_of_copies([as_text(words), as_text(words)]).tolist() == [0, 0]
+    assert groups_of_copies([as_text(words[1:]), as_text(words[1:])]).tolist() == [0, 1]

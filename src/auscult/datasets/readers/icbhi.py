@@ -17,7 +17,8 @@ Labels: `diagnosis` (asthma, bronchiectasis, bronchiolitis, copd, healthy, lrti,
 
 Known dirt: 16, 24 and 32 bit at 4, 10 and 44.1 kHz; `NA` in the demographics (patient 223 throughout); patients 156
 and 218 in both subsets of the official list; all pneumonia patients in its train subset; partial copies, whose absent
-recordings are noticed.
+recordings are noticed. A location, mode, device, age or sex that is no known one is unknown, and noticed; it costs no
+recording. Recordings may have any suffix of a sound.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def read_layout(
     facts = PatientFacts()
     yield from facts.read(root, files, diagnoses_expected=is_icbhi)
     named: dict[str, tuple[IcbhiName, str]] = {}
+    odd: list[Notice] = []
 
     def describe(file: str) -> Recording:
         stem, _ = split_name(file)
@@ -76,6 +78,7 @@ def read_layout(
         if name.key in named and named[name.key][1] != file and split_name(named[name.key][1])[0] != stem:
             raise MalformedError(f"duplicate id: {named[name.key][1]} is the same recording under another device")
         named.setdefault(name.key, (name, file))
+        odd.extend(Notice("not_understood", text, f"of {file}: taken as unknown") for text in name.odd)
         age_years, sex = facts.person(name.patient)
         return Recording(
             recording_id=f"{dataset}/{stem}",
@@ -94,6 +97,7 @@ def read_layout(
 
     own = [file for file in files if not facts.owns(file)]
     yield from read_cycle_folder(root, own, describe, source)
+    yield from odd
     yield from facts.compare({key: name for key, (name, _) in named.items()}, is_icbhi=is_icbhi)
 
 
@@ -115,6 +119,7 @@ class PatientFacts:
         self._listed: KeyedValues[tuple[str, str]] = KeyedValues("recording")
         self._subsets: dict[str, set[str]] = {}
         self._files: set[str] = set()
+        self._odd: list[Notice] = []
         self.has_diagnoses = False
 
     def owns(self, file: str) -> bool:
@@ -174,6 +179,8 @@ class PatientFacts:
         return self._diagnoses.add(row.patient, row.diagnosis, file, row.line)
 
     def _add_person(self, file: str, row: Demographics) -> Rejection | None:
+        where = f"of patient {row.patient}, {file}:{row.line}: taken as unknown"
+        self._odd.extend(Notice("not_understood", text, where) for text in row.odd)
         return self._persons.add(row.patient, (row.age_years, row.sex), file, row.line)
 
     def _add_listed(self, file: str, row: ListedRecording) -> Rejection | None:
@@ -181,13 +188,14 @@ class PatientFacts:
         return self._listed.add(row.name.key, (row.subset, row.stem), file, row.line)
 
     def compare(self, present: dict[str, IcbhiName], *, is_icbhi: bool) -> Iterator[Notice]:
-        """Yield notices on the difference between the recordings that are there and what the files speak of."""
+        """Yield notices on what the files say oddly, and where they and the recordings that are there differ."""
+        yield from self._odd
         patients = {name.patient for name in present.values()}
         for key in self._listed:
             subset, stem = self._listed.get(key) or (None, key)
             if key not in present:
                 yield Notice("official_list_absent", stem, f"on the official list ({subset}), not in the folder")
-            elif stem.rsplit("_", 1)[-1] != present[key].device:
+            elif present[key].device not in (None, stem.rsplit("_", 1)[-1]):
                 yield Notice("official_list_other_device", key, f"listed as {stem}, here {present[key].device}")
         for patient, subsets in sorted(self._subsets.items()):
             if len(subsets) > 1:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from auscult.datasets.readers.reading import (
     SEXES,
@@ -15,6 +17,8 @@ from auscult.datasets.readers.reading import (
     parse_number,
     split_fields,
 )
+
+Value = TypeVar("Value")
 
 LOCATIONS = {name: name for name in ("Tc", "Al", "Ar", "Pl", "Pr", "Ll", "Lr")}
 """Trachea; anterior, posterior and lateral, each left and right."""
@@ -32,23 +36,33 @@ _DEVICE = re.compile(r"[A-Za-z0-9]+")
 
 @dataclass(frozen=True)
 class IcbhiName:
-    """What a stem says. `key` identifies the recording (the device was renamed between copies)."""
+    """What a stem says. `key` identifies the recording (the device was renamed between copies).
+
+    `odd` holds what could not be understood, as `location 'Xx'`; it is None.
+    """
 
     key: str
     patient: str
     location: str | None
     mode: str | None
     device: str | None
+    odd: tuple[str, ...] = ()
 
 
 def parse_name(stem: str, *, any_device: bool = False) -> IcbhiName:
-    """Read a file's stem.
+    """Read a file's stem; a location, mode or device that is no known one is None, and named in `odd`.
+
+    Args:
+        stem: The file's name without its suffix.
+        any_device: Any word of letters and digits is a device.
 
     Raises:
-        MalformedError: A part is missing or no known code.
+        MalformedError: A part is missing, or the patient or the recording is none.
 
     >>> parse_name("104_1b1_Al_sc_Litt3200").key
     '104_1b1_Al_sc'
+    >>> parse_name("104_1b1_Xx_sc_Litt3200").odd
+    ("location 'Xx'",)
     """
     parts = stem.split("_")
     if len(parts) != 5:
@@ -60,13 +74,15 @@ def parse_name(stem: str, *, any_device: bool = False) -> IcbhiName:
         raise MalformedError(f"name: patient {patient!r} is no number")
     if not _RECORDING.fullmatch(recording):
         raise MalformedError(f"name: recording {recording!r} is not like 1b1 or 2p3")
-    parse_code(location, LOCATIONS, "location")
-    parse_code(mode, MODES, "mode")
-    if not any_device:
-        parse_code(device, DEVICES, "device")
-    elif not _DEVICE.fullmatch(device):
-        raise MalformedError(f"name: device {device!r} may hold letters and digits only")
-    return IcbhiName("_".join(parts[:4]), patient, location, mode, device)
+    is_known = {
+        "location": location in LOCATIONS,
+        "mode": mode in MODES,
+        "device": _DEVICE.fullmatch(device) is not None if any_device else device in DEVICES,
+    }
+    facts = dict(zip(is_known, parts[2:], strict=True))
+    known = {name: text if is_known[name] else None for name, text in facts.items()}
+    odd = tuple(f"{name} {text!r}" for name, text in facts.items() if not is_known[name])
+    return IcbhiName("_".join(parts[:4]), patient, known["location"], known["mode"], known["device"], odd)
 
 
 @dataclass(frozen=True)
@@ -80,12 +96,13 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Demographics:
-    """One line of the demographic file; None for `NA`."""
+    """One line of the demographic file; None for `NA`, and for what `odd` names (as `age 'old'`)."""
 
     line: int
     patient: str
     age_years: float | None
     sex: str | None
+    odd: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,15 +140,13 @@ def parse_demographics(data: bytes) -> tuple[list[Demographics], list[Fault]]:
 
     def parse(number: int, text: str) -> Demographics:
         patient, age, sex, *measures = _fields(text, columns)
+        # What a study is not about never costs a line; `odd` is noticed.
+        odd: list[str] = []
+        age_years = _known("age", age, parse_age, odd)
+        sex_word = _known("sex", sex, _parse_sex, odd)
         for name, measure in zip(columns[3:], measures, strict=True):
-            if measure != "NA" and parse_number(measure, name) <= 0:
-                raise MalformedError(f"not positive: {name} is {measure}")
-        return Demographics(
-            number,
-            _parse_patient(patient),
-            None if age == "NA" else parse_age(age),
-            None if sex == "NA" else parse_code(sex, SEXES, "sex"),
-        )
+            _known(name, measure, _parse_measure, odd)
+        return Demographics(number, _parse_patient(patient), age_years, sex_word, tuple(odd))
 
     return parse_lines(data, parse)
 
@@ -150,6 +165,26 @@ def parse_official_list(data: bytes) -> tuple[list[ListedRecording], list[Fault]
         return ListedRecording(number, parse_name(stem), stem, subset)
 
     return parse_lines(data, parse)
+
+
+def _known(name: str, text: str, parse: Callable[[str], Value], odd: list[str]) -> Value | None:
+    """Return a value; None for `NA`, and for what is none, which is then added to `odd`."""
+    try:
+        return None if text == "NA" else parse(text)
+    except MalformedError:
+        odd.append(f"{name} {text!r}")
+        return None
+
+
+def _parse_sex(text: str) -> str:
+    return parse_code(text, SEXES, "sex")
+
+
+def _parse_measure(text: str) -> float:
+    value = parse_number(text, "measure")
+    if value <= 0:
+        raise MalformedError(f"not positive: {text}")
+    return value
 
 
 def _parse_patient(text: str) -> str:

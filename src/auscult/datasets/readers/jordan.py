@@ -16,7 +16,8 @@ rejected.
 
 Known dirt: diagnoses in mixed case and misspelt (`Plueral Effusion`), compound (`Heart Failure + COPD`), with
 trailing blanks; folders with `_` for the blank; sounds with breath phases (`E W`: wheeze in expiration); a legend
-beside the table in the sheet, and rows below it that are no patients.
+beside the table in the sheet, and rows below it that are no patients. An age, sex or location that is none is unknown,
+and noticed; it costs neither a recording nor a row. Recordings may have any suffix of a sound.
 """
 
 from __future__ import annotations
@@ -198,7 +199,8 @@ def parse_sheet(rows: Iterable[tuple[int, Cells]]) -> tuple[dict[str, Annotation
             if not (age and sex and diagnosis):
                 raise MalformedError("age, gender or diagnosis is empty")
             annotation = _parse_annotation(diagnosis, sounds, location, age, sex)
-            if annotation.odd:
+            # A row of neither an age nor a sex is a remark below the table, no patient.
+            if {part.split()[0] for part in annotation.odd} >= {"age", "sex"}:
                 raise MalformedError(f"not understood: {', '.join(annotation.odd)}")
         except MalformedError as error:
             faults.append(Fault(number, f"not a patient row: {error}"))
@@ -210,7 +212,8 @@ def parse_sheet(rows: Iterable[tuple[int, Cells]]) -> tuple[dict[str, Annotation
 
 
 SHEET = "Data annotation.xlsx"
-_COMPARED = ("diagnosis", "sounds", "location", "age_years", "sex")
+_OPTIONAL = ("location", "age_years", "sex")
+_COMPARED = ("diagnosis", "sounds", *_OPTIONAL)
 
 
 def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
@@ -249,6 +252,9 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
             continue
         for fault in faults:
             yield Rejection(file, fault.line, fault.reason)
+        for patient, annotation in annotations.items():
+            for odd in annotation.odd:
+                yield Notice("not_understood", odd, f"of patient {patient} in {file}: taken as unknown")
     yield from _compare(patients, annotations)
 
 
@@ -294,5 +300,6 @@ def _compare(patients: dict[str, dict[str, KauhName]], annotations: dict[str, An
 def _differences(kind: str, patient: str, first: Annotation, other: Annotation, where: str) -> Iterator[Notice]:
     for part in _COMPARED:
         one, two = getattr(first, part), getattr(other, part)
-        if one != two:
+        is_unknown = part in _OPTIONAL and None in (one, two)
+        if one != two and not is_unknown:
             yield Notice(kind, patient, f"{part}: the name says {one!r}, {where} says {two!r}")

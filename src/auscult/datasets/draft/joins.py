@@ -1,0 +1,98 @@
+"""Which further tables belong to the recordings, and by which key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from auscult.datasets.draft.columns import Source
+from auscult.datasets.draft.filenames import NameGuess
+from auscult.datasets.draft.paths import PathGuess
+from auscult.datasets.draft.survey import Sheet
+from auscult.datasets.draft.words import is_called
+from auscult.datasets.readers.cells import tidy_id
+
+MIN_OVERLAP = 0.6
+MIN_UNIQUE = 0.9
+
+
+@dataclass(frozen=True)
+class Key:
+    """What leads from a recording to a row: a column of the table of recordings, or a group of the names."""
+
+    name: str
+    is_group: bool
+    values: list[str]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A further table.
+
+    Attributes:
+        sheet: The table.
+        on: The key of the recordings.
+        key: Its column in the table.
+        sources: What it says of each recording.
+        comment: How many recordings have a row.
+    """
+
+    sheet: Sheet
+    on: Key
+    key: str
+    sources: list[Source]
+    comment: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The entry of `join`."""
+        made: dict[str, Any] = {"table": self.sheet.file, "on": self.on.name}
+        if self.key != self.on.name:
+            made["key"] = self.key
+        if self.sheet.sheet is not None:
+            made["sheet"] = self.sheet.sheet
+        return made
+
+
+def find_joins(sheets: Sequence[Sheet], path: PathGuess | None, names: NameGuess) -> list[Joined]:
+    """Return each further table whose key column holds what most recordings say in a column or in their name."""
+    taken: set[str] = set()
+    if path is None:
+        keys = [Key(part.group, True, [tidy_id(value) for value in part.values]) for part in names.parts]
+    else:
+        # A table's rows come in another order than the files: its own columns alone can be keys.
+        columns = [name for name in path.sheet.columns if name != path.column]
+        keys = [Key(name, False, [tidy_id(row[name]) for row in path.sheet.rows]) for name in columns]
+        taken |= set(path.sheet.columns)
+    found: list[Joined] = []
+    for sheet in sheets:
+        joined = None if path is not None and sheet is path.sheet else _join(sheet, keys, taken)
+        if joined is not None:
+            taken |= {source.name for source in joined.sources}
+            found.append(joined)
+    return found
+
+
+def _join(sheet: Sheet, keys: Sequence[Key], taken: set[str]) -> Joined | None:
+    best: tuple[float, Key, str] | None = None
+    for column in sheet.columns:
+        cells = [tidy_id(cell) for cell in sheet.cells(column)]
+        known = set(cells)
+        if len(cells) < 2 or len(known) < MIN_UNIQUE * len(cells):
+            continue
+        for key in keys:
+            values = {value for value in key.values if value}
+            overlap = len(values & known) / len(values) if len(values) > 1 else 0.0
+            score = overlap + 0.2 * is_called(column, "patient") + 0.1 * (column == key.name)
+            if overlap >= MIN_OVERLAP and (best is None or score > best[0]):
+                best = (score, key, column)
+    if best is None:
+        return None
+    _, key, column = best
+    by_key = {tidy_id(row[column]): row for row in sheet.rows}
+    rows = [by_key.get(value) for value in key.values]
+    names = [name for name in sheet.columns if name != column and name not in taken]
+    sources = [Source(name, name, ["" if row is None else row[name] for row in rows]) for name in names]
+    n_found = sum(row is not None for row in rows)
+    return Joined(sheet, key, column, sources, f"{n_found} of {len(rows)} recordings have a row")

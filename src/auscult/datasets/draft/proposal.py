@@ -1,0 +1,82 @@
+"""What is proposed of a dataset, what each guess rests on, and what was left in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from auscult.datasets.sources import DatasetTables
+
+Place = tuple[str, ...]
+"""Where in the settings a comment stands: `("columns", "patient")`."""
+Ask = Callable[[str, Sequence[str], str], str]
+"""Asks a question: its text, the answers, the best guess; returns an answer."""
+
+
+@dataclass
+class Proposal:
+    """The settings of a dataset as they grow, with what is to be said of them.
+
+    Attributes:
+        ask: Asks where a guess is not sure; None: the best guess is taken.
+        settings: As in `config/datasets/<name>.yaml`.
+        comments: Place in the settings -> what the guess rests on.
+        doubts: What somebody should look at, in a sentence each.
+        unused: What was not understood: files, columns.
+    """
+
+    ask: Ask | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    comments: dict[Place, str] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The section `columns`."""
+        return self.settings.setdefault("columns", {})
+
+    def say(self, comment: str, *place: str) -> None:
+        """Comment on a guess."""
+        self.comments[place] = comment
+
+    def choose(self, question: str, answers: Sequence[str], best: str, *, is_sure: bool) -> str:
+        """Return the best guess, or what somebody answers where it is not sure; an unsure guess becomes a doubt."""
+        if is_sure or len(answers) < 2:
+            return best
+        if self.ask is not None:
+            return self.ask(question, answers, best)
+        others = ", ".join(answer for answer in answers if answer != best)
+        self.doubts.append(f"{question} Taken: {best}; it could also be: {others}.")
+        return best
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A draft that was written.
+
+    Attributes:
+        name: Of dataset and experiment.
+        task: The task's name.
+        path: The file that was written.
+        place: Where the workflow looks for it.
+        proposal: Of the dataset.
+        about_task: Its kind and targets.
+        why_task: What it rests on.
+        split: How the patients are divided, or why they cannot be.
+        tables: The recordings and events, as the draft reads them.
+        is_feasible: Whether they can be divided.
+    """
+
+    name: str
+    task: str
+    path: Path
+    place: Path
+    proposal: Proposal
+    about_task: str
+    why_task: str
+    split: str
+    tables: DatasetTables
+    is_feasible: bool
