@@ -22,12 +22,16 @@ from auscult.config.plan import (
     tables_of,
     task_params,
 )
+from auscult.config.project import require_device
 from auscult.errors import AuscultError
 from auscult.ops.snakemake_faults import Faults, speak_briefly
 
 # A plan of thousands of jobs is millions of objects that all live to its end: garbage collection after every 700 new ones
 # took a quarter of a dry run's time and freed nothing.
 gc.set_threshold(200_000, 20, 100)
+
+# Stages and what they start read and write UTF-8 whatever the locale says, names of files too.
+os.environ["PYTHONUTF8"] = "1"
 
 CONFIG_DIR = Path("config")
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -107,6 +111,9 @@ experiment_params = by_experiment(
 
 @by_job
 def training_inputs(*job):
+    # A dry run does not tell where the jobs would run.
+    if workflow.is_main_process and workflow.local_exec and not workflow.dryrun:
+        require_device(PROJECT.device, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
     files = PLAN.files(*job)
     return {
         "features": all_of(files.spectrograms),

@@ -160,7 +160,7 @@ def _git(root: Path, *arguments: str) -> str:
         env=environment,
         check=True,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         timeout=_COMMAND_TIMEOUT_S,
     ).stdout
@@ -232,7 +232,8 @@ def _gpus() -> list[str]:
             [program, "--query-gpu=name", "--format=csv,noheader"],
             check=True,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_COMMAND_TIMEOUT_S,
         )
     except (subprocess.SubprocessError, OSError) as error:

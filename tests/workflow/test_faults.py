@@ -3,9 +3,12 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import yaml
+from tests.workflow.conftest import run_snakemake
 
 TABLES = "work/tables/icbhi/summary.json"
 
@@ -32,7 +35,7 @@ def test_damaged_files_are_rejected_with_their_reason_and_the_rest_goes_on(snake
     for path, word in [
         (truncated, "truncated"),
         (empty, "empty"),
-        (text, "unreadable"),
+        (text, "no sound file"),
         (no_cycles, "missing cycle file"),
         (beyond.with_suffix(".txt"), "beyond the end"),
     ]:
@@ -57,6 +60,35 @@ def test_an_empty_dataset_stops_with_a_message(snakemake, workflow_dir: Path, tm
     assert not (workflow_dir / TABLES).exists()
 
 
+def test_a_fault_of_the_input_is_told_once_and_not_attempted_again(snakemake, tmp_path: Path) -> None:
+    """Each of four attempts failed alike, and each time a page of the workflow engine followed the message."""
+    (tmp_path / "nothing").mkdir()
+    finished = snakemake(TABLES, "--retries", "3", "--config", f"roots={{icbhi: {tmp_path / 'nothing'}}}")
+    assert finished.returncode != 0
+    assert finished.stdout.count("no usable recording") == 1
+    assert "Trying to restart" not in finished.stdout
+    behind = finished.stdout.partition("no usable recording")[2].splitlines()
+    assert len(behind) < 9, behind
+    assert "Rule ingest ended by the fault above" in finished.stdout
+
+
+def test_a_file_of_a_result_says_which_target_to_ask_for(snakemake) -> None:
+    finished = snakemake("results/pneumonia/train2356/report.html")
+    assert finished.returncode != 0
+    assert finished.stdout.splitlines()[-1] == (
+        "error: results/pneumonia/train2356/report.html is made with the whole result; ask for that: "
+        "snakemake --cores all results/pneumonia/train2356"
+    )
+
+
+@pytest.mark.skipif(any(Path("/dev").glob("nvidia*")), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_missed_before_anything_runs(snakemake, tiny_experiment: str) -> None:
+    finished = snakemake(tiny_experiment, "--config", "device=cuda")
+    assert finished.returncode != 0
+    assert "error: device: cuda, and this machine has no GPU" in finished.stdout
+    assert "Ingesting" not in finished.stdout
+
+
 def test_the_official_split_that_cannot_judge_pneumonia_stops_a_dry_run(snakemake, workflow_dir: Path) -> None:
     experiment = workflow_dir / "config" / "experiments" / "pneumonia" / "official.yaml"
     shipped = (experiment.parent / "train2356.yaml").read_text()
@@ -77,3 +109,26 @@ def test_a_new_file_in_a_root_that_dvc_does_not_track_is_noticed(snakemake, icbh
     sorted(icbhi.glob("*.wav"))[0].unlink()
     again = snakemake("--dry-run", TABLES, *roots)
     assert "Params have changed" in again.stdout
+
+
+def test_names_and_words_beyond_ascii_are_read_whatever_the_locale_says(workflow_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "raw" / "ward" / "Knistern"
+    folder.mkdir(parents=True)
+    for name in ("M\u00fcller_1", "\u017dofia_2"):
+        sound = np.random.default_rng(0).normal(0, 0.1, 16_000)
+        soundfile.write(folder / f"{name}.wav", sound, 8000)
+    settings = {
+        "description": "L\u00fcbeck",
+        "layout": "label_folders",
+        "root": str(folder.parent),
+        "pattern": "(?P<patient>[^_]+)_.*",
+        "columns": {"patient": "patient"},
+    }
+    (workflow_dir / "config" / "datasets" / "ward.yaml").write_text(
+        yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8"
+    )
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    finished = run_snakemake(workflow_dir, "work/tables/ward/summary.json", **locale)
+    assert finished.returncode == 0, finished.stdout
+    table = pd.read_parquet(workflow_dir / "work" / "tables" / "ward" / "recordings.parquet")
+    assert sorted(table["path"]) == ["Knistern/M\u00fcller_1.wav", "Knistern/\u017dofia_2.wav"]

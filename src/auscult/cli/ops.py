@@ -19,8 +19,10 @@ def doctor(
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    from auscult.config.files import require_config  # noqa: PLC0415
     from auscult.ops.doctor import examine  # noqa: PLC0415
 
+    require_config(Path("config"))
     table = Table("check", "state", "found", "remedy", box=None, pad_edge=False)
     colours = {"ok": "green", "failed": "bold red", "skipped": "dim"}
     states: list[str] = []
@@ -62,6 +64,7 @@ def sync(
 ) -> None:
     """Log what the tracking server missed while it was down, each point once. The status is 1 when any is left."""
     from auscult.config import TrackingSettings  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.config.files import require_config  # noqa: PLC0415
     from auscult.config.project import project_settings  # noqa: PLC0415
     from auscult.tracking.sync import find_experiments, require_store  # noqa: PLC0415
     from auscult.tracking.sync import sync as sync_experiment  # noqa: PLC0415
@@ -72,6 +75,7 @@ def sync(
         tracking = TrackingSettings.model_validate({**tracking.model_dump(), "uri": uri})
     folders = find_experiments(runs, results or [])
     if not folders:
+        require_config(config)
         typer.echo(f"{runs} holds no training: nothing to log")
         return
     require_store(tracking)
@@ -124,9 +128,13 @@ def watch(
     from rich.console import Console  # noqa: PLC0415 (slow to import)
     from rich.live import Live  # noqa: PLC0415
 
+    from auscult.config.files import require_config  # noqa: PLC0415
     from auscult.reports.workflow_text import trainings_table  # noqa: PLC0415
     from auscult.training.progress import find_trainings, follow  # noqa: PLC0415
 
+    if not runs.is_dir():
+        require_config(Path("config"))
+        typer.echo(f"{runs}: no training has begun yet", err=True)
     console = Console()
     if once or not sys.stdout.isatty():
         console.print(trainings_table(find_trainings(runs, everything=everything)))

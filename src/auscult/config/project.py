@@ -98,6 +98,27 @@ def load_dataset(config_dir: Path, name: str, roots: dict[str, str] | None = Non
     return parse(_DATASET, values, where)
 
 
+def require_device(device: str, machine: Path = Path("/dev"), visible: str | None = None) -> None:
+    """Refuse `device: cuda` where this machine plainly has no GPU: before hours of preparation, not after.
+
+    Args:
+        device: As in the settings.
+        machine: Where the machine's devices stand.
+        visible: What CUDA_VISIBLE_DEVICES says; None: nothing.
+
+    Raises:
+        ConfigError: There is no GPU, or none is visible.
+    """
+    if device != "cuda":
+        return
+    remedy = "say --config device=auto (or cpu), or run where there is one: --profile slurm-gpu"
+    if visible is not None and visible.strip() in {"", "-1"}:
+        raise ConfigError(f"device: cuda, and CUDA_VISIBLE_DEVICES={visible!r} hides every GPU; unset it, or {remedy}")
+    # NVIDIA, NVIDIA in containers of Windows, AMD: what torch takes for cuda.
+    if not any((*machine.glob("nvidia*"), *machine.glob("dxg"), *machine.glob("kfd"))):
+        raise ConfigError(f"device: cuda, and this machine has no GPU (nothing in {machine} is one); {remedy}")
+
+
 def project_settings(config_dir: Path) -> ProjectSettings:
     """Return the settings of `config.yaml`; the defaults where there is no such file.
 

@@ -128,15 +128,6 @@ def _expand_preset(config_dir: Path, section: str, value: dict[str, Any], where:
     return merge(read_yaml(path), overrides)
 
 
-def _check_pretrained(job: JobSettings, where: str) -> None:
-    asks_timm = job.train.pretrained is not None and job.train.pretrained.timm is not None
-    if asks_timm and not job.model.name.startswith(TIMM_PREFIX):
-        raise ConfigError(
-            f"{where}: train.pretrained.timm: {job.model.name} is not from timm and has no weights there; take a "
-            f"model {TIMM_PREFIX}..., or weights of your own: train.pretrained.result or train.pretrained.weights"
-        )
-
-
 def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: str) -> None:
     for dataset in job.datasets:
         if not is_defined(config_dir, "dataset", dataset):
@@ -166,7 +157,6 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
         raise ConfigError(
             f"{where}: evaluate.threshold: icbhi_score needs a task with `four_class`; {job.task!r} has none"
         )
-    _check_pretrained(job, where)
     fitting = losses_for(task)
     if job.train.loss.name not in fitting:
         raise ConfigError(
@@ -179,6 +169,17 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
             place = number - len(job.augment.waveform) + 1
             raise ConfigError(f"{where}: augment.spectrogram[{place}] ({step.name}): {fault}")
     _check_shapes(job, where)
+    _check_pretrained(job, where)
+
+
+def _check_pretrained(job: JobSettings, where: str) -> None:
+    """Refuse timm's weights for a model that is not timm's: else only the training would notice."""
+    pretrained = job.train.pretrained
+    if pretrained is not None and pretrained.timm is not None and not job.model.name.startswith(TIMM_PREFIX):
+        raise ConfigError(
+            f"{where}: train.pretrained.timm: {job.model.name} is not from timm and has no weights there; take a model "
+            f"{TIMM_PREFIX}..., or weights of your own: train.pretrained.result or train.pretrained.weights"
+        )
 
 
 def _check_shapes(job: JobSettings, where: str) -> None:

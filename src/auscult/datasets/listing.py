@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from auscult.config import DatasetSettings, TaskSettings, load_dataset
-from auscult.config.files import defined_names
+from auscult.config.files import defined_names, require_config
 from auscult.config.paths import local_root, tables_dir
 from auscult.config.project import project_settings
 from auscult.datasets.tasks import load_tasks, task_names
@@ -62,6 +62,7 @@ def list_datasets(config_dir: Path, pattern: str = "*", project_dir: Path = Path
     Raises:
         ConfigError: No name matches, or `config.yaml` is at fault.
     """
+    require_config(config_dir)
     known = defined_names(config_dir, "dataset")
     names = [name for name in known if fnmatchcase(name, pattern)]
     if not names:

@@ -12,10 +12,12 @@ from configparser import ConfigParser
 from importlib import metadata
 from pathlib import Path
 
-from auscult.config import TrackingSettings, load_project
-from auscult.config.files import read_yaml
+from auscult.config import TrackingSettings, load_dataset, load_project
+from auscult.config.files import defined_names, read_yaml
+from auscult.config.paths import is_remote
 from auscult.datasets.bucket import BucketError
 from auscult.errors import AuscultError
+from auscult.formatting.numbers import plural
 from auscult.ops.dvc_transfer import BUCKET_SCHEMES, check_remote
 from auscult.ops.finding import Finding, ask, has_command
 from auscult.ops.slurm import check_slurm
@@ -39,6 +41,8 @@ def examine(project_dir: Path, *, wait_s: float = 30.0, runs_job: bool = True) -
     yield check_lock(project_dir / "requirements.lock")
     yield check_encoding()
     yield check_repository(project_dir)
+    yield check_hook(project_dir)
+    yield check_recordings_in_git(project_dir)
     yield check_disk(project_dir)
     yield from check_settings(project_dir)
     yield from check_data(project_dir)
@@ -72,7 +76,7 @@ def check_lock(lock: Path) -> Finding:
 
 def check_encoding() -> Finding:
     """Check that names of files and the terminal are UTF-8: others lose letters of patients' and files' names."""
-    found = {"file names": sys.getfilesystemencoding(), "locale": locale.getpreferredencoding(do_setlocale=False)}
+    found = {"file names": sys.getfilesystemencoding(), "locale": locale.getencoding()}
     odd = [f"{name} in {encoding}" for name, encoding in found.items() if encoding.lower() not in ("utf-8", "utf8")]
     if odd:
         remedy = "export LC_ALL=C.UTF-8 (or another UTF-8 locale) before the command"
@@ -89,6 +93,49 @@ def check_repository(project_dir: Path) -> Finding:
             return Finding("git", "failed", str(state["reason"]), f"the repository is another user's: {safe}")
         return Finding("git", "skipped", f"{state['reason']}: results name no commit")
     return Finding("git", "ok", f"commit {str(state['commit'])[:7]}{', with changes' if state['dirty'] else ''}")
+
+
+def check_hook(project_dir: Path) -> Finding:
+    """Check that a commit is looked at for recordings and tables of patients."""
+    check = "commits"
+    answer = ask(["git", "rev-parse", "--git-path", "hooks/pre-commit"], cwd=project_dir)
+    if not answer.is_good:
+        return Finding(check, "skipped", "no repository")
+    if (project_dir / answer.out.strip()).is_file():
+        return Finding(check, "ok", "looked at for patients' data")
+    return Finding(
+        check, "skipped", "not looked at for patients' data; `make hooks` sees to it, `make check` looks now"
+    )
+
+
+def check_recordings_in_git(project_dir: Path) -> Finding:
+    """Check that git ignores every folder of recordings that lies within the repository."""
+    check = "recordings"
+    config_dir = project_dir / "config"
+    inside: list[str] = []
+    for name in defined_names(config_dir, "dataset"):
+        try:
+            root = load_dataset(config_dir, name).root
+        except AuscultError:
+            continue  # a fault in a dataset's file is told by `auscult data list`
+        folder = project_dir / Path(root).expanduser()
+        if not is_remote(root) and folder.is_dir() and folder.resolve().is_relative_to(project_dir.resolve()):
+            inside.append(folder.resolve().relative_to(project_dir.resolve()).as_posix())
+    if not inside or not ask(["git", "rev-parse", "HEAD"], cwd=project_dir).is_good:
+        return Finding(check, "ok", "none lie within the repository")
+    # One that git tracks is listed as not ignored too.
+    answer = ask(["git", "check-ignore", "--no-index", "--", *inside], cwd=project_dir)
+    ignored = set(answer.out.splitlines())
+    bare = [folder for folder in inside if folder not in ignored]
+    if bare:
+        lines = " ".join(f"/{folder}/" for folder in bare)
+        return Finding(
+            check,
+            "failed",
+            f"{', '.join(bare)} within the repository, and git does not ignore it: `git add --all` takes recordings",
+            f"add to .gitignore: {lines}",
+        )
+    return Finding(check, "ok", f"git ignores {plural(len(inside), 'folder')} of recordings within the repository")
 
 
 def check_disk(project_dir: Path) -> Finding:

@@ -38,6 +38,8 @@ _STATES = {
     "Forced execution": "it was asked for",
 }
 _PARAMS = re.compile(r"Params have changed(?:.*?before: (.*?)\s+now: (.*?)\s*|.*?)(?=; Software environment|$)")
+# Our own message, or the first line of one of Snakemake's.
+_REFUSAL = re.compile(r"^error: |Error|Exception")
 
 
 @dataclass(frozen=True)
@@ -140,15 +142,18 @@ def dry_run(target: str, arguments: Sequence[str], project_dir: Path) -> list[di
         done = subprocess.run(  # noqa: S603 (Snakemake, with the user's own arguments)
             command,
             cwd=project_dir,
-            env={**os.environ, "PYTHONPATH": path, "AUSCULT_PLAN_FILE": str(plan)},
+            env={**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1", "AUSCULT_PLAN_FILE": str(plan)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
         if done.returncode != 0:
             lines = [line for line in done.stdout.splitlines() if line.strip()]
-            start = next((number for number, line in enumerate(lines) if "Error" in line or "Exception" in line), -5)
+            start = next((number for number, line in enumerate(lines) if _REFUSAL.search(line)), -5)
+            if start >= 0:
+                lines[start] = lines[start].removeprefix("error: ")
             raise DataError(f"the workflow cannot make {target}:\n" + "\n".join(lines[start:][:12]))
         lines = plan.read_text(encoding="utf-8").splitlines() if plan.is_file() else []
     # A plan that depends on a checkpoint is told twice.

@@ -59,7 +59,13 @@ def ask(command: Sequence[str], timeout_s: float = COMMAND_TIMEOUT_S, cwd: Path 
     """Run a command and return what it says, within `timeout_s`."""
     try:
         done = subprocess.run(  # noqa: S603 (fixed commands of the site)
-            list(command), capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False, cwd=cwd
+            list(command),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+            cwd=cwd,
         )
     except subprocess.TimeoutExpired:
         return Answer(None, "", f"no answer within {timeout_s:g} s")

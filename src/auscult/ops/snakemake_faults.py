@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import textwrap
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -24,6 +25,19 @@ _PARAMS = re.compile(
 _SCRIPT_ENDED = re.compile(
     r"\ARuleException:\nCalledProcessError in file .*\nCommand '.*/scripts/.*' returned non-zero exit status 1\.\s*\Z",
     re.DOTALL,
+)
+# What `clear_errors` of rules/common.smk refuses: where in the workflow's own files says nothing to its user.
+_REFUSED = (
+    re.compile(
+        r"\AWorkflowError in file \"[^\"]*/rules/common\.smk\", line \d+:\n"
+        r"(?P<said>.*?)(?:\n  File \"[^\"]*\", line \d+, in [^\n]*)*\s*\Z",
+        re.DOTALL,
+    ),
+    re.compile(
+        r"\A\w+ in rule \w+ in file \"[^\"]*\", line \d+:\nError:\n  WorkflowError:\n"
+        r"(?P<said>.*?)\n(?:Wildcards:|Traceback:)\n.*/rules/common\.smk\", line \d+, in checked.*\Z",
+        re.DOTALL,
+    ),
 )
 _ENDED_AGAIN = "WorkflowError:\nAt least one job did not complete successfully."
 
@@ -75,6 +89,8 @@ class BriefFormatter(logging.Formatter):
         text = self._inner.format(record)
         if _SCRIPT_ENDED.match(text) or text.strip() == _ENDED_AGAIN:
             return ""
+        for refused in filter(None, (pattern.match(text) for pattern in _REFUSED)):
+            return f"error: {textwrap.dedent(refused['said'])}"
         return _PARAMS.sub("Params have changed since last execution (`auscult explain TARGET` says which)", text)
 
     def _job_error(self, record: logging.LogRecord, said: dict[str, Any]) -> str:

@@ -148,7 +148,8 @@ def _code_changes(result: Path, project_dir: Path) -> list[str]:
             cwd=project_dir,
             check=True,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_GIT_TIMEOUT_S,
         ).stdout
     except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):

@@ -77,7 +77,12 @@ class Sampler:
         command = [self._gpu_program, f"--query-gpu={_GPU_QUERY}", "--format=csv,noheader,nounits"]
         try:
             answer = subprocess.run(  # noqa: S603 (fixed arguments)
-                command, check=True, capture_output=True, text=True, timeout=_GPU_TIMEOUT_S
+                command,
+                check=True,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_GPU_TIMEOUT_S,
             ).stdout
         except (OSError, subprocess.SubprocessError):
             self._gpu_program = None  # no driver: not asked again

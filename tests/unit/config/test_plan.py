@@ -100,3 +100,10 @@ def test_a_fault_in_an_experiment_is_told_when_it_is_asked_for(config_dir: Path)
     plan.check_targets(["--cores", "2", "results/pneumonia/train2356/", "elsewhere/results.html"])
     with pytest.raises(ConfigError, match="mixednet"):
         plan.check_targets(["results/pneumonia/misspelt"])
+
+
+def test_a_file_of_a_result_is_no_target_and_says_what_is(config_dir: Path) -> None:
+    plan = plan_of(config_dir)
+    with pytest.raises(ConfigError, match=r"ask for that: snakemake --cores all results/pneumonia/train2356$"):
+        plan.check_targets(["--cores", "1", "results/pneumonia/train2356/report.html"])
+    plan.check_targets(["results/pneumonia/train2356", "--report", "results/pneumonia/train2356/workflow.html"])

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from auscult.config import list_experiments, load_dataset, load_experiment, load_project, load_task
+from auscult.config.project import require_device
 from auscult.config.resolve import merge
 from auscult.errors import ConfigError
 
@@ -82,6 +83,10 @@ def test_an_official_list_that_can_judge_saves_the_others(config_dir: Path) -> N
     ("changes", "parts"),
     [
         ({"modle": {"name": "mixednet"}}, ["unknown key 'modle'", "did you mean 'model'"]),
+        (
+            {"model": {"name": "test_cnn"}, "train": {"pretrained": {"timm": "hub"}}},
+            ["train.pretrained.timm: test_cnn is not from timm", "train.pretrained.weights"],
+        ),
         ({"model": {"name": "mixnet"}}, ["unknown model 'mixnet'", "did you mean 'mixednet'"]),
         ({"model": {"name": "timm/eficientnet_b0"}}, ["did you mean 'timm/efficientnet_b0'"]),
         ({"model": {"name": "os.system"}}, ["unknown model 'os.system'"]),
@@ -202,3 +207,33 @@ def test_a_fault_in_the_project_settings_is_clear(config_dir: Path, values: dict
     with pytest.raises(ConfigError) as caught:
         load_project(values, config_dir)
     assert part in str(caught.value)
+
+
+def test_a_task_without_experiments_names_those_that_have_some(project_dir: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown task 'pneumona'; did you mean 'pneumonia'\? allowed: .*digits"):
+        load_experiment(project_dir / "config", "pneumona", "train2356")
+
+
+def test_a_folder_without_configuration_says_where_the_project_is(
+    project_dir: Path, monkeypatch, tmp_path: Path
+) -> None:
+    """From a folder below the project, `auscult experiment list` printed an empty table, with status 0."""
+    (tmp_path / "project" / "docs").mkdir(parents=True)
+    (tmp_path / "project" / "config" / "experiments").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project" / "docs")
+    with pytest.raises(ConfigError, match=f"the project is in {tmp_path / 'project'}: cd"):
+        list_experiments(Path("config"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=f"no such folder in {tmp_path}; go to the project's folder"):
+        load_experiment(Path("config"), "pneumonia", "train2356")
+
+
+def test_a_gpu_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
+    require_device("auto", tmp_path)
+    with pytest.raises(ConfigError, match=r"this machine has no GPU .*--config device=auto"):
+        require_device("cuda", tmp_path)
+    (tmp_path / "nvidia0").touch()
+    require_device("cuda", tmp_path)
+    require_device("cuda", tmp_path, visible="0")
+    with pytest.raises(ConfigError, match="hides every GPU"):
+        require_device("cuda", tmp_path, visible="")

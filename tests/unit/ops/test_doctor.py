@@ -1,6 +1,7 @@
 import os
 import shutil
 import socket
+import subprocess
 from collections import namedtuple
 
 import pytest
@@ -13,6 +14,7 @@ from auscult.errors import ConfigError
 from auscult.ops import doctor
 from auscult.ops.slurm import check_slurm, read_profile
 
+GIT = shutil.which("git")
 SINFO = 'echo "cpu|1-00:00:00"; echo "gpu|2-00:00:00"'
 SCONTROL = 'echo "MinJobAge               = 300 sec"'
 SRUN = 'echo "devices=0"; echo "auscult=here"'
@@ -240,7 +242,7 @@ def test_the_command_prints_a_table_and_fails_when_a_check_does(project, monkeyp
     bad = CliRunner().invoke(app, ["doctor", "--no-job"])
     assert bad.exit_code == 1
     assert "export AUSCULT_GPU_PARTITION=<name>" in bad.output
-    assert "2 of 14 checks failed" in bad.output
+    assert "2 of 16 checks failed" in bad.output
 
 
 def test_a_repository_of_another_user_is_named_with_its_remedy(tmp_path, monkeypatch):
@@ -252,5 +254,52 @@ def test_a_repository_of_another_user_is_named_with_its_remedy(tmp_path, monkeyp
 
 
 def test_a_locale_that_is_not_utf8_is_named(monkeypatch):
-    monkeypatch.setattr(doctor.locale, "getpreferredencoding", lambda do_setlocale: "ISO-8859-1")
+    monkeypatch.setattr(doctor.locale, "getencoding", lambda: "ISO-8859-1")
     assert doctor.check_encoding().text == "locale in ISO-8859-1"
+
+
+@pytest.fixture
+def clone(project, monkeypatch):
+    """The project as a git repository, with git alone on the PATH beside what the tests put there."""
+    (project / "bin" / "git").symlink_to(GIT)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    (project / ".gitignore").write_text("/collections/\n")
+    for arguments in (
+        ["init", "-q"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--allow-empty", "-m", "1"],
+    ):
+        subprocess.run([GIT, *arguments], cwd=project, check=True)
+    return project
+
+
+def test_recordings_within_the_repository_that_git_would_take_are_told(clone):
+    assert doctor.check_recordings_in_git(clone).text == "none lie within the repository"
+    for folder in ("collections/ward", "ward 2"):
+        (clone / folder).mkdir(parents=True)
+        settings = (
+            f"description: a\nlayout: label_folders\nroot: {folder}\ncolumns: {{patient: p}}\npattern: (?P<p>.*)\n"
+        )
+        (clone / "config" / "datasets" / f"{folder[-4:].strip().replace(' ', '')}.yaml").write_text(settings)
+    found = doctor.check_recordings_in_git(clone)
+    assert found.state == "failed"
+    assert found.text.startswith("ward 2 within the repository, and git does not ignore it")
+    assert found.remedy == "add to .gitignore: /ward 2/"
+    (clone / ".gitignore").write_text("/collections/\n/ward 2/\n")
+    assert doctor.check_recordings_in_git(clone).state == "ok"
+
+
+def test_a_clone_whose_commits_are_not_looked_at_is_told(clone):
+    assert "make hooks" in doctor.check_hook(clone).text
+    (clone / ".git" / "hooks" / "pre-commit").write_text("#!/bin/sh\n")
+    assert doctor.check_hook(clone).state == "ok"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["doctor"], ["watch", "--once"], ["experiment", "list"], ["data", "list"], ["sync"]]
+)
+def test_from_a_folder_below_each_command_says_where_the_project_is(project, monkeypatch, arguments):
+    (project / "docs").mkdir()
+    monkeypatch.chdir(project / "docs")
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, ConfigError)
+    assert f"the project is in {project}" in str(done.exception)
