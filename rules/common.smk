@@ -31,7 +31,7 @@ from auscult.ops.snakemake_faults import Faults, speak_briefly
 gc.set_threshold(200_000, 20, 100)
 
 # Stages and what they start read and write UTF-8 whatever the locale says, names of files too.
-os.environ["PYTHONUTF8"] = "1"
+os.environ.update(PYTHONUTF8="1")
 
 CONFIG_DIR = Path("config")
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"

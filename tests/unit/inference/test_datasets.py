@@ -99,6 +99,20 @@ def test_a_stored_model_is_judged_on_all_patients_of_another_dataset(project, ma
         evaluate_model(folder, "clinic", output_dir=project / "out")
 
 
+def test_the_page_has_study_ids_their_key_lies_beside_the_result_and_the_data_are_named_by_content(project, make_model):
+    (project / "data.dvc").write_text("outs:\n- md5: of.other.data\n  path: data\n")
+    report = evaluate_model(with_history(make_model()), "clinic", output_dir=project / "out")
+    page = report.read_text(encoding="utf-8")
+    assert "clinic/p" not in page
+    key = pd.read_csv(project / "out.study_ids.csv").set_index("study_id")
+    shown = set(re.findall(r"clinic-r\d{3}", page))
+    assert shown
+    assert shown <= set(key.index)
+    assert key["path"].str.endswith(".wav").all()
+    data = json.loads((project / "out" / "provenance.json").read_text())["data"]
+    assert (data["md5"], list(data["content_sha256"])) == ("unknown", ["clinic"])
+
+
 def test_patients_that_the_model_knows_are_not_judged_unless_they_are_its_test_part(project, make_model):
     folder = with_history(make_model())
     edit_meta(folder, datasets=["clinic"])

@@ -205,6 +205,18 @@ def test_names_stand_on_the_page_where_the_project_says_so(published_once, tmp_p
     assert "one/000" in page
 
 
+def test_on_paper_the_page_is_short_and_tables_stay_whole(result):
+    """Printed, two jobs took 21 pages, and heads of tables stood at the foot of a page without their rows."""
+    html = (result("binary")[1] / "report.html").read_text(encoding="utf-8")
+    style = html.partition("@media print {")[2].partition("</style>")[0]
+    assert ".scroll { overflow: visible; break-inside: avoid;" in style
+    assert "thead { display: table-header-group; break-inside: avoid; break-after: avoid; }" in style
+    assert "@media screen and (max-width: 640px)" in html
+    gallery = html.index("<h3>Examples from the test set</h3>")
+    assert html[:gallery].rstrip().endswith('<div class="on-screen">')
+    assert '<p class="quiet on-paper">3 examples from the test set' in html[:gallery]
+
+
 def test_text_from_outside_is_escaped(result):
     _, folder = result("binary")
 
