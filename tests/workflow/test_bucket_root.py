@@ -85,7 +85,8 @@ def test_a_bucket_is_read_like_a_folder_and_its_changes_are_noticed(project, sna
     build()
     settings = load_dataset(project / "config", "icbhi")
     ingest(tree, "icbhi", settings, project / "local")
-    assert rows(project / "work" / "tables" / "icbhi") == rows(project / "local")
+    # As text: a missing value equals another, and itself neither.
+    assert repr(rows(project / "work" / "tables" / "icbhi")) == repr(rows(project / "local"))
     assert read_json(project / Path(TABLES).with_name("summary.json")) == read_json(project / "local" / "summary.json")
 
     # An unchanged bucket reruns nothing, and a dry run asks nobody.
