@@ -19,6 +19,7 @@ from pyarrow import parquet
 from auscult.audio.probe import AudioFacts
 from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings
+from auscult.config.paths import say_missing_root
 from auscult.datasets.folder import printable
 from auscult.datasets.readers import READERS
 from auscult.errors import AuscultError, DataError
@@ -48,7 +49,7 @@ def decode_audio(root: Path, dataset: str, settings: DatasetSettings, *, shard: 
         DataError: The root is missing.
     """
     if not root.is_dir():
-        raise DataError(f"{dataset}: root {root}: there is no such folder")
+        raise DataError(say_missing_root(dataset, settings, root))
     n_rows = 0
     with atomic_path(output) as temporary, parquet.ParquetWriter(temporary, _SCHEMA, compression="zstd") as writer:
         rows: list[dict[str, Any]] = []

@@ -20,7 +20,7 @@ from auscult.datasets.decode_audio import probe_from
 from auscult.datasets.flow import account, account_lines, flow_table, is_a_recording
 from auscult.datasets.folder import AUDIO_SUFFIXES, printable
 from auscult.datasets.readers import READERS
-from auscult.datasets.readers.reading import Item
+from auscult.datasets.readers.reading import PATIENT_UNKNOWN, Item
 from auscult.datasets.readers.vocabulary import vocabulary_of
 from auscult.datasets.sound_findings import sound_findings
 from auscult.datasets.summary import Summary
@@ -46,8 +46,6 @@ END_TOLERANCE_S = 0.05
 """An event may end so far beyond its recording, it is then cut at the end: times are rounded."""
 FOLDER = "folder"
 """Attribute of every recording: the folder of its file relative to the root, `.` for the root itself."""
-PATIENT_UNKNOWN = "patient_unknown"
-"""Kind of the notice that nobody knows whose a recording is; its subject is the recording's id."""
 PROGRESS_EVERY_S = 10.0
 SHOWN_REJECTIONS = 5
 

@@ -82,7 +82,7 @@ def test_the_faults_of_antwerp_are_named(write_wav: Callable, write_text: Callab
         (f"{good}.txt", 6, "columns"),
         (f"{good}.txt", 7, "beyond the end"),
         ("302_1b1_Al_sc_Eko500.wav", None, "missing cycle file"),
-        ("302_1b1_Al_sc_Eko500.wav", None, "no sound file"),
+        ("302_1b1_Al_sc_Eko500.wav", None, "unreadable"),
         ("303_1b1_Al_sc.wav", None, "name"),
         ("303_1b1_Al_sc_Eko-500.wav", None, "missing cycle file"),
         ("304_1b1_Al_sc_Eko500.wav", None, "missing cycle file"),

@@ -1,6 +1,6 @@
 """Collections as labs hold them are drafted, and the draft alone reads their patients and labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -254,14 +254,24 @@ def test_the_column_of_events_is_the_one_that_is_filled_where_times_are(tmp_path
     assert drafted.tables.rejected.empty
 
 
+@pytest.fixture
+def write_list(write_sound: Callable, write_text: Callable) -> Callable[..., None]:
+    """Write one recording a patient, wheezing and healthy in turn, and the table that lists them."""
+
+    def write_all(n_patients: int = N_PATIENTS, *, write: Callable = write_sound, further: Sequence[str] = ()) -> None:
+        rows = ["file,patient,label"]
+        for number in range(n_patients):
+            write(f"{number}.wav")
+            rows.append(f"{number}.wav,P{number},{('wheeze', 'normal')[number % 2]}")
+        write_text("list.csv", "\n".join([*rows, *further]).encode())
+
+    return write_all
+
+
 def test_a_leak_is_shown_and_no_other_split_is_tried(
-    root: Path, config: Path, write_wav: Callable, write_text: Callable
+    root: Path, config: Path, write_wav: Callable, write_list: Callable
 ) -> None:
-    rows = ["file,patient,label"]
-    for number in range(N_PATIENTS):
-        write_wav(f"{number}.wav", seed=0)
-        rows.append(f"{number}.wav,P{number},{('wheeze', 'normal')[number % 2]}")
-    write_text("list.csv", "\n".join(rows).encode())
+    write_list(write=lambda name: write_wav(name, seed=0))
     drafted = draft(root, config, Wishes(name="copies"))
     assert not drafted.is_feasible
     assert "leak" in drafted.split
@@ -269,13 +279,9 @@ def test_a_leak_is_shown_and_no_other_split_is_tried(
 
 
 def test_too_few_patients_for_a_finer_task_give_a_coarser_one_or_a_doubt(
-    root: Path, config: Path, write_sound: Callable, write_text: Callable
+    root: Path, config: Path, write_list: Callable
 ) -> None:
-    rows = ["file,patient,label"]
-    for number in range(4):
-        write_sound(f"{number}.wav")
-        rows.append(f"{number}.wav,P{number},{('wheeze', 'normal')[number % 2]}")
-    write_text("list.csv", "\n".join(rows).encode())
+    write_list(4)
     drafted = draft(root, config, Wishes(name="few"))
     assert not drafted.is_feasible
     assert any("cannot be divided yet" in doubt for doubt in drafted.proposal.doubts)
@@ -295,14 +301,10 @@ def test_without_patients_the_draft_says_that_each_recording_counts_as_one(
 
 
 def test_what_is_rejected_is_said_at_the_head(
-    root: Path, config: Path, write_sound: Callable, write_text: Callable
+    root: Path, config: Path, write_list: Callable, write_text: Callable
 ) -> None:
-    rows = ["file,patient,label"]
-    for number in range(N_PATIENTS):
-        write_sound(f"{number}.wav")
-        rows.append(f"{number}.wav,P{number},{('wheeze', 'normal')[number % 2]}")
+    write_list(further=["gone.wav,P99,wheeze"])
     write_text("5.wav", b"no sound")
-    write_text("list.csv", "\n".join([*rows, "gone.wav,P99,wheeze"]).encode())
     drafted = draft(root, config, Wishes(name="lost"))
     head = [line for line in drafted.path.read_text().splitlines() if line.startswith("#")]
     assert any("2 rejected" in line and "5.wav" in line and "auscult data verify lost" in line for line in head)
@@ -317,13 +319,9 @@ def test_a_running_number_is_no_label(root: Path, config: Path, write_sound: Cal
 
 
 def test_a_name_that_another_experiment_defines_is_refused_even_with_force(
-    root: Path, config: Path, write_sound: Callable, write_text: Callable
+    root: Path, config: Path, write_list: Callable
 ) -> None:
-    rows = ["file,patient,label"]
-    for number in range(N_PATIENTS):
-        write_sound(f"{number}.wav")
-        rows.append(f"{number}.wav,P{number},{('wheeze', 'normal')[number % 2]}")
-    write_text("list.csv", "\n".join(rows).encode())
+    write_list()
     draft(root, config, Wishes(name="mine"))
     second = draft(root, config, Wishes(name="other"))
     assert second.task == "wheeze_other"

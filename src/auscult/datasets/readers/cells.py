@@ -95,6 +95,7 @@ class Cells:
         self._columns = columns
         self._decimal: Decimal = decimal
         self._unknown = frozenset((*UNKNOWN, *(text.strip().casefold() for text in columns.unknown)))
+        self._meanings: dict[int, ValueMap] = {}
         self._met: dict[str, Counter[str]] = {}
         self._odd: dict[str, Counter[str]] = {}
 
@@ -183,7 +184,10 @@ class Cells:
             return text
         folded = fold_label(text)
         self._met.setdefault(name, Counter())[folded] += 1
-        meant = {fold_label(key): value for key, value in values.items()}
+        # The settings hold the map as long as this reads: it is folded once, and not for each cell.
+        meant = self._meanings.get(id(values))
+        if meant is None:
+            meant = self._meanings[id(values)] = {fold_label(key): value for key, value in values.items()}
         return meant.get(folded, text)
 
     def _leave_unknown(self, name: str, text: str) -> None:

@@ -18,7 +18,7 @@ from auscult.datasets.readers.cells import Cells
 from auscult.datasets.readers.joins import Join, refuse_double_columns
 from auscult.datasets.readers.locate import Locator, clean_path
 from auscult.datasets.readers.raters import RatedRow, merge_rows
-from auscult.datasets.readers.reading import Fault, Item, MalformedError
+from auscult.datasets.readers.reading import Fault, Item, MalformedError, patient_unknown
 from auscult.datasets.readers.tables import Table, check_columns, open_table, tidy
 from auscult.errors import DataError
 from auscult.storage.tables import Event, Notice, Recording, Rejection
@@ -326,8 +326,7 @@ class Collector:
     def _yield_new(self, recording: Recording) -> Iterator[Item]:
         yield recording
         if self._columns.patient is None:
-            text = "no column or group says whose it is: it counts as a person of its own"
-            yield Notice("patient_unknown", recording.recording_id, text)
+            yield patient_unknown(recording.recording_id, "no column or group says whose it is")
         if self._annotations is not None:
             yield from self._annotations.read(recording)
 

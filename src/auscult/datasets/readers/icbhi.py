@@ -40,7 +40,7 @@ from auscult.datasets.readers.icbhi_files import (
     parse_name,
     parse_official_list,
 )
-from auscult.datasets.readers.reading import Fault, Item, KeyedValues, MalformedError, read_file
+from auscult.datasets.readers.reading import Fault, Item, KeyedValues, MalformedError, not_understood, read_file
 from auscult.storage.tables import Notice, Recording, Rejection
 
 DIAGNOSIS_FILES = ("patient_diagnosis.csv", "icbhi_challenge_diagnosis.txt")
@@ -78,7 +78,7 @@ def read_layout(
         if name.key in named and named[name.key][1] != file and split_name(named[name.key][1])[0] != stem:
             raise MalformedError(f"duplicate id: {named[name.key][1]} is the same recording under another device")
         named.setdefault(name.key, (name, file))
-        odd.extend(Notice("not_understood", text, f"of {file}: taken as unknown") for text in name.odd)
+        odd.extend(not_understood(text, f"of {file}") for text in name.odd)
         age_years, sex = facts.person(name.patient)
         return Recording(
             recording_id=f"{dataset}/{stem}",
@@ -179,8 +179,8 @@ class PatientFacts:
         return self._diagnoses.add(row.patient, row.diagnosis, file, row.line)
 
     def _add_person(self, file: str, row: Demographics) -> Rejection | None:
-        where = f"of patient {row.patient}, {file}:{row.line}: taken as unknown"
-        self._odd.extend(Notice("not_understood", text, where) for text in row.odd)
+        where = f"of patient {row.patient}, {file}:{row.line}"
+        self._odd.extend(not_understood(text, where) for text in row.odd)
         return self._persons.add(row.patient, (row.age_years, row.sex), file, row.line)
 
     def _add_listed(self, file: str, row: ListedRecording) -> Rejection | None:

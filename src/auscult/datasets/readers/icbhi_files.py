@@ -134,7 +134,7 @@ def parse_demographics(data: bytes) -> tuple[list[Demographics], list[Fault]]:
     r"""Read lines of patient, age, sex, adult BMI, child weight, child height, separated by blanks, tabs or commas.
 
     >>> parse_demographics(b"\r\n102 0.75 F NA 9.8 73")[0]
-    [Demographics(line=2, patient='102', age_years=0.75, sex='female')]
+    [Demographics(line=2, patient='102', age_years=0.75, sex='female', odd=())]
     """
     columns = ("patient", "age", "sex", "adult BMI", "child weight", "child height")
 

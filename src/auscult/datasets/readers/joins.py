@@ -79,10 +79,11 @@ class Join:
 
     def look_up(self, key: str | None) -> dict[str, str] | None:
         """Return the cells of a key, None where there is no such row."""
-        cells = None if key is None else self._rows.get(tidy_id(key))
-        if cells is None or key is None:
+        tidy_key = "" if key is None else tidy_id(key)
+        cells = self._rows.get(tidy_key)
+        if cells is None:
             return None
-        self._used.add(tidy_id(key))
+        self._used.add(tidy_key)
         return dict(zip(self._names, cells, strict=True))
 
     def unused(self) -> Iterator[Notice]:

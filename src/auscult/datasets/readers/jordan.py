@@ -30,7 +30,7 @@ from typing import Any
 
 from auscult.config import DatasetSettings
 from auscult.datasets.folder import is_audio, is_document, split_name, walk_files
-from auscult.datasets.readers.reading import SEXES, Fault, Item, MalformedError, parse_age, parse_code
+from auscult.datasets.readers.reading import SEXES, Fault, Item, MalformedError, not_understood, parse_age, parse_code
 from auscult.datasets.readers.workbooks import Cells, cell_at, find_columns, read_sheet
 from auscult.storage.tables import Notice, Recording, Rejection
 
@@ -254,7 +254,7 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
             yield Rejection(file, fault.line, fault.reason)
         for patient, annotation in annotations.items():
             for odd in annotation.odd:
-                yield Notice("not_understood", odd, f"of patient {patient} in {file}: taken as unknown")
+                yield not_understood(odd, f"of patient {patient} in {file}")
     yield from _compare(patients, annotations)
 
 
@@ -274,7 +274,7 @@ def _describe(dataset: str, recording_id: str, file: str, name: KauhName) -> Ite
         attributes={"filter": name.filter, "chest_location": said.location},
     )
     for odd in said.odd:
-        yield Notice("not_understood", odd, f"of {file}: taken as unknown")
+        yield not_understood(odd, f"of {file}")
     if said.diagnosis_fault is not None:
         yield Rejection(file, None, f"{said.diagnosis_fault}; the recording stays, its diagnosis is unknown")
     if UNCLEAR in said.sounds.split("+"):

@@ -20,6 +20,9 @@ same label and attribute names, and no id comes twice. Paths are relative to the
 
 Value = TypeVar("Value")
 
+PATIENT_UNKNOWN = "patient_unknown"
+"""Kind of the notice that nobody knows whose a recording is; its subject is the recording's id."""
+
 SEXES = {"M": "male", "F": "female"}
 MAX_AGE_YEARS = 130.0
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
@@ -30,6 +33,16 @@ _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 class MalformedError(ValueError):
     """Text that a parser cannot place; the message is the reason of a rejection."""
+
+
+def patient_unknown(recording_id: str, because: str) -> Notice:
+    """Say that a recording counts as a person of its own, `because` nothing tells whose it is."""
+    return Notice(PATIENT_UNKNOWN, recording_id, f"{because}: it counts as a person of its own")
+
+
+def not_understood(what: str, where: str) -> Notice:
+    """Say that an optional fact, such as `age 'x'`, is taken as unknown."""
+    return Notice("not_understood", what, f"{where}: taken as unknown")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,17 @@ from typing import Any
 from auscult.config import DatasetSettings
 from auscult.datasets.folder import is_audio, split_name, walk_files
 from auscult.datasets.readers.annotations import Placed, check_interval, read_pairs
-from auscult.datasets.readers.reading import Fault, Item, MalformedError, parse_age, parse_code, parse_object, read_file
+from auscult.datasets.readers.reading import (
+    Fault,
+    Item,
+    MalformedError,
+    not_understood,
+    parse_age,
+    parse_code,
+    parse_object,
+    patient_unknown,
+    read_file,
+)
 from auscult.storage.tables import Event, Notice, Recording, Rejection
 
 SEX_CODES = {"0": "male", "1": "female"}
@@ -199,10 +209,9 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
                 f"name: {stem!r} is not patient_age_sex_location_recording, and no annotation speaks for it"
             )
         annotation, items = Annotation(None, []), list[Item]()
-        items += [Notice("not_understood", odd, f"of {file}: taken as unknown") for odd in name.odd]
+        items += [not_understood(odd, f"of {file}") for odd in name.odd]
         if name.patient is None:
-            text = "its name tells no patient: it counts as a person of its own"
-            items.append(Notice("patient_unknown", recording_id, text))
+            items.append(patient_unknown(recording_id, "its name tells no patient"))
         if annotation_file is not None:
             annotation, faults = _read_annotation(root / annotation_file)
             items += [Rejection(annotation_file, fault.line, fault.reason) for fault in faults]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,7 @@ from pyarrow import parquet
 from auscult.config.columns import TableFile
 from auscult.datasets.readers.delimited import (
     MAX_HEADER_ROW,
+    TextFormat,
     check_header,
     find_format,
     find_row_fault,
@@ -30,6 +32,44 @@ _WORKBOOK_MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _PARQUET_MAGIC = b"PAR1"
 
 
+class _Source:
+    """The rows of a table's file, whatever kind it is; what kind, and how it is written, is found once."""
+
+    def __init__(self, path: Path, settings: TableFile) -> None:
+        self._path = path
+        self.text: TextFormat | None = None
+        self._sheet: list[Numbered] = []
+        with _as_data_error(path):
+            with open(path, "rb") as stream:
+                magic = stream.read(4)
+            self._is_parquet = magic == _PARQUET_MAGIC
+            if magic in _WORKBOOK_MAGIC:
+                # A workbook is read as a whole in any case.
+                self._sheet = [(number, cells) for number, cells in read_sheet(path, settings.sheet) if any(cells)]
+            elif not self._is_parquet:
+                self.text = find_format(path, settings)
+
+    def cells(self) -> Iterator[Numbered]:
+        """Yield (line or row from 1, cells) of each row that is not blank."""
+        with _as_data_error(self._path):
+            if self._is_parquet:
+                yield from _parquet_cells(self._path)
+            elif self.text is not None:
+                yield from parse_cells(read_lines(self._path, self.text.encoding), self.text.delimiter)
+            else:
+                yield from self._sheet
+
+
+@contextmanager
+def _as_data_error(path: Path) -> Generator[None]:
+    try:
+        yield
+    except MalformedError as error:
+        raise DataError(f"{path}: {error}") from error
+    except (OSError, UnicodeError, arrow.ArrowInvalid) as error:
+        raise DataError(f"{path}: not a readable table ({error})") from error
+
+
 @dataclass(frozen=True)
 class Table:
     """A table whose header was found.
@@ -43,8 +83,7 @@ class Table:
     file: str
     columns: list[str]
     notices: list[Notice]
-    _path: Path
-    _settings: TableFile
+    _source: _Source
     _header_row: int
     _places: list[int]
     _n_cells: int
@@ -55,7 +94,7 @@ class Table:
         Raises:
             DataError: The file has become unreadable.
         """
-        for number, cells in _cells(self._path, self._settings):
+        for number, cells in self._source.cells():
             if number <= self._header_row:
                 continue
             fault = cells if isinstance(cells, Fault) else find_row_fault(number, cells, self._n_cells)
@@ -80,12 +119,13 @@ def open_table(root: Path, file: str, settings: TableFile, wanted: Iterable[str]
     path = root / file
     if not path.is_file():
         raise DataError(f"{path}: no such file; the dataset's YAML must name a table below its root")
-    head = list(islice(_cells(path, settings), MAX_HEADER_ROW))
+    source = _Source(path, settings)
+    head = list(islice(source.cells(), MAX_HEADER_ROW))
     number, cells = _find_header(head, settings, {tidy(name) for name in wanted}, str(path))
     named = [(place, name) for place, name in enumerate(map(tidy, cells)) if name]
     columns = check_header([name for _, name in named], str(path))
     places = [place for place, _ in named]
-    return Table(file, columns, _notices(path, file, settings), path, settings, number, places, len(cells))
+    return Table(file, columns, _notices(file, source.text), source, number, places, len(cells))
 
 
 def _find_header(
@@ -112,26 +152,6 @@ def tidy(name: str) -> str:
     return " ".join(name.split())
 
 
-def _cells(path: Path, settings: TableFile) -> Iterator[Numbered]:
-    """Yield (line or row from 1, cells) of each row that is not blank, whatever kind of file it is."""
-    try:
-        with open(path, "rb") as stream:
-            magic = stream.read(4)
-        if magic == _PARQUET_MAGIC:
-            yield from _parquet_cells(path)
-        elif magic in _WORKBOOK_MAGIC:
-            for number, cells in read_sheet(path, settings.sheet):
-                if any(cells):
-                    yield number, cells
-        else:
-            text = find_format(path, settings)
-            yield from parse_cells(read_lines(path, text.encoding), text.delimiter)
-    except MalformedError as error:
-        raise DataError(f"{path}: {error}") from error
-    except (OSError, UnicodeError, arrow.ArrowInvalid) as error:
-        raise DataError(f"{path}: not a readable table ({error})") from error
-
-
 def _parquet_cells(path: Path) -> Iterator[Numbered]:
     with parquet.ParquetFile(path) as table:
         names = list(table.schema_arrow.names)
@@ -143,13 +163,8 @@ def _parquet_cells(path: Path) -> Iterator[Numbered]:
                 yield number, [cell_text(values[name]) for name in names]
 
 
-def _notices(path: Path, file: str, settings: TableFile) -> list[Notice]:
-    with open(path, "rb") as stream:
-        magic = stream.read(4)
-    if magic == _PARQUET_MAGIC or magic in _WORKBOOK_MAGIC:
-        return []
-    text = find_format(path, settings)
-    if not text.is_guessed:
+def _notices(file: str, text: TextFormat | None) -> list[Notice]:
+    if text is None or not text.is_guessed:
         return []
     words = f"the table is not UTF-8; it was read as {text.encoding}, by its looks: `encoding` in the YAML says it"
     return [Notice("table_encoding", file, words)]

@@ -35,6 +35,7 @@ from auscult.datasets.readers.reading import (
     MalformedError,
     decoded_lines,
     parse_object,
+    patient_unknown,
     read_file,
 )
 from auscult.datasets.readers.tables import check_columns, open_table
@@ -150,8 +151,7 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
 def _described(rows: _Rows, dataset: str, uid: str, waveform: str) -> Iterator[Item]:
     yield rows.describe(dataset, uid, waveform)
     if not rows.has_patient(uid):
-        text = "no table says whose it is: it counts as a person of its own"
-        yield Notice("patient_unknown", f"{dataset}/{uid}", text)
+        yield patient_unknown(f"{dataset}/{uid}", "no table says whose it is")
 
 
 def _read_targets(root: Path, settings: UidJsonDataset) -> tuple[list[str], list[Fault]]:
