@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from auscult.audio.probe import SequentialFile, opens_by_libsndfile
+from auscult.audio.probe import SequentialFile, open_by_libsndfile, opens_by_libsndfile
 from auscult.audio.pyav import PyavSound, full_scale, join_frames, open_pyav
 from auscult.config.clips import Decoder
 from auscult.errors import ConfigError, DataError
@@ -62,8 +62,8 @@ def decode(
         raise _changed(path, f"{n_decoded} samples, expected {n_samples}")
 
 
-def _by_soundfile(path: Path) -> Generator[_Block]:
-    with SequentialFile(path) as file:
+def _by_libsndfile(opened: SequentialFile) -> Generator[_Block]:
+    with opened as file:
         n_read = 0
         while True:
             n_next = file.n_next(n_read, BLOCK_FRAMES)
@@ -82,13 +82,22 @@ def _by_ffmpeg(path: Path) -> Generator[_Block]:
     with open_pyav(path) as sound:
         if opens_by_libsndfile(path):
             _refuse_unequal(path, sound)
-        for block in join_frames(sound.frames, BLOCK_FRAMES):
-            yield block, sound.sample_rate_hz
+        yield from _blocks(sound)
+
+
+def _blocks(sound: PyavSound) -> Generator[_Block]:
+    for block in join_frames(sound.frames, BLOCK_FRAMES):
+        yield block, sound.sample_rate_hz
 
 
 def _as_probed(path: Path) -> Generator[_Block]:
     """Decode by the library that ingest read the file with: libsndfile, or else FFmpeg."""
-    return _by_soundfile(path) if opens_by_libsndfile(path) else _by_ffmpeg(path)
+    opened = open_by_libsndfile(path)
+    if opened is not None:
+        yield from _by_libsndfile(opened)
+        return
+    with open_pyav(path) as sound:
+        yield from _blocks(sound)
 
 
 def _refuse_unequal(path: Path, sound: PyavSound) -> None:

@@ -115,7 +115,15 @@ def probe(path: Path) -> AudioFacts:
 
 
 def opens_by_libsndfile(path: Path) -> bool:
-    """Tell whether libsndfile knows what a file holds; what it does not know is FFmpeg's to read.
+    """Tell whether libsndfile knows what a file holds, as `open_by_libsndfile` finds it."""
+    sound = open_by_libsndfile(path)
+    if sound is not None:
+        sound.close()
+    return sound is not None
+
+
+def open_by_libsndfile(path: Path) -> SequentialFile | None:
+    """Open a file that libsndfile knows; None where it does not, which is FFmpeg's to read.
 
     Of a wav whose header was never finished, 0 bytes declared, libsndfile gives nothing, and FFmpeg all that is there.
 
@@ -123,14 +131,7 @@ def opens_by_libsndfile(path: Path) -> bool:
         OSError: The file cannot be opened.
     """
     with open(path, "rb"):
-        pass
-    sound = _open_by_libsndfile(path)
-    if sound is not None:
-        sound.close()
-    return sound is not None
-
-
-def _open_by_libsndfile(path: Path) -> SequentialFile | None:
+        pass  # libsndfile does not tell a file that is not there from one that it does not know
     try:
         sound = SequentialFile(path)
     except soundfile.LibsndfileError:
@@ -143,7 +144,7 @@ def _open_by_libsndfile(path: Path) -> SequentialFile | None:
 
 def _by_libsndfile(path: Path) -> AudioFacts | None:
     """Return the facts of a file that libsndfile knows; None for others."""
-    opened = _open_by_libsndfile(path)
+    opened = open_by_libsndfile(path)
     if opened is None:
         return None
     with opened as sound:
