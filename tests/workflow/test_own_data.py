@@ -67,7 +67,7 @@ def test_the_page_leads_from_a_folder_to_a_result(title: str, workflow_dir: Path
 
 def test_the_page_names_every_general_layout(project_dir: Path) -> None:
     page = (project_dir / "docs" / "own-data.md").read_text(encoding="utf-8")
-    assert re.findall(r"^## (.+)$", page, flags=re.MULTILINE) == [*SECTIONS, "When it grows"]
+    assert re.findall(r"^## (.+)$", page, flags=re.MULTILINE) == [*SECTIONS, "Ten habits of labs", "When it grows"]
     assert set(re.findall(r"auscult simulate dataset (\w+)", page)) == {
         "manifest", "label_folders", "files_csv", "uid_json",
     }  # fmt: skip
