@@ -10,6 +10,9 @@ from auscult.audio.endings import stated_mp3_frames, walk_mp3_frames
 _FIRST_PAGE, _LAST_PAGE = 0x02, 0x04
 _ID3V1_BYTES = 128
 _APE_FOOTER_BYTES = 32
+_FLAC_START = b"fLaC\x00\x00\x00\x22"
+"""The mark of a FLAC file and the head of its first block, which describes the stream (RFC 9639, 8.2)."""
+_BLOCK_BYTES = 1 << 20
 
 
 def count_trailing_bytes(stream: BinaryIO, container: str) -> int | None:
@@ -70,9 +73,17 @@ def _tags_bytes(stream: BinaryIO, n_bytes: int) -> int:
 def _flac_end(stream: BinaryIO, n_bytes: int) -> int | None:
     """Return where a second FLAC file begins behind the first; frames do not say how long they are."""
     stream.seek(0)
-    content = stream.read()
-    second = content.find(b"fLaC\x00\x00\x00\x22", content.find(b"fLaC") + 4)
-    return second if second >= 0 else None
+    start, held, has_first = 0, b"", False
+    while block := stream.read(_BLOCK_BYTES):
+        # What is held of the block before is shorter than the mark: no mark is met twice.
+        searched, place = held + block, -1
+        while (place := searched.find(_FLAC_START, place + 1)) >= 0:
+            if has_first:
+                return start - len(held) + place
+            has_first = True
+        start += len(block)
+        held = searched[1 - len(_FLAC_START) :]
+    return None
 
 
 def _riff_end(stream: BinaryIO, n_bytes: int) -> int | None:

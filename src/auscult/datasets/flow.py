@@ -29,6 +29,8 @@ MAX_LOST_SHARE = 0.01
 
 _UNREADABLE = ("unreadable", "empty", "truncated", "not finite", "length not stated")
 _COPY = ("duplicate", "contradiction")
+READ_COLUMNS = ("recording_id", "patient_id", "path", "sex", "age_years", "site")
+"""What the flow says of a recording that was read, beside its labels."""
 
 
 def status_of(rejection: Rejection) -> str:
@@ -63,17 +65,21 @@ def flow_table(recordings: pd.DataFrame, lost: Iterable[Rejection], unknown_pati
     """Return the flow: what was read, then what was lost, in the order in which it was met.
 
     Args:
-        recordings: Rows of `tables.RECORDINGS`.
+        recordings: `READ_COLUMNS` and labels of `tables.RECORDINGS`.
         lost: Rejections that stand for recordings which were not read.
         unknown_patients: Ids of recordings that were read though nobody knows whose they are.
     """
     labels = [str(name) for name in recordings.columns if str(name).startswith(LABEL_PREFIX)]
     is_known = pd.Series([name not in unknown_patients for name in recordings["recording_id"]], index=recordings.index)
-    read = recordings[["recording_id", "patient_id", "sex", "age_years", "site", *labels]].assign(
-        file=recordings["path"],
-        patient_id=recordings["patient_id"].where(is_known),
-        patient_is_known=is_known,
-        status=READ,
+    read = (
+        recordings[[*READ_COLUMNS, *labels]]
+        .drop(columns="path")
+        .assign(
+            file=recordings["path"],
+            patient_id=recordings["patient_id"].where(is_known),
+            patient_is_known=is_known,
+            status=READ,
+        )
     )
     rows = [_lost_row(rejection) for rejection in lost]
     # A file that nothing describes has a row of its own; a recording that several rows describe is lost once.

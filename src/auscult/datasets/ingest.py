@@ -17,7 +17,7 @@ from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings, ManifestDataset, paths
 from auscult.config.task import fold_label
 from auscult.datasets.decode_audio import probe_from
-from auscult.datasets.flow import account, account_lines, flow_table, is_a_recording
+from auscult.datasets.flow import READ_COLUMNS, account, account_lines, flow_table, is_a_recording
 from auscult.datasets.folder import AUDIO_SUFFIXES, printable
 from auscult.datasets.readers import READERS
 from auscult.datasets.readers.reading import PATIENT_UNKNOWN, Item
@@ -38,7 +38,7 @@ from auscult.storage.tables import (
     Notice,
     Recording,
     Rejection,
-    read_recordings,
+    read_facts,
     write_csv,
 )
 
@@ -97,7 +97,8 @@ def ingest(
             raise DataError(_say_empty(root, dataset, settings, ingest.rejections))
     _write_rejections(output_dir / "rejected.csv", ingest.rejections)
     lost = ingest.lost()
-    flow = flow_table(read_recordings(output_dir / "recordings.parquet"), lost, ingest.unknown_patients)
+    read = read_facts(output_dir / "recordings.parquet", READ_COLUMNS)
+    flow = flow_table(read, lost, ingest.unknown_patients)
     write_csv(output_dir / FLOW_FILE, flow)
     found = account(flow, dataset)
     write_json(
