@@ -48,7 +48,8 @@ def test_every_patient_is_tested_once_by_the_folds_and_one_more_seed_trains_alon
         tested += predictions.loc[predictions["split"] == "test", "patient_id"].drop_duplicates().tolist()
     assert len(tested) == len(set(tested))
     split = pd.concat(
-        pd.read_csv(path) for path in (workflow_dir / "work" / "splits" / "pneumonia").glob("folds-*.csv")
+        pd.read_csv(path.with_name(path.name.replace(".audit.json", ".csv")))
+        for path in (workflow_dir / "work" / "splits" / "pneumonia").glob("folds-*.audit.json")
     )
     assert set(tested) == set(split["patient_id"])
     jobs = json.loads((result / "metrics.json").read_text())["jobs"]

@@ -52,7 +52,8 @@ def test_the_demo_experiment_learns_to_tell_pneumonia(snakemake, workflow_dir: P
         published["1"]["auroc"], abs=1e-9
     )
     # No patient of the test set was trained on.
-    split = pd.read_csv(next((workflow_dir / "work" / "splits" / "pneumonia").glob("*.csv")))
+    audit = next((workflow_dir / "work" / "splits" / "pneumonia").glob("*.audit.json"))
+    split = pd.read_csv(audit.with_name(audit.name.replace(".audit.json", ".csv")))
     sides = split.groupby("patient_id")["split"].nunique()
     assert sides.max() == 1
     assert set(patients.index) == set(split.loc[split["split"] == "test", "patient_id"])
