@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -18,8 +19,34 @@ class DataError(AuscultError):
     """A file, table or store is missing, damaged or not what its settings say."""
 
 
+class BusyError(DataError):
+    """Another process holds what is needed: nothing is at fault, and a later attempt may succeed."""
+
+
 class InfeasibleError(AuscultError):
     """The data cannot support what was asked (no positive patient in a split, say)."""
+
+
+_MAY_PASS = frozenset({
+    errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EINTR, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.ENOMEM,
+    errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT,
+})  # fmt: skip
+"""Of a disk that is full, a file server that does not answer, a limit that others reached."""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Say whether another attempt may end otherwise with the same settings and input.
+
+    >>> may_pass(BusyError("results/x is being trained")), may_pass(DataError("no usable recording"))
+    (True, False)
+    """
+    if isinstance(error, BusyError):
+        return True
+    cause = error.__cause__
+    if cause is None:
+        return False
+    is_network = isinstance(cause, ConnectionError | TimeoutError)
+    return is_network or (isinstance(cause, OSError) and cause.errno in _MAY_PASS) or may_pass(cause)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from auscult.errors import AuscultError
+from auscult.errors import AuscultError, may_pass
 
 TO_TERMINAL = {"is_for_terminal": True}
 """`logger.info(text, extra=TO_TERMINAL)` puts a plain line on the terminal too: what a user must see."""
@@ -48,8 +48,8 @@ def fault_path(log: str | Path) -> Path:
 def stage_log(path: str | Path) -> Generator[logging.Logger]:
     """Log to `path` while a stage runs; a fault of the input ends it with its message, anything else with a traceback.
 
-    Warnings, errors and lines that are sent with `TO_TERMINAL` stand on the terminal as well. A fault of the input also
-    leaves its message in `fault_path`.
+    Warnings, errors and lines that are sent with `TO_TERMINAL` stand on the terminal as well. A fault of the input that
+    another attempt would meet again also leaves its message in `fault_path`.
 
     Args:
         path: The log file; its folder is made when absent.
@@ -75,7 +75,8 @@ def stage_log(path: str | Path) -> Generator[logging.Logger]:
         yield logging.getLogger("auscult")
     except AuscultError as error:
         root.error("%s", error)
-        fault_path(path).write_text(f"{error}\n", encoding="utf-8", errors="backslashreplace")
+        if not may_pass(error):
+            fault_path(path).write_text(f"{error}\n", encoding="utf-8", errors="backslashreplace")
         sys.exit(1)
     except Exception:
         root.exception("this stage failed in a way that is not the input's fault")

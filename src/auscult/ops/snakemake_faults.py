@@ -7,7 +7,9 @@ process of Snakemake reads it: a job on another machine, or in a queue, is told 
 from __future__ import annotations
 
 import logging
+import os
 import re
+import tempfile
 import textwrap
 import time
 from collections.abc import Iterable
@@ -15,8 +17,6 @@ from typing import Any
 
 from auscult.logs import fault_path
 
-_CLOCKS_DIFFER_S = 60.0
-"""Of the machine that runs the job and the file server, at most."""
 # Snakemake says which values of which parameters: pages of them. `auscult explain` says what has changed.
 _PARAMS = re.compile(
     r"Params have changed since last execution: .*?(?=; Software environment definition has changed|$)", re.DOTALL
@@ -46,7 +46,7 @@ class Faults:
     """Knows which jobs ended by a fault of settings or input since the workflow started."""
 
     def __init__(self) -> None:
-        self._started_s = time.time() - _CLOCKS_DIFFER_S
+        self._started_s = _file_system_time_s()
 
     def message(self, logs: Iterable[str]) -> str | None:
         """Return the message of a job, by its log files; None where it did not end by such a fault."""
@@ -101,6 +101,15 @@ class BriefFormatter(logging.Formatter):
         # Where the job ran elsewhere, its message did not reach this terminal.
         text = f": {message}" if said.get("aux") else " by the fault above, which another attempt would meet again"
         return f"Rule {said['rule_name']} ended{text} (log: {', '.join(logs)})"
+
+
+def _file_system_time_s() -> float:
+    """Return the time as the working folder's file system stamps it: a file server's clock is not that of this machine."""
+    try:
+        with tempfile.TemporaryFile(dir=".") as probe:
+            return os.fstat(probe.fileno()).st_mtime
+    except OSError:  # a folder that may only be read: nothing is built there
+        return time.time()
 
 
 def speak_briefly(logger: logging.Logger, faults: Faults) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 from filelock import SoftFileLease, Timeout
 
-from auscult.errors import DataError
+from auscult.errors import BusyError
 from auscult.storage.files import write_json
 
 LOCK_FILE = "lock"
@@ -101,7 +101,7 @@ class RunLock:
         """Hold the lock while the block runs.
 
         Raises:
-            DataError: Another process holds it; the error names it.
+            BusyError: Another process holds it; the error names it.
         """
         self.acquire()
         try:
@@ -116,7 +116,7 @@ class RunLock:
         `stale_after_s` (it is dead).
 
         Raises:
-            DataError: Another process holds it; the error names it.
+            BusyError: Another process holds it; the error names it.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -135,10 +135,10 @@ class RunLock:
         """Refuse to write when another process took the run folder over while this one stood still.
 
         Raises:
-            DataError: It did; the error names it.
+            BusyError: It did; the error names it.
         """
         if not self._lease.is_lock_held_by_us:
-            raise DataError(
+            raise BusyError(
                 f"{self.path}: this process stood still for so long that the run was taken over by "
                 f"{self._holder()}; it stops here and writes nothing more"
             )
@@ -146,7 +146,7 @@ class RunLock:
     def _wait_for_heartbeat(self) -> None:
         owner, beat = read_owner(self._owner_path), _changed_ns(self.path)
         if owner is not None and owner.is_local and owner.is_alive_here:
-            raise DataError(self._refusal())
+            raise BusyError(self._refusal())
         try:
             self._lease.acquire(
                 timeout=self._stale_after_s + 10 * _POLL_S,
@@ -154,7 +154,7 @@ class RunLock:
                 cancel_check=lambda: _changed_ns(self.path) not in {None, beat},
             )
         except Timeout:
-            raise DataError(self._refusal()) from None
+            raise BusyError(self._refusal()) from None
 
     def _refusal(self) -> str:
         return f"{self.path.parent.parent} is being trained by {self._holder()}; wait for it, or end that process"

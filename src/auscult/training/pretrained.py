@@ -22,7 +22,7 @@ from auscult.config.flatten import differences
 from auscult.config.paths import METRICS_FILE
 from auscult.config.task import TaskSettings
 from auscult.config.train import PretrainedSettings
-from auscult.errors import ConfigError, DataError
+from auscult.errors import BusyError, ConfigError, DataError
 from auscult.models.saved import META_FILE, WEIGHTS_FILE, load_model
 from auscult.storage.files import atomic_path, sha256_file
 from auscult.training.history import HISTORY_FILE
@@ -194,7 +194,7 @@ def reuse_model(result: Path, output_dir: Path, *, job: JobSettings, task: TaskS
         with atomic_path(output_dir / name) as temporary:
             shutil.copyfile(result / name, temporary)
             if sha256_file(temporary) != digest:
-                raise DataError(f"{result / name} changed while it was copied; run again when its training is done")
+                raise BusyError(f"{result / name} changed while it was copied; run again when its training is done")
     logger.info(
         "nothing is trained: the model of %s (SHA-256 %s) is evaluated on %s",
         result,

@@ -1,11 +1,12 @@
 """A fault of settings or input is told once and attempted once; whatever else Snakemake says stays."""
 
+import errno
 import logging
 import os
 
 import pytest
 
-from auscult.errors import DataError
+from auscult.errors import BusyError, DataError
 from auscult.logs import fault_path, stage_log
 from auscult.ops.snakemake_faults import BriefFormatter, Faults, speak_briefly
 
@@ -52,12 +53,26 @@ def test_a_fault_of_the_input_is_not_attempted_again_and_any_other_is(tmp_path, 
     assert [job_class(log).restart_times for log in (bad, broken, whole)] == [0, 3, 3]
 
 
+def test_what_may_pass_is_attempted_again(tmp_path, job_class):
+    Faults().never_again(job_class)
+    busy, full = tmp_path / "busy.log", tmp_path / "full.log"
+    fail(busy, BusyError("the run is being trained by another process"))
+    unwritten = DataError("could not be written")
+    unwritten.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    fail(full, unwritten)
+    absent = DataError("not readable")
+    absent.__cause__ = FileNotFoundError(errno.ENOENT, "No such file or directory")
+    fail(tmp_path / "absent.log", absent)
+    assert [job_class(log).restart_times for log in (busy, full, tmp_path / "absent.log")] == [3, 3, 0]
+
+
 def test_the_fault_of_an_earlier_command_does_not_count(tmp_path, job_class):
     log = tmp_path / "a.log"
     fail(log, DataError("no usable recording"))
     faults = Faults()
     faults.never_again(job_class)
-    os.utime(fault_path(log), (0, 0))
+    a_second_ago = fault_path(log).stat().st_mtime - 1
+    os.utime(fault_path(log), (a_second_ago, a_second_ago))
     assert job_class(log).restart_times == 3
 
 
