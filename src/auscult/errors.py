@@ -28,8 +28,8 @@ class InfeasibleError(AuscultError):
 
 
 _MAY_PASS = frozenset({
-    errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EINTR, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.ENOMEM,
-    errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT,
+    errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EINTR, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOLCK,
+    errno.ENOMEM, errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT,
 })  # fmt: skip
 """Of a disk that is full, a file server that does not answer, a limit that others reached."""
 

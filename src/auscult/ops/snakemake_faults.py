@@ -104,7 +104,7 @@ class BriefFormatter(logging.Formatter):
 
 
 def _file_system_time_s() -> float:
-    """Return the time as the working folder's file system stamps it: a file server's clock is not that of this machine."""
+    """Return the time as the working folder's file system stamps it: a file server has a clock of its own."""
     try:
         with tempfile.TemporaryFile(dir=".") as probe:
             return os.fstat(probe.fileno()).st_mtime
