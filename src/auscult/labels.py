@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from auscult.config.task import ClassRule, ColumnRule, EventRule, OverlapRule, fold_label
+from auscult.config.task import ClassRule, ColumnRule, EventClassRule, EventRule, OverlapRule, fold_label
 from auscult.errors import DataError
 from auscult.storage.tables import ATTRIBUTE_PREFIX, LABEL_PREFIX, UNPLACED
 
@@ -109,7 +109,7 @@ def clip_targets(
     A column rule gives the clip its recording's value. An event rule gives 1 where an event of its kinds overlaps the
     clip's true sound [start_s, end_s) as `task.overlap` asks, else 0 where no event of `unknown` does and the intervals
     of `annotated_by` together cover at least `task.overlap.min_fraction` of the clip, else NaN. A multi-class task
-    gives one-hot rows, or rows of NaN.
+    gives one-hot rows, or rows of NaN, from a column or from the kinds of events that overlap the clip so.
 
     Args:
         clips: Rows of `tables.CLIPS`, in any order.
@@ -130,7 +130,13 @@ def clip_targets(
         values[at] = _interval_targets(cuts.take(at), known, rule, task.overlap)
         return values
 
-    return _targets(recordings, task, cuts.rows, from_events)
+    def classes(rule: EventClassRule, chosen: NDArray[np.bool_]) -> Targets:
+        at = np.flatnonzero(chosen[cuts.rows])
+        values = np.full((len(cuts.rows), len(task.targets)), np.nan, dtype=np.float32)
+        values[at] = _one_hot(_interval_classes(cuts.take(at), known, rule, task), len(task.targets))
+        return values
+
+    return _targets(recordings, task, cuts.rows, _FromEvents(from_events, classes))
 
 
 def recording_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -> NDArray[np.float32]:
@@ -138,7 +144,8 @@ def recording_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: Task
 
     For an event rule a recording is positive when it holds an event of the rule's kinds, negative when it was annotated
     (it holds an interval of `annotated_by`, or the rule says `recording`) and holds none of `unknown` either, else
-    unknown.
+    unknown. For classes from events a recording is, at the level of clips, positive for every class that one of its
+    annotated intervals is of, at other levels of the one class that all its events make.
 
     Args:
         recordings: Rows of `tables.RECORDINGS`.
@@ -159,7 +166,22 @@ def recording_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: Task
         values[~chosen] = np.nan
         return values
 
-    return _targets(recordings, task, np.arange(len(recordings)), from_events)
+    def classes(rule: EventClassRule, chosen: NDArray[np.bool_]) -> Targets:
+        rows = np.flatnonzero(chosen)
+        whole = Intervals(rows, np.zeros(len(rows)), recordings["duration_s"].to_numpy(dtype=np.float64)[rows])
+        stretches = whole
+        if task.level == "clip" and WHOLE_RECORDING not in rule.annotated_by:
+            stretches = known.of_kinds(rule.annotated_by)
+            stretches = stretches.take(chosen[stretches.rows])
+        one_hot = _one_hot(_interval_classes(stretches, known, rule, task), len(task.targets))
+        values = np.full((len(recordings), len(task.targets)), np.nan, dtype=np.float32)
+        # Sorted so that 1 is written last: a recording is of every class that a stretch of it is of.
+        for answer in (0, 1):
+            at, column = np.nonzero(one_hot == answer)
+            values[stretches.rows[at], column] = answer
+        return values
+
+    return _targets(recordings, task, np.arange(len(recordings)), _FromEvents(from_events, classes))
 
 
 def patient_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -> pd.DataFrame:
@@ -174,13 +196,26 @@ def patient_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSe
     return highest.astype(np.float32)
 
 
+@dataclass(frozen=True)
+class _FromEvents:
+    """What event rules say of chosen recordings.
+
+    Attributes:
+        targets: Shape [row] of one target.
+        classes: Shape [row, class]: one-hot, several-hot or NaN.
+    """
+
+    targets: Callable[[EventRule, NDArray[np.bool_]], Targets]
+    classes: Callable[[EventClassRule, NDArray[np.bool_]], Targets]
+
+
 def _targets(
     recordings: pd.DataFrame,
     task: TaskSettings,
     rows: Integers,
-    from_events: Callable[[EventRule, NDArray[np.bool_]], Targets],
+    answers: _FromEvents,
 ) -> Targets:
-    """Fill [row, target]; `rows` points into `recordings`, `from_events` answers event rules for chosen recordings."""
+    """Fill [row, target]; `rows` points into `recordings`, `answers` are those of event rules."""
     datasets = recordings["dataset"].to_numpy(dtype=object)
     names = sorted(set(datasets))
     missing = [name for name in names if name not in task.supported_datasets]
@@ -192,16 +227,18 @@ def _targets(
     targets = np.full((len(rows), len(task.targets)), np.nan, dtype=np.float32)
     if task.type == "multi_class":
         for name in names:
-            chosen = datasets == name
-            one_hot = _class_rows(recordings, task.classes_from[name], task.targets, chosen, name)
+            chosen, rule = datasets == name, task.classes_from[name]
             here = chosen[rows]
-            targets[here] = one_hot[rows[here]]
+            if isinstance(rule, EventClassRule):
+                targets[here] = answers.classes(rule, chosen)[here]
+            else:
+                targets[here] = _class_rows(recordings, rule, task.targets, chosen, name)[rows[here]]
         return targets
     for column, target in enumerate(task.targets):
         for rule, chosen, where in _rules(task, target, datasets, names):
             here = chosen[rows]
             if isinstance(rule, EventRule):
-                targets[here, column] = from_events(rule, chosen)[here]
+                targets[here, column] = answers.targets(rule, chosen)[here]
             else:
                 values = label_values(recordings, rule.column, where)
                 targets[here, column] = _by_value(values, chosen, lambda value, rule=rule: part_target(value, rule))[
@@ -251,10 +288,15 @@ def _class_rows(
     position = {fold_label(value): classes.index(name) for value, name in named.items()}
     values = label_values(recordings, rule.column, where)
     codes = _by_value(values, chosen, lambda value: position.get(fold_label(value), float("nan")))
-    known = ~np.isnan(codes)
-    rows = np.full((len(codes), len(classes)), np.nan, dtype=np.float32)
+    return _one_hot(np.nan_to_num(codes, nan=-1).astype(np.int64), len(classes))
+
+
+def _one_hot(codes: Integers, n_classes: int) -> Targets:
+    """Return one-hot rows [row, class]; NaN rows where the code is negative."""
+    rows = np.full((len(codes), n_classes), np.nan, dtype=np.float32)
+    known = np.flatnonzero(codes >= 0)
     rows[known] = 0
-    rows[np.flatnonzero(known), codes[known].astype(np.int64)] = 1
+    rows[known, codes[known]] = 1
     return rows
 
 
@@ -319,23 +361,78 @@ class _Events:
 
 def _interval_targets(clips: Intervals, known: _Events, rule: EventRule, overlap: OverlapRule) -> Targets:
     """Return the targets of clips under one event rule."""
+    is_open = _overlaps_any(clips, known, (*rule.unknown, UNPLACED))
+    annotated = _is_annotated(clips, known, rule.annotated_by, overlap) & ~is_open
+    values = np.where(annotated, np.float32(0), np.float32(np.nan))
+    clip, _ = _counted_events(clips, known.of_kinds(rule.events), overlap)
+    values[clip] = 1
+    return values
+
+
+def _interval_classes(clips: Intervals, known: _Events, rule: EventClassRule, task: TaskSettings) -> Integers:
+    """Return the class of clips (index into the task's targets) under one rule; -1 for unknown."""
+    seconds = np.zeros((len(clips.rows), len(rule.kinds)))
+    for column, kind in enumerate(rule.kinds):
+        clip, shared_s = _counted_events(clips, known.of_kinds((kind,)), task.overlap)
+        np.add.at(seconds[:, column], clip, shared_s)
+    patterns, which = np.unique(seconds > 0, axis=0, return_inverse=True)
+    codes = np.full(len(patterns), -1)
+    is_several = np.zeros(len(patterns), dtype=bool)
+    for row, pattern in enumerate(patterns):
+        kinds = {kind for kind, is_there in zip(rule.kinds, pattern, strict=True) if is_there}
+        found = {rule.singles.get(kind) for kind in kinds}
+        name = rule.combinations.get(frozenset(kinds), found.pop() if len(found) == 1 else None)
+        codes[row] = task.targets.index(name) if name is not None else -1
+        is_several[row] = name is None and len(kinds) > 1
+    which = which.ravel()
+    classes = codes[which]
+    if rule.several == "longest":
+        at = np.flatnonzero(is_several[which])
+        classes[at] = _longest(seconds[at], rule, task.targets)
+    empty = ~(seconds > 0).any(axis=1)
+    annotated = _is_annotated(clips, known, rule.annotated_by, task.overlap)
+    classes[empty & annotated] = -1 if rule.none is None else task.targets.index(rule.none)
+    classes[_overlaps_any(clips, known, (*rule.unknown, UNPLACED))] = -1
+    return classes.astype(np.int64)
+
+
+def _longest(seconds: Floats, rule: EventClassRule, targets: tuple[str, ...]) -> Integers:
+    """Return the class of which each row holds most sound; kinds that make no class by themselves do not count."""
+    by_class = np.zeros((len(seconds), len(targets)))
+    for column, kind in enumerate(rule.kinds):
+        if kind in rule.singles:
+            by_class[:, targets.index(rule.singles[kind])] += seconds[:, column]
+    return np.where(by_class.any(axis=1), by_class.argmax(axis=1), -1)
+
+
+def _is_annotated(
+    clips: Intervals, known: _Events, annotated_by: tuple[str, ...], overlap: OverlapRule
+) -> NDArray[np.bool_]:
+    """Return which clips were listened to: as a whole, or in `overlap.min_fraction` of their length."""
     lengths = clips.ends - clips.starts
-    if WHOLE_RECORDING in rule.annotated_by:
-        annotated = np.ones(len(lengths), dtype=bool)
-    else:
-        clip, _, shared_s = overlaps(clips, merge_intervals(known.of_kinds(rule.annotated_by)))
-        covered_s = np.bincount(clip, weights=shared_s, minlength=len(lengths))
-        annotated = (covered_s > 0) & (covered_s + EDGE_TOLERANCE_S >= overlap.min_fraction * lengths)
-    events = known.of_kinds(rule.events)
+    if WHOLE_RECORDING in annotated_by:
+        return np.ones(len(lengths), dtype=bool)
+    clip, _, shared_s = overlaps(clips, merge_intervals(known.of_kinds(annotated_by)))
+    covered_s = np.bincount(clip, weights=shared_s, minlength=len(lengths))
+    return (covered_s > 0) & (covered_s + EDGE_TOLERANCE_S >= overlap.min_fraction * lengths)
+
+
+def _counted_events(clips: Intervals, events: Intervals, overlap: OverlapRule) -> tuple[Integers, Floats]:
+    """Return the clips that events count for, once for each such event, and how many seconds they share."""
     clip, event, shared_s = overlaps(clips, events)
     of_event_s = overlap.min_fraction * (events.ends - events.starts)[event]
-    of_clip_s = overlap.min_fraction * lengths[clip]
+    of_clip_s = overlap.min_fraction * (clips.ends - clips.starts)[clip]
     needed_s = {"event": of_event_s, "clip": of_clip_s, "either": np.minimum(of_event_s, of_clip_s)}[overlap.of]
-    open_clip, _, open_s = overlaps(clips, known.of_kinds((*rule.unknown, UNPLACED)))
-    annotated[open_clip[open_s > EDGE_TOLERANCE_S]] = False
-    values = np.where(annotated, np.float32(0), np.float32(np.nan))
-    values[clip[shared_s + EDGE_TOLERANCE_S >= needed_s]] = 1
-    return values
+    counts = shared_s + EDGE_TOLERANCE_S >= needed_s
+    return clip[counts], shared_s[counts]
+
+
+def _overlaps_any(clips: Intervals, known: _Events, kinds: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return which clips share sound with an event of `kinds`."""
+    clip, _, shared_s = overlaps(clips, known.of_kinds(kinds))
+    found = np.zeros(len(clips.rows), dtype=bool)
+    found[clip[shared_s > EDGE_TOLERANCE_S]] = True
+    return found
 
 
 def _refuse_orphans(clips: pd.DataFrame, rows: Integers) -> None:

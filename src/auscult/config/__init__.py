@@ -15,7 +15,7 @@ from auscult.config.project import TrackingSettings, load_dataset, load_project
 from auscult.config.resolve import list_experiments, load_experiment, load_task
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.split import SplitSettings
-from auscult.config.task import ClassRule, ColumnRule, EventRule, TaskSettings
+from auscult.config.task import ClassRule, ColumnRule, EventClassRule, EventRule, TaskSettings
 from auscult.config.train import LossSettings, TrainSettings
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "ClipSettings",
     "ColumnRule",
     "DatasetSettings",
+    "EventClassRule",
     "EventRule",
     "Experiment",
     "FilesCsvDataset",

@@ -8,7 +8,11 @@ from pydantic import Field
 
 from auscult.config.base import Settings
 
-ThresholdRule = Literal["youden", "f1", "icbhi_score", "target_sensitivity", "target_specificity"]
+ThresholdRule = Literal[
+    "youden", "f1", "icbhi_score", "target_sensitivity", "target_specificity", "average_score", "challenge_score"
+]
+NORMAL_CLASS_RULES = ("average_score", "challenge_score")
+"""Of a multi-class task with a normal class: they weigh that class against all others."""
 
 
 class OutcomeSettings(Settings):

@@ -86,7 +86,9 @@ def split_settings(job: JobSettings, task: TaskSettings) -> dict[str, Any]:
         "stage_version": STAGE_VERSIONS["split"],
         "datasets": sorted(job.datasets),
         "split": job.split.model_dump(mode="json"),
-        "task": task.model_dump(mode="json", include={"type", "targets", "datasets", "classes_from"}),
+        "task": task.model_dump(
+            mode="json", include={"type", "targets", "level", "overlap", "datasets", "classes_from"}
+        ),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from auscult.config.augment import mixing_fault
+from auscult.config.evaluate import NORMAL_CLASS_RULES
 from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
 from auscult.config.files import (
     check_definitions,
@@ -156,6 +157,11 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
     if job.evaluate.threshold == "icbhi_score" and task.four_class is None:
         raise ConfigError(
             f"{where}: evaluate.threshold: icbhi_score needs a task with `four_class`; {job.task!r} has none"
+        )
+    if job.evaluate.threshold in NORMAL_CLASS_RULES and task.normal_class is None:
+        raise ConfigError(
+            f"{where}: evaluate.threshold: {job.evaluate.threshold} needs a task with `normal_class`; {job.task!r} has "
+            "none"
         )
     fitting = losses_for(task)
     if job.train.loss.name not in fitting:

@@ -52,9 +52,10 @@ class OfficialSplit(_Split):
     kind: Literal["official"]
     val_fraction: float = Field(default=0.15, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
-    patients_on_both_sides: Literal["train", "test", "drop", "keep"] = Field(
+    patients_on_both_sides: Literal["train", "test", "drop", "drop_from_test", "keep"] = Field(
         default="drop",
-        description="what to do with patients that the list puts in both subsets; `keep` needs allow_patient_overlap",
+        description="what to do with patients that the list puts in both subsets: to one of them, out of both, out of "
+        "test alone; `keep` needs allow_patient_overlap",
     )
     allow_patient_overlap: bool = Field(default=False, description="declared in the report when true")
 
@@ -75,16 +76,53 @@ class ColumnSplit(_Split):
 
     kind: Literal["column"]
     column: str = Field(description="an attribute of the dataset, or one of dataset, site, device, sex")
-    test: tuple[Label, ...] = Field(min_length=1)
+    test: (
+        Annotated[tuple[Label, ...], Field(min_length=1)] | dict[str, Annotated[tuple[Label, ...], Field(min_length=1)]]
+    ) = Field(description="values, or part -> values: parts of the test set that are judged apart as well")
     val: tuple[Label, ...] = ()
     train: tuple[Label, ...] | Literal["others"] = "others"
     val_fraction: float = Field(default=0.15, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
+    patients_on_both_sides: Literal["refuse", "drop_from_test", "keep"] = Field(
+        default="refuse",
+        description="patients whom the values put in train (or val) and test; `keep` needs allow_patient_overlap",
+    )
     allow_patient_overlap: bool = Field(default=False, description="declared in the report when true")
+
+    @property
+    def test_parts(self) -> dict[str, tuple[Label, ...]]:
+        """Parts of the test set that are judged apart: name -> values; empty where there is one whole."""
+        return self.test if isinstance(self.test, dict) else {}
+
+    @property
+    def test_values(self) -> tuple[Label, ...]:
+        """All values of the test set."""
+        if isinstance(self.test, dict):
+            return tuple(value for values in self.test.values() for value in values)
+        return self.test
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        if isinstance(self.test, dict) and not self.test:
+            raise ValueError("test names no part")
+        twice = sorted({value for value in self.test_values if self.test_values.count(value) > 1})
+        if twice:
+            raise ValueError(f"test: {twice} stand in two parts, or twice in one")
+        return self
+
+    @model_validator(mode="after")
+    def _check_overlap(self) -> Self:
+        if self.patients_on_both_sides == "drop_from_test" and self.allow_patient_overlap:
+            raise ValueError("patients_on_both_sides: drop_from_test leaves no overlap; remove allow_patient_overlap")
+        if self.patients_on_both_sides == "keep" and not self.allow_patient_overlap:
+            raise ValueError(
+                "patients_on_both_sides: keep needs allow_patient_overlap: true, so that the report says so"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_disjoint(self) -> Self:
-        subsets = {"test": set(self.test), "val": set(self.val)}
+        subsets = {"test": set(self.test_values), "val": set(self.val)}
         if self.train != "others":
             subsets["train"] = set(self.train)
         names = list(subsets)

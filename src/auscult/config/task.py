@@ -85,6 +85,11 @@ class ClassRule(Settings):
     classes: dict[Label, str] | None = Field(default=None, description="value -> class; default: equal names")
     may_be_absent: tuple[Label, ...] = Field(default=(), description="named values that the data may lack")
 
+    @property
+    def class_names(self) -> set[str]:
+        """The classes that the rule names; none where it takes equal names."""
+        return set((self.classes or {}).values())
+
     @model_validator(mode="after")
     def _check_values(self) -> Self:
         seen: dict[str, str] = {}
@@ -94,6 +99,72 @@ class ClassRule(Settings):
         return self
 
 
+class EventClassRule(Settings):
+    """The class of a multi-class task, read from the events in a clip: one exclusive class, or unknown.
+
+    A class lists event kinds, any of which makes it; kinds joined by `+` make it where all of them, and no other kind
+    that the rule names, are there. A clip that holds none of the kinds, and that the annotators listened to, is of the
+    class `none`, or unknown. A clip that holds kinds of several classes is unknown, or of the class whose events it
+    shares most sound with. Case does not matter.
+
+    >>> rule = EventClassRule(events={"crackle": ["crackle"], "both": ["Crackle+wheeze"]}, none="normal")
+    >>> rule.combinations
+    {frozenset({'crackle', 'wheeze'}): 'both'}
+    """
+
+    events: dict[Label, Annotated[tuple[EventKind, ...], Field(min_length=1)]] = Field(
+        min_length=1, description="class -> kinds, or kinds joined by + that are there together"
+    )
+    none: Label | None = Field(default=None, description="class where none of the kinds is there; default: unknown")
+    several: Literal["unknown", "longest"] = Field(
+        default="unknown", description="of kinds of several classes; longest: the class of which most sound is there"
+    )
+    annotated_by: tuple[EventKind, ...] = Field(default=("cycle",), min_length=1)
+    unknown: tuple[EventKind, ...] = Field(default=(), description="kinds that leave a clip's class unknown")
+    may_be_absent: tuple[EventKind, ...] = Field(default=(), description="named values that the data may lack")
+
+    @model_validator(mode="after")
+    def _check_values(self) -> Self:
+        seen: dict[frozenset[str], str] = {}
+        for name, kinds in self.events.items():
+            for kind in kinds:
+                parts = frozenset(fold_label(part) for part in kind.split("+"))
+                if "" in parts:
+                    raise ValueError(f"events.{name}: {kind!r} joins a kind that has no name")
+                if seen.setdefault(parts, name) != name:
+                    raise ValueError(f"events gives {kind!r} to two classes, {seen[parts]!r} and {name!r}")
+        both = sorted(set(self.kinds) & set(self.unknown))
+        if both:
+            raise ValueError(f"{both} stand in both events and unknown")
+        return self
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All kinds that the classes name, each once."""
+        parts = (fold_label(part) for kinds in self.events.values() for kind in kinds for part in kind.split("+"))
+        return tuple(dict.fromkeys(parts))
+
+    @property
+    def singles(self) -> dict[str, str]:
+        """Kind -> its class, of kinds that make one by themselves."""
+        return {kind: name for name, kinds in self.events.items() for kind in kinds if "+" not in kind}
+
+    @property
+    def combinations(self) -> dict[frozenset[str], str]:
+        """Kinds that are there together -> their class."""
+        return {
+            frozenset(fold_label(part) for part in kind.split("+")): name
+            for name, kinds in self.events.items()
+            for kind in kinds
+            if "+" in kind
+        }
+
+    @property
+    def class_names(self) -> set[str]:
+        """The classes that the rule can give."""
+        return {*self.events, *([] if self.none is None else [self.none])}
+
+
 def _rule_tag(value: Any) -> str:
     keys = value.keys() if isinstance(value, dict) else type(value).model_fields.keys()
     return "events" if "events" in keys else "column"
@@ -101,6 +172,9 @@ def _rule_tag(value: Any) -> str:
 
 TargetRule = Annotated[
     Annotated[ColumnRule, Tag("column")] | Annotated[EventRule, Tag("events")], Discriminator(_rule_tag)
+]
+ClassesRule = Annotated[
+    Annotated[ClassRule, Tag("column")] | Annotated[EventClassRule, Tag("events")], Discriminator(_rule_tag)
 ]
 
 
@@ -135,11 +209,17 @@ class TaskSettings(Settings):
     targets: tuple[Label, ...] = Field(min_length=1, description="multi_class: the classes, in order")
     level: Level = Field(description="where the headline figure is taken")
     datasets: dict[str, dict[str, TargetRule]] = Field(default={}, description="dataset -> target -> rule")
-    classes_from: dict[str, ClassRule] = Field(default={}, description="multi_class: dataset -> rule")
+    classes_from: dict[str, ClassesRule] = Field(default={}, description="multi_class: dataset -> rule")
     doubtful: tuple[str, ...] = Field(default=(), description="datasets that need allow_doubtful in the experiment")
     overlap: OverlapRule = OverlapRule()
     aggregate: Aggregate = Aggregate()
     four_class: FourClass | None = None
+    normal_class: Label | None = Field(
+        default=None, description="multi_class: the class of healthy sounds; sensitivity and specificity go by it"
+    )
+    left_out_classes: tuple[Label, ...] = Field(
+        default=(), description="multi_class: classes whose rows the scores by normal_class leave out (poor quality)"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -168,12 +248,27 @@ class TaskSettings(Settings):
                     f"datasets.{dataset}: targets without a rule {missing}, rules without a target {surplus}"
                 )
         for dataset, rule in self.classes_from.items():
-            strange = sorted(set((rule.classes or {}).values()) - set(self.targets))
+            strange = sorted(rule.class_names - set(self.targets))
             if strange:
                 raise ValueError(f"classes_from.{dataset}: {strange} are no classes of this task")
+        self._check_normal_class()
         if self.four_class and not {self.four_class.crackle, self.four_class.wheeze} <= set(self.targets):
             raise ValueError(f"four_class names {self.four_class}, the targets are {list(self.targets)}")
         return self
+
+    def _check_normal_class(self) -> None:
+        given = [name for name in (self.normal_class, *self.left_out_classes) if name is not None]
+        if given and self.type != "multi_class":
+            raise ValueError(f"normal_class and left_out_classes belong to multi_class; this task is {self.type}")
+        strange = sorted(set(given) - set(self.targets))
+        if strange:
+            raise ValueError(f"normal_class, left_out_classes: {strange} are no classes of this task")
+        if self.left_out_classes and self.normal_class is None:
+            raise ValueError("left_out_classes is read with normal_class only; name the class of healthy sounds")
+        if len(set(given)) < len(given):
+            raise ValueError(f"normal_class and left_out_classes name a class twice: {given}")
+        if self.normal_class is not None and len(set(self.targets) - set(given)) == 0:
+            raise ValueError("no class is left that is neither normal_class nor in left_out_classes")
 
     @property
     def supported_datasets(self) -> tuple[str, ...]:

@@ -253,11 +253,17 @@ def losses_for(task: TaskSettings) -> tuple[str, ...]:
     return exclusive if task.type == "multi_class" else ("auto", "bce", "mse", "focal", "asymmetric")
 
 
+NORMAL_CLASS_MONITORS = ("average_score", "challenge_score")
+"""What a training of a task with a normal class may go by: `metrics.icbhi.normal_class_scores`."""
+
+
 def monitors_for(task: TaskSettings) -> tuple[str, ...]:
     """Return the validation metrics that a training of `task` writes every epoch."""
     names = ["loss", "auroc", "auprc", "balanced_accuracy"]
     if task.type == "multi_class":
         names += ["accuracy"]
+    if task.normal_class is not None:
+        names += NORMAL_CLASS_MONITORS
     if task.four_class is not None:
         names += ["icbhi_score"]
     return tuple(f"val/{name}" for name in names)

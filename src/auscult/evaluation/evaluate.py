@@ -92,6 +92,7 @@ def evaluate(
         "threshold_rule": model.meta.get("threshold_rule"),
         "threshold_target": model.meta.get("threshold_target"),
         "temperature": model.temperature,
+        "normal_offset": model.normal_offset,
         "bootstrap_draws": job.evaluate.bootstrap_draws,
     }
     *generators, of_slices, of_outcomes, of_protocols = np.random.default_rng(job.evaluate.seed).spawn(len(SUBSETS) + 3)
@@ -110,7 +111,13 @@ def evaluate(
         )
     test = predictions.loc[predictions["split"] == "test"]
     metrics["slices"] = slice_metrics(
-        test, tables, task=task, thresholds=thresholds, generator=of_slices, resamples=job.evaluate.bootstrap_draws
+        test,
+        tables,
+        task=task,
+        thresholds=thresholds,
+        generator=of_slices,
+        resamples=job.evaluate.bootstrap_draws,
+        split=job.split,
     )
     metrics["protocols"] = None
     if job.evaluate.best_on_test:

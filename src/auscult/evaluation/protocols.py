@@ -25,7 +25,7 @@ from auscult.metrics.intervals import Views, estimate, resample_weights, view_va
 from auscult.metrics.summary import validation_metrics
 from auscult.models import SavedModel
 from auscult.models.operating_point import choose_operating_point
-from auscult.models.saved import probabilities
+from auscult.models.saved import probabilities, shifted_probabilities
 from auscult.storage.files import sha256_file
 from auscult.training.dataset import ClipDataset
 
@@ -76,7 +76,10 @@ def compare_protocols(
         logits = predict_logits(_at_epoch(model, model_dir, entry), examples, job.train.batch_size)
         val = subsets["val"]
         point = choose_operating_point(logits[val], examples.targets[val], ids.iloc[val], task, job.evaluate)
-        found = probabilities(torch.as_tensor(logits) / point["temperature"], task.type)
+        scaled = torch.as_tensor(logits) / point["temperature"]
+        found = probabilities(scaled, task.type)
+        if task.normal_class is not None:
+            found = shifted_probabilities(scaled, task.targets.index(task.normal_class), point["normal_offset"])
         values = {
             name: validation_metrics(examples.targets[rows], found[rows], ids.iloc[rows], task)[f"val/{metric}"]
             for name, rows in subsets.items()

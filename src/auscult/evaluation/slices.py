@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from auscult.config import TaskSettings
+from auscult.config import SplitSettings, TaskSettings
+from auscult.config.split import ColumnSplit
+from auscult.formatting.metric_tables import NORMAL_CLASS_METRICS
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.intervals import estimate, resample_weights
-from auscult.metrics.scores import binary_values, class_values, four_class_values, multi_class_values
+from auscult.metrics.scores import binary_values, four_class_values, multi_class_values
 from auscult.metrics.thresholds import four_class_columns
+from auscult.splits.assign import split_column
 from auscult.storage.tables import probabilities_of, read_recordings, truth_of
 
 MIN_PATIENTS = 5
@@ -30,6 +33,7 @@ AGE_GROUPS: tuple[tuple[float, str], ...] = (
 """Upper end (exclusive) and name; pneumonia in children is defined and counted below five years (WHO)."""
 
 SLICED_BY = ("dataset", "site", "device", "sex", "age group")
+TEST_PART = "part of the test set"
 NOT_STATED = "not stated"
 _KEPT = ("auroc", "sensitivity", "specificity")
 
@@ -42,6 +46,7 @@ def slice_metrics(
     thresholds: Mapping[str, float],
     generator: np.random.Generator,
     resamples: int,
+    split: SplitSettings | None = None,
 ) -> list[dict[str, Any]]:
     """Return the metrics of every slice at the task's level; an attribute with one value only is left out.
 
@@ -55,15 +60,16 @@ def slice_metrics(
         thresholds: Target -> threshold; empty for a multi-class task.
         generator: The only source of randomness.
         resamples: Of the bootstrap over patients.
+        split: Names the parts of the test set, if it has any: each is a slice too.
 
     Returns:
         One entry a slice: `by`, `value`, `n` (clips, patients and, unless multi-class, target -> positive, negative)
         and `metrics` (name -> value, low, high). Below `MIN_PATIENTS` patients `metrics` is None and `n` holds clips
         and patients only.
     """
-    attributes = _attributes(test, tables)
+    attributes = _attributes(test, tables, split)
     found: list[dict[str, Any]] = []
-    for by in SLICED_BY:
+    for by in attributes.columns:
         values = attributes[by]
         names = sorted(values.unique(), key=_order)
         if len(names) < 2:
@@ -95,18 +101,20 @@ def _order(value: str) -> tuple[bool, int, str]:
     return value == NOT_STATED, groups.index(value) if value in groups else -1, value
 
 
-def _attributes(test: pd.DataFrame, tables: Mapping[str, Path]) -> pd.DataFrame:
-    """Return the columns `SLICED_BY` of every clip."""
-    columns = ["recording_id", "site", "device", "sex", "age_years"]
+def _attributes(test: pd.DataFrame, tables: Mapping[str, Path], split: SplitSettings | None) -> pd.DataFrame:
+    """Return the columns `SLICED_BY` of every clip, after `TEST_PART` where the split names parts."""
     names = sorted(set(test["dataset"]))
-    recordings = pd.concat(
-        [read_recordings(tables[name] / "recordings.parquet").loc[:, columns] for name in names], ignore_index=True
-    )
+    recordings = pd.concat([read_recordings(tables[name] / "recordings.parquet") for name in names], ignore_index=True)
     at = pd.Index(recordings["recording_id"]).get_indexer(pd.Index(test["recording_id"]))
     here = recordings.iloc[at].reset_index(drop=True)
     found = here[["site", "device", "sex"]].astype(object).where(here[["site", "device", "sex"]].notna(), NOT_STATED)
     ages = [age_group(age) for age in here["age_years"].to_numpy(dtype=np.float64)]
-    return found.assign(dataset=test["dataset"].to_numpy(dtype=object), **{"age group": ages})
+    found = found.assign(dataset=test["dataset"].to_numpy(dtype=object), **{"age group": ages})[list(SLICED_BY)]
+    if isinstance(split, ColumnSplit) and split.test_parts:
+        part_of = {value: part for part, values in split.test_parts.items() for value in values}
+        parts = split_column(recordings, split.column).str.strip().map(part_of).iloc[at]
+        found.insert(0, TEST_PART, parts.fillna(NOT_STATED).to_numpy(dtype=object))
+    return found
 
 
 def _counts(rows: LevelRows, task: TaskSettings) -> dict[str, Any]:
@@ -130,8 +138,9 @@ def _metrics(
         is_known = ~np.isnan(rows.targets).any(axis=1)
         true = rows.targets[is_known].argmax(axis=1).astype(np.int64)
         scores, of = rows.probabilities[is_known], patients[is_known]
-        values = multi_class_values(true, scores, of, weights, class_values(true, scores, of, weights))
-        return _estimates(values, ("accuracy", "balanced_accuracy"), patients[is_known])
+        values = multi_class_values(true, scores, of, weights, task)[0]
+        kept = ("accuracy", "balanced_accuracy") if task.normal_class is None else NORMAL_CLASS_METRICS
+        return _estimates(values, kept, patients[is_known])
     predicted = rows.probabilities >= np.array([thresholds[target] for target in task.targets])
     found: dict[str, Any] = {}
     columns = four_class_columns(task)

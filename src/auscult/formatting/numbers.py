@@ -26,9 +26,13 @@ METRIC_NAMES = {
     "macro_specificity": "Specificity, mean of classes",
     "macro_ppv": "PPV, mean of classes",
     "macro_npv": "NPV, mean of classes",
+    "average_score": "Average score",
+    "challenge_score": "Challenge score",
     "score": "ICBHI score",
     "harmonic_score": "Harmonic score",
     "two_class_sensitivity": "Sensitivity, two classes",
+    "two_class_average_score": "Average score, two classes",
+    "two_class_challenge_score": "Challenge score, two classes",
     "two_class_score": "ICBHI score, two classes",
     "two_class_harmonic_score": "Harmonic score, two classes",
 }

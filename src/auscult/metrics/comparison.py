@@ -14,7 +14,7 @@ from auscult.metrics.aggregation import LevelRows
 from auscult.metrics.delong import AreaDifference, area_difference, areas_of
 from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.intervals import estimate, resample_weights
-from auscult.metrics.scores import binary_values, class_values, four_class_values, multi_class_values
+from auscult.metrics.scores import binary_values, four_class_values, multi_class_values
 from auscult.metrics.thresholds import four_class_columns
 
 SHOWN = (
@@ -88,11 +88,8 @@ def compare_rows(
         known = ~np.isnan(truth).any(axis=1)
         true = truth[known].argmax(axis=1).astype(np.int64)
         owners = patients[known]
-        of_classes = [class_values(true, one.probabilities[known], owners, weights) for one in rows]
-        together = [
-            multi_class_values(true, one.probabilities[known], owners, weights, values)
-            for one, values in zip(rows, of_classes, strict=True)
-        ]
+        found = [multi_class_values(true, one.probabilities[known], owners, weights, task) for one in rows]
+        together, of_classes = [values for values, _ in found], [values for _, values in found]
         return [
             View(f"{len(task.targets)} classes", _lines(together, _n(owners)), []),
             *(

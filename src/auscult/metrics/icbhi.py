@@ -1,9 +1,13 @@
-"""The scores of the ICBHI 2017 challenge, in per cent as the challenge prints them. NaN stands for undefined in arrays.
+"""The scores of published challenges, by a class of normal sounds. NaN stands for undefined in arrays.
 
-Source: Rocha et al. 2019, An open access database for the evaluation of respiratory sound classification algorithms,
-Physiological Measurement 40(3). Cycles are pooled, classes are not averaged: sensitivity is the share of all abnormal
-cycles that are given exactly their class (crackle, wheeze or both), specificity the share of normal cycles called
-normal.
+ICBHI 2017, in per cent as the challenge prints them. Source: Rocha et al. 2019, An open access database for the
+evaluation of respiratory sound classification algorithms, Physiological Measurement 40(3). Cycles are pooled, classes
+are not averaged: sensitivity is the share of all abnormal cycles that are given exactly their class (crackle, wheeze or
+both), specificity the share of normal cycles called normal.
+
+SPRSound (BioCAS 2022 and 2023) counts in the same way over any classes, leaves recordings of poor quality out, and
+ranks by the mean of the arithmetic and the harmonic mean of the two. Source: Zhang et al. 2022, Grand challenge on
+respiratory sound classification, IEEE BioCAS.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ import numpy as np
 from auscult.metrics.rates import ratio
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
@@ -61,13 +67,50 @@ def scores_of(confusions: NDArray[np.floating] | NDArray[np.integer]) -> dict[st
         `harmonic_score` (2 Se Sp / (Se + Sp), 0 when both are 0), strict; and the same with the prefix `two_class_`,
         where any abnormal prediction for an abnormal cycle is a hit.
     """
-    table = np.asarray(confusions, dtype=np.float64)
-    normal = table[..., 0, :].sum(axis=-1)
-    abnormal = table[..., 1:, :].sum(axis=(-2, -1))
-    specificity = 100 * ratio(table[..., 0, 0], normal)
-    strict = 100 * ratio(table[..., 1, 1] + table[..., 2, 2] + table[..., 3, 3], abnormal)
-    lenient = 100 * ratio(table[..., 1:, 1:].sum(axis=(-2, -1)), abnormal)
+    strict, lenient, specificity = (100 * share for share in _shares(confusions, 0, (1, 2, 3)))
     return {**_pair(strict, specificity, ""), **_pair(lenient, specificity, "two_class_")}
+
+
+def normal_class_scores(
+    confusions: NDArray[np.floating] | NDArray[np.integer], normal: int, left_out: Sequence[int] = ()
+) -> dict[str, Floats]:
+    """Return the scores of any classes of which one is normal, in [0, 1].
+
+    Args:
+        confusions: Shape [..., class, class], true class by class predicted.
+        normal: The class of normal sounds.
+        left_out: Classes whose rows count in neither rate; to predict one of them is wrong for all others.
+
+    Returns:
+        Arrays of shape [...], NaN where undefined: `sensitivity` (adventitious rows given their own class),
+        `specificity`, `average_score` (their mean, AS), `harmonic_score` (HS), `challenge_score` (the mean of both
+        scores); and with the prefix `two_class_` the same where any adventitious class is a hit.
+    """
+    n_classes = np.asarray(confusions).shape[-1]
+    abnormal = tuple(code for code in range(n_classes) if code != normal and code not in left_out)
+    strict, lenient, specificity = _shares(confusions, normal, abnormal)
+    found: dict[str, Floats] = {}
+    for prefix, sensitivity in (("", strict), ("two_class_", lenient)):
+        values = _pair(sensitivity, specificity, prefix)
+        average, harmonic = values.pop(f"{prefix}score"), values[f"{prefix}harmonic_score"]
+        found |= {**values, f"{prefix}average_score": average, f"{prefix}challenge_score": (average + harmonic) / 2}
+    del found["two_class_specificity"]
+    return found
+
+
+def _shares(
+    confusions: NDArray[np.floating] | NDArray[np.integer], normal: int, abnormal: tuple[int, ...]
+) -> tuple[Floats, Floats, Floats]:
+    """Return the strict sensitivity, that of any abnormal prediction, and the specificity, in [0, 1]."""
+    table = np.asarray(confusions, dtype=np.float64)
+    of_abnormal = table[..., list(abnormal), :]
+    n_abnormal = of_abnormal.sum(axis=(-2, -1))
+    own = sum((table[..., code, code] for code in abnormal), np.zeros(table.shape[:-2]))
+    return (
+        ratio(own, n_abnormal),
+        ratio(of_abnormal[..., list(abnormal)].sum(axis=(-2, -1)), n_abnormal),
+        ratio(table[..., normal, normal], table[..., normal, :].sum(axis=-1)),
+    )
 
 
 def _pair(sensitivity: Floats, specificity: Floats, prefix: str) -> dict[str, Floats]:

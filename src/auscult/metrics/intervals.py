@@ -12,7 +12,6 @@ from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.scores import (
     binary_values,
-    class_values,
     exact_match_values,
     four_class_values,
     multi_class_values,
@@ -150,7 +149,7 @@ def view_values(
     if task.type == "multi_class":
         true = rows.targets[whole].argmax(axis=1).astype(np.int64)
         scores, of = rows.probabilities[whole], patients[whole]
-        return {"multi_class": multi_class_values(true, scores, of, weights, class_values(true, scores, of, weights))}
+        return {"multi_class": multi_class_values(true, scores, of, weights, task)[0]}
     predicted = rows.probabilities >= np.asarray(thresholds, dtype=np.float64)
     views: Views = {}
     for column, target in enumerate(task.targets):

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auscult.metrics.icbhi import CLASSES, scores_of
+from auscult.metrics.icbhi import CLASSES, normal_class_scores, scores_of
 from auscult.metrics.plain_scores import N_CALIBRATION_BINS, calibration_bins
 from auscult.metrics.ranking import ranking_areas
 from auscult.metrics.rates import rates, ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from auscult.config.task import TaskSettings
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
@@ -80,21 +82,27 @@ def class_values(
 
 
 def multi_class_values(
-    true: Integers, probabilities: Floats, patients: Integers, weights: Weights, classes: list[dict[str, Floats]]
-) -> dict[str, Floats]:
-    """Return the scores of all classes together, shape [weighting] each.
+    true: Integers,
+    probabilities: Floats,
+    patients: Integers,
+    weights: Weights,
+    task: TaskSettings,
+) -> tuple[dict[str, Floats], list[dict[str, Floats]]]:
+    """Return the scores of all classes together, and those of each class, shape [weighting] each.
 
     `balanced_accuracy` and what begins with `macro_` are means over the classes, undefined where one of them is. `mcc`
     is Gorodkin's R_K (2004, Comput Biol Chem 28:367), `brier` the sum over classes of squared differences (0 to 2),
-    `ece` that of the prediction's own probability, in 15 bins.
+    `ece` that of the prediction's own probability, in 15 bins. A task with a normal class has those of
+    `icbhi.normal_class_scores` too.
 
     Args:
         true: Known classes, shape [row].
         probabilities: Shape [row, class]; the first of the highest is the prediction.
         patients: Shape [row].
         weights: Shape [patient, weighting].
-        classes: From `class_values`.
+        task: Gives the normal class, and those that its scores leave out.
     """
+    classes = class_values(true, probabilities, patients, weights)
     n_classes = probabilities.shape[1]
     one_hot = np.eye(n_classes)
     predicted = probabilities.argmax(axis=1)
@@ -107,8 +115,16 @@ def multi_class_values(
     bins = np.zeros((len(true), N_CALIBRATION_BINS))
     bins[np.arange(len(true)), calibration_bins(confidence)] = confidence - is_right
     gaps = np.abs(_totals(bins, patients, weights)).sum(axis=1)
+    by_normal: dict[str, Floats] = {}
+    if task.normal_class is not None:
+        cells = _totals(np.eye(n_classes**2)[true * n_classes + predicted], patients, weights)
+        left_out = [task.targets.index(name) for name in task.left_out_classes]
+        by_normal = normal_class_scores(
+            cells.reshape(-1, n_classes, n_classes), task.targets.index(task.normal_class), left_out
+        )
     spreads = [n_rows**2 - (counts**2).sum(axis=1) for counts in (of_class, said_class)]
-    return {
+    together = {
+        **by_normal,
         "accuracy": ratio(right, n_rows),
         "balanced_accuracy": _mean_of(classes, "sensitivity"),
         **{f"macro_{name}": _mean_of(classes, name) for name in ("f1", "auroc", "auprc", "specificity", "ppv", "npv")},
@@ -116,6 +132,7 @@ def multi_class_values(
         "brier": ratio(squared, n_rows),
         "ece": ratio(gaps, n_rows),
     }
+    return together, classes
 
 
 def _mean_of(classes: list[dict[str, Floats]], name: str) -> Floats:

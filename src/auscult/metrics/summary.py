@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from auscult.config.task import LEVELS
+from auscult.config.train import NORMAL_CLASS_MONITORS
 from auscult.metrics.aggregation import LevelRows, at_level
-from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score
+from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score, normal_class_scores
 from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.plain_scores import RANKING_SCORES, balanced_accuracy
 from auscult.metrics.scores import (
     binary_values,
-    class_values,
     exact_match_values,
     four_class_values,
     multi_class_values,
@@ -103,6 +103,12 @@ def validation_metrics(
         recalls = [_share(predicted[true == code] == code) for code in range(truth.shape[1])]
         values["val/balanced_accuracy"] = _mean(recalls)
         values["val/accuracy"] = _share(true == predicted)
+        if task.normal_class is not None:
+            left_out = [task.targets.index(name) for name in task.left_out_classes]
+            table = confusion(true, predicted, len(task.targets))
+            by_normal = normal_class_scores(table, task.targets.index(task.normal_class), left_out)
+            for name in NORMAL_CLASS_MONITORS:
+                values[f"val/{name}"] = None if np.isnan(by_normal[name]) else float(by_normal[name])
         return values
     predicted = np.where(scores >= FALLBACK, 1.0, 0.0)
     values["val/balanced_accuracy"] = _mean(
@@ -187,8 +193,7 @@ def _multi_class(rows: LevelRows, task: TaskSettings, patients: NDArray[np.int64
     scores = rows.probabilities[known]
     predicted = scores.argmax(axis=1).astype(np.int64)
     n_patients = len(np.unique(patients[known]))
-    of_classes = class_values(true, scores, patients[known], weights)
-    values = multi_class_values(true, scores, patients[known], weights, of_classes)
+    values, of_classes = multi_class_values(true, scores, patients[known], weights, task)
     classes = {
         name: {
             **{metric: estimate(of_class[metric], n_patients) for metric in of_class},

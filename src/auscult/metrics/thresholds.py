@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from auscult.config.evaluate import NORMAL_CLASS_RULES
 from auscult.config.evaluate import ThresholdRule as Rule
 from auscult.metrics.aggregation import at_level
 from auscult.metrics.icbhi import UNKNOWN, four_classes
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-RULES: tuple[Rule, ...] = get_args(Rule)
+RULES: tuple[Rule, ...] = tuple(rule for rule in get_args(Rule) if rule not in NORMAL_CLASS_RULES)
 FALLBACK = 0.5
 DEFAULT_GOAL = 0.9
 _ROUNDING = 1e-9

@@ -84,6 +84,11 @@ class SavedModel:
         """What logits are divided by before they become probabilities; 1 unless it was fitted on validation."""
         return float(self.meta.get("temperature", 1.0))
 
+    @property
+    def normal_offset(self) -> float:
+        """What is added to the logit of a task's normal class; 0 unless it was chosen on validation."""
+        return float(self.meta.get("normal_offset", 0.0))
+
     @torch.inference_mode()
     def logits(self, stored: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float32]:
         """Return what the network gives before temperature and sigmoid or softmax, shape [clip, target].
@@ -108,7 +113,11 @@ class SavedModel:
             DataError: They have another shape than the model's.
         """
         logits = self._outputs(stored, batch_size, self.module)
-        return probabilities(logits / self.temperature, self.meta["task"]["type"])
+        task = self.meta["task"]
+        if self.normal_offset:
+            normal = task["targets"].index(task["normal_class"])
+            return shifted_probabilities(logits / self.temperature, normal, self.normal_offset)
+        return probabilities(logits / self.temperature, task["type"])
 
     @torch.inference_mode()
     def embed(
@@ -160,6 +169,22 @@ def probabilities(logits: Tensor, task_type: str) -> NDArray[np.float64]:
     """
     exact = logits.double().cpu()
     return (exact.softmax(dim=1) if task_type == "multi_class" else exact.sigmoid()).numpy()
+
+
+def shifted_probabilities(logits: Tensor, normal: int, offset: float) -> NDArray[np.float64]:
+    """Return the probabilities [clip, class] of a multi-class task whose normal class is weighed by `exp(offset)`.
+
+    It is what another prevalence of that class would give (Saerens, Latinne and Decaestecker 2002, Neural Computation
+    14:21).
+
+    Args:
+        logits: Shape [clip, class].
+        normal: The column of the normal class.
+        offset: Added to its logit.
+    """
+    exact = logits.double().cpu().clone()
+    exact[:, normal] += offset
+    return exact.softmax(dim=1).numpy()
 
 
 def describe_model(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from auscult.config import Experiment, TaskSettings
+from auscult.config import ClassRule, EventClassRule, Experiment, TaskSettings
 from auscult.formatting.numbers import duration_text, plural
 from auscult.formatting.text import listed, tally
 from auscult.reports.flow_section import FlowView, flow_view
@@ -190,11 +190,22 @@ def label_rules(task: TaskSettings, experiment: Experiment) -> list[tuple[str, s
     found: list[tuple[str, str, str]] = []
     for dataset, rule in task.classes_from.items():
         if dataset in used:
-            found.append((dataset, "class", f"the label `{rule.column}`"))
+            found.append((dataset, "class", class_rule_text(rule)))
     for dataset, rules in task.datasets.items():
         for target, rule in rules.items() if dataset in used else ():
             found.append((dataset, target, rule_text(rule.model_dump(mode="json"))))
     return found
+
+
+def class_rule_text(rule: ClassRule | EventClassRule) -> str:
+    """Return the rule of a multi-class task in words."""
+    if isinstance(rule, ClassRule):
+        return f"the label `{rule.column}`"
+    classes = "; ".join(f"{name} where a {' or '.join(kinds)} event overlaps" for name, kinds in rule.events.items())
+    none = "" if rule.none is None else f"; else {rule.none} within each {' or '.join(rule.annotated_by)}"
+    unknown = f"; unknown where a {' or '.join(rule.unknown)} event does" if rule.unknown else ""
+    several = "unknown" if rule.several == "unknown" else "the one of which most sound is there"
+    return f"{classes}{none}{unknown}; of several classes: {several}"
 
 
 def rule_text(rule: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from auscult.datasets.sources import root_text
 from auscult.formatting.numbers import duration_text, plural, recordings_text
 from auscult.plots.dataset import draw_events, draw_labels, draw_patients, draw_recordings, draw_tasks
 from auscult.plots.excerpts import Picture, choose_excerpts, draw_excerpts
-from auscult.reports.data_tables import rule_text
+from auscult.reports.data_tables import class_rule_text, rule_text
 from auscult.reports.html import doc_html, page_templates
 from auscult.storage.files import write_output
 
@@ -121,7 +121,7 @@ def _columns(found: Description, *, show_ids: bool) -> list[tuple[str, str]]:
 def _rules(found: Description, name: str) -> list[tuple[str, str]]:
     task = next(task.task for task in found.tasks if task.name == name)
     if task.type == "multi_class":
-        return [("class", f"the label {task.classes_from[found.name].column}")]
+        return [("class", class_rule_text(task.classes_from[found.name]))]
     return [(target, rule_text(rule.model_dump(mode="json"))) for target, rule in task.datasets[found.name].items()]
 
 

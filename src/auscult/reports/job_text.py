@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auscult.config import JobSettings, TaskSettings
@@ -51,12 +51,22 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
 
 def _threshold_facts(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -> list[tuple[str, str]]:
     if task.type == "multi_class":
-        return [("prediction", "the class of highest probability")]
+        return [("prediction", class_decision(metrics, job, task))]
     values = [f"{target} {metric_text(threshold)}" for target, threshold in metrics["thresholds"].items()]
     rule = metrics.get("threshold_rule") or job.evaluate.threshold
     if metrics.get("threshold_target") is not None:
         rule = f"{rule} {metrics['threshold_target']:g}"
     return [("thresholds", f"{', '.join(values)} ({rule}, chosen on validation)")]
+
+
+def class_decision(metrics: Mapping[str, Any], job: JobSettings, task: TaskSettings) -> str:
+    """Return in words how a multi-class task's prediction is taken from its probabilities."""
+    offset = metrics.get("normal_offset", 0.0)
+    if not offset:
+        return "the class of highest probability"
+    rule = metrics.get("threshold_rule") or job.evaluate.threshold
+    added = f"{metric_text(offset)} added to the logit of {task.normal_class}"
+    return f"the class of highest probability, after {added} ({rule}, chosen on validation)"
 
 
 def _temperature_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:

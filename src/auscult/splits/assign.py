@@ -88,6 +88,7 @@ TRAIN, VAL, TEST = SUBSETS
 FACTS = ("dataset", "site", "device", "sex")
 """Columns of the recordings table that a split may go by, beside the attributes."""
 OFFICIAL = "official_split"
+ON_BOTH_SIDES = "the official list puts the patient in both subsets"
 
 
 def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettings, task: TaskSettings) -> Assignment:
@@ -127,7 +128,7 @@ def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettin
 
 
 def _follow_list(made: Assignment, settings: OfficialSplit) -> None:
-    values = _column(made.recordings, OFFICIAL)
+    values = split_column(made.recordings, OFFICIAL)
     for name, rows in made.recordings.groupby("dataset").groups.items():
         if values.loc[rows].isna().all():
             raise InfeasibleError(
@@ -141,18 +142,26 @@ def _follow_list(made: Assignment, settings: OfficialSplit) -> None:
     if not crossing:
         return
     if settings.patients_on_both_sides == "drop":
-        made.leave_out(made.holds(crossing), "the official list puts the patient in both subsets")
+        made.leave_out(made.holds(crossing), ON_BOTH_SIDES)
+    elif settings.patients_on_both_sides == "drop_from_test":
+        made.leave_out(made.holds(crossing) & (made.subsets == TEST), ON_BOTH_SIDES)
     elif settings.patients_on_both_sides != "keep":
         made.move(crossing, settings.patients_on_both_sides)
-    done = {"drop": "left out", "train": "moved to train", "test": "moved to test", "keep": "kept in both subsets"}
+    done = {
+        "drop": "left out",
+        "drop_from_test": "left out of test",
+        "train": "moved to train",
+        "test": "moved to test",
+        "keep": "kept in both subsets",
+    }
     text = f"the official list puts {len(crossing)} patients in both subsets; {done[settings.patients_on_both_sides]}"
     made.notes.append(("official_list_overlap", text, sorted(crossing)))
 
 
 def _follow_column(made: Assignment, settings: ColumnSplit) -> None:
-    values = _column(made.recordings, settings.column).str.strip()
+    values = split_column(made.recordings, settings.column).str.strip()
     present = set(values.dropna())
-    named = {TEST: settings.test, VAL: settings.val}
+    named = {TEST: settings.test_values, VAL: settings.val}
     if settings.train != "others":
         named[TRAIN] = settings.train
     else:
@@ -163,11 +172,18 @@ def _follow_column(made: Assignment, settings: ColumnSplit) -> None:
     if absent:
         shown = sorted(present)[:20]
         text = f"no recording has {settings.column} {', '.join(absent)}; found {', '.join(shown)}"
-        if not present & set(settings.test):
+        if not all(present & set(values) for values in (settings.test_parts or {TEST: settings.test_values}).values()):
             raise ConfigError(f"split.test: {text}{', ...' if len(present) > 20 else ''}")
         made.notes.append(("values_not_found", text, absent))
     made.leave_out(values.isna().to_numpy(dtype=bool), f"no value of {settings.column}")
     made.leave_out(made.unassigned & values.notna().to_numpy(dtype=bool), f"no subset names its {settings.column}")
+    if settings.patients_on_both_sides == "drop_from_test":
+        crossing = (made.patients_in(TRAIN) | made.patients_in(VAL)) & made.patients_in(TEST)
+        if crossing:
+            of_test = made.holds(crossing) & (made.subsets == TEST)
+            made.leave_out(of_test, f"{settings.column} puts the patient in test and elsewhere")
+            text = f"{settings.column} puts {len(crossing)} patients in test and elsewhere too; left out of test"
+            made.notes.append(("column_overlap", text, sorted(crossing)))
     _refuse_overlap(made, allowed=settings.allow_patient_overlap)
 
 
@@ -177,8 +193,9 @@ def _refuse_overlap(made: Assignment, *, allowed: bool) -> None:
     if crossing and not allowed:
         raise InfeasibleError(
             f"this split puts {len(crossing)} patients in several subsets, such as {crossing[:5]}: the test set would "
-            f"know them from training. Divide by patients (`split: {{kind: patients}}`), or declare it with "
-            f"`allow_patient_overlap: true`, which the report prints"
+            f"know them from training. Divide by patients (`split: {{kind: patients}}`), leave them out of test "
+            f"(`patients_on_both_sides: drop_from_test`), or declare it with `allow_patient_overlap: true`, which the "
+            f"report prints"
         )
 
 
@@ -204,7 +221,12 @@ def _leave_site_out(made: Assignment, settings: LeaveSiteOutSplit) -> None:
     made.leave_out(elsewhere, "recorded elsewhere of a patient of the tested site")
 
 
-def _column(recordings: pd.DataFrame, column: str) -> pd.Series:
+def split_column(recordings: pd.DataFrame, column: str) -> pd.Series:
+    """Return the attribute, or one of `FACTS`, by which a split goes.
+
+    Raises:
+        ConfigError: There is no such column.
+    """
     name = ATTRIBUTE_PREFIX + column
     if name not in recordings.columns and column in FACTS:
         name = column

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from auscult.config.task import EventRule
+from auscult.config.task import EventClassRule, EventRule
 from auscult.errors import InfeasibleError
 from auscult.labels import WHOLE_RECORDING, clip_targets, recording_targets
 from auscult.storage.tables import SUBSETS
@@ -120,8 +120,11 @@ def recording_facts(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSe
 
 def _parts(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -> pd.DataFrame:
     """Return stretches that clips of any setting would fall on: what was annotated, and the recordings themselves."""
-    rules = [rule for by_target in task.datasets.values() for rule in by_target.values() if isinstance(rule, EventRule)]
-    kinds = {kind for rule in rules for kind in rule.annotated_by}
+    rules = [
+        *(rule for by_target in task.datasets.values() for rule in by_target.values()),
+        *task.classes_from.values(),
+    ]
+    kinds = {kind for rule in rules if isinstance(rule, EventRule | EventClassRule) for kind in rule.annotated_by}
     owners = pd.DataFrame(recordings[["recording_id"]])
     duration_s = recordings["duration_s"].to_numpy(dtype=np.float64)
     stretches = [owners.assign(start_s=0.0, end_s=duration_s)]

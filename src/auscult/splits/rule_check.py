@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from auscult.config.task import ClassRule, ColumnRule, EventRule, fold_label
+from auscult.config.task import ClassRule, ColumnRule, EventClassRule, EventRule, fold_label
 from auscult.errors import ConfigError, nearest
 from auscult.labels import WHOLE_RECORDING, label_values, part_target
 from auscult.splits.leaks import Finding
@@ -71,8 +71,9 @@ def check_rules(
         own = str(dataset)
         vocabulary: Mapping[str, Any] = (summaries or {}).get(own, {}).get("vocabulary", {})
         where = f"task {name}, dataset {own}" if name else f"dataset {own}"
-        if own in task.classes_from:
-            rule = task.classes_from[own]
+        of_classes = task.classes_from.get(own)
+        if isinstance(of_classes, ClassRule):
+            rule = of_classes
             held = _labels(of_dataset, rule.column, vocabulary, where, is_whole=True)
             found += _class_notes(held, rule, task.targets, own)
         rules = task.datasets.get(own, {})
@@ -82,7 +83,12 @@ def check_rules(
                 found += _column_notes(held, rule, f"{own}, {target}")
         here = events["recording_id"].isin(of_dataset["recording_id"])
         kinds = Counter(str(kind) for kind in events.loc[here, "kind"])
-        found += _event_notes(own, where, kinds, rules, {str(kind) for kind in vocabulary.get("events", ())})
+        of_events: dict[str, EventRule | EventClassRule] = {
+            f", target {target}": rule for target, rule in rules.items() if isinstance(rule, EventRule)
+        }
+        if isinstance(of_classes, EventClassRule):
+            of_events = {"": of_classes}
+        found += _event_notes(own, where, kinds, of_events, {str(kind) for kind in vocabulary.get("events", ())})
     return found
 
 
@@ -125,17 +131,21 @@ def _class_notes(held: _Held, rule: ClassRule, classes: tuple[str, ...], where: 
 
 
 def _event_notes(
-    dataset: str, where: str, counts: Counter[str], rules: Mapping[str, Any], vocabulary: set[str]
+    dataset: str,
+    where: str,
+    counts: Counter[str],
+    of_events: Mapping[str, EventRule | EventClassRule],
+    vocabulary: set[str],
 ) -> list[Finding]:
     named: set[str] = set()
     notes: list[Finding] = []
-    of_events = {target: rule for target, rule in rules.items() if isinstance(rule, EventRule)}
-    for target, rule in of_events.items():
-        kinds = dict.fromkeys((*rule.events, *rule.annotated_by, *rule.unknown))
+    for of, rule in of_events.items():
+        asks = rule.kinds if isinstance(rule, EventClassRule) else rule.events
+        kinds = dict.fromkeys((*asks, *rule.annotated_by, *rule.unknown))
         named |= set(kinds)
         # These are no words of the data: the whole recording, and what the ingest itself marks.
         asked = [kind for kind in kinds if kind not in {WHOLE_RECORDING, ANNOTATED, UNPLACED}]
-        held = _Held(f"{where}, target {target}", "event", counts, set(counts), vocabulary)
+        held = _Held(f"{where}{of}", "event", counts, set(counts), vocabulary)
         notes += _absent(held, asked, rule.may_be_absent, dataset)
     unnamed = [f"{kind} ({n})" for kind, n in sorted(counts.items()) if kind not in {*named, ANNOTATED, UNPLACED}]
     if of_events and unnamed:
@@ -201,7 +211,7 @@ def rule_values(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettin
         rules = task.datasets.get(own, {}) if of_classes is None else dict.fromkeys(task.targets, of_classes)
         for target, rule in rules.items():
             counts = kinds
-            if not isinstance(rule, EventRule):
+            if not isinstance(rule, EventRule | EventClassRule):
                 counts = Counter(str(value) for value in label_values(of_dataset, rule.column, own).dropna())
             said = rule.model_dump(mode="json", exclude_defaults=True)
             found[target].append(f"{own}: the rule {said} meets {present_values(counts)}")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auscult.config.task import ClassRule, ColumnRule, EventRule, OverlapRule, TaskSettings
+from auscult.config.task import ClassRule, ColumnRule, EventClassRule, EventRule, OverlapRule, TaskSettings
 from auscult.errors import DataError
 from auscult.labels import EDGE_TOLERANCE_S, clip_targets, part_target, patient_targets, recording_targets
 
@@ -346,3 +346,120 @@ def test_a_class_value_with_two_meanings_and_a_target_twice_are_refused():
 
 def test_event_kinds_are_compared_without_case():
     assert EventRule.model_validate({"events": ["Wheeze"], "annotated_by": ["Cycle"]}) == EventRule(events=("wheeze",))
+
+
+FOUR = {"crackle": ["crackle"], "wheeze": ["wheeze"], "both": ["crackle+wheeze"]}
+
+
+def class_task(level: str = "clip", **rule) -> TaskSettings:
+    targets = ("normal", "crackle", "wheeze", "both")
+    rule = {"events": FOUR, "none": "normal", **rule}
+    return TaskSettings(
+        description="t", type="multi_class", targets=targets, level=level, normal_class="normal",
+        classes_from={"icbhi": EventClassRule.model_validate(rule)},
+    )  # fmt: skip
+
+
+def classes_of(values, task: TaskSettings) -> list[str | None]:
+    return [None if np.isnan(row).any() else task.targets[int(row.argmax())] for row in values]
+
+
+CYCLES = [(0.0, 2.0), (2.0, 4.0), (4.0, 6.0), (6.0, 8.0), (8.0, 10.0)]
+
+
+def test_a_cycle_has_one_class_by_the_events_in_it():
+    recordings = recordings_of(("icbhi/a", "p/1", None))
+    events = events_of(
+        *(("icbhi/a", start, end, "cycle") for start, end in CYCLES[:4]),
+        ("icbhi/a", 2, 4, "crackle"),
+        ("icbhi/a", 4, 6, "wheeze"),
+        ("icbhi/a", 6, 8, "wheeze"),
+        ("icbhi/a", 6.2, 6.4, "crackle"),
+    )
+    clips = clips_of(*(("icbhi/a", start, end) for start, end in CYCLES))
+    task = class_task()
+    found = classes_of(clip_targets(clips, recordings, events, task), task)
+    # The last stretch was not annotated: unknown, not normal.
+    assert found == ["normal", "crackle", "wheeze", "both", None]
+    # A recording is of every class that a cycle of it is of.
+    np.testing.assert_array_equal(recording_targets(recordings, events, task), [[1, 1, 1, 1]])
+    # As a whole it holds crackles and wheezes.
+    whole = class_task("recording")
+    assert classes_of(recording_targets(recordings, events, whole), whole) == ["both"]
+
+
+def test_kinds_of_several_classes_are_unknown_or_the_longest():
+    recordings = recordings_of(("icbhi/a", "p/1", None))
+    events = events_of(("icbhi/a", 0, 8, "cycle"), ("icbhi/a", 1, 2, "crackle"), ("icbhi/a", 3, 6, "wheeze"))
+    clips = clips_of(("icbhi/a", 0, 8))
+    two = {name: FOUR[name] for name in ("crackle", "wheeze")}
+    for several, expected in (("unknown", None), ("longest", "wheeze")):
+        task = class_task(events=two, several=several)
+        assert classes_of(clip_targets(clips, recordings, events, task), task) == [expected]
+
+
+def test_what_may_be_any_class_leaves_it_unknown():
+    recordings = recordings_of(("icbhi/a", "p/1", None))
+    events = events_of(
+        ("icbhi/a", 0, 2, "cycle"), ("icbhi/a", 2, 4, "cycle"), ("icbhi/a", 0, 1, "rhonchus"),
+        ("icbhi/a", 2, 4, "crackle"), ("icbhi/a", 2, 3, "rhonchus"),
+    )  # fmt: skip
+    clips = clips_of(("icbhi/a", 0, 2), ("icbhi/a", 2, 4))
+    task = class_task(unknown=["rhonchus"])
+    assert classes_of(clip_targets(clips, recordings, events, task), task) == [None, None]
+    without = class_task(none=None)
+    events = events_of(("icbhi/a", 0, 2, "cycle"), ("icbhi/a", 2, 4, "cycle"), ("icbhi/a", 2, 4, "crackle"))
+    assert classes_of(clip_targets(clips, recordings, events, without), without) == [None, "crackle"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    events=st.lists(
+        st.tuples(st.integers(0, 9), st.integers(1, 6), st.sampled_from(["crackle", "wheeze", "cycle"])), max_size=8
+    ),
+    clips=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 6)), min_size=1, max_size=5),
+)
+def test_exclusive_classes_equal_two_independent_targets(events, clips):
+    """Where both targets are known or one is positive, the four classes are those of the pair."""
+    recordings = recordings_of(("icbhi/a", "p/1", None))
+    table = events_of(*(("icbhi/a", start, start + length, kind) for start, length, kind in events))
+    cuts = clips_of(*(("icbhi/a", start, start + length) for start, length in clips))
+    rules = {name: EventRule(events=(name,)) for name in ("crackle", "wheeze")}
+    pair = TaskSettings(
+        description="t", type="multi_label", targets=("crackle", "wheeze"), level="clip", datasets={"icbhi": rules}
+    )
+    task = class_task()
+    found = classes_of(clip_targets(cuts, recordings, table, task), task)
+    names = {(0, 0): "normal", (1, 0): "crackle", (0, 1): "wheeze", (1, 1): "both"}
+    for answer, (crackle, wheeze) in zip(found, clip_targets(cuts, recordings, table, pair), strict=True):
+        is_unknown = np.isnan(crackle) and np.isnan(wheeze)
+        expected = None if is_unknown else names[int(crackle == 1), int(wheeze == 1)]
+        assert answer == expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"events": {"a": ["x"], "b": ["X"]}}, "to two classes, 'a' and 'b'"),
+        ({"events": {"a": ["x+"]}}, "joins a kind that has no name"),
+        ({"events": {"a": ["x"]}, "unknown": ["x"]}, "stand in both events and unknown"),
+    ],
+)
+def test_a_class_rule_that_contradicts_itself_is_refused(rule, said):
+    with pytest.raises(ValueError, match=said):
+        EventClassRule.model_validate(rule)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"normal_class": "healthy"}, "are no classes"),
+        ({"left_out_classes": ["both"]}, "name the class of healthy"),
+        ({"normal_class": "normal", "left_out_classes": ["normal"]}, "names? a class twice"),
+        ({"normal_class": "normal", "left_out_classes": ["crackle", "wheeze", "both"]}, "no class is left"),
+    ],
+)
+def test_a_normal_class_must_make_sense(settings, said):
+    base = {"description": "t", "type": "multi_class", "targets": ["normal", "crackle", "wheeze", "both"]}
+    with pytest.raises(ValueError, match=said):
+        TaskSettings.model_validate({**base, "level": "clip", **settings})

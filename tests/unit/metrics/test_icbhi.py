@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from auscult.metrics.icbhi import UNKNOWN, confusion, four_classes, icbhi_score, scores_of
+from auscult.metrics.icbhi import UNKNOWN, confusion, four_classes, icbhi_score, normal_class_scores, scores_of
 
 # True class by class said: none, crackle, wheeze, both.
 HAND = np.array([[60, 20, 15, 5], [10, 25, 3, 2], [8, 4, 16, 2], [3, 5, 6, 6]])
@@ -90,3 +90,24 @@ def test_faulty_classes_are_refused():
     # 4 x 1 - 1 would be counted as a row of class 0 called "both".
     with pytest.raises(ValueError, match=r"0 \.\. 3"):
         confusion(np.array([0, 1]), np.array([0, UNKNOWN]))
+
+
+def test_the_score_of_the_sprsound_challenge_equals_a_hand_table():
+    # Rows: true normal, cas, das, poor quality; columns: predicted.
+    table = np.array([[80, 6, 4, 10], [5, 12, 3, 0], [2, 8, 10, 0], [9, 1, 0, 30]])
+    found = {name: float(value) for name, value in normal_class_scores(table, 0, (3,)).items()}
+    assert found["specificity"] == pytest.approx(80 / 100)
+    assert found["sensitivity"] == pytest.approx((12 + 10) / 40)
+    assert found["two_class_sensitivity"] == pytest.approx((12 + 3 + 8 + 10) / 40)
+    assert found["average_score"] == pytest.approx(0.675)
+    assert found["harmonic_score"] == pytest.approx(2 * 0.8 * 0.55 / 1.35)
+    assert found["challenge_score"] == pytest.approx((0.675 + 2 * 0.8 * 0.55 / 1.35) / 2)
+    assert "two_class_specificity" not in found
+
+
+def test_four_classes_score_alike_in_both_conventions_names():
+    generator = np.random.default_rng(3)
+    table = generator.integers(1, 50, (4, 4))
+    percent, share = scores_of(table), normal_class_scores(table, 0)
+    assert float(percent["score"]) == pytest.approx(100 * float(share["average_score"]))
+    assert float(percent["two_class_score"]) == pytest.approx(100 * float(share["two_class_average_score"]))

@@ -8,11 +8,11 @@ from scipy.stats import norm
 from sklearn import metrics as reference
 from tests.unit.metrics import reference_scores as scores
 
+from auscult.config import TaskSettings
 from auscult.metrics.icbhi import confusion, scores_of
 from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.scores import (
     binary_values,
-    class_values,
     exact_match_values,
     four_class_values,
     multi_class_values,
@@ -101,8 +101,11 @@ def test_weighted_class_scores_equal_those_of_the_drawn_rows(rows, seed):
     p = generator.dirichlet(np.ones(4), len(rows))
     patients = np.array([row[2] for row in rows])
     weights = resample_weights(5, 6, generator)
-    classes = class_values(true, p, patients, weights)
-    values = multi_class_values(true, p, patients, weights, classes)
+    task = TaskSettings(
+        description="t", type="multi_class", targets=("a", "b", "c", "d"), level="clip",
+        normal_class="b", left_out_classes=("d",),
+    )  # fmt: skip
+    values, _ = multi_class_values(true, p, patients, weights, task)
     four = four_class_values(true, p.argmax(axis=1), patients, weights)
     for draw in range(7):
         at = exploded(weights, patients, draw)
@@ -139,6 +142,7 @@ def multi_class_reference(true: np.ndarray, p: np.ndarray) -> dict[str, float | 
         here = (sure > (upper - 1) / 15) & (sure <= upper / 15)
         gaps += abs(sure[here].sum() - is_right[here].sum()) / len(true)
     return {
+        **by_normal_class(true, said),
         "accuracy": reference.accuracy_score(true, said),
         "balanced_accuracy": reference.balanced_accuracy_score(true, said) if everywhere else None,
         **{name: np.mean([area(k) for k in labels]) if everywhere else None for name, area in of_rank.items()},
@@ -150,7 +154,28 @@ def multi_class_reference(true: np.ndarray, p: np.ndarray) -> dict[str, float | 
     }
 
 
+def by_normal_class(true: np.ndarray, said: np.ndarray) -> dict[str, float | None]:
+    """The challenge's scores where class 1 is normal and class 3 is left out, by counting row by row."""
+    normal, adventitious = true == 1, (true == 0) | (true == 2)
+    found: dict[str, float | None] = {}
+    specificity = float((said[normal] == 1).mean()) if normal.any() else None
+    hits = {"": said == true, "two_class_": (said == 0) | (said == 2)}
+    for prefix, hit in hits.items():
+        sensitivity = float(hit[adventitious].mean()) if adventitious.any() else None
+        found[f"{prefix}sensitivity"] = sensitivity
+        if sensitivity is None or specificity is None:
+            found |= {f"{prefix}{name}_score": None for name in ("average", "harmonic", "challenge")}
+            continue
+        average, total = (sensitivity + specificity) / 2, sensitivity + specificity
+        harmonic = 2 * sensitivity * specificity / total if total else 0.0
+        scores_found = {"average": average, "harmonic": harmonic, "challenge": (average + harmonic) / 2}
+        found |= {f"{prefix}{name}_score": value for name, value in scores_found.items()}
+    return {"specificity": specificity, **found}
+
+
 MULTI_CLASS = (
+    *("sensitivity", "specificity", "average_score", "harmonic_score", "challenge_score", "two_class_sensitivity"),
+    *("two_class_average_score", "two_class_harmonic_score", "two_class_challenge_score"),
     *("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "macro_auprc"),
     *("macro_specificity", "macro_ppv", "macro_npv", "mcc", "brier", "ece"),
 )

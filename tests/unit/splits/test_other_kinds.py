@@ -50,6 +50,15 @@ class TestOfficial:
         assert "left out" in note["text"]
         assert audit["left_out"][0]["recordings"] == 4
 
+    def test_patients_on_both_sides_can_leave_the_test_set_alone(self, make_recordings, pneumonia, run_split):
+        settings = {"kind": "official", "patients_on_both_sides": "drop_from_test"}
+        split, audit = run_split(official(make_recordings, both=(1, 12)), settings, pneumonia)
+        kept = split[split["patient_id"].isin(["icbhi/p01", "icbhi/p12"])]
+        assert sorted(kept.index) == ["icbhi/r01", "icbhi/x12"]
+        assert set(kept["split"]) <= {"train", "val"}
+        assert "left out of test" in audit["findings"][0]["text"]
+        assert audit["left_out"][0]["recordings"] == 2
+
     @pytest.mark.parametrize("subset", ["train", "test"])
     def test_patients_on_both_sides_can_move(self, make_recordings, pneumonia, run_split, subset):
         settings = {"kind": "official", "patients_on_both_sides": subset}
@@ -120,6 +129,22 @@ class TestColumn:
             InfeasibleError, match=r"3 patients in several subsets.*fsdd/a.*allow_patient_overlap: true"
         ):
             run_split(spoken(make_recordings), BY_INDEX, digits)
+
+    def test_patients_on_both_sides_can_leave_the_test_set(self, make_patients, pneumonia, run_split):
+        table = make_patients(20, per_patient=2, every=2, attr_ward=["north"] * 11 + ["south"] * 29)
+        settings = {"kind": "column", "column": "ward", "test": {"up": ["north"]}}
+        with pytest.raises(InfeasibleError, match="drop_from_test"):
+            run_split(table, settings, pneumonia)
+        split, audit = run_split(table, {**settings, "patients_on_both_sides": "drop_from_test"}, pneumonia)
+        assert len(split) == 39
+        assert (split["split"] == "test").sum() == 10
+        assert "ward puts 1 patients in test and elsewhere too; left out of test" in str(audit["findings"])
+
+    def test_each_part_of_the_test_set_needs_recordings(self, make_patients, pneumonia, run_split):
+        table = make_patients(20, per_patient=1, every=2, attr_ward=["north", "north", "south", "south"] * 5)
+        settings = {"kind": "column", "column": "ward", "test": {"up": ["north"], "down": ["sowth"]}}
+        with pytest.raises(ConfigError, match="no recording has ward sowth"):
+            run_split(table, settings, pneumonia)
 
     def test_patients_who_stand_in_train_and_validation_alone_are_refused_too(
         self, make_patients, pneumonia, run_split
