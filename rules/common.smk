@@ -62,6 +62,7 @@ PLAN = clear_errors(Plan)(CONFIG_DIR, PROJECT)
 
 wildcard_constraints:
     task=NAME,
+    group=NAME,
     experiment=NAME,
     dataset=NAME,
     # A job, or one of its folds and seeds: 2, 2/fold1, 2/seed0, 2/fold1_seed0.
@@ -76,13 +77,13 @@ def by_dataset(answer):
 
 def by_experiment(answer):
     """Return a function of wildcards that asks the plan about an experiment."""
-    return clear_errors(lambda wildcards: answer(wildcards.task, wildcards.experiment))
+    return clear_errors(lambda wildcards: answer(wildcards.group, wildcards.experiment))
 
 
 def by_job(answer):
     """Return a function of wildcards that asks the plan about one training."""
     return clear_errors(
-        lambda wildcards: answer(wildcards.task, wildcards.experiment, wildcards.job)
+        lambda wildcards: answer(wildcards.group, wildcards.experiment, wildcards.job)
     )
 
 
@@ -96,9 +97,9 @@ def by_path(pattern, answer=lambda made_with: made_with):
 def jobs_files(pattern):
     """Return a function that gives the file `pattern` of every job of an experiment."""
     return by_experiment(
-        lambda task, experiment: [
-            pattern.format(task=task, experiment=experiment, job=job)
-            for job in PLAN.runs(task, experiment)
+        lambda group, experiment: [
+            pattern.format(group=group, experiment=experiment, job=job)
+            for job in PLAN.runs(group, experiment)
         ]
     )
 

@@ -1,32 +1,32 @@
 rule evaluate:
     input:
         unpack(evaluation_inputs),
-        weights="work/runs/{task}/{experiment}/{job}/model.safetensors",
-        description="work/runs/{task}/{experiment}/{job}/model.json",
+        weights="work/runs/{group}/{experiment}/{job}/model.safetensors",
+        description="work/runs/{group}/{experiment}/{job}/model.json",
     output:
-        predictions="work/runs/{task}/{experiment}/{job}/predictions.parquet",
-        metrics="work/runs/{task}/{experiment}/{job}/metrics.json",
+        predictions="work/runs/{group}/{experiment}/{job}/predictions.parquet",
+        metrics="work/runs/{group}/{experiment}/{job}/metrics.json",
         report=report(
-            "work/runs/{task}/{experiment}/{job}/report.txt",
+            "work/runs/{group}/{experiment}/{job}/report.txt",
             caption="../report/numbers.rst",
-            category="{task}",
+            category="{group}",
             subcategory="Numbers",
             labels={"experiment": "{experiment}", "job": "{job}"},
         ),
-        curves=multiext("work/runs/{task}/{experiment}/{job}/", "roc.csv", "pr.csv"),
-        outcomes="work/runs/{task}/{experiment}/{job}/outcomes.csv",
+        curves=multiext("work/runs/{group}/{experiment}/{job}/", "roc.csv", "pr.csv"),
+        outcomes="work/runs/{group}/{experiment}/{job}/outcomes.csv",
         lists=multiext(
-            "work/runs/{task}/{experiment}/{job}/",
+            "work/runs/{group}/{experiment}/{job}/",
             "tps.txt",
             "tns.txt",
             "fps.txt",
             "fns.txt",
         ),
         figures=report(
-            directory("work/runs/{task}/{experiment}/{job}/figures"),
+            directory("work/runs/{group}/{experiment}/{job}/figures"),
             patterns=["{figure}.svg"],
             caption="../report/figures.rst",
-            category="{task}",
+            category="{group}",
             subcategory="Figures",
             labels={
                 "experiment": "{experiment}",
@@ -35,10 +35,10 @@ rule evaluate:
             },
         ),
         spectrograms=report(
-            directory("work/runs/{task}/{experiment}/{job}/spectrograms"),
+            directory("work/runs/{group}/{experiment}/{job}/spectrograms"),
             patterns=["{picture}.png"],
             caption="../report/spectrograms.rst",
-            category="{task}",
+            category="{group}",
             subcategory="Spectrograms",
             labels={
                 "experiment": "{experiment}",
@@ -47,10 +47,10 @@ rule evaluate:
             },
         ),
         outcome_pictures=report(
-            directory("work/runs/{task}/{experiment}/{job}/outcomes"),
+            directory("work/runs/{group}/{experiment}/{job}/outcomes"),
             patterns=["{outcome}/{clip}.png"],
             caption="../report/outcomes.rst",
-            category="{task}",
+            category="{group}",
             subcategory="Outcomes",
             labels={
                 "experiment": "{experiment}",
@@ -60,9 +60,9 @@ rule evaluate:
             },
         ),
     log:
-        "logs/evaluate/{task}/{experiment}/{job}.log",
+        "logs/evaluate/{group}/{experiment}/{job}.log",
     benchmark:
-        "benchmarks/evaluate/{task}/{experiment}/{job}.tsv"
+        "benchmarks/evaluate/{group}/{experiment}/{job}.tsv"
     conda:
         "../environment.yml"
     threads: 2
@@ -72,9 +72,11 @@ rule evaluate:
         job=by_job(lambda *job: job_params(PLAN.job(*job))),
         features=by_job(lambda *job: PLAN.files(*job).spectrograms),
         clips=by_job(lambda *job: PLAN.files(*job).clips),
-        task=lambda wildcards: task_params(PLAN.task(wildcards.task)),
+        task=lambda wildcards: task_params(
+            PLAN.task_of(wildcards.group, wildcards.experiment)
+        ),
         show_names=PROJECT.publish.names,
     message:
-        "Evaluating {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"
+        "Evaluating {wildcards.group}/{wildcards.experiment}, job {wildcards.job}"
     script:
         "../workflow_scripts/evaluate.py"

@@ -1,14 +1,14 @@
 rule track:
     input:
-        weights=jobs_files("work/runs/{task}/{experiment}/{job}/model.safetensors"),
-        metrics=jobs_files("work/runs/{task}/{experiment}/{job}/metrics.json"),
+        weights=jobs_files("work/runs/{group}/{experiment}/{job}/model.safetensors"),
+        metrics=jobs_files("work/runs/{group}/{experiment}/{job}/metrics.json"),
         summaries=by_experiment(PLAN.summaries),
     output:
-        "work/runs/{task}/{experiment}/tracked.json",
+        "work/runs/{group}/{experiment}/tracked.json",
     log:
-        "logs/track/{task}/{experiment}.log",
+        "logs/track/{group}/{experiment}.log",
     benchmark:
-        "benchmarks/track/{task}/{experiment}.tsv"
+        "benchmarks/track/{group}/{experiment}.tsv"
     conda:
         "../environment.yml"
     threads: 1
@@ -16,38 +16,40 @@ rule track:
         mem_mb=2000,
     params:
         experiment=experiment_params,
-        task=lambda wildcards: PLAN.task(wildcards.task).model_dump(mode="json"),
+        task=lambda wildcards: PLAN.task_of(
+            wildcards.group, wildcards.experiment
+        ).model_dump(mode="json"),
         # Only what shapes what is logged at the end.
         tracking=PROJECT.tracking.model_dump(
             mode="json", include={"enabled", "uri", "register_model"}
         ),
         untracked=by_experiment(PLAN.untracked),
     message:
-        "Logging {wildcards.task}/{wildcards.experiment} with MLflow"
+        "Logging {wildcards.group}/{wildcards.experiment} with MLflow"
     script:
         "../workflow_scripts/track.py"
 
 
 rule publish:
     input:
-        metrics=jobs_files("work/runs/{task}/{experiment}/{job}/metrics.json"),
+        metrics=jobs_files("work/runs/{group}/{experiment}/{job}/metrics.json"),
         audits=by_experiment(PLAN.audits),
         summaries=by_experiment(PLAN.summaries),
         recordings=by_experiment(PLAN.recordings),
-        tracked="work/runs/{task}/{experiment}/tracked.json",
+        tracked="work/runs/{group}/{experiment}/tracked.json",
     output:
         report(
-            directory("results/{task}/{experiment}"),
+            directory("results/{group}/{experiment}"),
             patterns=["{page}.html"],
             caption="../report/result.rst",
-            category="{task}",
+            category="{group}",
             subcategory="Result",
             labels={"experiment": "{experiment}", "page": "{page}"},
         ),
     log:
-        "logs/publish/{task}/{experiment}.log",
+        "logs/publish/{group}/{experiment}.log",
     benchmark:
-        "benchmarks/publish/{task}/{experiment}.tsv"
+        "benchmarks/publish/{group}/{experiment}.tsv"
     conda:
         "../environment.yml"
     threads: 1
@@ -55,11 +57,13 @@ rule publish:
         mem_mb=2000,
     params:
         experiment=experiment_params,
-        task=lambda wildcards: PLAN.task(wildcards.task).model_dump(mode="json"),
+        task=lambda wildcards: PLAN.task_of(
+            wildcards.group, wildcards.experiment
+        ).model_dump(mode="json"),
         untracked=by_experiment(PLAN.untracked),
         show_names=PROJECT.publish.names,
     message:
-        "Publishing results/{wildcards.task}/{wildcards.experiment}"
+        "Publishing results/{wildcards.group}/{wildcards.experiment}"
     script:
         "../workflow_scripts/publish.py"
 

@@ -4,13 +4,13 @@ rule train:
         clips=by_job(lambda *job: all_of(PLAN.clips_read(*job))),
         earlier=by_job(PLAN.upstream_files),
     output:
-        weights="work/runs/{task}/{experiment}/{job}/model.safetensors",
-        description="work/runs/{task}/{experiment}/{job}/model.json",
-        history="work/runs/{task}/{experiment}/{job}/history.csv",
+        weights="work/runs/{group}/{experiment}/{job}/model.safetensors",
+        description="work/runs/{group}/{experiment}/{job}/model.json",
+        history="work/runs/{group}/{experiment}/{job}/history.csv",
     log:
-        "work/runs/{task}/{experiment}/{job}/train.log",
+        "work/runs/{group}/{experiment}/{job}/train.log",
     benchmark:
-        "benchmarks/train/{task}/{experiment}/{job}.tsv"
+        "benchmarks/train/{group}/{experiment}/{job}.tsv"
     # None inside a cluster's job: there the next attempt is a job of its own, with its own time limit.
     retries: PROJECT.retries if workflow.is_main_process else 0
     conda:
@@ -27,8 +27,10 @@ rule train:
         features=by_job(lambda *job: PLAN.files(*job).spectrograms),
         clips=by_job(PLAN.clips_read),
         noise=by_job(lambda *job: PLAN.noise_inventories(PLAN.job(*job))),
-        task=lambda wildcards: task_params(PLAN.task(wildcards.task)),
+        task=lambda wildcards: task_params(
+            PLAN.task_of(wildcards.group, wildcards.experiment)
+        ),
     message:
-        "Training {wildcards.task}/{wildcards.experiment}, job {wildcards.job}"
+        "Training {wildcards.group}/{wildcards.experiment}, job {wildcards.job}"
     script:
         "../workflow_scripts/train.py"

@@ -13,7 +13,7 @@ from auscult.storage.study_ids import KEY_FILE, StudyIds
 
 with stage_log(snakemake.log[0]):
     experiment = Experiment.model_validate(snakemake.params.experiment)
-    result = result_dir(experiment.task, experiment.name)
+    result = result_dir(experiment.group, experiment.name)
     summaries = {Path(path).parent.name: Path(path) for path in snakemake.input.summaries}
     ids = StudyIds.read({name: path.parent for name, path in summaries.items()}, show_names=snakemake.params.show_names)
     ids.write_key(Path(snakemake.input.tracked).with_name(KEY_FILE))

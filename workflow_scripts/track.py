@@ -11,7 +11,7 @@ from auscult.storage.files import read_json
 
 with stage_log(snakemake.log[0]):
     experiment = Experiment.model_validate(snakemake.params.experiment)
-    result = result_dir(experiment.task, experiment.name)
+    result = result_dir(experiment.group, experiment.name)
     summaries = {Path(path).parent.name: Path(path) for path in snakemake.input.summaries}
     simulated = [name for name, path in summaries.items() if "simulated" in read_json(path).get("notices", {})]
     tracking.track(

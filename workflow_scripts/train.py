@@ -16,7 +16,7 @@ rank = int(os.environ.get("LOCAL_RANK", "0"))
 with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
     job = JobSettings.model_validate(snakemake.params.job)
     task = TaskSettings.model_validate(snakemake.params.task)
-    name = (snakemake.wildcards.task, snakemake.wildcards.experiment, snakemake.wildcards.job)
+    name = (snakemake.wildcards.group, snakemake.wildcards.experiment, snakemake.wildcards.job)
     folder = Path(snakemake.output.weights).parent
     where = TrackingSettings.model_validate(snakemake.config.get("tracking", {}))
     with tracking.live(where, name=name, job=job, task=task, folder=folder):

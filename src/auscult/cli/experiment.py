@@ -20,20 +20,20 @@ _CONFIG = typer.Option(help="The folder with the configuration.")
 
 @app.command("list")
 def list_all(config: Annotated[Path, _CONFIG] = Path("config")) -> None:
-    """List all experiments: task, name, number of jobs, datasets, description; faulty ones with their fault."""
+    """List all experiments: folder, name, number of jobs, datasets, description; faulty ones with their fault."""
     from rich.console import Console  # noqa: PLC0415 (slow to import)
     from rich.table import Table  # noqa: PLC0415
 
     table = Table("experiment", "jobs", "datasets", "description", box=None, pad_edge=False)
     faults: list[str] = []
-    for task, name in list_experiments(config):
+    for group, name in list_experiments(config):
         try:
-            experiment = load_experiment(config, task, name)
+            experiment = load_experiment(config, group, name)
         except AuscultError as error:
             faults.append(str(error))
             continue
         datasets = dict.fromkeys(dataset for job in experiment.jobs for dataset in job.datasets)
-        table.add_row(f"{task}/{name}", str(len(experiment.jobs)), ", ".join(datasets), experiment.description)
+        table.add_row(f"{group}/{name}", str(len(experiment.jobs)), ", ".join(datasets), experiment.description)
     Console().print(table)
     if faults:
         raise ConfigError("\n".join(faults))
@@ -138,7 +138,7 @@ def preview(
     shown = augmentation_preview.preview(
         next(run.settings for run in found.runs if run.job == job),
         load_task(config, found.task),
-        result=paths.result_dir(found.task, found.name),
+        result=paths.result_dir(found.group, found.name),
         config_dir=config,
         n_clips=clips,
         epoch=1,

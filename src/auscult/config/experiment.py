@@ -115,9 +115,13 @@ class Run(NamedTuple):
 
 
 class Experiment(Settings):
-    """`config/experiments/<task>/<name>.yaml`, resolved."""
+    """`config/experiments/<group>/<name>.yaml`, resolved.
+
+    Most groups are called like their task; a group may hold several tasks of one dataset or paper.
+    """
 
     name: str
+    group: str
     task: str
     description: str
     jobs: tuple[JobSettings, ...] = Field(min_length=1)

@@ -233,9 +233,14 @@ def _defined(config_dir: Path, kind: Kind) -> Iterator[tuple[Path, str, dict[str
     for path in sorted((config_dir / "experiments").glob("*/*.yaml")):
         if "define" not in path.read_text(encoding="utf-8", errors="replace"):
             continue
-        for found, name, values in _of_experiment(read_yaml(path), path.parent.name, str(path)):
+        for found, name, values in _defined_by(path):
             if found == kind:
                 yield path, name, values
+
+
+def _defined_by(path: Path) -> Iterator[tuple[Kind, str, dict[str, Any]]]:
+    raw = read_yaml(path)
+    yield from _of_experiment(raw, str(raw.get("task", path.parent.name)), str(path))
 
 
 def _of_experiment(raw: dict[str, Any], task: str, where: str) -> Iterator[tuple[Kind, str, dict[str, Any]]]:

@@ -51,7 +51,7 @@ class Plan:
 
     Attributes:
         experiments: Task and name of all.
-        experiment: Returns an experiment by task and name.
+        experiment: Returns an experiment by folder and name.
         task: Returns a task by name.
         dataset: Returns a dataset by name.
         inventory: Returns what tells that a folder changed which DVC does not track.
@@ -71,34 +71,38 @@ class Plan:
         self.inventory = cache(self._inventory)
         self._upstream = UpstreamResults(self.experiments, self.runs)
 
-    def _experiment(self, task: str, name: str) -> Experiment:
-        return load_experiment(self._config_dir, task, name)
+    def _experiment(self, group: str, name: str) -> Experiment:
+        return load_experiment(self._config_dir, group, name)
 
     def _task(self, name: str) -> TaskSettings:
         return load_task(self._config_dir, name)
 
+    def task_of(self, group: str, experiment: str) -> TaskSettings:
+        """Return the task of an experiment."""
+        return self.task(self.experiment(group, experiment).task)
+
     def _dataset(self, name: str) -> DatasetSettings:
         return load_dataset(self._config_dir, name, self._project.roots)
 
-    def _runs(self, task: str, experiment: str) -> dict[str, JobSettings]:
-        return {run.id: run.settings for run in self.experiment(task, experiment).runs}
+    def _runs(self, group: str, experiment: str) -> dict[str, JobSettings]:
+        return {run.id: run.settings for run in self.experiment(group, experiment).runs}
 
     def _inventory(self, folder: str) -> str:
         return paths.inventory(Path(folder))
 
-    def job(self, task: str, experiment: str, run: str) -> JobSettings:
+    def job(self, group: str, experiment: str, run: str) -> JobSettings:
         """Return the settings of one training.
 
         Raises:
             ConfigError: The experiment has no such job.
         """
-        runs = self.runs(task, experiment)
+        runs = self.runs(group, experiment)
         if run not in runs:
-            raise ConfigError(f"{task}/{experiment} has the jobs {', '.join(runs)}; {run} was asked for")
+            raise ConfigError(f"{group}/{experiment} has the jobs {', '.join(runs)}; {run} was asked for")
         return runs[run]
 
-    def _files(self, task: str, experiment: str, run: str) -> JobFiles:
-        return self._remember(self.job(task, experiment, run))
+    def _files(self, group: str, experiment: str, run: str) -> JobFiles:
+        return self._remember(self.job(group, experiment, run))
 
     def _remember(self, job: JobSettings) -> JobFiles:
         """Note for every keyed file of a job what it is made with, and return the files."""
@@ -146,40 +150,40 @@ class Plan:
         return self._made_with[path]
 
     def _readable_jobs(self, path: str) -> Iterator[JobSettings]:
-        for task, name in self.experiments:
+        for group, name in self.experiments:
             try:
-                yield from self.runs(task, name).values()
+                yield from self.runs(group, name).values()
             except AuscultError as error:
                 logger.warning("passed over while looking for the settings of %s: %s", path, error)
 
     # --- what a job takes from an earlier training
 
-    def upstream(self, task: str, experiment: str, run: str) -> Upstream | None:
+    def upstream(self, group: str, experiment: str, run: str) -> Upstream | None:
         """Return what a training takes from an earlier one; None: nothing."""
-        self.job(task, experiment, run)
-        return self._upstream.of(RunName(task, experiment, run))
+        self.job(group, experiment, run)
+        return self._upstream.of(RunName(group, experiment, run))
 
-    def upstream_files(self, task: str, experiment: str, run: str) -> list[str]:
+    def upstream_files(self, group: str, experiment: str, run: str) -> list[str]:
         """Return the files, or the result's folder, that have to be there before a training.
 
         Raises:
             ConfigError: A file from elsewhere is missing.
         """
-        upstream = self.upstream(task, experiment, run)
+        upstream = self.upstream(group, experiment, run)
         if upstream is None:
             return []
         for path in () if upstream.runs else upstream.needs:
             if not Path(path).is_file():
                 raise ConfigError(
-                    f"{task}/{experiment}, job {run}: {upstream.setting}: {path}: no such file; give a path from the "
+                    f"{group}/{experiment}, job {run}: {upstream.setting}: {path}: no such file; give a path from the "
                     "project's folder, such as results/pneumonia/train2356/1 of an experiment of this project, which "
                     "is then made first"
                 )
         return list(upstream.needs)
 
-    def upstream_facts(self, task: str, experiment: str, run: str) -> dict[str, list[int]]:
+    def upstream_facts(self, group: str, experiment: str, run: str) -> dict[str, list[int]]:
         """Return size and time of files from elsewhere: an older one in their place is a change too."""
-        upstream = self.upstream(task, experiment, run)
+        upstream = self.upstream(group, experiment, run)
         if upstream is None or upstream.runs:
             return {}
         return {path: paths.file_facts(Path(path)) for path in upstream.needs}
@@ -210,38 +214,36 @@ class Plan:
         """Return what tells that a folder of noise changed which a training mixes into its clips."""
         return {folder: self.inventory(folder) for folder in job.augment.noise_folders}
 
-    def clips_read(self, task: str, experiment: str, run: str) -> dict[str, list[str]]:
+    def clips_read(self, group: str, experiment: str, run: str) -> dict[str, list[str]]:
         """Return the clip stores that a training reads; none where it reads stored spectrograms."""
-        stores = self.files(task, experiment, run).clips
-        return {} if self.job(task, experiment, run).frontend == "stored" else stores
+        stores = self.files(group, experiment, run).clips
+        return {} if self.job(group, experiment, run).frontend == "stored" else stores
 
-    def audits(self, task: str, experiment: str) -> list[str]:
+    def audits(self, group: str, experiment: str) -> list[str]:
         """Return the audit of each training's split."""
-        return [paths.audit_path(self.files(task, experiment, run).split) for run in self.runs(task, experiment)]
+        return [paths.audit_path(self.files(group, experiment, run).split) for run in self.runs(group, experiment)]
 
-    def summaries(self, task: str, experiment: str) -> list[str]:
+    def summaries(self, group: str, experiment: str) -> list[str]:
         """Return the summary of each dataset's ingest, in the order in which jobs name the datasets."""
-        return [f"{paths.tables_dir(name)}/summary.json" for name in self._datasets(task, experiment)]
+        return [f"{paths.tables_dir(name)}/summary.json" for name in self._datasets(group, experiment)]
 
-    def recordings(self, task: str, experiment: str) -> list[str]:
+    def recordings(self, group: str, experiment: str) -> list[str]:
         """Return the table of each dataset's recordings, in the same order."""
-        return [f"{paths.tables_dir(name)}/recordings.parquet" for name in self._datasets(task, experiment)]
+        return [f"{paths.tables_dir(name)}/recordings.parquet" for name in self._datasets(group, experiment)]
 
-    def _datasets(self, task: str, experiment: str) -> list[str]:
-        return list(dict.fromkeys(name for job in self.experiment(task, experiment).jobs for name in job.datasets))
+    def _datasets(self, group: str, experiment: str) -> list[str]:
+        return list(dict.fromkeys(name for job in self.experiment(group, experiment).jobs for name in job.datasets))
 
-    def untracked(self, task: str, experiment: str) -> list[str]:
+    def untracked(self, group: str, experiment: str) -> list[str]:
         """Return the datasets of an experiment that DVC does not track: of them `data.dvc` says nothing."""
-        return [name for name in self._datasets(task, experiment) if not self.dataset(name).tracked_by]
+        return [name for name in self._datasets(group, experiment) if not self.dataset(name).tracked_by]
 
     def results_of_tracked_data(self) -> list[str]:
         """Return the results of every experiment whose datasets DVC brings."""
         return [
-            paths.result_dir(task, name)
-            for task, name in self.experiments
-            if all(
-                self.dataset(dataset).tracked_by for job in self.experiment(task, name).jobs for dataset in job.datasets
-            )
+            paths.result_dir(group, name)
+            for group, name in self.experiments
+            if all(self.dataset(dataset).tracked_by for dataset in self._datasets(group, name))
         ]
 
     def check_targets(self, arguments: Sequence[str]) -> None:
@@ -266,9 +268,9 @@ class Plan:
 
     # --- params: each rule is handed the slice of settings that it uses, so that only a change of that slice reruns it
 
-    def train_params(self, task: str, experiment: str, run: str) -> dict[str, Any]:
+    def train_params(self, group: str, experiment: str, run: str) -> dict[str, Any]:
         """Return what a training depends on: of the evaluation's settings, only what is frozen with the model."""
-        job, upstream = self.job(task, experiment, run), self.upstream(task, experiment, run)
+        job, upstream = self.job(group, experiment, run), self.upstream(group, experiment, run)
         if upstream is not None:
             job = upstream.read_by(job)
         return {**job_params(job), "evaluate": job.evaluate.frozen()}

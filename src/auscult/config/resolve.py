@@ -47,30 +47,28 @@ def load_task(config_dir: Path, name: str, where: str = "task") -> TaskSettings:
     return parse(_TASK, definition.values, definition.where)
 
 
-def load_experiment(config_dir: Path, task: str, name: str) -> Experiment:
-    """Read `experiments/<task>/<name>.yaml`, expand presets and jobs, and check it against task and datasets.
+def load_experiment(config_dir: Path, group: str, name: str) -> Experiment:
+    """Read `experiments/<group>/<name>.yaml`, expand presets and jobs, and check it against task and datasets.
 
     Args:
         config_dir: The folder `config`.
-        task: The folder's name.
+        group: The folder's name.
         name: The file's stem.
 
     Raises:
         ConfigError: With file, key, what was found, what is allowed and the nearest match.
     """
     require_config(config_dir)
-    folder = config_dir / "experiments" / task
+    folder = config_dir / "experiments" / group
     if not folder.is_dir():
-        known = sorted({of_task for of_task, _ in list_experiments(config_dir)})
-        raise ConfigError(f"{task}/{name}: {unknown_name('task', task, known)} (folders in {folder.parent})")
-    path = named_file(folder, name, "experiment", f"{task}/{name}")
+        known = sorted({found for found, _ in list_experiments(config_dir)})
+        raise ConfigError(f"{group}/{name}: {unknown_name('folder', group, known)} (in {folder.parent})")
+    path = named_file(folder, name, "experiment", f"{group}/{name}")
     where = str(path)
     raw = read_yaml(path)
     written: ExperimentFile = parse(_EXPERIMENT_FILE, raw, where)
-    if written.task != task:
-        raise ConfigError(f"{where}: task: found {written.task!r}, expected the folder's name {task!r}")
-    check_definitions(config_dir, raw, task, where)
-    task_settings = load_task(config_dir, task, where)
+    check_definitions(config_dir, raw, written.task, where)
+    task_settings = load_task(config_dir, written.task, f"{where}: task")
     shared = {key: raw[key] for key in raw if key in JobSettings.model_fields}
     for section in PRESET_SECTIONS:
         shared[section] = _expand_preset(config_dir, section, shared[section], where)
@@ -81,7 +79,11 @@ def load_experiment(config_dir: Path, task: str, name: str) -> Experiment:
     for number, job in enumerate(jobs, start=1):
         _check_job(config_dir, job, task_settings, f"{where}: job {number}")
     return Experiment(
-        name=check_name(name, "experiment", where), task=task, description=written.description, jobs=tuple(jobs)
+        name=check_name(name, "experiment", where),
+        group=group,
+        task=written.task,
+        description=written.description,
+        jobs=tuple(jobs),
     )
 
 
@@ -233,7 +235,7 @@ def _check_official_lists(config_dir: Path, job: JobSettings, task: TaskSettings
 
 
 def list_experiments(config_dir: Path) -> list[tuple[str, str]]:
-    """Return (task, name) of every experiment file, sorted.
+    """Return (group, name) of every experiment file, sorted.
 
     Raises:
         ConfigError: There is no folder with a configuration.

@@ -123,6 +123,7 @@ def evaluate_model(
         publish(
             experiment=Experiment(
                 name=f"{'/'.join(model_dir.resolve().parts[-2:])} on {dataset}",
+                group=task_name,
                 task=task_name,
                 description=f"A stored model on {dataset}, all of whose patients form the test set"
                 if not test_set_only

@@ -124,7 +124,7 @@ def _rerun(experiment: Experiment, provenance: Mapping[str, Any]) -> str:
     command = str(provenance.get("command", ""))
     if command.startswith("auscult "):
         return command
-    return f"snakemake --cores all results/{experiment.task}/{experiment.name}"
+    return f"snakemake --cores all results/{experiment.group}/{experiment.name}"
 
 
 def metric_tables(job: JobResult, task: TaskSettings) -> list[MetricTable]:

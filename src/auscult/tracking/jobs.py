@@ -82,7 +82,7 @@ def read_jobs(experiment: Experiment, task: TaskSettings, job_dirs: list[Path]) 
     """
     if len(job_dirs) != len(experiment.runs):
         raise DataError(
-            f"{experiment.task}/{experiment.name}: {len(job_dirs)} job folders for {len(experiment.runs)} jobs; "
+            f"{experiment.group}/{experiment.name}: {len(job_dirs)} job folders for {len(experiment.runs)} jobs; "
             "hand in one folder a job, in their order"
         )
     params = job_params(experiment, task)

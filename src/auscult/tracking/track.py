@@ -108,7 +108,7 @@ def track(
         if tracking.register_model:
             report["registered"] = register_models(
                 writer,
-                f"{experiment.task}/{experiment.name}",
+                f"{experiment.group}/{experiment.name}",
                 task,
                 jobs,
                 children=outcome.children,
@@ -165,13 +165,13 @@ def _log(
     provenance: Mapping[str, Any],
     uri: str,
 ) -> _Outcome:
-    name = f"{experiment.task}/{experiment.name}"
+    name = f"{experiment.group}/{experiment.name}"
     experiment_id = writer.experiment(experiment.task)
     writer.close_dead_runs(experiment_id)
     common = {
         TAG_EXPERIMENT: name,
         TAG_TASK: experiment.task,
-        TAG_RESULT: result_dir(experiment.task, experiment.name),
+        TAG_RESULT: result_dir(experiment.group, experiment.name),
         **provenance_tags(provenance),
     }
     parent, is_new = _parent(writer, experiment_id, experiment, task, jobs=jobs, common=common)

@@ -108,7 +108,8 @@ def test_an_official_list_that_can_judge_saves_the_others(config_dir: Path) -> N
         ({"jobs": [{"sede": 1}]}, ["jobs[1]", "unknown key 'sede'"]),
         ({"jobs": [{"task": "digits"}]}, ["a job cannot change the task"]),
         ({"jobs": []}, ["jobs"]),
-        ({"task": "digits"}, ["found 'digits'", "expected the folder's name 'pneumonia'"]),
+        ({"task": "digit"}, ["task: unknown task 'digit'", "did you mean 'digits'"]),
+        ({"task": "digits"}, ["'icbhi' has no labels for task 'digits'", "supported: fsdd"]),
         ({"allow_doubtful": ["bd"]}, ["'bd' is not doubtful"]),
         ({"evaluate": {"threshold": "icbhi_score"}}, ["icbhi_score needs a task with `four_class`"]),
     ],
@@ -209,8 +210,8 @@ def test_a_fault_in_the_project_settings_is_clear(config_dir: Path, values: dict
     assert part in str(caught.value)
 
 
-def test_a_task_without_experiments_names_those_that_have_some(project_dir: Path) -> None:
-    with pytest.raises(ConfigError, match=r"unknown task 'pneumona'; did you mean 'pneumonia'\? allowed: .*digits"):
+def test_a_folder_without_experiments_names_those_that_have_some(project_dir: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown folder 'pneumona'; did you mean 'pneumonia'\? allowed: .*digits"):
         load_experiment(project_dir / "config", "pneumona", "train2356")
 
 

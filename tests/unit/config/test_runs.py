@@ -18,7 +18,7 @@ JOB: dict[str, Any] = {
 
 def experiment(*jobs: dict[str, Any]) -> Experiment:
     settings = tuple(JobSettings.model_validate({**JOB, **job}) for job in jobs)
-    return Experiment(name="e", task="pneumonia", description="d", jobs=settings)
+    return Experiment(name="e", group="pneumonia", task="pneumonia", description="d", jobs=settings)
 
 
 def test_a_job_without_folds_and_seeds_is_one_run_of_its_own_settings() -> None:

@@ -27,7 +27,7 @@ def project(tmp_path, **experiments):
             )
             for difference in experiments[name]
         ]
-        experiment = Experiment(name=name, task=task, description="", jobs=tuple(jobs))
+        experiment = Experiment(name=name, group=task, task=task, description="", jobs=tuple(jobs))
         return {run.id: run.settings for run in experiment.runs}
 
     return UpstreamResults([("toy", name) for name in experiments], runs, tmp_path)

@@ -123,7 +123,7 @@ def make_published(
         "evaluate": {"bootstrap_draws": draws, "threshold": "icbhi_score" if kind == "multi_label" else "youden"},
     }
     jobs = [JobSettings.model_validate({**shared, **difference}) for difference in differences or JOBS[kind]]
-    experiment = Experiment(name="made_up", task=kind, description="Random predictions", jobs=jobs)
+    experiment = Experiment(name="made_up", group=kind, task=kind, description="Random predictions", jobs=jobs)
     dirs, audits = [], []
     for number, (run_id, _, job) in enumerate(experiment.runs, start=1):
         dirs.append(folder / "runs" / run_id)
