@@ -37,6 +37,11 @@ class _Split(Settings):
         "prints: {near_duplicate_audio: why}",
     )
 
+    allow_absent: dict[Literal["train", "val", "test"], tuple[Label, ...]] = Field(
+        default={},
+        description="targets of which a subset may hold no patient, which the report prints: {val: [stridor]}",
+    )
+
 
 class PatientSplit(_Split):
     """Patients drawn at random, stratified by dataset and by the task's targets."""

@@ -81,6 +81,9 @@ def _declared(job: JobSettings) -> list[str]:
     texts = [f"{kind} may cross subsets: {reason}" for kind, reason in job.split.allow_leaks.items()]
     if getattr(job.split, "allow_patient_overlap", False):
         texts.append("patients may be in several subsets (allow_patient_overlap)")
+    texts += [
+        f"{subset} may lack {', '.join(names)} (allow_absent)" for subset, names in job.split.allow_absent.items()
+    ]
     if job.allow_doubtful:
         texts.append(f"the labels of {', '.join(job.allow_doubtful)} are in doubt for this task (allow_doubtful)")
     return texts

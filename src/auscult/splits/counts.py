@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from auscult.config.task import EventClassRule, EventRule
-from auscult.errors import InfeasibleError
+from auscult.errors import ConfigError, InfeasibleError, unknown_name
 from auscult.labels import WHOLE_RECORDING, clip_targets, recording_targets
 from auscult.storage.tables import SUBSETS
 
@@ -196,7 +196,7 @@ def refuse_infeasible(
     """Stop when a subset cannot train, choose or judge some target.
 
     Every subset needs a patient with a positive and one with a negative of every target, at the task's level; for a
-    multi-class task, a patient of every class.
+    multi-class task, a patient of every class. What `settings.allow_absent` names may be missing.
 
     Args:
         counts: Of each subset, all datasets together.
@@ -206,14 +206,18 @@ def refuse_infeasible(
         rules: Target -> its rule in each dataset with the values present, as lines.
 
     Raises:
+        ConfigError: `allow_absent` names what is no target.
         InfeasibleError: With what is missing, the counts by subset and dataset, and a proposal.
     """
+    unknown = sorted({name for names in settings.allow_absent.values() for name in names} - set(task.targets))
+    if unknown:
+        raise ConfigError(f"split.allow_absent: {unknown_name('target', unknown[0], task.targets)}")
     missing: list[str] = []
     short: set[str] = set()
     kinds = ("positive",) if task.type == "multi_class" else ("positive", "negative")
     for target in task.targets:
         for subset in SUBSETS:
-            for kind in kinds:
+            for kind in kinds if target not in settings.allow_absent.get(subset, ()) else ():
                 if counts[subset]["targets"][target][f"patients_with_{kind}"] == 0:
                     missing.append(f"{subset} holds no patient with a {kind} of {target!r}")
                     short.add(target)
@@ -258,6 +262,11 @@ def _proposal(
         return (
             f"Proposal: {fewest} patients in all hold a {kind} of {target!r}, and each of the three subsets needs one: "
             f"add a dataset whose labels hold it, or choose another task"
+        )
+    if settings.kind == "column":
+        return (
+            f"Proposal: `split: {{kind: patients}}` can divide them, for at least {fewest} patients hold what is "
+            f"missing; or, for a published split, declare what a subset lacks: `allow_absent: {{val: [{target}]}}`"
         )
     if settings.kind == "patients":
         return "Proposal: raise the fractions of val and test, or take another seed"

@@ -159,6 +159,17 @@ class TestColumn:
         with pytest.raises(InfeasibleError, match="found 0, at least 2"):
             run_split(spoken(make_recordings), settings, digits)
 
+    def test_a_published_split_may_declare_what_a_subset_lacks(self, make_patients, pneumonia, run_split):
+        table = make_patients(20, per_patient=1, every=10, attr_ward=["north"] * 5 + ["south"] * 15)
+        table["label_diagnosis"] = ["pneumonia" if k in {0, 1, 10} else "copd" for k in range(20)]
+        settings = {"kind": "column", "column": "ward", "test": ["north"]}
+        with pytest.raises(InfeasibleError, match=r"(?s)val holds no patient with a positive.*allow_absent: \{val"):
+            run_split(table, settings, pneumonia)
+        split, _ = run_split(table, {**settings, "allow_absent": {"val": ["pneumonia"]}}, pneumonia)
+        assert set(split["split"]) == {"train", "val", "test"}
+        with pytest.raises(ConfigError, match="did you mean 'pneumonia'"):
+            run_split(table, {**settings, "allow_absent": {"val": ["pneumona"]}}, pneumonia)
+
     def test_validation_is_drawn_when_no_value_is_named(self, make_patients, pneumonia, run_split):
         table = make_patients(30, per_patient=1, attr_ward=["north", "south", "east"] * 10)
         # Every third patient is ill, which is the whole north; take another rhythm.
