@@ -10,6 +10,8 @@ from types import ModuleType
 import pytest
 import yaml
 
+from auscult.datasets.folder import AUDIO_SUFFIXES, UNREAD_AUDIO_SUFFIXES
+
 Tool = Callable[[str], ModuleType]
 
 
@@ -50,6 +52,14 @@ def hook(tool: Tool) -> ModuleType:
         ("renamed.bak", "patient_id,age\n101,7\n".encode("utf-16"), "a table with a column of patients"),
         ("renamed.bak", b"age;patient\n7;101\n", "a table with a column of patients"),
         ("export", b"record_id,redcap_event_name\n1,visit\n", "a table with a column of patients"),
+        ("renamed.bak", b"Patienten-ID;Alter\n7;20\n", "a table with a column of patients"),
+        ("renamed.bak", b"Alter\tPat.-Nr.\r\n20\t7\r\n", "a table with a column of patients"),
+        ("renamed.bak", b'"MRN","age"\n"12345","20"\n', "a table with a column of patients"),
+        ("renamed.bak", b"Sex,Date of Birth\nf,2000-01-01\n", "a table with a column of patients"),
+        ("renamed.bak", b"Geburtsdatum|Befund\n1.1.2000|Giemen\n", "a table with a column of patients"),
+        ("renamed.bak", "PATIENTEN-K\u00dcRZEL;Alter\nAB;20\n".encode(), "a table with a column of patients"),
+        ("renamed.bak", b"Ward 4;;\n;;\nProband Nr;Alter;\n7;20;\n", "a table with a column of patients"),
+        ("P2.json", b'{"Pat.-Nr.": 7, "age": 20}', "a table with a column of patients"),
         ("P1.json", b'{"patient_id": "101", "age": 7}', "a table with a column of patients"),
         ("P1.TextGrid", b"", "annotations of recordings"),
         ("all.zip", b"", "an archive, which may hold recordings"),
@@ -70,6 +80,9 @@ def test_recordings_tables_and_arrays_are_told_by_name_or_content(
         ("picture.webp", b"RIFF\x24\x00\x00\x00WEBPVP8 "),
         ("docs/report.png", b"\x89PNG\r\n"),
         ("LICENSE", b"MIT License\n"),
+        ("words.txt", b"patience, subjective\nrecord, mornings\n"),
+        ("words.txt", b"patient\nsubject\n"),
+        ("notes.txt", b"The study, and the patient\nof whom we speak, is one\n"),
         ("docs/data.md", b"| patient, recording |\n| one, two |\n"),
         ("config/schema/dataset.json", b'{"properties": {"patient": {"type": "string"}}}'),
     ],
@@ -106,6 +119,18 @@ def test_git_passes_over_where_recordings_lie_and_what_is_made_of_them(
     assert git(tmp_path, "init", "--quiet").returncode == 0
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(b"any")
+    assert git(tmp_path, "add", "--all").returncode == 0
+    assert git(tmp_path, "ls-files").stdout == ".gitignore\n"
+
+
+def test_git_and_the_hook_know_every_kind_of_sound_file(hook: ModuleType, project_dir: Path, tmp_path: Path) -> None:
+    names = [f"P1{suffix}" for suffix in (*AUDIO_SUFFIXES, *UNREAD_AUDIO_SUFFIXES)]
+    names += [name.upper() for name in names]
+    assert {name: hook.reason(name, b"") for name in names} == dict.fromkeys(names, "a recording")
+    (tmp_path / ".gitignore").write_text((project_dir / ".gitignore").read_text())
+    git(tmp_path, "init", "--quiet")
+    for name in names:
+        (tmp_path / name).write_bytes(b"any")
     assert git(tmp_path, "add", "--all").returncode == 0
     assert git(tmp_path, "ls-files").stdout == ".gitignore\n"
 

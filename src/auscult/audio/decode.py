@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from auscult.audio.probe import SequentialFile, open_by_libsndfile, opens_by_libsndfile
+from auscult.audio.probe import SequentialFile, alike_ranges, open_by_libsndfile, open_sounds
 from auscult.audio.pyav import PyavSound, full_scale, join_frames, open_pyav
 from auscult.config.clips import Decoder
 from auscult.errors import ConfigError, DataError
@@ -62,16 +62,15 @@ def decode(
         raise _changed(path, f"{n_decoded} samples, expected {n_samples}")
 
 
-def _by_libsndfile(opened: SequentialFile) -> Generator[_Block]:
-    with opened as file:
-        n_read = 0
-        while True:
-            n_next = file.n_next(n_read, BLOCK_FRAMES)
-            block = file.read(n_next, dtype=_READ_AS.get(file.subtype, "float32"), always_2d=True)
-            n_read += len(block)
-            yield full_scale(block), file.samplerate
-            if len(block) < BLOCK_FRAMES:
-                return
+def _by_libsndfile(file: SequentialFile) -> Generator[_Block]:
+    n_read = 0
+    while True:
+        n_next = file.n_next(n_read, BLOCK_FRAMES)
+        block = file.read(n_next, dtype=_READ_AS.get(file.subtype, "float32"), always_2d=True)
+        n_read += len(block)
+        yield full_scale(block), file.samplerate
+        if len(block) < BLOCK_FRAMES:
+            return
 
 
 _READ_AS: dict[str, Literal["int16", "int32"]] = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
@@ -80,8 +79,10 @@ _READ_AS: dict[str, Literal["int16", "int32"]] = {"PCM_16": "int16", "PCM_24": "
 
 def _by_ffmpeg(path: Path) -> Generator[_Block]:
     with open_pyav(path) as sound:
-        if opens_by_libsndfile(path):
-            _refuse_unequal(path, sound)
+        opened = open_by_libsndfile(path)
+        if opened is not None:
+            with opened as first:
+                _refuse_unequal(path, sound, len(alike_ranges(path, first)))
         yield from _blocks(sound)
 
 
@@ -94,14 +95,24 @@ def _as_probed(path: Path) -> Generator[_Block]:
     """Decode by the library that ingest read the file with: libsndfile, or else FFmpeg."""
     opened = open_by_libsndfile(path)
     if opened is not None:
-        yield from _by_libsndfile(opened)
+        with opened as first:
+            for sound, _ in open_sounds(path, first):
+                yield from _by_libsndfile(sound)
         return
     with open_pyav(path) as sound:
         yield from _blocks(sound)
 
 
-def _refuse_unequal(path: Path, sound: PyavSound) -> None:
-    """Refuse what FFmpeg gives otherwise than ingest found it: Opus always at 48 kHz, 5.1 channels in another order."""
+def _refuse_unequal(path: Path, sound: PyavSound, n_sounds: int) -> None:
+    """Refuse what FFmpeg gives otherwise than ingest found it: Opus always at 48 kHz, 5.1 channels in another order.
+
+    Of sounds that are joined byte by byte it gives the encoders' delays between them too.
+    """
+    if n_sounds > 1:
+        raise ConfigError(
+            f"{path}: {n_sounds} sounds stand one behind the other in this file, and decoder: ffmpeg joins them "
+            "otherwise than they were ingested; set `decoder: soundfile`"
+        )
     if sound.codec == "opus" or (sound.codec == "vorbis" and sound.n_channels > 2):
         raise ConfigError(
             f"{path}: decoder: ffmpeg reads {sound.codec} of {sound.n_channels} channels at another rate or in another "

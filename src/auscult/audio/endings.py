@@ -15,7 +15,7 @@ _CHUNKS_BESIDE_SOUND = frozenset(
     {b"LIST", b"id3 ", b"ID3 ", b"bext", b"cue ", b"fact", b"iXML", b"JUNK", b"PAD ", b"smpl"}
 )
 _MAX_PAGE_BYTES = 27 + 255 + 255 * 255
-_LAST_PAGE = 0x04
+_FIRST_PAGE, _LAST_PAGE = 0x02, 0x04
 _TAG_WITHIN_BYTES = 4096
 """An MP3's first frame, in which the tag stands, is shorter than this."""
 
@@ -47,6 +47,26 @@ def check_ogg_end(stream: BinaryIO) -> None:
         raise DataError("truncated: the last Ogg page is cut")
     if not header[5] & _LAST_PAGE:
         raise DataError("truncated: the last Ogg page does not end the stream; the file is cut, or was never closed")
+
+
+def ogg_end(stream: BinaryIO, n_bytes: int) -> int | None:
+    """Return where the last page of the first group of streams ends (RFC 3533, 4); other streams may be chained on."""
+    start, open_streams = 0, set[bytes]()
+    while start < n_bytes:
+        stream.seek(start)
+        header = stream.read(27)
+        if len(header) < 27 or header[:4] != b"OggS":
+            return None
+        sizes = stream.read(header[26])
+        start += 27 + len(sizes) + sum(sizes)
+        serial = header[14:18]
+        if header[5] & _FIRST_PAGE:
+            open_streams.add(serial)
+        if header[5] & _LAST_PAGE:
+            open_streams.discard(serial)
+            if not open_streams:
+                return start
+    return None
 
 
 def check_mp3_length(stream: BinaryIO, n_samples: int, n_expected: int, sample_rate_hz: int) -> None:
@@ -90,19 +110,19 @@ def count_mp3_frames(stream: BinaryIO) -> int:
 
 def walk_mp3_frames(stream: BinaryIO, at_most: int | None = None) -> Mp3Frames:
     """Return the frames of layer III that follow each other from the first one on; at most so many, if it is said."""
-    start = _after_id3(stream)
+    start = after_id3(stream)
     stream.seek(start)
     head = stream.read(_TAG_WITHIN_BYTES)
     # The first two frames in a row: a lone pattern of a header's bits stands in any noise.
     for offset in range(len(head) - 4):
-        n_bytes = _frame_bytes(head[offset : offset + 4])
-        if n_bytes and _frame_bytes(head[offset + n_bytes : offset + n_bytes + 4]):
+        n_bytes = mp3_frame_bytes(head[offset : offset + 4])
+        if n_bytes and mp3_frame_bytes(head[offset + n_bytes : offset + n_bytes + 4]):
             start += offset
             break
     n_frames = 0
     while at_most is None or n_frames < at_most:
         stream.seek(start)
-        n_bytes = _frame_bytes(stream.read(4))
+        n_bytes = mp3_frame_bytes(stream.read(4))
         if not n_bytes:
             break
         n_frames += 1
@@ -114,13 +134,13 @@ def stated_mp3_frames(stream: BinaryIO) -> int | None:
     """Return how many frames an MP3 states, the one with the tag included; None where it states none."""
     if not states_mp3_length(stream):
         return None
-    stream.seek(_after_id3(stream))
+    stream.seek(after_id3(stream))
     frame = stream.read(_TAG_WITHIN_BYTES)
     tag = min(place for place in (frame.find(b"Xing"), frame.find(b"Info")) if place >= 0)
     return 1 + int.from_bytes(frame[tag + 8 : tag + 12], "big")
 
 
-def _frame_bytes(header: bytes) -> int:
+def mp3_frame_bytes(header: bytes) -> int:
     """Return the length of the frame that four bytes open, 0 where they open none."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return 0
@@ -139,13 +159,13 @@ def states_mp3_length(stream: BinaryIO) -> bool:
 
     Without one, a decoder can only estimate the length.
     """
-    stream.seek(_after_id3(stream))
+    stream.seek(after_id3(stream))
     frame = stream.read(_TAG_WITHIN_BYTES)
     found = [place for place in (frame.find(b"Xing"), frame.find(b"Info")) if place >= 0]
     return bool(found) and len(frame) >= min(found) + 8 and bool(frame[min(found) + 7] & 1)
 
 
-def _after_id3(stream: BinaryIO) -> int:
+def after_id3(stream: BinaryIO) -> int:
     """Return where the sound may start: behind the tag with title and pictures, if there is one."""
     stream.seek(0)
     head = stream.read(10)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from auscult.audio.chained import chained_ranges, open_part
 from auscult.audio.content import HEAD_BYTES, refuse_other_content
 from auscult.audio.endings import check_mp3_length, check_ogg_end, check_riff_sizes
 from auscult.audio.fingerprint import Fingerprinter
 from auscult.audio.levels import LevelMeter
 from auscult.audio.pyav import join_frames, open_pyav
 from auscult.audio.trailing import count_trailing_bytes
+from auscult.config.dataset import RateBounds
 from auscult.errors import DataError
 from auscult.storage.files import sha256_file
 
@@ -41,10 +46,7 @@ class SequentialFile(soundfile.SoundFile):
         return min(n_wanted, self.frames - n_read) if self.format == "FLAC" else n_wanted
 
 
-MIN_RATE_HZ = 100
-"""Lung and heart sounds begin at 20 Hz; a lower rate holds nothing of them."""
-MAX_RATE_HZ = 1_000_000
-"""Beyond it no sound card records."""
+BELIEVABLE_RATES = RateBounds()
 BLOCK_SAMPLES = 1 << 17
 """Decoded at once, over all channels: a damaged header may claim a thousand of them."""
 _FLOAT_SUBTYPES = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS"})
@@ -83,10 +85,15 @@ class AudioFacts:
     placeholder_size: int | None = None
 
 
-def probe(path: Path) -> AudioFacts:
+def probe(path: Path, rates: RateBounds = BELIEVABLE_RATES) -> AudioFacts:
     """Decode `path` in blocks and return its facts.
 
-    libsndfile reads it, or else FFmpeg; its content decides, not its name.
+    libsndfile reads it, or else FFmpeg; its content decides, not its name. Ogg and MP3 files that were joined byte by
+    byte are read to the end of the last one.
+
+    Args:
+        path: The file.
+        rates: What its sample rate is believed to be.
 
     Raises:
         DataError: The file is missing, empty, no sound, cut short (by the sizes that its header declares, or its last
@@ -104,7 +111,7 @@ def probe(path: Path) -> AudioFacts:
             stream.seek(0)
             placeholder = check_riff_sizes(stream, n_bytes)
             check_ogg_end(stream)
-        facts = _by_libsndfile(path) or _by_pyav(path)
+        facts = _by_libsndfile(path, rates) or _by_pyav(path, rates)
         return facts if placeholder is None else replace(facts, placeholder_size=placeholder, trailing_bytes=None)
     except FileNotFoundError:
         raise DataError("missing: no such file") from None
@@ -112,14 +119,6 @@ def probe(path: Path) -> AudioFacts:
         raise DataError(f"unreadable: {error.strerror or error}") from None
     except soundfile.LibsndfileError as error:
         raise DataError(f"unreadable: {error.error_string.strip()}") from None
-
-
-def opens_by_libsndfile(path: Path) -> bool:
-    """Tell whether libsndfile knows what a file holds, as `open_by_libsndfile` finds it."""
-    sound = open_by_libsndfile(path)
-    if sound is not None:
-        sound.close()
-    return sound is not None
 
 
 def open_by_libsndfile(path: Path) -> SequentialFile | None:
@@ -142,23 +141,78 @@ def open_by_libsndfile(path: Path) -> SequentialFile | None:
     return None
 
 
-def _by_libsndfile(path: Path) -> AudioFacts | None:
+def alike_ranges(path: Path, first: SequentialFile) -> list[tuple[int, int]]:
+    """Return the sounds that stand one behind the other in a file, as far as they are of one kind, rate and width.
+
+    Args:
+        path: The file.
+        first: Its first sound, open.
+
+    Returns:
+        For each, where it begins and ends in bytes; what follows the last of them is not read.
+    """
+    with open(path, "rb") as stream:
+        ranges = chained_ranges(stream, first.format)
+        return [ranges[0], *takewhile(lambda place: _is_alike(stream, place, first), ranges[1:])]
+
+
+def _is_alike(stream: BinaryIO, place: tuple[int, int], first: SequentialFile) -> bool:
+    try:
+        with SequentialFile(open_part(stream, *place)) as sound:
+            kinds = [(one.samplerate, one.channels, one.format, one.subtype) for one in (sound, first)]
+            return sound.frames > 0 and kinds[0] == kinds[1]
+    except soundfile.LibsndfileError:
+        return False
+
+
+def open_sounds(path: Path, first: SequentialFile) -> Generator[tuple[SequentialFile, BinaryIO]]:
+    """Yield the sounds that stand one behind the other in a file, mostly one, each with the bytes that it is read from.
+
+    Args:
+        path: The file.
+        first: Its first sound, open and not read from; left open.
+    """
+    ranges = alike_ranges(path, first)
+    with open(path, "rb") as stream:
+        if len(ranges) == 1:
+            yield first, stream
+            return
+        for place in ranges:
+            part = open_part(stream, *place)
+            with SequentialFile(part) as sound:
+                yield sound, part
+
+
+def _by_libsndfile(path: Path, rates: RateBounds) -> AudioFacts | None:
     """Return the facts of a file that libsndfile knows; None for others."""
     opened = open_by_libsndfile(path)
     if opened is None:
         return None
-    with opened as sound:
-        counted = _Counted(sound.samplerate, sound.channels, may_be_infinite=sound.subtype in _FLOAT_SUBTYPES)
-        counted.take(_blocks(sound))
-        if sound.format == "MP3":
-            with open(path, "rb") as stream:
-                check_mp3_length(stream, counted.n_samples, sound.frames, sound.samplerate)
-        if sound.format in _STATED_LENGTH_FORMATS and 0 < counted.n_samples < sound.frames:
-            raise DataError(
-                f"truncated: the header declares {sound.frames} samples, {counted.n_samples} can be decoded"
-            )
-        container = "" if sound.format in {"WAV", "WAVEX"} else f"{sound.format}/"
-        return counted.facts(path, f"{container}{sound.subtype}", sound.format)
+    with opened as first:
+        counted = _Counted(first.samplerate, first.channels, rates, may_be_infinite=first.subtype in _FLOAT_SUBTYPES)
+        for sound, stream in open_sounds(path, first):
+            _take_whole(counted, sound, stream)
+        container = "" if first.format in {"WAV", "WAVEX"} else f"{first.format}/"
+        return counted.facts(path, f"{container}{first.subtype}", _count_unread(path, first))
+
+
+def _take_whole(counted: _Counted, sound: SequentialFile, stream: BinaryIO) -> None:
+    n_before = counted.n_samples
+    counted.take(_blocks(sound))
+    n_samples = counted.n_samples - n_before
+    if sound.format == "MP3":
+        check_mp3_length(stream, n_samples, sound.frames, sound.samplerate)
+    if sound.format in _STATED_LENGTH_FORMATS and 0 < n_samples < sound.frames:
+        raise DataError(f"truncated: the header declares {sound.frames} samples, {n_samples} can be decoded")
+
+
+def _count_unread(path: Path, first: SequentialFile) -> int | None:
+    ranges = alike_ranges(path, first)
+    with open(path, "rb") as stream:
+        if len(ranges) == 1:
+            return count_trailing_bytes(stream, first.format)
+        counts = [count_trailing_bytes(open_part(stream, *place), first.format) for place in ranges]
+        return stream.seek(0, os.SEEK_END) - ranges[-1][1] + sum(count or 0 for count in counts)
 
 
 def _blocks(sound: SequentialFile) -> Iterator[NDArray[np.float32]]:
@@ -173,24 +227,27 @@ def _blocks(sound: SequentialFile) -> Iterator[NDArray[np.float32]]:
         yield filled
 
 
-def _by_pyav(path: Path) -> AudioFacts:
+def _by_pyav(path: Path, rates: RateBounds) -> AudioFacts:
     with open_pyav(path) as sound:
-        counted = _Counted(sound.sample_rate_hz, sound.n_channels, may_be_infinite=True)
+        counted = _Counted(sound.sample_rate_hz, sound.n_channels, rates, may_be_infinite=True)
         counted.take(join_frames(sound.frames, max(1, BLOCK_SAMPLES // sound.n_channels)))
         if sound.n_stated is not None and counted.n_samples + 2 * sound.frame_samples < sound.n_stated:
             found = f"{counted.n_samples} can be decoded"
             raise DataError(f"truncated: the file states {sound.n_stated} samples, {found}")
-        return counted.facts(path, sound.encoding, sound.encoding.split("/")[0])
+        with open(path, "rb") as stream:
+            n_unread = count_trailing_bytes(stream, sound.encoding.split("/")[0])
+        return counted.facts(path, sound.encoding, n_unread)
 
 
 class _Counted:
     """What a file's blocks hold, block by block."""
 
-    def __init__(self, sample_rate_hz: int, n_channels: int, *, may_be_infinite: bool) -> None:
-        if not MIN_RATE_HZ <= sample_rate_hz <= MAX_RATE_HZ:
+    def __init__(self, sample_rate_hz: int, n_channels: int, rates: RateBounds, *, may_be_infinite: bool) -> None:
+        if not rates.min <= sample_rate_hz <= rates.max:
             raise DataError(
-                f"sample rate: {sample_rate_hz} Hz is not believable, expected {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz; the "
-                "header is wrong: write it anew with the rate of the recorder"
+                f"sample rate: {sample_rate_hz} Hz is not believable, expected {rates.min} to {rates.max} Hz; write "
+                "the header anew with the recorder's rate, or, if it is right, say `rate_hz: {min: ..., max: ...}` in "
+                "the dataset's YAML"
             )
         self._rate = sample_rate_hz
         self._n_channels = n_channels
@@ -209,11 +266,9 @@ class _Counted:
             self._meter.add(block)
             self.n_samples += len(block)
 
-    def facts(self, path: Path, encoding: str, container: str) -> AudioFacts:
+    def facts(self, path: Path, encoding: str, n_unread: int | None) -> AudioFacts:
         if self.n_samples == 0:
             raise DataError("empty: the file holds no samples")
-        with open(path, "rb") as stream:
-            n_trailing = count_trailing_bytes(stream, container)
         return AudioFacts(
             sample_rate_hz=self._rate,
             n_channels=self._n_channels,
@@ -222,6 +277,6 @@ class _Counted:
             encoding=encoding,
             sha256=sha256_file(path),
             fingerprint=self._fingerprinter.text(),
-            trailing_bytes=n_trailing,
+            trailing_bytes=n_unread,
             **vars(self._meter.levels()),
         )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from typing import BinaryIO
 
-from auscult.audio.endings import stated_mp3_frames, walk_mp3_frames
+import soundfile
 
-_FIRST_PAGE, _LAST_PAGE = 0x02, 0x04
+from auscult.audio.chained import open_part
+from auscult.audio.endings import ogg_end, stated_mp3_frames, walk_mp3_frames
+
 _ID3V1_BYTES = 128
 _APE_FOOTER_BYTES = 32
-_FLAC_START = b"fLaC\x00\x00\x00\x22"
-"""The mark of a FLAC file and the head of its first block, which describes the stream (RFC 9639, 8.2)."""
-_BLOCK_BYTES = 1 << 20
 
 
 def count_trailing_bytes(stream: BinaryIO, container: str) -> int | None:
@@ -23,29 +23,9 @@ def count_trailing_bytes(stream: BinaryIO, container: str) -> int | None:
         container: libsndfile's name: `OGG`, `MP3`, `FLAC`, `WAV`, `WAVEX`.
     """
     n_bytes = stream.seek(0, os.SEEK_END)
-    end = {"OGG": _ogg_end, "MP3": _mp3_end, "FLAC": _flac_end, "WAV": _riff_end, "WAVEX": _riff_end}.get(container)
+    end = {"OGG": ogg_end, "MP3": _mp3_end, "FLAC": _flac_end, "WAV": _riff_end, "WAVEX": _riff_end}.get(container)
     found = None if end is None else end(stream, n_bytes)
     return None if found is None else max(0, n_bytes - found)
-
-
-def _ogg_end(stream: BinaryIO, n_bytes: int) -> int | None:
-    """Return where the last page of the first group of streams ends (RFC 3533, 4); other streams may be chained on."""
-    start, open_streams = 0, set[bytes]()
-    while start < n_bytes:
-        stream.seek(start)
-        header = stream.read(27)
-        if len(header) < 27 or header[:4] != b"OggS":
-            return None
-        sizes = stream.read(header[26])
-        start += 27 + len(sizes) + sum(sizes)
-        serial = header[14:18]
-        if header[5] & _FIRST_PAGE:
-            open_streams.add(serial)
-        if header[5] & _LAST_PAGE:
-            open_streams.discard(serial)
-            if not open_streams:
-                return start
-    return None
 
 
 def _mp3_end(stream: BinaryIO, n_bytes: int) -> int:
@@ -70,20 +50,21 @@ def _tags_bytes(stream: BinaryIO, n_bytes: int) -> int:
     return n_tags
 
 
-def _flac_end(stream: BinaryIO, n_bytes: int) -> int | None:
-    """Return where a second FLAC file begins behind the first; frames do not say how long they are."""
-    stream.seek(0)
-    start, held, has_first = 0, b"", False
-    while block := stream.read(_BLOCK_BYTES):
-        # What is held of the block before is shorter than the mark: no mark is met twice.
-        searched, place = held + block, -1
-        while (place := searched.find(_FLAC_START, place + 1)) >= 0:
-            if has_first:
-                return start - len(held) + place
-            has_first = True
-        start += len(block)
-        held = searched[1 - len(_FLAC_START) :]
-    return None
+def _flac_end(stream: BinaryIO, n_bytes: int) -> int:
+    """Return where the shortest part from the start ends that holds the last sample: no frame says how long it is."""
+    n_tags = _tags_bytes(stream, n_bytes)
+    last = n_bytes - n_tags - 1
+    if not _holds_last_sample(stream, last):
+        return n_bytes
+    return n_tags + bisect_left(range(last), True, key=lambda end: _holds_last_sample(stream, end))
+
+
+def _holds_last_sample(stream: BinaryIO, end: int) -> bool:
+    try:
+        with soundfile.SoundFile(open_part(stream, 0, end)) as sound:
+            return sound.frames > 0 and sound.seek(sound.frames - 1) >= 0 and len(sound.read(1)) == 1
+    except soundfile.LibsndfileError:
+        return False
 
 
 def _riff_end(stream: BinaryIO, n_bytes: int) -> int | None:

@@ -26,6 +26,19 @@ class OfficialList(Settings):
     )
 
 
+class RateBounds(Settings):
+    """Sample rates that are believed; a file whose header states another is refused."""
+
+    min: int = Field(default=100, ge=20, description="Hz; lung and heart sounds begin at 20 Hz, and need twice that")
+    max: int = Field(default=1_000_000, ge=20, description="Hz; beyond it no sound card records")
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min is {self.min} Hz and max {self.max} Hz; expected min to be no more than max")
+        return self
+
+
 class _Dataset(Settings):
     """What every dataset says of itself."""
 
@@ -43,6 +56,7 @@ class _Dataset(Settings):
         description="level that is full scale in files of float samples, by which they are divided: 32768 where floats "
         "hold what 16 bit would",
     )
+    rate_hz: RateBounds = Field(default=RateBounds(), description="sample rates that are believed of its files")
     official_split: OfficialList | None = Field(
         default=None, description="what `split: {kind: official}` must know of the dataset's list, if anything"
     )

@@ -19,6 +19,7 @@ from pyarrow import parquet
 from auscult.audio.probe import AudioFacts
 from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings
+from auscult.config.dataset import RateBounds
 from auscult.config.paths import say_missing_root
 from auscult.datasets.folder import printable
 from auscult.datasets.readers import READERS
@@ -56,7 +57,7 @@ def decode_audio(root: Path, dataset: str, settings: DatasetSettings, *, shard: 
         for number, path in enumerate(_paths(root, dataset, settings)):
             if number % shard.count != shard.index:
                 continue
-            rows.append(_look(root, path))
+            rows.append(_look(root, path, settings.rate_hz))
             n_rows += 1
             if len(rows) == BATCH_ROWS:
                 writer.write_table(arrow.Table.from_pylist(rows, schema=_SCHEMA))
@@ -71,9 +72,9 @@ def _paths(root: Path, dataset: str, settings: DatasetSettings) -> Generator[str
             yield item.path
 
 
-def _look(root: Path, path: str) -> dict[str, Any]:
+def _look(root: Path, path: str, rates: RateBounds) -> dict[str, Any]:
     try:
-        return {"path": path, **asdict(probe_audio(root / path))}
+        return {"path": path, **asdict(probe_audio(root / path, rates))}
     except DataError as error:
         return {"path": path, "fault": str(error)}
 

@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 
 from auscult.config import DatasetSettings, FilesCsvDataset, ManifestDataset
-from auscult.datasets.folder import is_audio, printable
+from auscult.datasets.folder import is_sound, printable
 from auscult.datasets.lost_and_kept import Difference, find_differences
 from auscult.formatting.numbers import p_text, plural, recordings_text
 from auscult.storage.flow import (
     COPY,
     FLOW_COLUMNS,
     NO_AUDIO,
+    NOT_TAKEN,
     READ,
     REJECTED,
     UNREADABLE,
@@ -28,6 +29,7 @@ MAX_LOST_SHARE = 0.01
 """When more of the recordings or patients are lost, the terminal and the report warn."""
 
 _UNREADABLE = ("unreadable", "empty", "truncated", "not finite", "length not stated")
+_NOT_TAKEN = ("not in the table", "not taken")
 _COPY = ("duplicate", "contradiction")
 READ_COLUMNS = ("recording_id", "patient_id", "path", "sex", "age_years", "site")
 """What the flow says of a recording that was read, beside its labels."""
@@ -38,13 +40,15 @@ def status_of(rejection: Rejection) -> str:
     opens = class_of(rejection.reason)
     if opens.startswith("missing"):
         return NO_AUDIO
+    if opens in _NOT_TAKEN:
+        return NOT_TAKEN
     if opens in _UNREADABLE:
         return UNREADABLE
     return COPY if opens.startswith(_COPY) else REJECTED
 
 
 def is_a_recording(rejection: Rejection, settings: DatasetSettings) -> bool:
-    """Tell whether a rejection stands for a recording: it says so, or it refuses an audio file or a recording's row.
+    """Tell whether a rejection stands for a recording: it says so, or it refuses a sound file or a recording's row.
 
     Whether that recording is read all the same, the ingest knows.
     """
@@ -53,7 +57,7 @@ def is_a_recording(rejection: Rejection, settings: DatasetSettings) -> bool:
     if rejection.event_of is not None:
         return False
     if rejection.line is None:
-        return is_audio(rejection.file) or class_of(rejection.reason) == "missing wav"
+        return is_sound(rejection.file) or class_of(rejection.reason) == "missing wav"
     if isinstance(settings, ManifestDataset):
         table = settings.manifest if settings.columns.event is None else None
     else:
@@ -66,7 +70,7 @@ def flow_table(recordings: pd.DataFrame, lost: Iterable[Rejection], unknown_pati
 
     Args:
         recordings: `READ_COLUMNS` and labels of `tables.RECORDINGS`.
-        lost: Rejections that stand for recordings which were not read.
+        lost: Rejections that stand for recordings which were not read, and one for each sound file that nothing takes.
         unknown_patients: Ids of recordings that were read though nobody knows whose they are.
     """
     labels = [str(name) for name in recordings.columns if str(name).startswith(LABEL_PREFIX)]
@@ -146,7 +150,8 @@ def account_lines(found: Mapping[str, Any], dataset: str) -> list[str]:
 def account_warnings(found: Mapping[str, Any], dataset: str) -> list[str]:
     """Return what an account must not pass over in silence, as sentences without names of patients or files."""
     warnings: list[str] = []
-    n_found, n_read = found["found"]["recordings"], found["read"]["recordings"]
+    n_not_taken = sum(row["recordings"] for row in found["lost"] if row["status"] == NOT_TAKEN)
+    n_found, n_read = found["found"]["recordings"] - n_not_taken, found["read"]["recordings"]
     if n_found - n_read > MAX_LOST_SHARE * n_found:
         warnings.append(
             f"{_share(n_found - n_read, n_found)} recordings of {dataset} are lost; rejected.csv beside its tables "

@@ -12,9 +12,7 @@ from pathlib import Path
 AUDIO_SUFFIXES = (
     *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".w64", ".rf64"),
     *(".au", ".snd", ".caf", ".voc", ".m4a", ".mp4", ".aac", ".ac3", ".amr", ".3gp", ".3g2", ".wma", ".mka", ".webm"),
-    *(".m4b", ".sph", ".spx", ".dss"),
-    ".ra",
-    ".rm",
+    *(".m4b", ".sph", ".spx", ".dss", ".awb", ".bwf", ".weba", ".ra", ".rm"),
 )
 """Names of files that libsndfile or FFmpeg decodes; one that holds what they do not know is refused by name."""
 UNREAD_AUDIO_SUFFIXES = (".ds2", ".mid", ".midi", ".raw", ".pcm", ".vox", ".msv", ".dvf")
@@ -81,6 +79,15 @@ def is_audio(file: str) -> bool:
     (True, False, False)
     """
     return split_name(file)[1] in AUDIO_SUFFIXES
+
+
+def is_sound(file: str) -> bool:
+    """Tell whether a file's suffix says that it is sound, of a kind that is read or not.
+
+    >>> is_sound("a/b.FLAC"), is_sound("a/b.DS2"), is_sound("a/b.txt")
+    (True, True, False)
+    """
+    return is_audio(file) or looks_like_audio(file)
 
 
 def looks_like_audio(file: str) -> bool:

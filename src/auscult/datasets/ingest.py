@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +20,7 @@ from auscult.config.task import fold_label
 from auscult.datasets.decode_audio import probe_from
 from auscult.datasets.flow import READ_COLUMNS, account, account_lines, flow_table, is_a_recording
 from auscult.datasets.folder import AUDIO_SUFFIXES, printable
-from auscult.datasets.readers import READERS
+from auscult.datasets.not_taken import NOT_TAKEN_KINDS, read_items, say_not_taken
 from auscult.datasets.readers.reading import PATIENT_UNKNOWN, Item
 from auscult.datasets.readers.vocabulary import vocabulary_of
 from auscult.datasets.sound_findings import sound_findings
@@ -59,7 +60,7 @@ def ingest(
     output_dir: Path,
     *,
     audio_facts: Sequence[Path] = (),
-    probe: Callable[[Path], AudioFacts] = probe_audio,
+    probe: Callable[[Path], AudioFacts] | None = None,
 ) -> None:
     """Read a dataset and write `recordings.parquet`, `events.parquet`, `rejected.csv`, `flow.csv`, `summary.json`.
 
@@ -69,7 +70,7 @@ def ingest(
         settings: Its layout.
         output_dir: Where the five files go; each is written atomically.
         audio_facts: The tables of all shards (`decode_audio`), which then take the place of `probe`.
-        probe: Decodes a file and returns its facts, or raises DataError.
+        probe: Decodes a file and returns its facts, or raises DataError; `audio.probe.probe` where it is None.
 
     Raises:
         DataError: The root is missing, or holds no usable recording.
@@ -83,10 +84,10 @@ def ingest(
         events_path = stack.enter_context(atomic_path(output_dir / "events.parquet"))
         recordings = stack.enter_context(RecordingWriter(recordings_path, dataset))
         events = stack.enter_context(EventWriter(events_path))
-        look = probe_from(audio_facts, root) if audio_facts else probe
+        look = probe_from(audio_facts, root) if audio_facts else probe or partial(probe_audio, rates=settings.rate_hz)
         ingest = _Ingest(root, summary, recordings, events, probe=look, settings=settings)
         try:
-            ingest.take(READERS[settings.layout](root, dataset, settings))
+            ingest.take(read_items(root, dataset, settings))
         except PermissionError as error:
             raise DataError(
                 f"{dataset}: {error.filename}: permission denied; make it readable for this user"
@@ -106,6 +107,9 @@ def ingest(
     )
     for line in account_lines(found, dataset):
         logger.info("%s", line, extra=TO_TERMINAL)
+    for kind, files in ingest.not_taken.items():
+        if files:
+            logger.warning("%s", say_not_taken(dataset, kind, files))
     for warning in found["warnings"]:
         logger.warning("%s", warning)
     logger.info(
@@ -140,6 +144,7 @@ class _Ingest:
         self._lost: list[Rejection] = []
         self.rejections: list[Rejection] = []
         self.unknown_patients: set[str] = set()
+        self.not_taken: dict[str, list[str]] = {kind: [] for kind in NOT_TAKEN_KINDS}
 
     def take(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -156,6 +161,9 @@ class _Ingest:
             else:
                 if item.kind == PATIENT_UNKNOWN:
                     self.unknown_patients.add(item.subject)
+                if item.kind in NOT_TAKEN_KINDS:
+                    self._lost.append(Rejection(item.subject, None, item.text))
+                    self.not_taken[item.kind].append(printable(item.subject))
                 self._summary.add_notice(replace(item, subject=printable(item.subject)))
 
     def _take_recording(self, recording: Recording) -> None:

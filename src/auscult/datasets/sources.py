@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from auscult.audio.probe import AudioFacts, probe
+from auscult.audio.probe import AudioFacts
 from auscult.config import DatasetSettings, paths
 from auscult.datasets.fetch_raw import fetched_root
 from auscult.datasets.ingest import ingest
@@ -97,7 +97,7 @@ def read_tables(folder: Path) -> DatasetTables:
 
 
 def read_root(
-    root: Path, dataset: str, settings: DatasetSettings, *, probe: Callable[[Path], AudioFacts] = probe
+    root: Path, dataset: str, settings: DatasetSettings, *, probe: Callable[[Path], AudioFacts] | None = None
 ) -> DatasetTables:
     """Read a root as the workflow's ingest does, into a temporary folder that is gone afterwards.
 
@@ -105,7 +105,7 @@ def read_root(
         root: The dataset's folder.
         dataset: Its name.
         settings: Its layout.
-        probe: Decodes a file and returns its facts, or raises DataError.
+        probe: Decodes a file and returns its facts, or raises DataError; `audio.probe.probe` where it is None.
 
     Raises:
         DataError: The root is missing or unreadable, or holds no usable recording.

@@ -10,10 +10,9 @@ from typing import Any
 import pandas as pd
 
 from auscult.audio.probe import AudioFacts
-from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings, paths
 from auscult.datasets.fetch_raw import damaged
-from auscult.datasets.readers import READERS
+from auscult.datasets.not_taken import read_items
 from auscult.datasets.sources import DatasetTables, has_tables, read_root, read_tables, root_folder
 from auscult.errors import DataError
 from auscult.storage.tables import Notice, Rejection
@@ -150,7 +149,7 @@ def verify(
     settings: DatasetSettings,
     *,
     tables_dir: Path | None,
-    probe: Callable[[Path], AudioFacts] = probe_audio,
+    probe: Callable[[Path], AudioFacts] | None = None,
 ) -> Verification:
     """Read a root and compare it with the workflow's tables; nothing is written.
 
@@ -158,7 +157,7 @@ def verify(
         dataset: Its name.
         settings: Its layout.
         tables_dir: Where the tables may be; None compares with nothing.
-        probe: Decodes a file and returns its facts, or raises DataError.
+        probe: Decodes a file and returns its facts, or raises DataError; `audio.probe.probe` where it is None.
 
     A root that is missing, may not be read or holds no usable recording gives a verification with an error.
     """
@@ -219,7 +218,7 @@ def _notices(dataset: str, settings: DatasetSettings, root: Path, now: DatasetTa
 
     Those of the ingest itself are known by kind and subject alone.
     """
-    told = [item for item in READERS[settings.layout](root, dataset, settings) if isinstance(item, Notice)]
+    told = [item for item in read_items(root, dataset, settings) if isinstance(item, Notice)]
     kinds = {notice.kind for notice in told}
     for kind, found in now.summary["notices"].items():
         if kind not in kinds:

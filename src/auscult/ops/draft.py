@@ -96,8 +96,9 @@ def draft(folder: Path, config_dir: Path, wishes: Wishes) -> Drafted:
     settings = {"description": f"What lies in {folder.name}: a draft", "root": _root_text(folder), **proposal.settings}
     with tempfile.TemporaryDirectory(prefix="auscult-draft-") as scratch:
         tables_dir = Path(scratch) / "tables"
-        with counting_probe() as probe:
-            ingest(folder, name, _DATASET.validate_python(settings), tables_dir, probe=probe)
+        drafted = _DATASET.validate_python(settings)
+        with counting_probe(drafted.rate_hz) as probe:
+            ingest(folder, name, drafted, tables_dir, probe=probe)
         tables = read_tables(tables_dir)
         proposal.doubts += _say_rejected(name, tables.rejected)
         guesses = propose_tasks(name, tables.recordings, tables.events, proposal)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auscult.audio.probe import AudioFacts, probe
+from auscult.config.dataset import RateBounds
 from auscult.config.paths import is_remote
 from auscult.datasets.description import layout_lines
 from auscult.datasets.listing import Listed
@@ -102,8 +103,12 @@ def print_layouts() -> None:
 
 
 @contextmanager
-def counting_probe() -> Generator[Callable[[Path], AudioFacts]]:
-    """Yield `probe`; on a terminal the files that it has decoded are counted on standard error."""
+def counting_probe(rates: RateBounds) -> Generator[Callable[[Path], AudioFacts]]:
+    """Yield `probe`; on a terminal the files that it has decoded are counted on standard error.
+
+    Args:
+        rates: What the files' sample rates are believed to be.
+    """
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} files decoded"), TimeElapsedColumn())
     screen = Console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
@@ -111,6 +116,6 @@ def counting_probe() -> Generator[Callable[[Path], AudioFacts]]:
 
         def counted(path: Path) -> AudioFacts:
             progress.advance(task)
-            return probe(path)
+            return probe(path, rates)
 
         yield counted

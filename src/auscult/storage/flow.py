@@ -16,8 +16,10 @@ FLOW_FILE = "flow.csv"
 """Beside the tables of a dataset."""
 
 READ, NO_AUDIO, UNREADABLE, REJECTED, COPY = "read", "no_audio", "unreadable", "rejected", "copy"
-STATUSES = (READ, NO_AUDIO, UNREADABLE, REJECTED, COPY)
-"""Read; described and without a file; a file that cannot be decoded; refused for what is said of it; there already."""
+NOT_TAKEN = "not_taken"
+STATUSES = (READ, NO_AUDIO, UNREADABLE, REJECTED, COPY, NOT_TAKEN)
+"""Read; described and without a file; a file that cannot be decoded; refused for what is said of it; there already; a
+sound file that no table names and no layout has a place for."""
 
 _TEXT = pa.Column("str", nullable=True)
 _SCHEMA = pa.DataFrameSchema(

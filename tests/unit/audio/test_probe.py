@@ -8,6 +8,7 @@ import soundfile
 
 from auscult.audio.decode import decode
 from auscult.audio.probe import BLOCK_SAMPLES, probe
+from auscult.config.dataset import RateBounds
 from auscult.errors import DataError
 
 RATE_HZ = 8000
@@ -115,6 +116,17 @@ def test_a_rate_that_no_recorder_has_is_a_fault(tmp_path: Path, waveform: np.nda
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"^sample rate: {rate_hz} Hz is not believable, expected 100 to 1000000 Hz"):
         probe(path)
+
+
+@pytest.mark.parametrize("rate_hz", [20, 99, 2_000_000_000])
+def test_the_bounds_of_a_believable_rate_can_be_set(tmp_path: Path, waveform: np.ndarray, rate_hz: int) -> None:
+    path = write(tmp_path / "a.wav", waveform)
+    content = bytearray(path.read_bytes())
+    content[24:28] = struct.pack("<I", rate_hz)
+    path.write_bytes(content)
+    assert probe(path, RateBounds(min=20, max=2_000_000_000)).sample_rate_hz == rate_hz
+    with pytest.raises(DataError, match=r"expected 30 to 31 Hz; .*say `rate_hz: \{min: \.\.\., max: \.\.\.\}`"):
+        probe(path, RateBounds(min=30, max=31))
 
 
 def test_chunks_beside_the_sound_do_not_matter(tmp_path: Path, waveform: np.ndarray) -> None:

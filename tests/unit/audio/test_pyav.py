@@ -7,7 +7,7 @@ import soundfile
 from tests.encoded import CODECS, encode, tone
 
 from auscult.audio.decode import decode
-from auscult.audio.probe import opens_by_libsndfile, probe
+from auscult.audio.probe import open_by_libsndfile, probe
 from auscult.errors import DataError
 
 ENCODINGS = {
@@ -63,7 +63,7 @@ def test_samples_before_the_sound_are_not_given(tmp_path: Path) -> None:
 def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.m4a", tone(16_000), "aac", 16_000).rename(tmp_path / "a.wav")
     assert probe(path).encoding == "MP4/AAC"
-    assert not opens_by_libsndfile(path)
+    assert open_by_libsndfile(path) is None
 
 
 def test_an_m4a_that_is_cut_is_no_whole_recording(tmp_path: Path) -> None:

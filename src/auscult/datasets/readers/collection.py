@@ -11,7 +11,7 @@ from pathlib import Path
 
 from auscult.config.columns import Columns, TableFile
 from auscult.config.dataset import REMOTE, FilesCsvDataset, LabelFoldersDataset, ManifestDataset
-from auscult.datasets.folder import is_audio, split_name, walk_files
+from auscult.datasets.folder import is_sound, split_name, walk_files
 from auscult.datasets.readers.annotation_files import AnnotationReader
 from auscult.datasets.readers.annotations import check_interval
 from auscult.datasets.readers.cells import Cells
@@ -25,6 +25,8 @@ from auscult.storage.tables import Event, Notice, Recording, Rejection
 
 CollectionSettings = ManifestDataset | FilesCsvDataset | LabelFoldersDataset
 UNNAMED_RATER = "unknown"
+FILE_WITHOUT_ROW = "file_without_row"
+"""Kind of the notice that no row of the table names a sound file; its subject is the file."""
 
 
 @dataclass(frozen=True)
@@ -354,7 +356,7 @@ class Collector:
         """Yield what is left to say once all rows or files were placed.
 
         Args:
-            has_table: Whether a table names the files; audio files that it does not name are then noticed.
+            has_table: Whether a table names the files; sound files that it does not name are then noticed.
 
         Raises:
             DataError: A value map names what the tables do not hold.
@@ -375,6 +377,6 @@ class Collector:
         self._cells.check_values(self._dataset)
 
     def _find_unnamed(self) -> Iterator[Notice]:
-        unnamed = (file for file in walk_files(self._root) if is_audio(file) and hash(file) not in self._named)
+        unnamed = (file for file in walk_files(self._root) if is_sound(file) and hash(file) not in self._named)
         for file in sorted(unnamed):
-            yield Notice("file_without_row", file, "no row of the table names this file; it is not read")
+            yield Notice(FILE_WITHOUT_ROW, file, "not in the table: no row names this file; it is not read")

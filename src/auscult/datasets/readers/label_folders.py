@@ -20,7 +20,7 @@ from pathlib import Path
 
 from auscult.config import DatasetSettings, LabelFoldersDataset
 from auscult.config.columns import LabelColumn
-from auscult.datasets.folder import AUDIO_SUFFIXES, is_document, split_name, walk_files
+from auscult.datasets.folder import AUDIO_SUFFIXES, is_document, looks_like_audio, say_unread, split_name, walk_files
 from auscult.datasets.readers.collection import Collector
 from auscult.datasets.readers.reading import Item, MalformedError
 from auscult.errors import nearest
@@ -72,6 +72,8 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
 
 def _label_set_of(file: str, settings: LabelFoldersDataset) -> str:
     _, suffix = split_name(file)
+    if looks_like_audio(file):
+        raise MalformedError(say_unread(file))
     if suffix not in AUDIO_SUFFIXES:
         raise MalformedError(f"not part of the layout: {suffix or 'no'} suffix; expected {', '.join(AUDIO_SUFFIXES)}")
     folders = file.split("/")[:-1]
