@@ -27,6 +27,7 @@ for command in (
     inference.evaluate,
     ops.explain,
     inference.predict,
+    experiment.reproduce,
     experiment.schema,
     ops.sync,
     ops.verify,

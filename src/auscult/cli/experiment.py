@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,28 +42,52 @@ def list_all(config: Annotated[Path, _CONFIG] = Path("config")) -> None:
 
 @app.command()
 def show(
-    experiment: Annotated[str, typer.Argument(help="<task>/<name>, such as pneumonia/train2356")],
+    experiment: Annotated[str, typer.Argument(help="<folder>/<name>, such as pneumonia/train2356")],
     job: Annotated[int | None, typer.Option(min=1, help="Show this job alone.")] = None,
     config: Annotated[Path, _CONFIG] = Path("config"),
 ) -> None:
     """Print an experiment as YAML with presets, defaults and jobs resolved."""
     resolved = find_experiment(experiment, config, job)
     shown = resolved.model_dump(mode="json") if job is None else resolved.job(job).model_dump(mode="json")
-    typer.echo(f"# snakemake --cores all {result_dir(resolved.task, resolved.name)}")
+    typer.echo(f"# snakemake --cores all {result_dir(resolved.group, resolved.name)}")
     typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
 
 
+def reproduce(
+    experiment: Annotated[str, typer.Argument(help="<folder>/<name>, such as sprsound/task21")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="More for Snakemake, after --, such as -- --profile slurm-gpu")
+    ] = None,
+    config: Annotated[Path, _CONFIG] = Path("config"),
+) -> None:
+    """Run an experiment on a published task, and print the published figures beside ours."""
+    import subprocess  # noqa: PLC0415 (`--help` stays quick)
+
+    from rich.console import Console  # noqa: PLC0415
+
+    from auscult.reports.published_text import print_published  # noqa: PLC0415
+
+    found = find_experiment(experiment, config)
+    asked = arguments or []
+    cores = [] if any(word.split("=")[0] in {"--cores", "-c", "--profile"} for word in asked) else ["--cores", "all"]
+    command = [sys.executable, "-m", "snakemake", *cores, result_dir(found.group, found.name), *asked]
+    done = subprocess.run(command, check=False)  # noqa: S603 (Snakemake, with the user's own arguments)
+    if done.returncode != 0:
+        raise typer.Exit(done.returncode)
+    print_published(found, load_task(config, found.task), Path(result_dir(found.group, found.name)), Console())
+
+
 def find_experiment(experiment: str, config: Path, job: int | None = None) -> Experiment:
-    """Return the experiment of `<task>/<name>`, resolved.
+    """Return the experiment of `<folder>/<name>`, resolved.
 
     Raises:
         ConfigError: There is none, or it has no such job.
     """
-    task, _, name = experiment.partition("/")
+    group, _, name = experiment.partition("/")
     if not name:
         known = ", ".join("/".join(pair) for pair in list_experiments(config))
-        raise ConfigError(f"found {experiment!r}, expected <task>/<name>; known: {known}")
-    resolved = load_experiment(config, task, name)
+        raise ConfigError(f"found {experiment!r}, expected <folder>/<name>; known: {known}")
+    resolved = load_experiment(config, group, name)
     if job is not None and job > len(resolved.jobs):
         raise ConfigError(f"{experiment} has {len(resolved.jobs)} jobs; job {job} was asked for")
     return resolved

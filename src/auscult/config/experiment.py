@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from auscult.config.augment import AugmentSettings
 from auscult.config.base import Settings
+from auscult.config.claims import Claim
 from auscult.config.clips import ClipSettings
 from auscult.config.evaluate import EvaluateSettings
 from auscult.config.model import ModelSettings
@@ -125,6 +126,7 @@ class Experiment(Settings):
     task: str
     description: str
     jobs: tuple[JobSettings, ...] = Field(min_length=1)
+    claims: tuple[Claim, ...] = Field(default=(), description="what is published on its task")
 
     def job(self, number: int) -> JobSettings:
         """Return job `number`, counted from 1."""

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from auscult.config.augment import mixing_fault
+from auscult.config.claims import CLAIMS_FILE, load_claims
 from auscult.config.evaluate import NORMAL_CLASS_RULES
 from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
 from auscult.config.files import (
@@ -84,6 +85,7 @@ def load_experiment(config_dir: Path, group: str, name: str) -> Experiment:
         task=written.task,
         description=written.description,
         jobs=tuple(jobs),
+        claims=load_claims(folder, name),
     )
 
 
@@ -242,4 +244,4 @@ def list_experiments(config_dir: Path) -> list[tuple[str, str]]:
     """
     require_config(config_dir)
     folder = config_dir / "experiments"
-    return sorted((path.parent.name, path.stem) for path in folder.glob("*/*.yaml"))
+    return sorted((path.parent.name, path.stem) for path in folder.glob("*/*.yaml") if path.name != CLAIMS_FILE)

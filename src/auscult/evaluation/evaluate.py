@@ -28,6 +28,7 @@ from auscult.reports.job_text import report_text
 from auscult.storage.files import write_json, write_text
 from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import predictions_table, probabilities_of, read_split, truth_of, write_csv, write_parquet
+from auscult.storage.test_readings import READINGS, key_of_test_set, note_reading
 from auscult.training.dataset import load_clip_dataset
 
 ROC_COLUMNS = ("target", "fpr", "tpr", "threshold")
@@ -51,6 +52,7 @@ def evaluate(
     output_dir: Path,
     device: str,
     show_names: bool = False,
+    readings: Path = READINGS,
 ) -> None:
     """Evaluate one trained model; the only stage that reads the test set.
 
@@ -70,6 +72,7 @@ def evaluate(
         output_dir: Made when absent.
         device: `auto`, `cpu` or `cuda`.
         show_names: Pictures and lists name recordings as the data do.
+        readings: Where it is noted which models a test set has judged.
 
     Raises:
         DataError: The model belongs to another task, or a file is missing or damaged.
@@ -83,8 +86,12 @@ def evaluate(
     predictions = predictions_table(examples.clips, examples.targets, probabilities, task)
     write_parquet(output_dir / "predictions.parquet", predictions)
 
+    test = predictions.loc[predictions["split"] == "test"]
+    test_set = key_of_test_set(test["recording_id"])
+    note_reading(readings, test_set, str(model.meta["weights_sha256"]), output_dir.as_posix())
     metrics: dict[str, Any] = {
         "task": job.task,
+        "test_set": test_set,
         "level": task.level,
         "best_epoch": int(model.meta["best_epoch"]),
         "n_parameters": int(model.meta["n_parameters"]),
@@ -109,7 +116,6 @@ def evaluate(
             generator,
             job.evaluate.bootstrap_draws,
         )
-    test = predictions.loc[predictions["split"] == "test"]
     metrics["slices"] = slice_metrics(
         test,
         tables,

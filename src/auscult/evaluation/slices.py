@@ -13,6 +13,7 @@ import pandas as pd
 from auscult.config import SplitSettings, TaskSettings
 from auscult.config.split import ColumnSplit
 from auscult.formatting.metric_tables import NORMAL_CLASS_METRICS
+from auscult.formatting.published import TEST_PART
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.intervals import estimate, resample_weights
@@ -33,7 +34,6 @@ AGE_GROUPS: tuple[tuple[float, str], ...] = (
 """Upper end (exclusive) and name; pneumonia in children is defined and counted below five years (WHO)."""
 
 SLICED_BY = ("dataset", "site", "device", "sex", "age group")
-TEST_PART = "part of the test set"
 NOT_STATED = "not stated"
 _KEPT = ("auroc", "sensitivity", "specificity")
 

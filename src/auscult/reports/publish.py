@@ -23,6 +23,7 @@ from auscult.reports.settings import differing_keys, job_settings, settings_text
 from auscult.storage.files import read_json, sha256_file, write_json, write_text
 from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import write_csv
+from auscult.storage.test_readings import READINGS, read_readings
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ def publish(
     write_csv(output_dir / "summary.csv", summary_table(jobs, task))
     write_text(output_dir / "experiment.yaml", experiment_yaml(experiment))
     write_json(output_dir / "provenance.json", provenance)
+    readings = {key: len(read_readings(READINGS, key)) for key in {job.metrics.get("test_set", "") for job in jobs}}
     page = render(
         experiment,
         task,
@@ -106,6 +108,7 @@ def publish(
         summaries=found_summaries,
         provenance=provenance,
         comparison=comparison,
+        n_readings=max(readings.values()),
     )
     _write_checksums(output_dir, {REPORT_FILE: page})
     write_text(output_dir / REPORT_FILE, page)

@@ -13,6 +13,7 @@ from auscult.config.flatten import flatten
 from auscult.config.task import LEVELS
 from auscult.formatting.metric_tables import Block, blocks, protocol_table, slice_table
 from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, OUTCOME_NAMES, Number, plural
+from auscult.formatting.published import published_rows
 from auscult.plots.inline import PageFigure, png_data, read_figure
 from auscult.reports.data_tables import declared_exceptions, ingested, label_conflicts, label_rules, split_tables
 from auscult.reports.flow_section import lacks
@@ -66,6 +67,7 @@ def render(
     summaries: Mapping[str, Mapping[str, Any]],
     provenance: Mapping[str, Any],
     comparison: Sequence[PageFigure],
+    n_readings: int = 0,
 ) -> str:
     """Return the page.
 
@@ -78,6 +80,7 @@ def render(
         summaries: Dataset -> `summary.json`.
         provenance: Nested facts; `notices`, a list of sentences, is printed at the top.
         comparison: Figures of several jobs.
+        n_readings: How many models the test set has judged in this project; of several test sets the most.
     """
     settings = [job.settings for job in jobs]
     keys = differing_keys(settings)
@@ -101,6 +104,8 @@ def render(
             repeats=repeats,
             in_full=in_full,
             tables={job.id: metric_tables(job, task) for job in jobs},
+            published={job.id: published_rows(job.metrics, task, experiment.claims) for job in jobs},
+            n_readings=n_readings,
             slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},
             figures={job.id: job_figures(job) for job in jobs if job.id in in_full},
             examples={job.id: job_examples(job) for job in jobs if job.id in in_full},
@@ -201,4 +206,6 @@ def provenance_facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def experiment_yaml(experiment: Experiment) -> str:
     """Return the resolved settings as YAML."""
-    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(
+        experiment.model_dump(mode="json", exclude={"claims"}), sort_keys=False, allow_unicode=True, width=100
+    )

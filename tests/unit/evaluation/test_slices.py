@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from auscult.config.split import ColumnSplit
 from auscult.evaluation.slices import MIN_PATIENTS, slice_metrics
+from auscult.formatting.published import TEST_PART
 from auscult.metrics.summary import summarise
 from auscult.storage.tables import probabilities_of, read_predictions, read_recordings, truth_of
 
@@ -66,6 +68,22 @@ def test_a_patient_heard_with_two_devices_stands_in_both_slices(judged_binary):
 
     n_patients = test["patient_id"].nunique()
     assert entries["device", "contact"]["n"]["patients"] == entries["device", "open"]["n"]["patients"] == n_patients
+
+
+def test_parts_of_the_test_set_are_judged_apart(judged_binary):
+    world, folder = judged_binary
+    entries, test, _ = _slices(*judged_binary)
+    split = ColumnSplit(kind="column", column="device", test={"inter": ["open"], "intra": ["contact"]})
+    found = slice_metrics(
+        test, world.tables, task=world.task, thresholds={"ill": 0.5},
+        generator=np.random.default_rng(0), resamples=0, split=split,
+    )  # fmt: skip
+    parts = {entry["value"]: entry for entry in found if entry["by"] == TEST_PART}
+    assert found[0]["by"] == TEST_PART
+    for part, device in (("inter", "open"), ("intra", "contact")):
+        assert parts[part]["n"] == entries["device", device]["n"]
+        for name, value in parts[part]["metrics"].items():
+            assert value["value"] == entries["device", device]["metrics"][name]["value"]
 
 
 def test_small_cells_are_counted_and_not_judged(judged_binary):

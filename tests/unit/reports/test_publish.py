@@ -12,6 +12,7 @@ import yaml
 from tests.unit.reports.conftest import study_ids
 
 from auscult.config import Experiment
+from auscult.config.claims import Claim
 from auscult.errors import DataError
 from auscult.reports.publish import publish as run
 
@@ -164,6 +165,22 @@ def test_what_was_declared_stands_before_the_result(result):
     )
     assert re.search(r"\(one-r\d{3}, one-r\d{3}\)", text)
     assert "The labels of two are in doubt" in _Page((result("multi_label")[1] / "report.html").read_text()).text
+
+
+def test_published_figures_stand_beside_ours(published_once, tmp_path):
+    inputs = published_once("multi_class")
+    claims = (
+        Claim(paper="A paper", source="arXiv 1", split="theirs", metric="accuracy", value=0.81, flaw="one split"),
+        Claim(paper="Another", source="doi 2", split="theirs", metric="unheard", value=0.5, verified=True),
+    )
+    experiment = inputs.experiment.model_copy(update={"claims": claims})
+    run(**{**inputs.arguments(tmp_path / "result"), "experiment": experiment})
+    text = _Page((tmp_path / "result" / "report.html").read_text()).text
+    metrics = json.loads((tmp_path / "result" / "1" / "metrics.json").read_text())
+    ours = metrics["test"][inputs.task.level]["multi_class"]["accuracy"]["value"]
+    assert f"A paper arXiv 1; theirs Accuracy 0.810 {ours:.3f}" in text
+    assert "one split; not read in its source" in text
+    assert "unheard 0.500 undefined" in text
 
 
 def test_a_job_that_only_evaluates_says_whose_model_it_is(published_once, tmp_path):
