@@ -157,6 +157,7 @@ def draft(
     """Draft the one YAML file that reads a folder, from what lies in it; each guess has a comment on what it rests on.
 
     The draft is read and divided once before it is written. On a terminal you are asked where a guess is not sure.
+    Silence (no ticked box, no mark in a file) is unknown unless you say that nothing was heard.
     """
     from auscult.ops.draft import Wishes  # noqa: PLC0415 (`--help` stays quick)
     from auscult.ops.draft import draft as write_draft  # noqa: PLC0415

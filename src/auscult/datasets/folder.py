@@ -72,6 +72,11 @@ def split_name(file: str) -> tuple[str, str]:
     return (stem, f".{suffix.lower()}") if dot else (name, "")
 
 
+def fold_name(name: str) -> str:
+    """Return a name or path as it is compared where case and Unicode form may differ."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def is_audio(file: str) -> bool:
     """Tell whether a file's suffix, in any case, is one of those that are read.
 
@@ -155,7 +160,7 @@ def _near(root: str, path: str) -> str | None:
         for part in path.split("/"):
             exact = found / part
             if not exact.exists():
-                near = sorted(other for other in found.iterdir() if _fold(other.name) == _fold(part))
+                near = sorted(other for other in found.iterdir() if fold_name(other.name) == fold_name(part))
                 if not near:
                     return None
                 exact = near[0]
@@ -163,7 +168,3 @@ def _near(root: str, path: str) -> str | None:
         return found.relative_to(root).as_posix() if found.is_file() else None
     except OSError:
         return None  # a folder that cannot be listed, or a name too long for a file, gives no hint
-
-
-def _fold(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

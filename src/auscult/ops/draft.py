@@ -5,36 +5,47 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from auscult.audio.cut import cut_windows
 from auscult.config import DatasetSettings, load_dataset, load_experiment
 from auscult.config.base import NAME_PATTERN
+from auscult.config.clips import ClipSettings
 from auscult.config.files import Kind, find_definition, is_defined
 from auscult.config.split import SplitSettings
 from auscult.config.task import TaskSettings
 from auscult.datasets.draft.dataset import NO_PATIENT, propose_dataset
-from auscult.datasets.draft.proposal import Ask, Drafted, Place, Proposal
+from auscult.datasets.draft.proposal import Ask, Drafted, Place, Proposal, TaskGuess
 from auscult.datasets.draft.published import find_layout
 from auscult.datasets.draft.survey import Survey, survey
-from auscult.datasets.draft.task import TaskGuess, propose_tasks, task_name
+from auscult.datasets.draft.task import propose_tasks, task_name
 from auscult.datasets.draft.text import yaml_text
 from auscult.datasets.draft.words import is_called
 from auscult.datasets.ingest import ingest
-from auscult.datasets.sources import read_tables
+from auscult.datasets.sources import DatasetTables, read_tables
 from auscult.errors import ConfigError, DataError, InfeasibleError
 from auscult.formatting.numbers import plural
+from auscult.labels import clip_targets
 from auscult.reports.terminal import counting_probe
 from auscult.splits.make_split import make_split
 from auscult.storage.files import atomic_path
+from auscult.storage.tables import SUBSETS
 
-EPOCHS = 5
+EPOCHS, MAX_EPOCHS = 5, 30
+MIN_STEPS = 150
+"""With fewer, what batch normalisation has gathered is still near where it began, and validation says nothing."""
+SMALL_BATCH = 8
+N_SMALL = 320
+"""Fewer training clips than ten batches of 32 are taken in smaller ones."""
 MAX_CLIP_S = 10.0
 EVENT_CLIP_S = 5.0
 RATES_HZ = (4000, 8000)
@@ -67,12 +78,12 @@ class Wishes:
 
 @dataclass(frozen=True)
 class _Division:
-    """A task, a split of the patients for it, and what came of trying it."""
+    """A task, a split of the patients for it, and what came of trying it: why it is not feasible, if it is not."""
 
     guess: TaskGuess
     split: dict[str, Any]
     said: str
-    is_feasible: bool
+    is_feasible: bool = False
 
 
 def draft(folder: Path, config_dir: Path, wishes: Wishes) -> Drafted:
@@ -102,9 +113,12 @@ def draft(folder: Path, config_dir: Path, wishes: Wishes) -> Drafted:
         tables = read_tables(tables_dir)
         proposal.doubts += _say_rejected(name, tables.rejected)
         guesses = propose_tasks(name, tables.recordings, tables.events, proposal)
-        if not guesses:
-            raise DataError(_say_no_task(found, proposal))
         division = _divide(name, tables_dir, guesses, Path(scratch))
+        if division is None:
+            raise DataError(_say_no_task(found, proposal))
+    _, known = _clip_targets(tables, division.guess)
+    changes = _changes(known, division, proposal)
+    proposal.doubts += [] if changes is None else [changes]
     if not division.is_feasible:
         proposal.doubts.append(f"The patients cannot be divided yet: {division.said}")
     task = wishes.task or _free_task(task_name(division.guess), name, config_dir)
@@ -113,7 +127,8 @@ def draft(folder: Path, config_dir: Path, wishes: Wishes) -> Drafted:
     _refuse_taken(name, task, place, config_dir)
     if path.exists() and not wishes.force:
         raise ConfigError(f"{path} is there already; --force replaces it, --name gives the draft another name")
-    text = _text(name, task, settings, proposal, division, recordings=tables.recordings)
+    clips, train = _clips(tables.recordings, division.guess), _train(int((~np.isnan(known)).any(axis=1).sum()))
+    text = _text(name, task, settings, proposal, division, clips=clips, train=train)
     _check(text, config_dir, task, name)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -123,11 +138,11 @@ def draft(folder: Path, config_dir: Path, wishes: Wishes) -> Drafted:
         path=path,
         place=place,
         proposal=proposal,
-        about_task=f"{division.guess.settings['type']}: {', '.join(division.guess.settings['targets'])}",
-        why_task=division.guess.reason,
+        guess=division.guess,
         split=division.said,
         tables=tables,
         is_feasible=division.is_feasible,
+        changes=changes,
     )
 
 
@@ -194,40 +209,75 @@ def _say_no_task(found: Survey, proposal: Proposal) -> str:
     )
 
 
-def _divide(name: str, tables_dir: Path, guesses: Sequence[TaskGuess], scratch: Path) -> _Division:
+def _divide(name: str, tables_dir: Path, guesses: Iterable[TaskGuess], scratch: Path) -> _Division | None:
     """Return the first task and split that leave every subset a patient of each kind; the first of all if none does.
 
-    A split that leaks ends the search: another seed would hide what somebody must look at.
+    None: there is no task. A split that leaks ends the search: another seed would hide what somebody must look at.
     """
-    first_reason = ""
-    for guess in guesses:
-        for fractions in _FRACTIONS:
-            for seed in _SEEDS:
-                split: dict[str, Any] = {"kind": "patients", "seed": seed}
-                if fractions != _FRACTIONS[0]:
-                    split["fractions"] = dict(zip(("train", "val", "test"), fractions, strict=True))
-                try:
-                    _try_split(name, tables_dir, split, guess, scratch)
-                except InfeasibleError as error:
-                    first_reason = first_reason or str(error).splitlines()[0]
-                    continue
-                except (ConfigError, DataError) as error:
-                    return _Division(guess, split, str(error), is_feasible=False)
-                train, val, test = fractions
-                coarser = "" if guess is guesses[0] else f"; a finer task cannot be divided: {first_reason}"
-                shares = f"{train:.0%} train, {val:.0%} val, {test:.0%} test of the patients"
-                return _Division(guess, split, f"{shares}: each has patients of each kind{coarser}", is_feasible=True)
-    return _Division(guesses[0], {"kind": "patients", "seed": _SEEDS[0]}, first_reason, is_feasible=False)
+    first: _Division | None = None
+    for guess, fractions, seed in (trial for task in guesses for trial in product([task], _FRACTIONS, _SEEDS)):
+        split: dict[str, Any] = {"kind": "patients", "seed": seed}
+        if fractions != _FRACTIONS[0]:
+            split["fractions"] = dict(zip(("train", "val", "test"), fractions, strict=True))
+        try:
+            _try_split(name, tables_dir, split, guess, scratch)
+        except InfeasibleError as error:
+            first = first or _Division(guess, split, str(error).splitlines()[0])
+            continue
+        except (ConfigError, DataError) as error:
+            return _Division(guess, split, str(error))
+        train, val, test = fractions
+        coarser = f"; a finer task cannot be divided: {first.said}" if first and first.guess != guess else ""
+        shares = f"{train:.0%} train, {val:.0%} val, {test:.0%} test of the patients"
+        return _Division(guess, split, f"{shares}: each has patients of each kind{coarser}", is_feasible=True)
+    return first
 
 
 def _try_split(name: str, tables_dir: Path, split: Mapping[str, Any], guess: TaskGuess, scratch: Path) -> None:
-    make_split(
-        {name: tables_dir},
-        _SPLIT.validate_python(split),
-        TaskSettings.model_validate(guess.settings),
-        scratch / "split.csv",
-        scratch / "audit.json",
-    )
+    """Divide the patients.
+
+    Raises:
+        InfeasibleError: A subset lacks a kind of patients, or of clips.
+    """
+    task = TaskSettings.model_validate(guess.settings)
+    make_split({name: tables_dir}, _SPLIT.validate_python(split), task, scratch / "split.csv", scratch / "audit.json")
+    if task.level != "clip":
+        return
+    recordings, targets = _clip_targets(read_tables(tables_dir), guess)
+    subset_of = pd.read_csv(scratch / "split.csv", index_col="recording_id")["split"].to_dict()
+    for subset in SUBSETS:
+        known = targets[[subset_of.get(recording) == subset for recording in recordings]]
+        for column, target in enumerate(task.targets):
+            for value, kind in ((1, "with"), (0, "known to be without")):
+                if value not in known[:, column]:
+                    raise InfeasibleError(f"no clip of {subset} is {kind} {target}")
+
+
+def _clip_targets(tables: DatasetTables, guess: TaskGuess) -> tuple[list[str], NDArray[np.float32]]:
+    """Return the recording of each of the draft's clips, and what is known of it, shape [clip, target]."""
+    settings = ClipSettings.model_validate(_clips(tables.recordings, guess)[0])
+    durations_s = tables.recordings["duration_s"].to_numpy(dtype=float)
+    rows = [
+        (str(recording), cut.start_s, cut.end_s)
+        for recording, duration_s in zip(tables.recordings["recording_id"], durations_s, strict=True)
+        for cut in cut_windows(max(1, round(duration_s * settings.sample_rate_hz)), settings)
+    ]
+    clips = pd.DataFrame(rows, columns=["recording_id", "start_s", "end_s"])
+    task = TaskSettings.model_validate(guess.settings)
+    return [row[0] for row in rows], clip_targets(clips, tables.recordings, tables.events, task)
+
+
+def _changes(known: NDArray[np.float32], division: _Division, proposal: Proposal) -> str | None:
+    """Return what must be changed before anything can be trained: nothing is known to be without a target."""
+    if division.is_feasible or division.guess.settings["type"] == "multi_class":
+        return None
+    targets: list[str] = division.guess.settings["targets"]
+    lacking = [target for column, target in enumerate(targets) if 0 not in known[:, column]]
+    if not lacking:
+        return None
+    what = "; and ".join(proposal.switches) or "add recordings that somebody listened to and found without it"
+    meaning = "if silence means that nothing was heard, " if proposal.switches else ""
+    return f"Nothing can be trained yet: no clip is known to be without {', '.join(lacking)}. To do: {meaning}{what}."
 
 
 def _clips(recordings: pd.DataFrame, guess: TaskGuess) -> tuple[dict[str, Any], str]:
@@ -245,6 +295,22 @@ def _clips(recordings: pd.DataFrame, guess: TaskGuess) -> tuple[dict[str, Any], 
     return clips, f"recordings last {shortest_s:.1f} to {longest_s:.1f} s, most up to {usual_s:.1f} s; rates {rates}"
 
 
+def _train(n_clips: int) -> tuple[dict[str, Any], str]:
+    """Return settings of a first training of so many clips: more epochs where one has but few steps."""
+    n_train = max(1, round(_FRACTIONS[0][0] * n_clips))
+    is_small = n_train < N_SMALL
+    n_steps = -(-n_train // (SMALL_BATCH if is_small else 32))
+    train: dict[str, Any] = {"epochs": min(MAX_EPOCHS, max(EPOCHS, -(-MIN_STEPS // n_steps)))}
+    if not is_small:
+        return train | {"monitor": "val/auroc"}, "a first report in minutes; more epochs when the data are right"
+    # On a few patients the AUROC is soon as good as it gets, long before the network is.
+    return train | {
+        "batch_size": SMALL_BATCH,
+        "monitor": "val/loss",
+        "mode": "min",
+    }, f"about {n_train} clips to train on"
+
+
 def _text(
     name: str,
     task: str,
@@ -252,25 +318,25 @@ def _text(
     proposal: Proposal,
     division: _Division,
     *,
-    recordings: pd.DataFrame,
+    clips: tuple[dict[str, Any], str],
+    train: tuple[dict[str, Any], str],
 ) -> str:
-    clips, about_clips = _clips(recordings, division.guess)
     values: dict[str, Any] = {
         "description": f"A first look at {name}",
         "task": task,
         "define": {"task": division.guess.settings, "datasets": {name: dict(dataset)}},
         "datasets": [name],
-        "clips": clips,
+        "clips": clips[0],
         "spectrogram": {"n_fft": 512, "hop_samples": 128, "n_mels": 64},
         "split": division.split,
         "model": {"name": "mixednet"},
-        "train": {"epochs": EPOCHS, "monitor": "val/auroc"},
+        "train": train[0],
     }
     comments: dict[Place, str] = {("define", "datasets", name, *place): say for place, say in proposal.comments.items()}
     comments |= {("define", "task", *place): say for place, say in division.guess.comments.items()}
-    comments[("clips",)] = about_clips
+    comments[("clips",)] = clips[1]
     comments[("split",)] = division.said if division.is_feasible else "not feasible yet, see above"
-    comments[("train",)] = "a first report in minutes; more epochs when the data are right"
+    comments[("train",)] = train[1]
     head = [f"Drafted from {dataset['root']}: each comment says what a guess rests on.", *proposal.doubts]
     return yaml_text(values, comments, [" ".join(line.split()) for line in head])
 

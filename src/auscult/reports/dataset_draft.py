@@ -38,22 +38,27 @@ def print_draft(drafted: Drafted) -> None:
     for what, taken, basis in draft_rows(drafted):
         shown.add_row(what, Text(taken), Text(basis))
     screen.print(shown)
-    for title, lines in (("Look at this", drafted.proposal.doubts), ("Not used", drafted.proposal.unused)):
+    doubts = [doubt for doubt in drafted.proposal.doubts if doubt != drafted.changes]
+    for title, lines in (("Look at this", doubts), ("Not used", drafted.proposal.unused)):
         if lines:
             screen.print(f"{title}:", style="bold")
             for line in lines:
                 screen.print(Text(f"  {line}"))
     if drafted.path.resolve() != drafted.place.resolve():
         screen.print(Text(f"The workflow looks for it at {drafted.place}: move it there first."))
+    if drafted.changes is not None:
+        screen.print(Text(f"First, in {drafted.path}:", style="bold"))
+        screen.print(Text(f"  {drafted.changes}"))
     screen.print("Next:", style="bold")
-    screen.print(f"  auscult data verify {drafted.name}")
-    screen.print(f"  snakemake --cores all results/{drafted.task}/{drafted.name}")
+    # A command that is broken over two lines cannot be copied.
+    screen.print(f"  auscult data verify {drafted.name}", soft_wrap=True)
+    screen.print(f"  snakemake --cores all results/{drafted.task}/{drafted.name}", soft_wrap=True)
 
 
 def draft_rows(drafted: Drafted) -> list[tuple[str, str, str]]:
     """Return the ten rows: what, taken from, what it rests on."""
     proposal, tables = drafted.proposal, drafted.tables
-    settings = proposal.settings
+    settings, task = proposal.settings, drafted.guess.settings
     columns = settings.get("columns", {})
 
     def say(*place: str) -> str:
@@ -80,7 +85,7 @@ def draft_rows(drafted: Drafted) -> list[tuple[str, str, str]]:
         ),
         ("sex", _shown(columns.get("sex")) or absent, say("columns", "sex")),
         ("age", _shown(columns.get("age_years")) or absent, say("columns", "age_years")),
-        ("task", f"{drafted.task}, {drafted.about_task}", drafted.why_task),
+        ("task", f"{drafted.task}, {task['type']}: {', '.join(task['targets'])}", drafted.guess.reason),
         ("split", "patients" if drafted.is_feasible else "not feasible yet", drafted.split),
     ]
 

@@ -55,6 +55,18 @@ def test_the_guesses_and_the_next_commands_are_printed(call: Call, folder: Path,
     assert "patient: patient  # 12 patients in 12 rows" in text
 
 
+def test_what_must_be_changed_before_anything_can_be_trained_is_said_at_the_end(call: Call, folder: Path) -> None:
+    rows = [f"{number}.wav,P{number},{number % 2}" for number in range(N_PATIENTS)]
+    (folder / "list.csv").write_text("\n".join(["file,patient,heard___1", *rows]))
+    status, out, _ = call(str(folder), "--yes")
+    assert status == 0
+    last = out.splitlines()[-5:]
+    assert last[0] == "First, in config/experiments/1/ward_7.yaml:"
+    assert "no clip is known to be without 1" in last[1]
+    assert "write `none: none` in place of `none: null` below `heard`" in out[out.index(last[0]) :]
+    assert "snakemake --cores all results/1/ward_7" in last[-1]
+
+
 def test_a_file_that_is_there_stays_without_force(call: Call, folder: Path, tmp_path: Path) -> None:
     assert call(str(folder), "--yes")[0] == 0
     path = tmp_path / "project/config/experiments/wheeze/ward_7.yaml"

@@ -19,9 +19,10 @@ from auscult.datasets.draft.published import LAYOUTS
 from auscult.datasets.draft.words import STRUCTURE
 from auscult.datasets.ingest import ingest
 from auscult.errors import ConfigError, DataError
+from auscult.labels import recording_targets
 from auscult.ops.draft import Wishes, draft
 from auscult.splits.make_split import make_split
-from auscult.storage.tables import ANNOTATED, UNPLACED, read_recordings
+from auscult.storage.tables import ANNOTATED, UNPLACED, read_events, read_recordings
 from auscult_simulate.write import write_dataset
 
 N_PATIENTS = 16
@@ -169,18 +170,81 @@ def test_that_no_ticked_box_means_nothing_was_heard_is_asked(
         rows.append(f"{number},{number}.wav,{('1,0', '0,1', '0,0', '0,0')[number % 4]}")
     write_text("export.csv", "\n".join(rows).encode())
     guessed = draft(root, config, Wishes(name="guessed"))
-    assert guessed.proposal.settings["columns"]["labels"]["sound"]["none"] == "none"
     assert any("no box of sound is ticked" in doubt for doubt in guessed.proposal.doubts)
+    assert guessed.tables.recordings["label_sound"].isna().sum() == N_PATIENTS // 2
+    text = guessed.path.read_text()
+    assert text.count("none: null  # where no box is ticked; null: unknown, none: nothing was heard") == 1
+    guessed.path.write_text(text.replace("none: null", "none: none"))
+    switched = _read_again(guessed, config, root, config.parent / "switched")
+    targets = recording_targets(switched, guessed.tables.events, load_task(config, guessed.task))
+    assert (targets[switched["label_sound"] == "none"] == 0).all()
     questions: list[str] = []
 
     def answer(question: str, answers: Any, best: str) -> str:
         questions.append(question)
-        return next((text for text in answers if "unknown" in text), best)
+        return next((text for text in answers if "nothing was heard" in text), best)
 
     asked = draft(root, config, Wishes(name="asked", ask=answer))
     assert any("no box of sound is ticked" in question for question in questions)
-    assert "none" not in asked.proposal.settings["columns"]["labels"]["sound"]
-    assert asked.tables.recordings["label_sound"].isna().sum() == N_PATIENTS // 2
+    assert (asked.tables.recordings["label_sound"] == "none").sum() == N_PATIENTS // 2
+
+
+def test_a_single_checkbox_has_no_negatives_until_somebody_says_what_no_tick_means(
+    root: Path, config: Path, write_sound: Callable, write_text: Callable
+) -> None:
+    rows = ["record_id,file,sound___1"]
+    for number in range(N_PATIENTS):
+        write_sound(f"{number}.wav")
+        rows.append(f"{number},{number}.wav,{number % 2}")
+    write_text("export.csv", "\n".join(rows).encode())
+    drafted = draft(root, config, Wishes(name="ticks"))
+    assert not drafted.is_feasible
+    assert drafted.changes is not None
+    assert "no clip is known to be without 1" in drafted.changes
+    assert "write `none: none` in place of `none: null` below `sound`" in drafted.changes
+    text = drafted.path.read_text()
+    assert f"# {drafted.changes}" in text
+    drafted.path.write_text(text.replace("none: null", "none: none"))
+    switched = _read_again(drafted, config, root, config.parent / "switched")
+    assert (switched["label_sound"] == "none").sum() == N_PATIENTS // 2
+
+
+@pytest.mark.parametrize("kinds", [("Wheeze",), ("Wheeze", "Crackle")])
+def test_what_annotation_files_do_not_mark_is_unknown_until_one_line_says_otherwise(
+    root: Path, config: Path, write_sound: Callable, write_text: Callable, kinds: Sequence[str]
+) -> None:
+    for number in range(2 * N_PATIENTS):
+        write_sound(f"wav/P{number:02d}_1.wav")
+        mark = f"0.1\t0.9\t{kinds[number // 2 % len(kinds)]}\n" if number % 2 else ""
+        write_text(f"notes/P{number:02d}_1.txt", mark.encode())
+    drafted = draft(root, config, Wishes(name="marked"))
+    task = load_task(config, drafted.task)
+    known = recording_targets(drafted.tables.recordings, drafted.tables.events, task)
+    is_marked = drafted.tables.recordings["recording_id"].isin(drafted.tables.events["recording_id"]).to_numpy()
+    assert np.isnan(known[~is_marked]).all()
+    assert drafted.is_feasible == (len(kinds) == 2)
+    assert (drafted.changes is None) == drafted.is_feasible
+    assert any("write `listened: whole` in place of `listened: events`" in doubt for doubt in drafted.proposal.doubts)
+    text = drafted.path.read_text()
+    assert "empty_file: unknown  # 16 files are empty" in text
+    text = text.replace("  listened: events  #", "  listened: whole  #")
+    drafted.path.write_text(text.replace("empty_file: unknown", "empty_file: listened"))
+    switched = _read_again(drafted, config, root, config.parent / "switched")
+    events = read_events(config.parent / "switched" / "events.parquet")
+    assert (recording_targets(switched, events, load_task(config, drafted.task))[~is_marked] == 0).all()
+
+
+def test_whoever_is_asked_may_say_that_files_mark_all_that_is_heard(
+    root: Path, config: Path, write_sound: Callable, write_text: Callable
+) -> None:
+    for number in range(2 * N_PATIENTS):
+        write_sound(f"wav/P{number:02d}_1.wav")
+        write_text(f"notes/P{number:02d}_1.txt", b"0.1\t0.9\tWheeze\n" if number % 2 else b"")
+    drafted = draft(root, config, Wishes(name="marked", ask=lambda question, answers, best: answers[-1]))
+    assert drafted.proposal.settings["annotations"]["listened"] == "whole"
+    assert drafted.proposal.settings["annotations"]["empty_file"] == "listened"
+    assert drafted.is_feasible
+    assert (drafted.tables.events["kind"] == ANNOTATED).sum() == 2 * N_PATIENTS
 
 
 def test_a_workbook_with_four_recordings_in_a_row(root: Path, config: Path, write_sound: Callable) -> None:
@@ -213,8 +277,10 @@ def test_each_collection_of_the_docs_is_drafted_with_its_true_patients_labels_an
     found = drafted.tables.recordings.set_index("path").loc[truth.index]
     assert len(found) == len(drafted.tables.recordings)
     assert _is_same_partition(found["patient_id"].tolist(), truth["patient"].tolist())
+    # Where no box is ticked nobody wrote down that nothing was heard: it is unknown until somebody says so.
+    written = truth["label"].replace("none", None)
     for column in (str(column) for column in found if str(column).startswith("label_")):
-        assert _is_same_partition(found[column].tolist(), truth["label"].tolist())
+        assert _is_same_partition(found[column].tolist(), written.tolist())
     kinds = drafted.tables.events["kind"]
     assert (~kinds.isin((ANNOTATED, UNPLACED, *STRUCTURE))).sum() in (0, truth["events"].sum())
     assert load_experiment(config, drafted.task, name)

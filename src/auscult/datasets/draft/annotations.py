@@ -62,15 +62,18 @@ def guess_annotations(survey: Survey, proposal: Proposal, *, has_labels: bool) -
 
 def _propose(proposal: Proposal, settings: dict[str, Any], kinds: Counter[str], n_empty: int, said: str) -> None:
     if not any(is_normal(kind) for kind in kinds):
-        settings["listened"] = "whole"
-        proposal.doubts.append(
-            "Annotation files are taken to mark all that is heard (`listened: whole`): what they do not mark is absent."
-        )
-    if n_empty:
-        proposal.doubts.append(
-            f"{n_empty} annotation files are empty, which is read as unknown; `empty_file: listened` reads it as "
-            "nothing heard."
-        )
+        absence, switch = "it is absent", "write `listened: whole` in place of `listened: events`"
+        is_whole = proposal.means_absence("What does it say of a sound that a file does not mark?", absence, switch)
+        settings["listened"] = "whole" if is_whole else "events"
+        note = "what a file does not mark is unknown; `whole`: it is absent, for its writer listened to all"
+        proposal.say(note, "annotations", "listened")
+        if n_empty:
+            absence, switch = "nothing was heard", "write `empty_file: listened` in place of `empty_file: unknown` too"
+            question = f"What do the {n_empty} annotation files say that are empty?"
+            is_heard = is_whole and proposal.means_absence(question, absence, switch)
+            settings["empty_file"] = "listened" if is_heard else "unknown"
+            note = f"{n_empty} files are empty; `listened`, with `listened: whole`: nothing was heard"
+            proposal.say(note, "annotations", "empty_file")
     proposal.settings["annotations"] = settings
     names = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(8))
     proposal.say(f"{said}: {names}", "annotations")

@@ -179,14 +179,14 @@ class ColumnGuesser:
             codes = {column: column.rpartition("___")[2] for column in group}
             boxes = {column: self._codes.get(name, {}).get(code, code) for column, code in codes.items()}
             labels[name] = {"checkboxes": boxes}
-            note = f"{len(group)} checkboxes"
             if not any(is_normal(text) for text in boxes.values() if not text.isdigit()):
-                heard, unknown = "nothing was heard", "it is unknown"
                 question = f"What does it mean where no box of {name} is ticked?"
-                if self._draft.choose(question, [heard, unknown], heard, is_sure=False) == heard:
-                    labels[name]["none"] = "none"
-                    note += "; no tick says `none`: leave `none` out if forms were left empty"
-            self._draft.say(note, "columns", "labels", name)
+                switch = f"write `none: none` in place of `none: null` below `{name}`"
+                is_heard = self._draft.means_absence(question, "nothing was heard", switch)
+                labels[name]["none"] = "none" if is_heard else None
+                note = "where no box is ticked; null: unknown, none: nothing was heard"
+                self._draft.say(note, "columns", "labels", name, "none")
+            self._draft.say(f"{len(group)} checkboxes", "columns", "labels", name)
             self.take(*(self.left[column] for column in group))
         return labels
 

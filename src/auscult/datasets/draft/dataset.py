@@ -16,7 +16,7 @@ from auscult.datasets.draft.columns import (
 )
 from auscult.datasets.draft.filenames import Part, guess_names
 from auscult.datasets.draft.joins import find_joins
-from auscult.datasets.draft.paths import AudioIndex, PathGuess, guess_path
+from auscult.datasets.draft.paths import PathGuess, guess_path
 from auscult.datasets.draft.proposal import Ask, Proposal
 from auscult.datasets.draft.survey import Survey
 from auscult.datasets.draft.values import codebook, distinct
@@ -64,7 +64,7 @@ class _Drafter:
         self._survey = survey
         self._draft = proposal
         self._names = guess_names(survey.audio, {name for sheet in survey.sheets for name in sheet.columns})
-        path = guess_path(survey.sheets, AudioIndex(survey.audio))
+        path = guess_path(survey.sheets, survey.audio)
         self._path = path
         self._wide = None if path is None else find_wide(path.columns, path.sheet.columns)
         self._joins = find_joins(survey.sheets, path, self._names)
@@ -226,7 +226,7 @@ class _Drafter:
         for number, join in enumerate(kept):
             draft.settings.setdefault("join", []).append(join.settings)
             draft.say(join.comment, "join", str(number))
-            self._groups |= {join.on.name} if join.on.is_group else set()
+            self._groups |= {join.on} if self._path is None else set()
         self._joins = kept
 
     def _write_patterns(self) -> None:

@@ -25,6 +25,7 @@ class Proposal:
         comments: Place in the settings -> what the guess rests on.
         doubts: What somebody should look at, in a sentence each.
         unused: What was not understood: files, columns.
+        switches: The lines to change if silence, which is unknown now, means that nothing was heard.
     """
 
     ask: Ask | None = None
@@ -32,6 +33,7 @@ class Proposal:
     comments: dict[Place, str] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    switches: list[str] = field(default_factory=list)
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -42,15 +44,45 @@ class Proposal:
         """Comment on a guess."""
         self.comments[place] = comment
 
-    def choose(self, question: str, answers: Sequence[str], best: str, *, is_sure: bool) -> str:
-        """Return the best guess, or what somebody answers where it is not sure; an unsure guess becomes a doubt."""
+    def choose(self, question: str, answers: Sequence[str], best: str, *, is_sure: bool, how: str = "") -> str:
+        """Return the best guess, or what somebody answers where it is not sure; an unsure guess becomes a doubt.
+
+        Args:
+            question: What is asked.
+            answers: What may be answered.
+            best: The guess.
+            is_sure: Whether there is nothing to ask.
+            how: Which line of the draft says the other answer.
+        """
         if is_sure or len(answers) < 2:
             return best
         if self.ask is not None:
             return self.ask(question, answers, best)
         others = ", ".join(answer for answer in answers if answer != best)
-        self.doubts.append(f"{question} Taken: {best}; it could also be: {others}.")
+        self.doubts.append(f"{question} Taken: {best}; it could also be: {others}{how and f'; then {how}'}.")
         return best
+
+    def means_absence(self, question: str, absence: str, how: str) -> bool:
+        """Ask whether silence means that nothing was heard; where nobody answers it is unknown, and `how` says more."""
+        unknown = "it is unknown"
+        is_absence = self.choose(question, [unknown, absence], unknown, is_sure=False, how=how) == absence
+        self.switches += [] if is_absence else [how]
+        return is_absence
+
+
+@dataclass(frozen=True)
+class TaskGuess:
+    """A task for one dataset.
+
+    Attributes:
+        settings: As in `config/tasks/<name>.yaml`, for the dataset.
+        reason: Why it is this one.
+        comments: Place in the settings -> comment.
+    """
+
+    settings: dict[str, Any]
+    reason: str
+    comments: dict[Place, str]
 
 
 @dataclass(frozen=True)
@@ -63,11 +95,11 @@ class Drafted:
         path: The file that was written.
         place: Where the workflow looks for it.
         proposal: Of the dataset.
-        about_task: Its kind and targets.
-        why_task: What it rests on.
+        guess: What the task is, and why.
         split: How the patients are divided, or why they cannot be.
         tables: The recordings and events, as the draft reads them.
         is_feasible: Whether they can be divided.
+        changes: What must be changed in the file before anything can be trained, if anything must.
     """
 
     name: str
@@ -75,8 +107,8 @@ class Drafted:
     path: Path
     place: Path
     proposal: Proposal
-    about_task: str
-    why_task: str
+    guess: TaskGuess
     split: str
     tables: DatasetTables
     is_feasible: bool
+    changes: str | None = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from auscult.config.task import fold_label
-from auscult.datasets.draft.proposal import Proposal
+from auscult.datasets.draft.proposal import Proposal, TaskGuess
 from auscult.datasets.draft.words import POSITIVE, STRUCTURE, fold, is_normal, is_unknown
 from auscult.storage.tables import ANNOTATED, LABEL_PREFIX, UNPLACED
 
@@ -21,23 +21,12 @@ MIN_PATIENTS = 3
 MAX_TARGETS = 8
 
 
-@dataclass(frozen=True)
-class TaskGuess:
-    """A task for one dataset.
+def propose_tasks(
+    dataset: str, recordings: pd.DataFrame, events: pd.DataFrame, proposal: Proposal
+) -> Iterator[TaskGuess]:
+    """Yield the tasks that the labels allow, the best first; none where there is nothing to learn.
 
-    Attributes:
-        settings: As in `config/tasks/<name>.yaml`, for the dataset.
-        reason: Why it is this one.
-        comments: Place in the settings -> comment.
-    """
-
-    settings: dict[str, Any]
-    reason: str
-    comments: dict[tuple[str, ...], str]
-
-
-def propose_tasks(dataset: str, recordings: pd.DataFrame, events: pd.DataFrame, proposal: Proposal) -> list[TaskGuess]:
-    """Return the tasks that the labels allow, the best first; empty where there is nothing to learn.
+    What one kind of task leaves open is asked when it is its turn, so that nobody answers for a task that is not taken.
 
     Args:
         dataset: Its name.
@@ -46,16 +35,17 @@ def propose_tasks(dataset: str, recordings: pd.DataFrame, events: pd.DataFrame, 
         proposal: Which label was asked for, and whom to ask what is positive.
     """
     labels = [str(name) for name in recordings.columns if str(name).startswith(LABEL_PREFIX)]
-    found: list[TaskGuess] = []
     for column in labels:
-        found += _from_label(dataset, column.removeprefix(LABEL_PREFIX), column, recordings, proposal)
-    return [*found, *_from_events(dataset, events, recordings)]
+        yield from _from_label(dataset, column.removeprefix(LABEL_PREFIX), column, recordings, proposal)
+    yield from _from_events(dataset, events, recordings, proposal)
 
 
 def _from_label(dataset: str, name: str, column: str, recordings: pd.DataFrame, proposal: Proposal) -> list[TaskGuess]:
     known = recordings.dropna(subset=[column])
     patients: dict[str, set[str]] = {}
     counts: Counter[str] = Counter()
+    settings = proposal.settings.get("columns", {}).get("labels", {}).get(name)
+    is_boxes = isinstance(settings, dict) and "checkboxes" in settings
     is_mixed = False
     for value, patient in zip(known[column].astype(str), known["patient_id"].astype(str), strict=True):
         parts = [part.strip() for part in value.split("+")]
@@ -65,7 +55,7 @@ def _from_label(dataset: str, name: str, column: str, recordings: pd.DataFrame, 
             patients.setdefault(fold_label(part), set()).add(patient)
     values = [value for value, _ in counts.most_common() if not is_unknown(value)]
     unknown = [value for value in counts if is_unknown(value)]
-    if len(values) < 2:
+    if len(values) < (1 if is_boxes else 2):
         return []
     level, reason = _level(known, column)
     # Among several codes 0 is one of them; beside one or two others it is the absence of them.
@@ -73,16 +63,18 @@ def _from_label(dataset: str, name: str, column: str, recordings: pd.DataFrame, 
     normal = [] if is_coded else [value for value in values if is_normal(value)]
     if len(values) == 2 and len(normal) == 2:
         normal = [value for value in values if fold(value) not in POSITIVE][:1]
+    # All that is heard is ticked: any two boxes may stand together.
+    is_mixed |= is_boxes and not normal
     shown = ", ".join(f"{value} {len(patients[value])}" for value in values[:8])
     rule = _Rule(dataset, name, level, unknown, values, f"patients with each value of {name}: {shown}", reason)
     others = [value for value in values if value not in normal]
     tasks: list[TaskGuess] = []
     many = [value for value in others if len(patients[value]) >= MIN_PATIENTS][:MAX_TARGETS]
-    if is_mixed and len(many) > 1:
-        tasks.append(rule.multi_label(many, "several values stand together"))
+    if is_mixed and (len(many) > 1 or (is_boxes and not normal)):
+        tasks.append(rule.multi_label(many or values, "several values may stand together"))
     if normal and others:
         tasks.append(rule.binary(_target_name(others), others, normal, f"normal: {', '.join(normal)}"))
-    elif len(values) == 2:
+    elif len(values) == 2 and not is_mixed:
         rare = values[1]
         positive = proposal.choose("Which value is positive?", values, rare, is_sure=fold(rare) in POSITIVE)
         tasks.append(rule.binary(positive, [positive], [value for value in values if value != positive], "two values"))
@@ -92,8 +84,7 @@ def _from_label(dataset: str, name: str, column: str, recordings: pd.DataFrame, 
             tasks.append(rule.multi_class(sorted(classes), "several values that exclude each other"))
     for value in others:
         if len(patients[value]) >= MIN_PATIENTS and len(values) > 2:
-            rest = [other for other in values if other not in (value, *nearly_called(value, values))]
-            tasks.append(rule.binary(value, [value], rest, "coarser: one value against all others"))
+            tasks.append(rule.multi_label([value], "coarser: one value against all others"))
     return tasks
 
 
@@ -130,15 +121,17 @@ class _Rule:
         return self._made("binary", [target], f"Is it {target}, by {self.column}?", body, reason)
 
     def multi_label(self, targets: list[str], reason: str) -> TaskGuess:
-        """Return a target for each value; all other known values are its negatives."""
+        """Return a target for each value, or the only one; all other known values are its negatives."""
         rules: dict[str, Any] = {}
         for target in targets:
             rules[target] = {"column": self.column, "positive": [target], "negative": "others"}
             unknown = [*self.unknown, *nearly_called(target, self.values)]
             if unknown:
                 rules[target]["unknown"] = unknown
-        description = f"Which of {', '.join(targets)}, by {self.column}?"
-        return self._made("multi_label", targets, description, {"datasets": {self.dataset: rules}}, reason)
+        is_one = len(targets) == 1
+        description = f"{'Is it' if is_one else 'Which of'} {', '.join(targets)}, by {self.column}?"
+        kind = "binary" if is_one else "multi_label"
+        return self._made(kind, targets, description, {"datasets": {self.dataset: rules}}, reason)
 
     def multi_class(self, classes: list[str], reason: str) -> TaskGuess:
         """Return a class for each value."""
@@ -146,7 +139,7 @@ class _Rule:
         return self._made("multi_class", classes, f"Which {self.column}?", body, reason)
 
 
-def _from_events(dataset: str, events: pd.DataFrame, recordings: pd.DataFrame) -> list[TaskGuess]:
+def _from_events(dataset: str, events: pd.DataFrame, recordings: pd.DataFrame, proposal: Proposal) -> list[TaskGuess]:
     counts = Counter(events["kind"].astype(str).tolist())
     patient_of = dict(zip(recordings["recording_id"], recordings["patient_id"], strict=True))
     by_kind = events.groupby("kind", observed=True)
@@ -155,15 +148,9 @@ def _from_events(dataset: str, events: pd.DataFrame, recordings: pd.DataFrame) -
     kinds = [kind for kind in kinds if not is_unknown(kind)]
     normal = [kind for kind in kinds if is_normal(kind)]
     heard = [kind for kind in kinds if kind not in normal]
-    structure = [kind for kind in counts if kind in STRUCTURE]
-    if ANNOTATED in counts:
-        by, why = [ANNOTATED], "who wrote a file listened to all of its recording"
-    elif normal:
-        by, why = [*normal, *heard], "only what was marked was listened to"
-    elif structure:
-        by, why = structure, "these stretches were listened to"
-    else:
-        return []
+    by, why = _listened_to(counts, normal, heard, proposal)
+    # Where nothing else was listened to, nothing is known to be without any of the kinds.
+    has_negatives = not set(by) <= {*heard, ANNOTATED} or ANNOTATED in counts
     many = [kind for kind in heard if len(patients[kind]) >= MIN_PATIENTS][:MAX_TARGETS]
     shown = ", ".join(f"{kind} {len(patients[kind])}" for kind in kinds[:8])
     comments = {("targets",): f"patients with each kind of event: {shown}", ("level",): "events have a time"}
@@ -185,9 +172,31 @@ def _from_events(dataset: str, events: pd.DataFrame, recordings: pd.DataFrame) -
     tasks: list[TaskGuess] = []
     if len(many) > 1:
         tasks.append(task({kind: [kind] for kind in many}, "several kinds of events"))
-    if heard and (len(heard) > 1 or not many):
+    if heard and ((has_negatives and len(heard) > 1) or not many):
         tasks.append(task({"abnormal": heard}, "any of the kinds"))
     return tasks + [task({kind: [kind]}, "one kind of event") for kind in many]
+
+
+def _listened_to(
+    counts: Counter[str], normal: list[str], heard: list[str], proposal: Proposal
+) -> tuple[list[str], str]:
+    """Return the kinds of event whose stretches were listened to, and why: silence elsewhere is unknown."""
+    if ANNOTATED in counts:
+        return [ANNOTATED], "who wrote a file listened to all of its recording"
+    if normal:
+        return [*normal, *heard], "only what was marked was listened to"
+    structure = [kind for kind in counts if kind in STRUCTURE]
+    why = "what is not marked is unknown, except where another kind is marked"
+    if "annotations" in proposal.settings:
+        return [ANNOTATED, *heard], why
+    if structure and heard:
+        named = ", ".join(structure)
+        question = f"What does it say of a sound that none is marked in a stretch of {named}?"
+        switch = f"write `annotated_by: [{named}]` in the rule of the target"
+        is_own = proposal.settings["layout"] != "manifest"
+        if is_own or proposal.means_absence(question, "it is absent", switch):
+            return structure, "these stretches were listened to"
+    return heard, why
 
 
 def nearly_called(value: str, values: Sequence[str]) -> list[str]:

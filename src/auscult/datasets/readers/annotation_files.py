@@ -7,7 +7,6 @@ import difflib
 import itertools
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import soundfile
 
 from auscult.config.annotations import PLACEHOLDERS, AnnotationSettings
-from auscult.datasets.folder import is_audio, walk_files
+from auscult.datasets.folder import fold_name, is_audio, walk_files
 from auscult.datasets.readers.annotation_events import parse_annotation
 from auscult.datasets.readers.reading import Item, MalformedError, read_file
 from auscult.storage.tables import ANNOTATED, UNPLACED, Event, Notice, Recording, Rejection
@@ -64,10 +63,6 @@ def _expression(filled: str) -> re.Pattern[str]:
     return re.compile(text + (rf"\.(?i:{re.escape(suffix)})" if suffix else ""), re.DOTALL)
 
 
-def _fold(path: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
-
-
 def _without_suffix(path: str) -> str:
     return fill_template("{path}", path)
 
@@ -87,7 +82,7 @@ class AnnotationIndex:
         self._settings = settings
         self._audio = [file for file in every if is_audio(file)]
         self._files = [file for file in every if not is_audio(file)]
-        self._folded = sorted((_fold(file), file) for file in self._files)
+        self._folded = sorted((fold_name(file), file) for file in self._files)
         self._shape = _expression(_fill(settings.files, _ANY_PATH))
         self._found: dict[str, list[str]] = {}
 
@@ -155,8 +150,8 @@ class AnnotationIndex:
 
     def _say_near(self, filled: str) -> str:
         """Return a hint at the file that was probably meant."""
-        expression = _expression(_fold(filled))
-        start = _fold(filled.split(_ANY, 1)[0]).rpartition(".")[0]
+        expression = _expression(fold_name(filled))
+        start = fold_name(filled.split(_ANY, 1)[0]).rpartition(".")[0]
         first = bisect.bisect_left(self._folded, (start,))
         for folded, file in self._folded[first:]:
             if not folded.startswith(start):

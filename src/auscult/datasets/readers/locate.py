@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from auscult.config.columns import PathColumn
 from auscult.config.dataset import REMOTE
-from auscult.datasets.folder import is_audio, say_absent, split_name, walk_files
+from auscult.datasets.folder import fold_name, is_audio, say_absent, split_name, walk_files
 from auscult.datasets.readers.reading import MalformedError
 
 SHOWN = 3
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
+
+
+class FileNames:
+    """Recordings by the name that they bear, with and without suffix.
+
+    Args:
+        files: Relative to the root; those that are no audio are passed over.
+    """
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        for file in files:
+            if is_audio(file):
+                self._by_name[fold_name(file.rsplit("/", 1)[-1])].append(file)
+                self._by_name[fold_name(split_name(file)[0])].append(file)
+
+    def like(self, path: str) -> list[str]:
+        """Return the recordings of that name, or of that stem where it has no suffix of a sound, sorted.
+
+        >>> FileNames(["a/1.wav", "b/1.wav"]).like("1.mp3"), FileNames(["a/1.wav", "b/1.wav"]).like("b/1")
+        (['a/1.wav', 'b/1.wav'], ['b/1.wav'])
+        """
+        folders, _, name = path.rpartition("/")
+        files = self._by_name.get(fold_name(name), [])
+        if not files and is_audio(name):
+            files = self._by_name.get(fold_name(split_name(name)[0]), [])
+        # A path that names folders must agree with them, as far as it goes.
+        return sorted({file for file in files if not folders or f"/{folders}/" in f"/{file}"})
 
 
 class Locator:
@@ -32,7 +60,7 @@ class Locator:
         self._remote_root = remote_root
         self._template = None if column is None else column.template
         self._follow_links = follow_links
-        self._by_name: dict[str, list[str]] | None = None
+        self._names: FileNames | None = None
         self.n_by_name = 0
 
     def find(self, cell: str) -> str:
@@ -70,24 +98,9 @@ class Locator:
         return os.path.exists(f"{self._real_root}/{path}")  # noqa: PTH110
 
     def _named_like(self, path: str) -> list[str]:
-        """Return the audio files of that name, or of that stem where it has no suffix of a sound."""
-        if self._by_name is None:
-            self._by_name = defaultdict(list)
-            for file in walk_files(self._root):
-                if is_audio(file):
-                    self._by_name[_folded(file.rsplit("/", 1)[-1])].append(file)
-                    self._by_name[_folded(split_name(file)[0])].append(file)
-        name = path.rsplit("/", 1)[-1]
-        files = self._by_name.get(_folded(name), [])
-        if not files and is_audio(name):
-            files = self._by_name.get(_folded(split_name(name)[0]), [])
-        # A path that names folders must agree with them, as far as it goes.
-        folders = path.rsplit("/", 1)[0] if "/" in path else ""
-        return sorted({file for file in files if not folders or f"/{folders}/" in f"/{file}"})
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+        if self._names is None:
+            self._names = FileNames(walk_files(self._root))
+        return self._names.like(path)
 
 
 def clean_path(cell: str) -> str:
