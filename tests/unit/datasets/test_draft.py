@@ -234,6 +234,39 @@ def test_what_annotation_files_do_not_mark_is_unknown_until_one_line_says_otherw
     assert (recording_targets(switched, events, load_task(config, drafted.task))[~is_marked] == 0).all()
 
 
+def test_a_cycle_in_which_nothing_is_marked_is_unknown_until_one_line_says_otherwise(
+    root: Path, config: Path, write_sound: Callable, write_text: Callable
+) -> None:
+    rows = ["file,patient,start,end,event"]
+    for number in range(2 * N_PATIENTS):
+        write_sound(f"{number}.wav")
+        rows.append(f"{number}.wav,P{number // 2},0.0,1.0,cycle")
+        rows += [f"{number}.wav,P{number // 2},0.2,0.8,wheeze"] if number % 4 < 2 else []
+    write_text("cycles.csv", "\n".join(rows).encode())
+    drafted = draft(root, config, Wishes(name="cycles"))
+    assert not drafted.is_feasible
+    assert drafted.changes is not None
+    assert "write `annotated_by: [cycle]` in the rule of the target" in drafted.changes
+    text = drafted.path.read_text()
+    assert text.count("annotated_by: [wheeze]") == 1
+    drafted.path.write_text(text.replace("annotated_by: [wheeze]", "annotated_by: [cycle]"))
+    switched = _read_again(drafted, config, root, config.parent / "switched")
+    known = recording_targets(switched, drafted.tables.events, load_task(config, drafted.task))
+    assert sorted(known[:, 0].tolist()) == [0.0] * N_PATIENTS + [1.0] * N_PATIENTS
+
+
+def test_a_box_that_is_called_0_is_no_negative(
+    root: Path, config: Path, write_sound: Callable, write_text: Callable
+) -> None:
+    rows = ["record_id,file,sound___0,sound___1"]
+    for number in range(N_PATIENTS):
+        write_sound(f"{number}.wav")
+        rows.append(f"{number},{number}.wav,{number % 2},{1 - number % 2}")
+    write_text("export.csv", "\n".join(rows).encode())
+    drafted = draft(root, config, Wishes(name="boxes"))
+    assert sorted(drafted.guess.settings["targets"]) == ["0", "1"]
+
+
 def test_whoever_is_asked_may_say_that_files_mark_all_that_is_heard(
     root: Path, config: Path, write_sound: Callable, write_text: Callable
 ) -> None:

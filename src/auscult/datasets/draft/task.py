@@ -58,9 +58,9 @@ def _from_label(dataset: str, name: str, column: str, recordings: pd.DataFrame, 
     if len(values) < (1 if is_boxes else 2):
         return []
     level, reason = _level(known, column)
-    # Among several codes 0 is one of them; beside one or two others it is the absence of them.
-    is_coded = len(values) > 3 and all(re.fullmatch(r"\d+", value) for value in values)
-    normal = [] if is_coded else [value for value in values if is_normal(value)]
+    # Among several codes, and among boxes, 0 is one of them; beside one or two others it is the absence of them.
+    is_coded = (is_boxes or len(values) > 3) and all(re.fullmatch(r"\d+|none", value) for value in values)
+    normal = [value for value in values if is_normal(value) and not (is_coded and value.isdigit())]
     if len(values) == 2 and len(normal) == 2:
         normal = [value for value in values if fold(value) not in POSITIVE][:1]
     # All that is heard is ticked: any two boxes may stand together.
