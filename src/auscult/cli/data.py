@@ -151,7 +151,7 @@ def draft(
     task: Annotated[str | None, typer.Option(help="Of the task; default: what is learnt.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write this file, not config/experiments/TASK/NAME.yaml.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the best guess everywhere.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the best guess; silence is unknown.")] = False,
     config: _Config = Path("config"),
 ) -> None:
     """Draft the one YAML file that reads a folder, from what lies in it; each guess has a comment on what it rests on.

@@ -119,17 +119,14 @@ class ColumnGuesser:
         """Add sex, age, device, site, place and visit."""
         self._sex()
         self._age_years()
-        for role in ("device", "site"):
-            self._text(role, self._draft.columns, "columns", role)
-        for role in ("place", "visit"):
-            self._text(role, self._draft.columns.setdefault("attributes", {}), "columns", "attributes", role)
+        for role in _MAX_VALUES:
+            self._text(role)
 
-    def _text(self, role: str, section: dict[str, Any], *place: str) -> None:
+    def _text(self, role: str) -> None:
         for source in list(self.left.values()):
             n = len(distinct(source.filled))
             if is_called(source.plain, role) and 1 <= n <= _MAX_VALUES[role] and not date_format(source.filled):
-                section[role] = source.name
-                self._draft.say(f"{plural(n, 'value')} in {source.coverage}", *place)
+                self._draft.put(role, source.name, f"{plural(n, 'value')} in {source.coverage}")
                 self.take(source)
                 return
 
@@ -146,8 +143,7 @@ class ColumnGuesser:
             self._draft.doubts.append(
                 f"The sexes {shown} in column {source.name} are left unknown: say what they mean."
             )
-        self._draft.columns["sex"] = {"column": source.name, "values": values} if values else source.name
-        self._draft.say(note, "columns", "sex")
+        self._draft.put("sex", {"column": source.name, "values": values} if values else source.name, note)
         self.take(source)
 
     def _age_years(self) -> None:
@@ -158,14 +154,12 @@ class ColumnGuesser:
         if born is not None and at is not None:
             form = date_format(born.filled)
             settings = {"born": born.name, "at": at.name, **({} if form == "auto" else {"date_format": form})}
-            self._draft.columns["age_years"] = settings
-            self._draft.say(f"{born.coverage} have a date of birth", "columns", "age_years")
+            self._draft.put("age_years", settings, f"{born.coverage} have a date of birth")
             self.take(born, at)
         elif ages:
             source, found = ages[0]
-            self._draft.columns["age_years"] = source.name if len(found) == 1 else {**found, "column": source.name}
-            unit = found.get("unit", "years")
-            self._draft.say(f"{source.coverage} have one, read as {unit}", "columns", "age_years")
+            column = source.name if len(found) == 1 else {**found, "column": source.name}
+            self._draft.put("age_years", column, f"{source.coverage} have one, read as {found.get('unit', 'years')}")
             self.take(source)
 
     def _dates(self, role: str) -> Source | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from auscult.config.columns import Columns
 from auscult.datasets.draft.annotations import guess_annotations
 from auscult.datasets.draft.columns import (
     SURE,
@@ -30,19 +31,6 @@ MIN_SCORE_BEFORE_NAMES = 3.0
 """A column of patients that is less sure than this gives way to ids in the names of files."""
 MAX_UNUSED = 20
 _KEYS = ("layout", "manifest", "table", "wide", "raters", "pattern", "path_pattern", "columns", "join", "annotations")
-_COLUMNS = (
-    "path",
-    "patient",
-    "site",
-    "device",
-    "age_years",
-    "sex",
-    "start_s",
-    "end_s",
-    "event",
-    "labels",
-    "attributes",
-)
 NO_PATIENT = (
     "No patient was found: every recording counts as a person of its own, and one who was recorded twice may be "
     "trained on and tested on. Name a column under `columns.patient`, or a group `patient` in `pattern`."
@@ -89,7 +77,7 @@ class _Drafter:
         self._write_joins()
         self._write_patterns()
         self._say_unused()
-        settings = draft.settings | {"columns": {key: columns[key] for key in _COLUMNS if columns.get(key)}}
+        settings = draft.settings | {"columns": {key: columns[key] for key in Columns.model_fields if columns.get(key)}}
         draft.settings = {key: settings[key] for key in _KEYS if key in settings}
         return draft
 
@@ -103,10 +91,9 @@ class _Drafter:
             name = next(form for form, names in self._wide.columns.items() if path.column in names)
             draft.settings["wide"] = {"name": MARK.strip("{}"), "values": self._wide.values}
             draft.say(f"{len(self._wide.values)} recordings in a row", "wide")
-        draft.columns["path"] = {"column": name, "template": path.template} if path.template else name
         n_audio = len(self._survey.audio)
         found = f"{path.n_found} of {path.n_filled} cells lead to a file, to {len(path.files)} of {n_audio} files"
-        draft.say(found, "columns", "path")
+        draft.put("path", {"column": name, "template": path.template} if path.template else name, found)
         draft.say(plural(len(path.sheet.rows), "row"), "manifest")
 
     def _rows(self, path: PathGuess) -> None:
@@ -159,8 +146,7 @@ class _Drafter:
         else:
             raise ValueError(f"{chosen!r} is none of {answers}")
         n_patients = len({tidy_id(value) for value in values})
-        draft.columns["patient"] = name
-        draft.say(f"{plural(n_patients, 'patient')} in {plural(len(values), where)}", "columns", "patient")
+        draft.put("patient", name, f"{plural(n_patients, 'patient')} in {plural(len(values), where)}")
 
     def _labels(self) -> None:
         draft, guesser = self._draft, self._guesser
@@ -207,17 +193,9 @@ class _Drafter:
         if self._path is not None and not self._groups:
             return
         for part in self._names.parts:
-            if part.role == "sex":
-                section, place = self._draft.columns, ("columns", "sex")
-            elif part.role in ("place", "visit", "date"):
-                section = self._draft.columns.setdefault("attributes", {})
-                place = ("columns", "attributes", part.role)
-            else:
-                continue
-            if place[-1] not in section:
-                section[place[-1]] = part.group
+            if part.role in ("sex", "place", "visit", "date") and part.role not in self._draft.section(part.role)[0]:
+                self._draft.put(part.role, part.group, "in the names of the files")
                 self._groups.add(part.group)
-                self._draft.say("in the names of the files", *place)
 
     def _write_joins(self) -> None:
         """Keep the joined tables of which a column is used."""

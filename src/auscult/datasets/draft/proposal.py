@@ -40,6 +40,18 @@ class Proposal:
         """The section `columns`."""
         return self.settings.setdefault("columns", {})
 
+    def section(self, role: str) -> tuple[dict[str, Any], Place]:
+        """Return where the column of a role is named: places, visits and dates are attributes."""
+        if role not in ("place", "visit", "date"):
+            return self.columns, ("columns", role)
+        return self.columns.setdefault("attributes", {}), ("columns", "attributes", role)
+
+    def put(self, role: str, column: Any, comment: str) -> None:
+        """Say which column holds a role, and comment on it."""
+        section, place = self.section(role)
+        section[role] = column
+        self.say(comment, *place)
+
     def say(self, comment: str, *place: str) -> None:
         """Comment on a guess."""
         self.comments[place] = comment
