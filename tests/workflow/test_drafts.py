@@ -27,6 +27,7 @@ def _run(command: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # three minutes where nothing else runs
 def test_three_commands_lead_from_a_folder_to_a_report(
     workflow_dir: Path, real_data: Path, snakemake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
