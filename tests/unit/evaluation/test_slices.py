@@ -71,7 +71,7 @@ def test_a_patient_heard_with_two_devices_stands_in_both_slices(judged_binary):
 
 
 def test_parts_of_the_test_set_are_judged_apart(judged_binary):
-    world, folder = judged_binary
+    world, _ = judged_binary
     entries, test, _ = _slices(*judged_binary)
     split = ColumnSplit(kind="column", column="device", test={"inter": ["open"], "intra": ["contact"]})
     found = slice_metrics(
