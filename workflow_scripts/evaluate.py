@@ -7,6 +7,7 @@ from auscult.config import JobSettings, TaskSettings
 from auscult.config.paths import tables_dir
 from auscult.evaluation.evaluate import evaluate
 from auscult.logs import stage_log
+from auscult.storage.test_readings import READINGS
 
 with stage_log(snakemake.log[0]):
     job = JobSettings.model_validate(snakemake.params.job)
@@ -22,4 +23,5 @@ with stage_log(snakemake.log[0]):
         output_dir=run_dir,
         device=snakemake.config["device"],
         show_names=snakemake.params.show_names,
+        readings=READINGS,
     )

@@ -28,7 +28,7 @@ from auscult.reports.job_text import report_text
 from auscult.storage.files import write_json, write_text
 from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import predictions_table, probabilities_of, read_split, truth_of, write_csv, write_parquet
-from auscult.storage.test_readings import READINGS, key_of_test_set, note_reading
+from auscult.storage.test_readings import key_of_test_set, note_reading
 from auscult.training.dataset import load_clip_dataset
 
 ROC_COLUMNS = ("target", "fpr", "tpr", "threshold")
@@ -52,7 +52,7 @@ def evaluate(
     output_dir: Path,
     device: str,
     show_names: bool = False,
-    readings: Path = READINGS,
+    readings: Path | None = None,
 ) -> None:
     """Evaluate one trained model; the only stage that reads the test set.
 
@@ -72,7 +72,7 @@ def evaluate(
         output_dir: Made when absent.
         device: `auto`, `cpu` or `cuda`.
         show_names: Pictures and lists name recordings as the data do.
-        readings: Where it is noted which models a test set has judged.
+        readings: Where it is noted which models a test set has judged; None: nowhere.
 
     Raises:
         DataError: The model belongs to another task, or a file is missing or damaged.
@@ -88,7 +88,8 @@ def evaluate(
 
     test = predictions.loc[predictions["split"] == "test"]
     test_set = key_of_test_set(test["recording_id"])
-    note_reading(readings, test_set, str(model.meta["weights_sha256"]), output_dir.as_posix())
+    if readings is not None:
+        note_reading(readings, test_set, str(model.meta["weights_sha256"]), output_dir.as_posix())
     metrics: dict[str, Any] = {
         "task": job.task,
         "test_set": test_set,

@@ -34,6 +34,7 @@ from auscult.storage.files import read_json, write_json
 from auscult.storage.flow import FLOW_FILE, read_flow
 from auscult.storage.study_ids import KEY_FILE, StudyIds
 from auscult.storage.tables import read_events, read_predictions, read_recordings, write_csv
+from auscult.storage.test_readings import READINGS
 from auscult.training.history import HISTORY_FILE
 
 _OPTIONAL_FILES = (METRICS_FILE, "train.log")
@@ -112,6 +113,8 @@ def evaluate_model(
             output_dir=run_dir,
             device=choose_device(device),
             show_names=show_names,
+            # Outside of a project nobody keeps count.
+            readings=READINGS if READINGS.parent.is_dir() else None,
         )
         summaries = {dataset: prepared.tables / "summary.json"}
         command = f"auscult evaluate {shlex.quote(str(model_dir))} --dataset {dataset} --task {task_name}"
