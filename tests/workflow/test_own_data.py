@@ -121,16 +121,13 @@ def test_ten_collections_of_labs_lead_to_reports_that_count_what_was_written(
     # One call for all: the page's command with the ten results.
     targets = [command.split()[-1] for command in snakemake]
     assert {f"snakemake --cores all {target}" for target in targets} == {command.strip() for command in snakemake}
-    printed = run_bash(workflow_dir, f"snakemake --cores {CORES} {' '.join(targets)}")
+    run_bash(workflow_dir, f"snakemake --cores {CORES} {' '.join(targets)}")
     for name, truth in truths.items():
         known = truth.assign(finding=finding(truth, name), is_lost=truth["path"] == lost.get(name))
         known["recording_id"] = f"{name}/" + known["path"].str.replace(r"\.[^.]+$", "", regex=True)
         check_tables(workflow_dir / "work" / "tables" / name, known, LOST.get(name))
-        flow = check_split(workflow_dir / "work" / "splits" / "heard", known, name)
-        check_result(workflow_dir / "results" / "heard" / name, known, flow)
-        assert f"{name}: {len(truth)} recordings of {truth['patient'].nunique()} patients found" in printed or (
-            name == "manikin"
-        )
+        split = check_split(workflow_dir / "work" / "splits" / "heard", known, name)
+        check_result(workflow_dir / "results" / "heard" / name, known, split)
 
 
 def write_habits(page: Path, workflow_dir: Path) -> tuple[list[str], list[str]]:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from auscult.config import DatasetSettings
 from auscult.errors import DataError
+from auscult.storage.flow import read_flow
 
 PATH = {"path": "file", "patient": "who"}
 
@@ -249,6 +250,15 @@ def test_an_empty_cell_of_a_joined_row_contradicts_nothing_and_a_third_row_heals
     assert result.recordings["sex"].fillna("").tolist() == ["female", ""]
     assert result.recordings["age_years"].tolist() == [30.0, 40.0]
     assert notices(result, "joined_twice") == ["people.csv:6"]
+
+
+def test_a_lost_recording_has_the_id_that_it_would_have_had(
+    write_text: Callable, run_ingest: Callable, tmp_path: Path
+) -> None:
+    write_text("list.csv", b"file,who\na,1\ngone,2\n")
+    path = {"column": "file", "template": "audio/{}.wav"}
+    run_ingest("manifest", manifest="list.csv", columns={"path": path, "patient": "who"})
+    assert read_flow(tmp_path / "tables" / "flow.csv")["recording_id"].tolist() == ["set/audio/a", "set/audio/gone"]
 
 
 FORMS = b"""who,form,sex,file

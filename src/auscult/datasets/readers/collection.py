@@ -317,7 +317,7 @@ class Collector:
         fields = defaultdict[str, str](str, row.fields)
         for join in self._joins:
             fields.update(join.look_up(self._cells.text(fields, join.on)) or {})
-        found = self._facts(row.path or f"line {row.line}", fields, row.columns, row.value)
+        found = self._facts(self._locator.by_template(row.path) or f"line {row.line}", fields, row.columns, row.value)
         return replace(found, patient_id="") if row.columns.patient is None else found
 
     def _read_event(self, recording_id: str, fields: Mapping[str, str], row: RatedRow) -> Event | None:
