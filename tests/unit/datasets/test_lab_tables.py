@@ -255,10 +255,13 @@ def test_an_empty_cell_of_a_joined_row_contradicts_nothing_and_a_third_row_heals
 def test_a_lost_recording_has_the_id_that_it_would_have_had(
     write_text: Callable, run_ingest: Callable, tmp_path: Path
 ) -> None:
-    write_text("list.csv", b"file,who\na,1\ngone,2\n")
+    write_text("list.csv", b"file,who\na,1\nb,1\nc,1\nd,1\ngone,2\n")
     path = {"column": "file", "template": "audio/{}.wav"}
     run_ingest("manifest", manifest="list.csv", columns={"path": path, "patient": "who"})
-    assert read_flow(tmp_path / "tables" / "flow.csv")["recording_id"].tolist() == ["set/audio/a", "set/audio/gone"]
+    assert read_flow(tmp_path / "tables" / "flow.csv")["recording_id"].tolist() == [
+        *(f"set/audio/{name}" for name in "abcd"),
+        "set/audio/gone",
+    ]
 
 
 FORMS = b"""who,form,sex,file
@@ -270,8 +273,10 @@ FORMS = b"""who,form,sex,file
 
 
 def test_a_row_without_a_file_is_a_lost_recording_unless_it_may_be_empty(
-    write_text: Callable, run_ingest: Callable
+    root: Path, write_text: Callable, run_ingest: Callable
 ) -> None:
+    for name in "cd":
+        (root / f"audio/{name}.wav").unlink()
     write_text("export.csv", FORMS)
     own = {"manifest": "export.csv", "join": [{"table": "export.csv", "on": "who"}]}
     columns = {"patient": "who", "sex": "export.csv:sex"}
