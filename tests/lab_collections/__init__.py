@@ -107,7 +107,10 @@ def respanno(root: Path, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def redcap(root: Path, rng: np.random.Generator) -> pd.DataFrame:
-    """Write a REDCap export: a row for each visit, sexes as codes, dates of birth, a column for each checkbox."""
+    """Write a REDCap export: a row of the first form with sex (a code) and date of birth, then one for each visit.
+
+    Only visits have a file; each checkbox is a column, and is 0 where a form does not have it.
+    """
     boxes = ["crackle", "wheeze", "rhonchus", "rub"]
     header = ["record_id", "redcap_event_name", "sex", "dob", "visit_date", "audio_file"]
     table, found = [[*header, *(f"sound___{number}" for number in range(1, 5))]], []
@@ -117,10 +120,10 @@ def redcap(root: Path, rng: np.random.Generator) -> pd.DataFrame:
         name = f"{patient}_visit{visit}.wav"
         write_sound(root / f"files/{name}", sound(rng, label))
         ticks = [str(int(box in str(label).split("+"))) for box in boxes]
-        born = dt.date(1950 + patient, 5, 2).isoformat()
-        table.append(
-            [str(patient), f"visit_{visit}_arm_1", str(1 + patient % 2), born, f"2024-0{visit}-10", name, *ticks]
-        )
+        if visit == 1:
+            born = dt.date(1950 + patient, 5, 2).isoformat()
+            table.append([str(patient), "baseline_arm_1", str(1 + patient % 2), born, "", "", "0", "0", "0", "0"])
+        table.append([str(patient), f"visit_{visit}_arm_1", "", "", f"2024-0{visit}-10", name, *ticks])
         found.append((f"files/{name}", str(patient), label))
     lines = [",".join(f'"{cell}"' for cell in row) for row in table]
     (root / "export_DATA_2024-03-01.csv").write_text("\r\n".join(lines), encoding="utf-8-sig")

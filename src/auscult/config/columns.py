@@ -49,6 +49,11 @@ class PathColumn(_Column):
     template: str | None = Field(
         default=None, description="path below the root, {} stands for the cell: `audio/{}.wav`"
     )
+    may_be_empty: bool = Field(
+        default=False,
+        description="a row without a path is no recording (a form of REDCap without a file) and noticed; "
+        "false: it is a recording that is lost",
+    )
 
     @field_validator("template")
     @classmethod

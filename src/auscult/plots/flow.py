@@ -18,7 +18,10 @@ MAX_REASONS = 12
 """So many reasons have a line of their own; the others are summed up."""
 WIDTH_INCHES = 6.6
 _MARGIN, _LINE, _PAD, _GAP = 0.08, 0.17, 0.09, 0.26
-_MAIN = (0.0, 2.1)
+_BETWEEN = 0.2
+_BOX_WIDTH = (WIDTH_INCHES - 2 * _MARGIN - 2 * _BETWEEN) / 3
+_MAIN = (0.0, _BOX_WIDTH)
+"""Above the training's box, and as wide: one straight line leads from the first box to it."""
 _SIDE = (2.5, WIDTH_INCHES - 2 * _MARGIN)
 _COUNT = 0.4
 """Width of the numbers before reasons, which end at one line."""
@@ -36,7 +39,7 @@ def draw_flow(rows: Sequence[Row]) -> Figure:
     """
     found, read, used = (_box(title, _sum(rows, step)) for title, step in _MAIN_STEPS)
     lost, left_out = _reasons("Lost", rows, "lost"), _reasons("Left out", rows, "left_out")
-    heights = [max(_height(side), _GAP) for side in (lost, left_out)]
+    heights = [_height(side) for side in (lost, left_out)]
     total = sum(_height(box) for box in (found, read, used)) + sum(heights) + 2 * _GAP + _GAP
     bottom = [_box(title, _sum(rows, step)) for step, title in _SUBSETS.items()]
     total += max(_height(box) for box in bottom) + 2 * _MARGIN
@@ -68,13 +71,12 @@ _MAIN_STEPS = (("Found", "found"), ("Read", "read"), ("Used", "used"))
 def _draw_subsets(axes: Axes, start: float, boxes: Sequence[list[str]]) -> None:
     """Draw the three subsets side by side, and the lines that lead to them."""
     middle, branch, top = (_MAIN[0] + _MAIN[1]) / 2, start + _GAP / 2, start + _GAP
-    width = (_SIDE[1] - 2 * 0.2) / 3
-    lefts = [number * (width + 0.2) for number in range(3)]
+    lefts = [number * (_BOX_WIDTH + _BETWEEN) for number in range(3)]
     axes.plot([middle, middle], [start, branch], color=MUTED, linewidth=1)
-    axes.plot([lefts[0] + width / 2, lefts[-1] + width / 2], [branch, branch], color=MUTED, linewidth=1)
+    axes.plot([middle, lefts[-1] + _BOX_WIDTH / 2], [branch, branch], color=MUTED, linewidth=1)
     for left, box in zip(lefts, boxes, strict=True):
-        _arrow(axes, (left + width / 2, branch), (left + width / 2, top))
-        _draw(axes, (left, left + width), top, box, colour=SERIES[0])
+        _arrow(axes, (left + _BOX_WIDTH / 2, branch), (left + _BOX_WIDTH / 2, top))
+        _draw(axes, (left, left + _BOX_WIDTH), top, box, colour=SERIES[0])
 
 
 def _sum(rows: Sequence[Row], step: str, reason: str | None = None) -> dict[str, int]:

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-logger = logging.getLogger(__name__)
-
-
 def make_split(
     tables: Mapping[str, Path], settings: SplitSettings, task: TaskSettings, output: Path, audit: Path
 ) -> None:

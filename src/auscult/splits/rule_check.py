@@ -24,6 +24,12 @@ MAX_VALUES_SHOWN = 30
 NEGATIVE_BY_OTHERS, VALUES_UNKNOWN = "negative_by_others", "values_unknown"
 
 
+_UNPLACED_HINT = (
+    f"; {UNPLACED!r} makes a recording unknown: a line of its annotations cannot be placed (rejected.csv says why), or "
+    "their file is empty (`annotations: {empty_file: listened}` if nothing was heard then)"
+)
+
+
 @dataclass(frozen=True)
 class _Held:
     """What a dataset's data hold of one kind of value, and what else a rule may name.
@@ -214,5 +220,6 @@ def rule_values(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettin
             if not isinstance(rule, EventRule | EventClassRule):
                 counts = Counter(str(value) for value in label_values(of_dataset, rule.column, own).dropna())
             said = rule.model_dump(mode="json", exclude_defaults=True)
-            found[target].append(f"{own}: the rule {said} meets {present_values(counts)}")
+            line = f"{own}: the rule {said} meets {present_values(counts)}"
+            found[target].append(line + (_UNPLACED_HINT if isinstance(rule, EventRule) and counts[UNPLACED] else ""))
     return found

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from auscult.config import DatasetSettings
 from auscult.errors import DataError
+from auscult.storage.flow import read_flow
 
 PATH = {"path": "file", "patient": "who"}
 
@@ -233,6 +234,59 @@ def test_a_column_in_two_tables_is_refused_until_it_says_which(write_text: Calla
     result = run_ingest("manifest", columns={**PATH, "sex": "people.csv:sex"}, **options)
     assert result.recordings["sex"].fillna("").tolist() == ["female", ""]
     assert notices(result, "joined_twice") == ["people.csv:4"]
+
+
+def test_an_empty_cell_of_a_joined_row_contradicts_nothing_and_a_third_row_heals_no_contradiction(
+    write_text: Callable, run_ingest: Callable
+) -> None:
+    write_text("list.csv", b"file,who\naudio/a.wav,1\naudio/b.wav,2\n")
+    write_text("people.csv", b"id,sex,age\n1,,\n1,f,NA\n1,,30\n2,f,40\n2,m,\n2,f,40\n")
+    result = run_ingest(
+        "manifest",
+        manifest="list.csv",
+        join=[{"table": "people.csv", "on": "who", "key": "id"}],
+        columns={**PATH, "sex": "sex", "age_years": "age"},
+    )
+    assert result.recordings["sex"].fillna("").tolist() == ["female", ""]
+    assert result.recordings["age_years"].tolist() == [30.0, 40.0]
+    assert notices(result, "joined_twice") == ["people.csv:6"]
+
+
+def test_a_lost_recording_has_the_id_that_it_would_have_had(
+    write_text: Callable, run_ingest: Callable, tmp_path: Path
+) -> None:
+    write_text("list.csv", b"file,who\na,1\nb,1\nc,1\nd,1\ngone,2\n")
+    path = {"column": "file", "template": "audio/{}.wav"}
+    run_ingest("manifest", manifest="list.csv", columns={"path": path, "patient": "who"})
+    assert read_flow(tmp_path / "tables" / "flow.csv")["recording_id"].tolist() == [
+        *(f"set/audio/{name}" for name in "abcd"),
+        "set/audio/gone",
+    ]
+
+
+FORMS = b"""who,form,sex,file
+1,baseline,f,
+1,visit,,audio/a.wav
+2,baseline,m,
+2,visit,,audio/b.wav
+"""
+
+
+def test_a_row_without_a_file_is_a_lost_recording_unless_it_may_be_empty(
+    root: Path, write_text: Callable, run_ingest: Callable
+) -> None:
+    for name in "cd":
+        (root / f"audio/{name}.wav").unlink()
+    write_text("export.csv", FORMS)
+    own = {"manifest": "export.csv", "join": [{"table": "export.csv", "on": "who"}]}
+    columns = {"patient": "who", "sex": "export.csv:sex"}
+    result = run_ingest("manifest", columns={**columns, "path": "file"}, **own)
+    assert result.rejected == [("export.csv", line, "path: it is empty") for line in (2, 4)]
+    result = run_ingest("manifest", columns={**columns, "path": {"column": "file", "may_be_empty": True}}, **own)
+    assert result.rejected == []
+    assert notices(result, "no_file_in_cell") == ["export.csv:2", "export.csv:4"]
+    assert result.summary["flow"]["found"]["recordings"] == 2
+    assert result.recordings["sex"].tolist() == ["female", "male"]
 
 
 def test_redcap_checkboxes_and_several_values_in_a_cell(write_text: Callable, run_ingest: Callable) -> None:

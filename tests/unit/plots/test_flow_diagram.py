@@ -66,6 +66,14 @@ def test_texts_stay_in_their_boxes_and_boxes_apart():
         assert not any(one.overlaps(other) for other in boxes[k + 1 :])
 
 
+def test_one_straight_line_leads_from_the_first_box_to_the_training():
+    axes = draw_flow(flow(0)).axes[0]
+    lefts = {text.get_text(): text.get_position()[0] for text in axes.texts if text.get_text()}
+    assert lefts["Found"] == lefts["Used"] == lefts["Training"] < lefts["Validation"] < lefts["Test"]
+    tips = {round(arrow.xy[0], 6) for arrow in axes.texts if not arrow.get_text() and arrow.xy[0] == arrow.xyann[0]}
+    assert len(tips) == 3
+
+
 def test_datasets_are_summed():
     rows = flow(1) + [{**row, "dataset": "other"} for row in flow(1)]
     assert "Lost: 2 recordings" in words(draw_flow(rows))

@@ -3,7 +3,7 @@ import pytest
 from auscult.config import TaskSettings
 from auscult.datasets.readers.vocabulary import vocabulary_of
 from auscult.errors import ConfigError, InfeasibleError
-from auscult.splits.rule_check import check_rules
+from auscult.splits.rule_check import check_rules, rule_values
 from auscult.storage.tables import ANNOTATED, UNPLACED, Event, events_frame
 
 NOTHING = events_frame([])
@@ -144,3 +144,16 @@ def test_an_infeasible_split_names_the_rule_and_what_it_meets(make_patients, run
     table = make_patients(12, every=100)
     with pytest.raises(InfeasibleError, match=r"icbhi: the rule \{.*'pneumonia'.*\} meets 'copd' \(22\)"):
         run_split(table, {"kind": "patients", "seed": 0}, pneumonia)
+
+
+def test_rule_values_say_what_makes_recordings_unknown(make_recordings):
+    table = make_recordings([("a", "1", None), ("b", "2", None)])
+    marked = [Event("icbhi/a", 0, 1, ANNOTATED, "hand"), Event("icbhi/a", 0, 1, "wheeze", "hand")]
+    rules = task({"events": ["wheeze"], "annotated_by": [ANNOTATED]})
+    (plain,) = rule_values(table, events_frame(marked), rules)["ill"]
+    assert "empty_file" not in plain
+    unplaced = events_frame([*marked, Event("icbhi/b", 0, 1, UNPLACED, "hand")])
+    (hinted,) = rule_values(table, unplaced, rules)["ill"]
+    assert hinted.startswith(plain.split(" meets ")[0])
+    assert "'unplaced' makes a recording unknown" in hinted
+    assert "empty_file: listened" in hinted

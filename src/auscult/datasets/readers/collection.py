@@ -15,7 +15,7 @@ from auscult.datasets.folder import is_sound, split_name, walk_files
 from auscult.datasets.readers.annotation_files import AnnotationReader
 from auscult.datasets.readers.annotations import check_interval
 from auscult.datasets.readers.cells import Cells
-from auscult.datasets.readers.joins import Join, refuse_double_columns
+from auscult.datasets.readers.joins import Join, own_table, refuse_double_columns
 from auscult.datasets.readers.locate import Locator, clean_path
 from auscult.datasets.readers.raters import RatedRow, merge_rows
 from auscult.datasets.readers.reading import Fault, Item, MalformedError, patient_unknown
@@ -67,7 +67,7 @@ class Collector:
             for text, whole in ((settings.pattern, False), (settings.path_pattern, True))
             if text is not None
         ]
-        self._joins = [Join(root, join, self._wanted) for join in settings.join]
+        self._joins = [Join(root, join, self._wanted, own=own_table(settings)) for join in settings.join]
         # The keys of joins are looked up in the rows, or in what an earlier join gave.
         self._wanted += [join.on for join in self._joins if join.on not in self._wanted]
         files: list[TableFile] = [*settings.join]
@@ -173,6 +173,9 @@ class Collector:
             if isinstance(row, Fault):
                 yield Rejection(table.file, row.line, row.reason)
                 continue
+            if (notice := self._no_recording(row)) is not None:
+                yield notice
+                continue
             try:
                 path, fields = self._find(row)
                 if path is None:
@@ -216,12 +219,20 @@ class Collector:
                 rows.append(row)
                 if len(rows) == counts[hash(row.path)]:
                     yield from self._place_rows(held.pop(row.path), sorted(raters))
-            elif self._wide is None:
-                yield Rejection(table.file, number, "path: it is empty", lost=self._describe_lost(row))
+            elif (notice := self._no_recording(row)) is not None:
+                yield notice
             else:
-                yield Notice("no_file_in_cell", f"{table.file}:{number}", f"{row.value}: its path's cell is empty")
+                yield Rejection(table.file, number, "path: it is empty", lost=self._describe_lost(row))
         for rows in held.values():
             yield from self._place_rows(rows, sorted(raters))
+
+    def _no_recording(self, row: RatedRow) -> Notice | None:
+        """Return a notice where a row's path is empty because no recording was made."""
+        may_be_empty = self._wide is not None or (row.columns.path is not None and row.columns.path.may_be_empty)
+        if row.path or not may_be_empty:
+            return None
+        of_place = "" if row.value is None else f"{row.value}: "
+        return Notice("no_file_in_cell", f"{row.file}:{row.line}", f"{of_place}its path's cell is empty")
 
     def _place_rows(self, rows: list[RatedRow], raters: list[str]) -> Iterator[Item]:
         """Yield the recording that all rows of one path describe."""
@@ -306,7 +317,7 @@ class Collector:
         fields = defaultdict[str, str](str, row.fields)
         for join in self._joins:
             fields.update(join.look_up(self._cells.text(fields, join.on)) or {})
-        found = self._facts(row.path or f"line {row.line}", fields, row.columns, row.value)
+        found = self._facts(self._locator.by_template(row.path) or f"line {row.line}", fields, row.columns, row.value)
         return replace(found, patient_id="") if row.columns.patient is None else found
 
     def _read_event(self, recording_id: str, fields: Mapping[str, str], row: RatedRow) -> Event | None:

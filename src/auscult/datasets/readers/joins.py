@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from auscult.config.columns import JoinedTable
+from auscult.config.dataset import FilesCsvDataset, LabelFoldersDataset, ManifestDataset
 from auscult.datasets.readers.cells import known_text, tidy_id
 from auscult.datasets.readers.reading import Fault
 from auscult.datasets.readers.tables import check_columns, open_table, tidy
@@ -20,14 +21,24 @@ class Join:
         root: The dataset's folder.
         settings: The table and its key.
         wanted: All columns of the dataset's settings; those that the table has are read.
+        own: File and sheet of the recordings' own table. Joined to itself, it gives only what is asked of it by its
+            name (`export.csv:sex`), for each row has all columns anyway.
 
     Raises:
         DataError: The table cannot be read, or lacks its key.
     """
 
-    def __init__(self, root: Path, settings: JoinedTable, wanted: Iterable[str]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: JoinedTable,
+        wanted: Iterable[str],
+        *,
+        own: tuple[str, str | int | None] | None = None,
+    ) -> None:
         self._settings = settings
         self.file = settings.table
+        self._is_own = own == (settings.table, settings.sheet)
         self.items: list[Rejection | Notice] = []
         table = open_table(root, settings.table, settings, [settings.key_column])
         check_columns(settings.table, table.columns, [settings.key_column], ())
@@ -35,6 +46,7 @@ class Join:
         self._names = {name: column for name in dict.fromkeys(wanted) if (column := self._column(name, table.columns))}
         self._rows: dict[str, tuple[str, ...]] = {}
         self._lines: dict[str, int] = {}
+        self._contradicted: set[tuple[str, str]] = set()
         self._used: set[str] = set()
         self.items.extend(table.notices)
         for number, row in table.rows():
@@ -42,6 +54,8 @@ class Join:
 
     def _column(self, name: str, columns: list[str]) -> str | None:
         prefix = f"{self.file}:"
+        if self._is_own and not name.startswith(prefix):
+            return None
         plain = tidy(name.removeprefix(prefix))
         is_key = plain == tidy(self._settings.key_column) and not name.startswith(prefix)
         return plain if plain in columns and not is_key else None
@@ -61,11 +75,16 @@ class Join:
         first = self._lines.setdefault(key, number)
         if first == number or before == cells:
             return
-        # Two rows that differ say nothing certain where they differ.
-        self._rows[key] = tuple(a if a == b else "" for a, b in zip(before, cells, strict=True))
-        differing = [name for name, a, b in zip(self._names, before, cells, strict=True) if a != b]
-        text = f"differs from line {first} in {', '.join(differing)}, which become unknown"
-        self.items.append(Notice("joined_twice", f"{self.file}:{number}", text))
+        pairs = list(zip(self._names, before, cells, strict=True))
+        differing = [name for name, a, b in pairs if a != b and known_text(a) and known_text(b)]
+        self._contradicted.update((key, name) for name in differing)
+        # Two rows that differ say nothing certain where they differ; an empty cell contradicts nothing.
+        self._rows[key] = tuple(
+            "" if (key, name) in self._contradicted else (a if known_text(a) else b) for name, a, b in pairs
+        )
+        if differing:
+            text = f"differs from the rows before it, from line {first} on, in {', '.join(differing)}, "
+            self.items.append(Notice("joined_twice", f"{self.file}:{number}", f"{text}which become unknown"))
 
     @property
     def columns(self) -> list[str]:
@@ -91,6 +110,16 @@ class Join:
         for key, line in self._lines.items():
             if key not in self._used:
                 yield Notice("joined_row_unused", f"{self.file}:{line}", f"no recording has the key {key!r}")
+
+
+def own_table(
+    settings: ManifestDataset | FilesCsvDataset | LabelFoldersDataset,
+) -> tuple[str, str | int | None] | None:
+    """Return the file and sheet that name the recordings, if a table does."""
+    if isinstance(settings, LabelFoldersDataset):
+        return None
+    file = settings.manifest if isinstance(settings, ManifestDataset) else settings.info
+    return None if file is None else (file, settings.table.sheet)
 
 
 def refuse_double_columns(joins: Iterable[Join], columns: Iterable[str], file: str) -> None:

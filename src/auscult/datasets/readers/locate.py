@@ -63,17 +63,20 @@ class Locator:
         self._names: FileNames | None = None
         self.n_by_name = 0
 
+    def by_template(self, cell: str) -> str:
+        """Return the path that a cell means as it is written, whether there is such a file or not."""
+        text = clean_path(cell)
+        return text if self._template is None or not text else self._template.replace("{}", text)
+
     def find(self, cell: str) -> str:
         """Return the file that a cell means, relative to the root.
 
         Raises:
             MalformedError: It leads out of the root, or there is no such file; the message names near ones.
         """
-        text = clean_path(cell)
+        text = self.by_template(cell)
         if not text:
             raise MalformedError("path: it is empty")
-        if self._template is not None:
-            text = self._template.replace("{}", text)
         path = self._below_root(text)
         if self._exists(path):
             return path
