@@ -36,7 +36,7 @@ class Claim(Settings):
     flaw: str = Field(default="")
 
 
-_CLAIMS = TypeAdapter(dict[str, tuple[Claim, ...]])
+CLAIMS = TypeAdapter(dict[str, tuple[Claim, ...]])
 
 
 def load_claims(folder: Path, experiment: str) -> tuple[Claim, ...]:
@@ -52,4 +52,4 @@ def load_claims(folder: Path, experiment: str) -> tuple[Claim, ...]:
     path = folder / CLAIMS_FILE
     if not path.is_file():
         return ()
-    return parse(_CLAIMS, read_yaml(path), str(path)).get(experiment, ())
+    return parse(CLAIMS, read_yaml(path), str(path)).get(experiment, ())

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from auscult.config.claims import CLAIMS
 from auscult.config.dataset import DatasetSettings
 from auscult.config.experiment import JobSettings
 from auscult.config.project import ProjectSettings
@@ -75,6 +76,7 @@ def _referenced(schema: dict[str, Any]) -> list[str]:
 
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "claims": CLAIMS.json_schema,
     "config": ProjectSettings.model_json_schema,
     "dataset": TypeAdapter[Any](DatasetSettings).json_schema,
     "experiment": experiment_schema,

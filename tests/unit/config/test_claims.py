@@ -5,15 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
 
 from auscult.config import list_experiments, load_experiment, load_task
-from auscult.config.claims import CLAIMS_FILE, Claim
+from auscult.config.claims import CLAIMS, CLAIMS_FILE
 from auscult.config.files import read_yaml
 from auscult.errors import ConfigError
 from auscult.metrics.scores import multi_class_values
-
-CLAIMS = TypeAdapter(dict[str, list[Claim]])
 
 
 def test_an_experiment_holds_its_claims_and_the_file_is_none_itself(project_dir: Path) -> None:
