@@ -106,7 +106,7 @@ def test_the_page_names_every_general_layout(project_dir: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_ten_collections_of_labs_lead_to_reports_that_count_what_was_written(
     workflow_dir: Path, project_dir: Path
 ) -> None:
