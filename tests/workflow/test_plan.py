@@ -19,12 +19,13 @@ def planned_jobs(output: str) -> Counter:
     return Counter({name: int(n) for name, n in re.findall(r"^([a-z_]+) +(\d+)$", output, flags=re.MULTILINE)})
 
 
-@pytest.mark.parametrize(("task", "name"), EXPERIMENTS, ids=["/".join(pair) for pair in EXPERIMENTS])
+@pytest.mark.parametrize(("group", "name"), EXPERIMENTS, ids=["/".join(pair) for pair in EXPERIMENTS])
 def test_every_experiment_plans_the_jobs_that_it_needs(
-    snakemake, project_dir: Path, tmp_path: Path, task: str, name: str
+    snakemake, project_dir: Path, tmp_path: Path, group: str, name: str
 ) -> None:
     config = project_dir / "config"
-    jobs = load_experiment(config, task, name).jobs
+    experiment = load_experiment(config, group, name)
+    jobs, task = experiment.jobs, load_task(config, experiment.task)
     pairs = [(dataset, job) for job in jobs for dataset in job.datasets]
     expected = {
         "ingest": len({dataset for dataset, _ in pairs}),
@@ -34,7 +35,7 @@ def test_every_experiment_plans_the_jobs_that_it_needs(
         "make_spectrograms": len(
             {path for dataset, job in pairs for path in features_paths(dataset, load_dataset(config, dataset), job)}
         ),
-        "make_split": len({split_path(job, load_task(config, task)) for job in jobs}),
+        "make_split": len({split_path(job, task) for job in jobs}),
         "train": len(jobs),
         "evaluate": len(jobs),
         "track": 1,
@@ -43,7 +44,7 @@ def test_every_experiment_plans_the_jobs_that_it_needs(
     # A plan asks for the folder of each dataset; those that are no part of the demo are empty here.
     roots = {dataset: load_dataset(config, dataset).root for dataset, _ in pairs}
     absent = [f"{dataset}: {tmp_path}" for dataset, root in roots.items() if not (project_dir / root).is_dir()]
-    finished = snakemake("--dry-run", f"results/{task}/{name}", "--config", f"roots={{{', '.join(absent)}}}")
+    finished = snakemake("--dry-run", f"results/{group}/{name}", "--config", f"roots={{{', '.join(absent)}}}")
     assert finished.returncode == 0, finished.stdout
     planned = planned_jobs(finished.stdout)
     assert planned.pop("total") == sum(expected.values())

@@ -36,7 +36,7 @@ def test_show_prints_what_runs_with_nothing_left_to_look_up(project_dir: Path) -
     ("arguments", "part"),
     [
         (("experiment", "show", "pneumonia/train2355"), "did you mean 'train2356'"),
-        (("experiment", "show", "train2356"), "expected <task>/<name>"),
+        (("experiment", "show", "train2356"), "expected <folder>/<name>"),
         (("experiment", "show", "pneumonia/train2356", "--job", "7"), "has 2 jobs; job 7 was asked for"),
         (("simulate", "demo", "--out", "config"), "is not empty"),
     ],
