@@ -48,14 +48,20 @@ def test_the_page_leads_from_a_result_to_answers(workflow_dir: Path, project_dir
         return finished.stdout
 
     shown = [run("bash", "-euo", "pipefail", "-c", commands) for commands in blocks(page, "bash")]
-    assert len(shown) == 5
-    (program,), (expected,) = blocks(page, "python"), blocks(page, "")
-    assert len(program.splitlines()) <= 10
+    assert len(shown) == 6
+    (program, of_onnx), (expected,) = blocks(page, "python"), blocks(page, "")
+    assert max(len(text.splitlines()) for text in (program, of_onnx)) <= 10
     mask = re.compile(r"pneumonia 0\.\d\d|pneumonia 1\.00")
     assert mask.sub("pneumonia #", run(sys.executable, "-c", program)) == mask.sub("pneumonia #", expected)
 
+    assert any("of the job's validation set" in text for text in shown)
+
     answers = pd.read_csv(workflow_dir / "answers.csv")
     assert answers["error"].isna().all()
+    one = answers[answers["file"].str.contains("122_1b1_Pr") & (answers["level"] == "recording")].iloc[0]
+    found = re.fullmatch(r"pneumonia (\d\.\d+), positive: (True|False)\n", run(sys.executable, "-c", of_onnx))
+    assert found is not None
+    assert float(found[1]) == pytest.approx(one["prob_pneumonia"], abs=2e-3)
     predictions = pd.read_parquet(workflow_dir / "results" / "pneumonia" / "train2356" / "1" / "predictions.parquet")
     names = answers["file"].str.extract(r"/([^/]+)\.wav$")[0]
     of_clips = answers[answers["level"] == "clip"].set_index(names[answers["level"] == "clip"])
@@ -73,7 +79,7 @@ def test_the_page_leads_from_a_result_to_answers(workflow_dir: Path, project_dir
 def test_the_page_names_options_that_there_are(project_dir: Path) -> None:
     lines = [line for text in blocks(project_dir / "docs" / "use-a-model.md", "bash") for line in text.splitlines()]
     commands = [line.split("#")[0].split() for line in lines if line.startswith("auscult ")]
-    assert {words[1] for words in commands} == {"predict", "evaluate", "embed", "compare"}
+    assert {words[1] for words in commands} == {"predict", "evaluate", "embed", "export", "compare"}
     known = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
     for words in commands:
         options = {option for parameter in known[words[1]].params for option in parameter.opts}

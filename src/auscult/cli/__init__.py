@@ -26,6 +26,7 @@ for command in (
     inference.embed,
     inference.evaluate,
     ops.explain,
+    inference.export,
     inference.predict,
     experiment.reproduce,
     experiment.schema,

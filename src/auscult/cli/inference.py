@@ -1,4 +1,4 @@
-"""`auscult predict`, `auscult embed`, `auscult evaluate`, `auscult compare`: trained models and results put to use."""
+"""`auscult predict`, `embed`, `evaluate`, `export`, `compare`: trained models and results put to use."""
 
 from __future__ import annotations
 
@@ -234,6 +234,42 @@ def evaluate(
     )
     typer.echo(headline_of(folder))
     typer.echo(f"\nwrote {report}")
+
+
+def export(
+    model: ModelArgument,
+    *,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="As ONNX: waveforms in, probabilities out, the front end inside.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of model.onnx and onnx.json; by default exports/<task>/<weights>.")
+    ] = None,
+    clips: Annotated[int, typer.Option(min=1, help="Clips to compare on, at most.")] = 64,
+    audio: Annotated[
+        list[Path] | None,
+        typer.Option(help="Compare on this file or folder (may be repeated), not on the job's validation clips."),
+    ] = None,
+    config: Annotated[Path, typer.Option(help="The folder with the configuration.")] = Path("config"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the two files.")] = False,
+) -> None:
+    """Write a trained model as a file for other programs, and compare its probabilities with auscult's.
+
+    Clips are those of the job's validation set where the workflow's files are there, else seeded noise.
+    """
+    from auscult.errors import ConfigError  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.inference import load_model, onnx_export  # noqa: PLC0415
+    from auscult.reports.prediction_text import parity_lines  # noqa: PLC0415
+
+    if not onnx:
+        raise ConfigError("say what to export to: --onnx")
+    loaded = load_model(model)
+    folder = out or onnx_export.default_output(loaded)
+    chosen = onnx_export.choose_clips(loaded, model, audio=audio or [], n_clips=clips, config_dir=config)
+    report = onnx_export.export_onnx(loaded, chosen, folder, is_forced=force)
+    for line in parity_lines(report["parity"]):
+        typer.echo(line)
+    typer.echo(f"\nwrote {folder / onnx_export.ONNX_FILE} and {folder / onnx_export.REPORT_FILE}")
 
 
 _WIDE = 200

@@ -45,7 +45,7 @@ class SequenceNet(nn.Module):
     def forward(self, spectrograms: Tensor) -> Tensor:
         """Turn [batch, mel, frame] into [batch, 2 x lstm_size]."""
         seen = self.cnn(as_maps(self.pieces(spectrograms))).mean(dim=(2, 3))
-        _, (last_states, _) = self.lstm(seen.reshape(len(spectrograms), self.n_sequences, -1))
+        _, (last_states, _) = self.lstm(seen.reshape(spectrograms.shape[0], self.n_sequences, -1))
         return torch.cat([last_states[-2], last_states[-1]], dim=1)
 
 

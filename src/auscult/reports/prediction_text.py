@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,6 +15,24 @@ from auscult.storage.tables import positive_column, probability_column
 if TYPE_CHECKING:
     from auscult.inference.loaded_model import LoadedModel
     from auscult.inference.predictions import Predictions
+
+
+def parity_lines(parity: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what `onnx_export.measure_parity` found, line by line."""
+    yield f"compared on {parity['n_clips']} clips {parity['clips']}"
+    yield f"largest difference of a probability: {parity['largest_difference']:.1e}"
+    if "float16_effect" in parity:
+        yield (
+            f"  of the network alone: {parity['network_difference']:.1e}; stored spectrograms are rounded to float16, "
+            f"and {100 * parity['float16_other_side']:.2g}% of the values round to the other side"
+        )
+        yield f"  what that rounding changes in auscult itself: {parity['float16_effect']:.1e}"
+    if parity["auroc"] is None:
+        yield "AUROC: not known, the clips have no labels"
+        return
+    for target, areas in parity["auroc"].items():
+        ours, theirs = ("undefined" if area is None else f"{area:.6f}" for area in (areas["auscult"], areas["onnx"]))
+        yield f"AUROC of the clips, {target}: auscult {ours}, onnx {theirs}"
 
 
 def csv_text(found: Predictions) -> str:

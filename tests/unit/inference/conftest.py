@@ -20,6 +20,23 @@ TASKS = {
     "multi_class": {"type": "multi_class", "targets": ["a", "b", "c"]},
 }
 
+DATASET_YAML = """
+description: made up
+root: raw
+layout: manifest
+pattern: (?P<patient>p[0-9]+)_(?P<state>[a-z]+)_(?P<number>[0-9])
+columns: {patient: patient, labels: {state: state}}
+"""
+TASK_YAML = """
+description: Is the patient ill?
+type: binary
+targets: [ill]
+level: patient
+datasets:
+  clinic: {ill: {column: state, positive: [ill], negative: [well]}}
+  other: {ill: {column: state, positive: [ill], negative: [well]}}
+"""
+
 
 def task_of(kind: str) -> TaskSettings:
     return TaskSettings.model_validate({"description": "", "level": "recording", **TASKS[kind]})
@@ -104,3 +121,24 @@ def cut_by_the_workflow(recordings, tmp_path):
             return table, store.read(np.arange(len(store)))
 
     return cut
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with one dataset: ten patients of two recordings, one of them of an unknown state."""
+    rng = np.random.default_rng(4)
+    (tmp_path / "raw").mkdir()
+    for patient in range(10):
+        state = "unclear" if patient == 9 else ("ill", "well")[patient % 2]
+        for number in range(2):
+            sound = rng.standard_normal(int(2000 * (1.6 + 0.3 * number))) * (0.02 if state == "ill" else 0.2)
+            soundfile.write(tmp_path / "raw" / f"p{patient}_{state}_{number}.wav", sound, 2000)
+    for folder, name, text in (
+        ("datasets", "clinic", DATASET_YAML),
+        ("datasets", "other", DATASET_YAML),
+        ("tasks", "binary", TASK_YAML),
+    ):
+        (tmp_path / "config" / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "config" / folder / f"{name}.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -6,7 +6,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
@@ -18,44 +17,6 @@ from auscult.inference import embeddings
 from auscult.inference.dataset import job_like, prepare, settings_of
 from auscult.inference.evaluate_model import default_output, evaluate_model, headline_of
 from auscult.models import load_model as load_saved
-
-DATASET = """
-description: made up
-root: raw
-layout: manifest
-pattern: (?P<patient>p[0-9]+)_(?P<state>[a-z]+)_(?P<number>[0-9])
-columns: {patient: patient, labels: {state: state}}
-"""
-TASK = """
-description: Is the patient ill?
-type: binary
-targets: [ill]
-level: patient
-datasets:
-  clinic: {ill: {column: state, positive: [ill], negative: [well]}}
-  other: {ill: {column: state, positive: [ill], negative: [well]}}
-"""
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A project with one dataset: ten patients of two recordings, one of them of an unknown state."""
-    rng = np.random.default_rng(4)
-    (tmp_path / "raw").mkdir()
-    for patient in range(10):
-        state = "unclear" if patient == 9 else ("ill", "well")[patient % 2]
-        for number in range(2):
-            sound = rng.standard_normal(int(2000 * (1.6 + 0.3 * number))) * (0.02 if state == "ill" else 0.2)
-            soundfile.write(tmp_path / "raw" / f"p{patient}_{state}_{number}.wav", sound, 2000)
-    for folder, name, text in (
-        ("datasets", "clinic", DATASET),
-        ("datasets", "other", DATASET),
-        ("tasks", "binary", TASK),
-    ):
-        (tmp_path / "config" / folder).mkdir(parents=True, exist_ok=True)
-        (tmp_path / "config" / folder / f"{name}.yaml").write_text(text)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def edit_meta(folder, **changes):
@@ -149,13 +110,14 @@ def test_a_mistake_is_named(project, make_model, dataset, changes, part):
 def test_a_misspelt_value_stops_the_evaluation_with_the_one_that_was_meant(project, make_model):
     folder = make_model(datasets=["other"])
     path = project / "config" / "tasks" / "binary.yaml"
-    path.write_text(TASK.replace("positive: [ill]", "positive: [il]"))
+    path.write_text(path.read_text().replace("positive: [ill]", "positive: [il]"))
     with pytest.raises(ConfigError, match=r"task binary, dataset clinic, target ill: .*'il', which .*mean 'ill'"):
         evaluate_model(folder, "clinic", output_dir=project / "out")
 
 
 def test_a_task_that_asks_something_else_and_a_strange_folder_are_refused(project, make_model):
-    (project / "config" / "tasks" / "binary.yaml").write_text(TASK.replace("ill]", "sick]").replace("{ill:", "{sick:"))
+    path = project / "config" / "tasks" / "binary.yaml"
+    path.write_text(path.read_text().replace("ill]", "sick]").replace("{ill:", "{sick:"))
     with pytest.raises(ConfigError, match=r"its targets is \['sick'\], the model predicts \['ill'\]"):
         evaluate_model(make_model(), "clinic", output_dir=project / "out")
     with pytest.raises(ConfigError, match="exists already and is no result"):
