@@ -84,6 +84,68 @@ def test_real_icbhi_recordings_go_through_to_a_result(snakemake, workflow_dir: P
     assert (workflow_dir / target / "report.html").is_file()
 
 
+def cut_release(release: Path, folder: Path, **n_files: int) -> list[str]:
+    """Lay out a part of a SPRSound release by links: so many recordings with, and without, adventitious events a part.
+
+    Returns:
+        The kinds of all their events.
+    """
+    kinds: list[str] = []
+    for part, n in n_files.items():
+        chosen = {True: 0, False: 0}
+        for annotation in sorted(release.glob(f"**/{part}/*.json")):
+            found = [event["type"] for event in json.loads(annotation.read_text())["event_annotation"]]
+            is_adventitious = any(kind != "Normal" for kind in found)
+            if not found or chosen[is_adventitious] == n:
+                continue
+            chosen[is_adventitious] += 1
+            kinds += found
+            sound = next(release.glob(f"*_wav/{annotation.stem}.*"))
+            for path in (annotation, sound):
+                link = folder / path.relative_to(release)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path)
+    return kinds
+
+
+def test_a_cut_of_a_real_release_learns_to_tell_adventitious_sounds(
+    snakemake, workflow_dir: Path, real_data: Path, tmp_path: Path
+) -> None:
+    kinds = cut_release(
+        real_data / "sprsound_2022", tmp_path / "cut", train_json=35, inter_test_json=8, intra_test_json=7
+    )
+    edit_experiment(
+        workflow_dir,
+        "sprsound/task11",
+        split={"test": {"inter": ["inter"], "intra": ["intra"]}, "val_fraction": 0.3},
+        train={"epochs": 10, "batch_size": 16},
+        evaluate={"bootstrap_draws": 50, "n_examples": 2, "outcomes": {"max_clips": 1}},
+    )
+    path = workflow_dir / "config" / "experiments" / "sprsound" / "task11.yaml"
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    settings |= {"model": {"name": "mixednet", "channels": [16, 32, 64, 128]}, "augment": {}}
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    target = "results/sprsound/task11"
+    finished = snakemake(target, "--config", f"roots={{sprsound: {tmp_path / 'cut'}}}", "tracking={enabled: false}")
+    assert finished.returncode == 0, finished.stdout[-6000:]
+    result = workflow_dir / target
+    # Every event is a clip of its own class.
+    clips = pd.read_parquet(next((workflow_dir / "work" / "tables" / "sprsound").glob("events.parquet")))
+    assert (clips["kind"] == "cycle").sum() == len(kinds)
+    found = predictions(result, 1)
+    assert found["target_adventitious"].isin([0, 1]).all()
+    assert roc_auc_score(found["target_adventitious"], found["prob_adventitious"]) >= 0.65
+    # The challenge's score, computed again from the predictions, by other code.
+    said = found["prob_adventitious"] > found["prob_normal"]
+    truth = found["target_adventitious"] == 1
+    se, sp = said[truth].mean(), (~said[~truth]).mean()
+    published = json.loads((result / "metrics.json").read_text())["jobs"]["1"]
+    assert published["challenge_score"] == pytest.approx(((se + sp) / 2 + 2 * se * sp / (se + sp)) / 2)
+    metrics = json.loads((result / "1" / "metrics.json").read_text())
+    parts = {entry["value"] for entry in metrics["slices"] if entry["by"] == "part of the test set"}
+    assert parts == {"inter", "intra"}
+
+
 def test_spoken_digits_are_learned_by_the_usual_split_and_by_speaker(
     snakemake, workflow_dir: Path, real_data: Path
 ) -> None:
