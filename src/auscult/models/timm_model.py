@@ -27,7 +27,7 @@ from auscult.models.classifier import Backbone
 _MULTIPLES = (32, 14, 64, 48)
 """What architectures divide their input by: strides of hierarchical ones, patches of plain ones (14, 16, 32)."""
 
-_MISFITS = (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError, IndexError)
+MISFITS = (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError, IndexError)
 """What timm raises where a size or an argument does not fit an architecture."""
 
 
@@ -59,12 +59,19 @@ class TimmBackbone(nn.Module):
     """A timm architecture without its classifier.
 
     Args:
+        name: As timm has it.
         model: Maps [batch, channel, height, width] to pooled features.
         fit: How a spectrogram is brought into it.
+
+    Attributes:
+        name: As given.
+        arguments: What timm was told of the input, to build the same again.
     """
 
-    def __init__(self, model: nn.Module, fit: _Fit) -> None:
+    def __init__(self, name: str, model: nn.Module, fit: _Fit) -> None:
         super().__init__()
+        self.name = name
+        self.arguments = fit.arguments
         self.model = model
         self.size = fit.size
         self.is_resized = fit.is_resized
@@ -91,7 +98,7 @@ def build(settings: TimmSettings, input_shape: tuple[int, int]) -> Backbone:
     """
     name = settings.name.removeprefix(TIMM_PREFIX)
     for fit, model, n_features in _working(name, list(_candidates(name, input_shape))):
-        return Backbone(TimmBackbone(model, fit), n_features, fit.note(input_shape))
+        return Backbone(TimmBackbone(name, model, fit), n_features, fit.note(input_shape))
     raise ConfigError(
         f"model {settings.name!r} takes no input of [{input_shape[0]} mel, {input_shape[1]} frames], "
         "neither as it is nor padded nor resized; choose another architecture"
@@ -149,7 +156,7 @@ def _try(name: str, fit: _Fit, device: str) -> tuple[nn.Module, int] | None:
             warnings.filterwarnings("ignore", message=".*in_chans=1 may not work")  # then the forward pass fails
             model = timm.create_model(name, pretrained=False, num_classes=0, **fit.arguments)
             features = model.eval()(torch.zeros(1, fit.n_channels, *fit.size))
-    except _MISFITS:
+    except MISFITS:
         return None
     patch_embed: Any = getattr(model, "patch_embed", None)
     patch = getattr(patch_embed, "patch_size", None)

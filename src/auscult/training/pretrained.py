@@ -1,6 +1,6 @@
 """Models from before: pretrained weights to start a training with, or a whole model to evaluate unchanged.
 
-Pretrained weights come from an earlier result, from a file, or from timm; timm's are fitted to one input channel.
+Pretrained weights come from an earlier result, from a file, or from timm. Every tensor arrives, or is named.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from auscult.config.paths import METRICS_FILE
 from auscult.config.task import TaskSettings
 from auscult.config.train import PretrainedSettings
 from auscult.errors import BusyError, ConfigError, DataError
+from auscult.models.arrival import Arrival
 from auscult.models.saved import META_FILE, WEIGHTS_FILE, load_model
 from auscult.storage.files import atomic_path, sha256_file
 from auscult.training.history import HISTORY_FILE
@@ -101,30 +102,22 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _load_timm(module: nn.Module, source: str, model_name: str) -> None:
-    inner: Any = getattr(getattr(module, "backbone", None), "model", None)
-    config: Any = getattr(inner, "pretrained_cfg", None)
-    if inner is None or config is None:
+    from auscult.models.timm_model import TimmBackbone  # noqa: PLC0415 (loaded already where there is such a model)
+    from auscult.models.timm_weights import load_timm_weights  # noqa: PLC0415
+
+    backbone = getattr(module, "backbone", None)
+    if not isinstance(backbone, TimmBackbone):
         raise ConfigError(
             f"train.pretrained.timm: {model_name} is not from timm: use pretrained.result or pretrained.weights"
         )
-    from timm.models import adapt_input_conv  # noqa: PLC0415 (loaded already where there is such a model)
+    weights = _from_hub(model_name) if source == HUB else _read(Path(source))
+    arrival = load_timm_weights(backbone, weights, f"train.pretrained.timm: {source}")
+    _log(f"timm's pretrained weights ({source})", arrival)
 
-    weights = dict(_from_hub(model_name) if source == HUB else _read(Path(source)))
-    for first in _names(config.get("first_conv")):
-        name = f"{first}.weight"
-        if name in weights:
-            weights[name] = adapt_input_conv(1, weights[name])
-    classifiers = tuple(f"{name}." for name in _names(config.get("classifier")))
-    weights = {name: tensor for name, tensor in weights.items() if not (classifiers and name.startswith(classifiers))}
-    wanted = inner.state_dict()
-    _require_fit(
-        weights,
-        wanted,
-        f"train.pretrained.timm: {source} holds weights of another architecture or input size than {model_name}",
-        "",
-    )
-    inner.load_state_dict({name: weights[name] for name in wanted})
-    logger.info("loaded timm's pretrained weights (%s), the first layer summed over its colour channels", source)
+
+def _log(what: str, arrival: Arrival) -> None:
+    for line in arrival.lines():
+        logger.info("%s: %s", what, line)
 
 
 def _from_hub(model_name: str) -> Mapping[str, Tensor]:
@@ -139,10 +132,6 @@ def _from_hub(model_name: str) -> Mapping[str, Tensor]:
             f"train.pretrained.timm: hub: the pretrained weights of {name} could not be downloaded "
             f"({type(error).__name__}: {error}); download them elsewhere and give the file's path"
         ) from error
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    return () if not value else (value,) if isinstance(value, str) else tuple(value)
 
 
 def _require_fit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str, hint: str) -> None:

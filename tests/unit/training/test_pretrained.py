@@ -1,4 +1,5 @@
 import itertools
+import logging
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import safetensors.torch
 import timm
 import torch
 from tests.unit.training.test_train import results, train
+from timm.layers import resample_abs_pos_embed
 
 from auscult.config import TestCnnSettings
 from auscult.config.model import TimmSettings
@@ -120,6 +122,71 @@ def test_pretrained_weights_of_timm_are_fitted_to_one_channel(tmp_path, suffix):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "n_as_is", "resampled"),
+    [
+        ("vit_tiny_patch16_224", 148, ["pos_embed [1, 197, 192] resampled to [1, 161, 192]"]),
+        ("deit_tiny_patch16_224", 148, ["pos_embed [1, 197, 192] resampled to [1, 161, 192]"]),
+        (
+            "swin_tiny_patch4_window7_224",
+            168,
+            [
+                f"layers.3.blocks.{block}.attn.relative_position_bias_table [169, 24] resampled to [91, 24]"
+                for block in (0, 1)
+            ],
+        ),
+        ("eva02_tiny_patch14_224", 160, ["pos_embed [1, 257, 192] resampled to [1, 231, 192]"]),
+    ],
+)
+def test_timms_weights_are_loaded_at_the_spectrograms_size_and_the_log_says_what_was_resampled(
+    tmp_path, caplog, name, n_as_is, resampled
+):
+    path = tmp_path / "weights.safetensors"
+    weights = timm.create_model(name, pretrained=False).state_dict()
+    safetensors.torch.save_file(weights, path)
+    module = build_model(TimmSettings(name=f"timm/{name}"), 1, (128, 311))
+    with caplog.at_level(logging.INFO, "auscult"):
+        load_pretrained(module, PretrainedSettings(timm=str(path)), f"timm/{name}")
+    assert f"{n_as_is} tensors arrived as they are, {1 + len(resampled)} changed" in caplog.text
+    for change in [*resampled, "summed over its colour channels"]:
+        assert change in caplog.text
+    assert caplog.text.count("resampled to") == len(resampled)
+    # Independent of the loader's own account: each tensor is the file's, the resampled ones excepted.
+    loaded = module.backbone.model.state_dict()
+    other = {name for name in loaded if loaded[name].shape != weights[name].shape}
+    assert len(other) == 1 + len(resampled)
+    assert all(torch.equal(loaded[name], weights[name]) for name in loaded.keys() - other)
+    if "pos_embed" in other:
+        grid = module.backbone.model.patch_embed.grid_size
+        table = resample_abs_pos_embed(weights["pos_embed"], list(grid))
+        assert torch.equal(loaded["pos_embed"], table)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda w: w.pop("blocks.1.attn.qkv.weight"), r"1 missing \(blocks.1.attn.qkv.weight\)$"),
+        (
+            lambda w: w.update({"blocks.1.attn.QKV.weight": w.pop("blocks.1.attn.qkv.weight")}),
+            r'Missing key\(s\).*"blocks.1.attn.qkv.weight".*Unexpected key\(s\).*"blocks.1.attn.QKV.weight"',
+        ),
+        (
+            lambda w: w.update({"blocks.1.attn.qkv.weight": w["blocks.1.attn.qkv.weight"].T.contiguous()}),
+            "size mismatch for blocks.1.attn.qkv.weight",
+        ),
+        (lambda w: w.update({"blocks.9.norm1.weight": torch.ones(64)}), 'Unexpected.*"blocks.9.norm1.weight"'),
+    ],
+)
+def test_a_missing_a_renamed_and_a_transposed_tensor_of_timms_are_refused_by_name(tmp_path, spoil, said):
+    path = tmp_path / "spoilt.safetensors"
+    weights = timm.create_model("test_vit", pretrained=False).state_dict()
+    spoil(weights)
+    safetensors.torch.save_file(weights, path)
+    module = build_model(TimmSettings(name="timm/test_vit"), 1, SHAPE)
+    with pytest.raises(DataError, match=said):
+        load_pretrained(module, PretrainedSettings(timm=str(path)), "timm/test_vit")
+
+
 def test_timms_weights_belong_to_timms_models(tmp_path):
     path = tmp_path / "x.safetensors"
     safetensors.torch.save_file(timm.create_model("test_vit", pretrained=False).state_dict(), path)
@@ -127,7 +194,7 @@ def test_timms_weights_belong_to_timms_models(tmp_path):
         load_pretrained(
             build_model(TestCnnSettings(name="test_cnn"), 1, SHAPE), PretrainedSettings(timm=str(path)), "test_cnn"
         )
-    with pytest.raises(DataError, match="of another architecture or input size than timm/test_convnext"):
+    with pytest.raises(DataError, match="of another architecture than timm/test_convnext"):
         load_pretrained(build_model(TimmSettings(name=TIMM), 1, SHAPE), PretrainedSettings(timm=str(path)), TIMM)
 
 
