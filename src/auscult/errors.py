@@ -61,6 +61,17 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def some(names: Iterable[str], n_shown: int = 6) -> str:
+    """Return the first names, and how many more there are.
+
+    >>> some(["a", "b"]), some("abcdefgh")
+    ('a, b', 'a, b, c, d, e, f and 2 more')
+    """
+    listed = list(names)
+    rest = f" and {len(listed) - n_shown} more" if len(listed) > n_shown else ""
+    return ", ".join(listed[:n_shown]) + rest
+
+
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> str:
     """Say that `name` is no known `kind`, what is allowed, and the nearest match.
 

@@ -96,11 +96,6 @@ def find_experiment(experiment: str, config: Path, job: int | None = None) -> Ex
 models_app = typer.Typer(no_args_is_help=True)
 
 
-@models_app.callback()
-def _models() -> None:
-    """Keep `list` a command of its own: typer folds a single one into the group."""
-
-
 @models_app.command("list")
 def list_models(
     pattern: Annotated[
@@ -128,6 +123,17 @@ def list_models(
         typer.echo(
             f"\nand {len(timm_names()):,} architectures of timm: auscult models list 'timm/*', or by part of a name"
         )
+
+
+@models_app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="Weights: safetensors, or PyTorch's .pt, .pth, .bin.")],
+) -> None:
+    """Say what a weights file is (a published encoder, timm's, auscult's own), and how an experiment names it."""
+    from auscult.models.weights_file import inspection_lines  # noqa: PLC0415 (torch: seconds)
+
+    for line in inspection_lines(file):
+        typer.echo(line)
 
 
 augment_app = typer.Typer(no_args_is_help=True)

@@ -13,9 +13,10 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
+from auscult.config.encoder import encoder_names, load_encoder
 from auscult.config.layers import Layers
 from auscult.config.registry import Registry
-from auscult.config.spectrogram import FrontendSettings
+from auscult.config.spectrogram import FrontendSettings, PublishedFrontend
 from auscult.errors import nearest
 
 TIMM_PREFIX = "timm/"
@@ -188,6 +189,50 @@ class Cnn14Settings(BaseModelSettings):
     block_dropout: float = Field(default=0.2, ge=0, lt=1, description="after each block")
     dropout: float = Field(default=0.5, ge=0, lt=1, description="on the pooled features")
     head: HeadSettings = HeadSettings(hidden_size=2048, dropout=0.5)
+
+
+@MODELS.register("auscult.models.ast:build")
+class AstSettings(BaseModelSettings):
+    """The Audio Spectrogram Transformer (Gong, Chung and Glass 2021): a distilled DeiT on overlapping patches."""
+
+    name: Literal["ast"]
+    width: int = Field(default=768, ge=1, description="features of a token; the heads share them")
+    depth: int = Field(default=12, ge=1, description="blocks")
+    heads: int = Field(default=12, ge=1)
+    patch_size: int = Field(default=16, ge=1, description="mel bands and frames of a patch")
+    stride: int = Field(default=10, ge=1, description="mel bands and frames from one patch to the next")
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
+        return self
+
+
+@MODELS.register("auscult.models.encoders:build")
+class PublishedSettings(BaseModelSettings):
+    """A published pretrained encoder with its own front end; its weights: `train.pretrained.published`."""
+
+    name: Literal["published"]
+    encoder: str = Field(description="one of src/auscult/config/encoders")
+    pad: bool = Field(default=True, description="shorter clips are padded to the encoder's own number of frames")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, value: Any) -> Any:
+        """Take front end, head and dropout from the encoder, where the experiment does not say them."""
+        if not isinstance(value, dict) or value.get("encoder") not in encoder_names():
+            return value
+        encoder = load_encoder(value["encoder"])
+        frontend = {"name": "published", "encoder": value["encoder"], "pad": value.get("pad", True)}
+        return {"dropout": encoder.dropout, "head": encoder.head, "frontend": frontend, **value}
+
+    @model_validator(mode="after")
+    def _check_frontend(self) -> Self:
+        own = PublishedFrontend(name="published", encoder=self.encoder, pad=self.pad)
+        if self.frontend != own:
+            raise ValueError(f"{self.encoder} has a front end of its own: leave `frontend` out, or take another model")
+        return self
 
 
 @MODELS.register("auscult.models.layers:build")

@@ -23,9 +23,10 @@ from auscult.config.files import (
     require_config,
 )
 from auscult.config.layers import layer_shapes
-from auscult.config.model import TIMM_PREFIX, LayersSettings
+from auscult.config.model import LayersSettings
+from auscult.config.pretrained import pretrained_fault
 from auscult.config.project import load_dataset
-from auscult.config.spectrogram import frontend_bands, frontend_fault
+from auscult.config.spectrogram import frontend_bands, frontend_fault, frontend_frames
 from auscult.config.split import OfficialSplit
 from auscult.config.task import TaskSettings
 from auscult.config.train import losses_for, monitors_for
@@ -183,13 +184,10 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
 
 
 def _check_pretrained(job: JobSettings, where: str) -> None:
-    """Refuse timm's weights for a model that is not timm's: else only the training would notice."""
-    pretrained = job.train.pretrained
-    if pretrained is not None and pretrained.timm is not None and not job.model.name.startswith(TIMM_PREFIX):
-        raise ConfigError(
-            f"{where}: train.pretrained.timm: {job.model.name} is not from timm and has no weights there; take a model "
-            f"{TIMM_PREFIX}..., or weights of your own: train.pretrained.result or train.pretrained.weights"
-        )
+    """Refuse weights of another model: else only the training would notice."""
+    fault = pretrained_fault(job)
+    if fault is not None:
+        raise ConfigError(f"{where}: train.pretrained.{fault}")
 
 
 def _check_shapes(job: JobSettings, where: str) -> None:
@@ -207,7 +205,7 @@ def _check_shapes(job: JobSettings, where: str) -> None:
     if isinstance(job.model, LayersSettings):
         n_bands = frontend_bands(job.model.frontend, job.spectrogram, job.clips)
         try:
-            layer_shapes(job.model.layers, (n_bands, n_frames))
+            layer_shapes(job.model.layers, (n_bands, frontend_frames(job.model.frontend, job.spectrogram, job.clips)))
         except ConfigError as error:
             raise ConfigError(f"{where}: model.layers: {error}") from None
     nyquist_hz = job.clips.sample_rate_hz / 2

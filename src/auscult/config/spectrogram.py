@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
 from auscult.config.clips import ClipSettings
+from auscult.config.encoder import Encoder, encoder_names, load_encoder
+from auscult.errors import unknown_name
 
 
 class SpectrogramSettings(Settings):
@@ -83,8 +86,26 @@ class ConstantQFrontend(Settings):
         return self
 
 
+class PublishedFrontend(Settings):
+    """The bands that a published encoder was trained on, normalised as it expects; nothing of `spectrogram` is used."""
+
+    name: Literal["published"]
+    encoder: str = Field(description="one of src/auscult/config/encoders")
+    pad: bool = Field(default=True, description="shorter clips are padded to the encoder's own number of frames")
+
+    @field_validator("encoder")
+    @classmethod
+    def _check_encoder(cls, value: str) -> str:
+        if value not in encoder_names():
+            raise PydanticCustomError(
+                "named", "{message}", {"message": unknown_name("encoder", value, encoder_names())}
+            )
+        return value
+
+
 FrontendSettings = Annotated[
-    MelFrontend | LearnableMelFrontend | LinearFrontend | ConstantQFrontend, Field(discriminator="name")
+    MelFrontend | LearnableMelFrontend | LinearFrontend | ConstantQFrontend | PublishedFrontend,
+    Field(discriminator="name"),
 ]
 
 
@@ -105,6 +126,8 @@ def frontend_bands(frontend: FrontendSettings | None, spectrogram: SpectrogramSe
     >>> frontend_bands(LinearFrontend(name="linear"), spectrogram, clips)
     513
     """
+    if isinstance(frontend, PublishedFrontend):
+        return load_encoder(frontend.encoder).frontend.n_mels
     f_min_hz, f_max_hz = frontend_range_hz(frontend, spectrogram, clips)
     if isinstance(frontend, ConstantQFrontend):
         return math.ceil(frontend.bins_per_octave * math.log2(f_max_hz / f_min_hz))
@@ -116,8 +139,26 @@ def frontend_bands(frontend: FrontendSettings | None, spectrogram: SpectrogramSe
     return spectrogram.n_mels
 
 
+def frontend_frames(frontend: FrontendSettings | None, spectrogram: SpectrogramSettings, clips: ClipSettings) -> int:
+    """Return the frames of the spectrograms that a backbone sees.
+
+    >>> clips = ClipSettings(length_s=10.0, sample_rate_hz=16_000)
+    >>> frontend_frames(PublishedFrontend(name="published", encoder="ast"), SpectrogramSettings(), clips)
+    1024
+    >>> frontend_frames(PublishedFrontend(name="published", encoder="ast", pad=False), SpectrogramSettings(), clips)
+    998
+    """
+    if not isinstance(frontend, PublishedFrontend):
+        return spectrogram.n_frames(clips.n_samples)
+    encoder = load_encoder(frontend.encoder)
+    n_frames = encoder.bands(clips.n_samples)[1]
+    return max(n_frames, encoder.n_frames or 0) if frontend.pad else n_frames
+
+
 def frontend_fault(frontend: FrontendSettings, spectrogram: SpectrogramSettings, clips: ClipSettings) -> str | None:
     """Return why a front end does not fit the other settings; None where it does."""
+    if isinstance(frontend, PublishedFrontend):
+        return _published_fault(load_encoder(frontend.encoder), frontend.encoder, clips)
     f_min_hz, f_max_hz = frontend_range_hz(frontend, spectrogram, clips)
     nyquist_hz = clips.sample_rate_hz / 2
     if not f_min_hz < f_max_hz <= nyquist_hz:
@@ -125,4 +166,15 @@ def frontend_fault(frontend: FrontendSettings, spectrogram: SpectrogramSettings,
             f"its bands go from {f_min_hz:g} Hz to {f_max_hz:g} Hz; they must rise, and end at or below "
             f"{nyquist_hz:g} Hz, half the sample rate"
         )
+    return None
+
+
+def _published_fault(encoder: Encoder, name: str, clips: ClipSettings) -> str | None:
+    if clips.sample_rate_hz != encoder.sample_rate_hz:
+        return (
+            f"{name} was trained on sound at {encoder.sample_rate_hz} Hz, and clips.sample_rate_hz is "
+            f"{clips.sample_rate_hz}; make it {encoder.sample_rate_hz}"
+        )
+    if encoder.bands(clips.n_samples)[1] < 1:
+        return f"a clip of {clips.length_s:g} s is shorter than one frame of {name}; make clips.length_s larger"
     return None

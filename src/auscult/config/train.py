@@ -93,13 +93,19 @@ class BatchesSettings(Settings):
     window_clips: int = Field(default=4096, ge=1, description="clips that are shuffled together; stream only")
 
 
+PRETRAINED_SOURCES = ("result", "weights", "timm", "published")
+
+
 class PretrainedSettings(Settings):
-    """Pretrained weights to start with instead of random ones; from one of three sources."""
+    """Pretrained weights to start with instead of random ones; from one of four sources."""
 
     result: str | None = Field(default=None, description="folder of a trained job: model.safetensors and model.json")
     weights: str | None = Field(default=None, description="a safetensors file of a model of this project")
     timm: str | None = Field(
         default=None, description="a file with timm's pretrained weights, or `hub` to download them"
+    )
+    published: str | None = Field(
+        default=None, description="a file with the published weights of the encoder of a model `published`"
     )
     parts: Literal["all", "backbone"] = Field(
         default="all", description="backbone: the head starts with random weights"
@@ -107,9 +113,9 @@ class PretrainedSettings(Settings):
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
-        given = [name for name in ("result", "weights", "timm") if getattr(self, name) is not None]
+        given = [name for name in PRETRAINED_SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"pretrained takes one of result, weights and timm; found {given or 'none'}")
+            raise ValueError(f"pretrained takes one of result, weights, timm and published; found {given or 'none'}")
         return self
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from auscult.config.experiment import JobSettings
 from auscult.config.paths import place_of, result_dir, run_dir
+from auscult.config.train import PRETRAINED_SOURCES
 from auscult.errors import ConfigError
 
 WEIGHTS_FILE = "model.safetensors"
@@ -153,7 +154,7 @@ def _written(job: JobSettings) -> tuple[str, str] | None:
         return "evaluate_only", job.evaluate_only
     pretrained = job.train.pretrained
     if pretrained is not None:
-        for source in ("result", "weights", "timm"):
+        for source in PRETRAINED_SOURCES:
             path: str | None = getattr(pretrained, source)
             if path is not None and path != _HUB:
                 return f"train.pretrained.{source}", path

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,3 @@ class Arrival:
         for what, names in (("changed", self.changed), ("not used", self.unused), ("new", self.new)):
             if names:
                 yield f"{what}: {', '.join(names)}"
-
-
-def some(names: Iterable[str]) -> str:
-    """Return the first names, and how many more there are.
-
-    >>> some(["a", "b"]), some("abcdefgh")
-    ('a, b', 'a, b, c, d, e, f and 2 more')
-    """
-    listed = list(names)
-    rest = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + rest

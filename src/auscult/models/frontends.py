@@ -9,13 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from auscult.config.clips import ClipSettings
+from auscult.config.encoder import KaldiBands, LogMelBands, load_encoder
 from auscult.config.spectrogram import (
     ConstantQFrontend,
     FrontendSettings,
     LearnableMelFrontend,
     LinearFrontend,
     MelFrontend,
+    PublishedFrontend,
     SpectrogramSettings,
+    frontend_frames,
     frontend_range_hz,
 )
 from auscult.spectrograms.filterbanks import (
@@ -23,6 +26,7 @@ from auscult.spectrograms.filterbanks import (
     constant_q_frequencies,
     constant_q_kernel,
     constant_q_length,
+    kaldi_filterbank,
     linear_filterbank,
     mel_filterbank,
 )
@@ -132,6 +136,46 @@ class ConstantQ(nn.Module):
             return _decibels(powered, self._floor)
 
 
+class KaldiFilterbank(nn.Module):
+    """Kaldi's log filter bank, as `torchaudio.compliance.kaldi.fbank` computes it, of whole batches.
+
+    The clip's mean is taken off first, as AST does. Filters are triangles on the mel scale, not in Hz.
+
+    Args:
+        settings: Bands, window and pre-emphasis.
+        sample_rate_hz: Of the waveforms.
+    """
+
+    filters: Tensor
+    window: Tensor
+
+    def __init__(self, settings: KaldiBands, sample_rate_hz: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.n_bands = settings.n_mels
+        self._shift = settings.shift_samples(sample_rate_hz)
+        n_window = settings.window_samples(sample_rate_hz)
+        self._n_fft = 1 << (n_window - 1).bit_length()
+        filters = kaldi_filterbank(
+            sample_rate_hz=sample_rate_hz, n_fft=self._n_fft, n_mels=settings.n_mels, f_min_hz=settings.f_min_hz
+        )
+        self.register_buffer("filters", torch.from_numpy(filters), persistent=False)
+        self.register_buffer("window", torch.hann_window(n_window, periodic=False), persistent=False)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """Turn float32 waveforms of full scale 1, [batch, sample], into natural logarithms, [batch, band, frame]."""
+        with torch.autocast(waveforms.device.type, enabled=False):
+            centred = waveforms.float() - waveforms.float().mean(dim=1, keepdim=True)
+            frames = centred.unfold(1, len(self.window), self._shift)
+            frames = frames - frames.mean(dim=2, keepdim=True)
+            before = functional.pad(frames, (1, 0), mode="replicate")[..., :-1]
+            emphasised = (frames - self.settings.preemphasis * before) * self.window
+            power = torch.fft.rfft(emphasised, n=self._n_fft).abs().square()
+            return (power @ self.filters.T).clamp(min=_KALDI_FLOOR).log().transpose(1, 2)
+
+
+_KALDI_FLOOR = torch.finfo(torch.float32).eps
+
 _TINY = 1e-24
 """Below any floor; the slope of a root at zero is infinite."""
 
@@ -140,25 +184,42 @@ def _decibels(power: Tensor, floor: float) -> Tensor:
     return power.clamp(min=floor).log10() * 10
 
 
+class FixedNorm(nn.Module):
+    """Spectrograms less one mean, over one deviation: those of the data that an encoder was trained on."""
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.mean = mean
+        self.std = std
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """Return the same shape, normalised."""
+        return (spectrograms - self.mean) / self.std
+
+
 class Frontend(nn.Module):
     """A front end inside a model: its bands, normalised each by batch norm, as PANNs do (Kong et al. 2020).
 
     The statistics are the training clips' alone, and travel in the model's weights.
 
     Args:
-        bands: From waveforms to dB.
-        n_frames: Of one clip.
+        bands: From waveforms to levels.
+        n_frames: Of one clip; where the bands have fewer, zeros follow, as published encoders have it.
+        norm: In place of batch norm.
     """
 
-    def __init__(self, bands: LogSpectrogram | ConstantQ, n_frames: int) -> None:
+    def __init__(
+        self, bands: LogSpectrogram | ConstantQ | KaldiFilterbank, n_frames: int, norm: FixedNorm | None = None
+    ) -> None:
         super().__init__()
         self.bands = bands
-        self.norm = nn.BatchNorm1d(bands.n_bands)
+        self.norm = nn.BatchNorm1d(bands.n_bands) if norm is None else norm
         self.shape = (bands.n_bands, n_frames)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Turn waveforms of full scale 1, [batch, sample], into normalised bands, [batch, band, frame]."""
-        return self.norm(self.bands(waveforms))
+        bands = self.bands(waveforms)
+        return self.norm(functional.pad(bands, (0, self.shape[1] - bands.shape[2])))
 
 
 def log_mel(spectrogram: SpectrogramSettings, clips: ClipSettings, *, is_learnable: bool = False) -> LogSpectrogram:
@@ -178,6 +239,8 @@ def log_mel(spectrogram: SpectrogramSettings, clips: ClipSettings, *, is_learnab
 
 def build_frontend(settings: FrontendSettings, spectrogram: SpectrogramSettings, clips: ClipSettings) -> Frontend:
     """Build the front end that `settings` name, for clips of one length and rate."""
+    if isinstance(settings, PublishedFrontend):
+        return _published_frontend(settings, spectrogram, clips)
     range_hz = frontend_range_hz(settings, spectrogram, clips)
     if isinstance(settings, MelFrontend | LearnableMelFrontend):
         bands = log_mel(spectrogram, clips, is_learnable=isinstance(settings, LearnableMelFrontend))
@@ -193,3 +256,13 @@ def build_frontend(settings: FrontendSettings, spectrogram: SpectrogramSettings,
     else:
         bands = ConstantQ(settings, spectrogram, clips.sample_rate_hz, range_hz)
     return Frontend(bands, spectrogram.n_frames(clips.n_samples))
+
+
+def _published_frontend(settings: PublishedFrontend, spectrogram: SpectrogramSettings, clips: ClipSettings) -> Frontend:
+    encoder = load_encoder(settings.encoder)
+    bands = encoder.frontend
+    if isinstance(bands, LogMelBands):
+        module = log_mel(SpectrogramSettings(**bands.model_dump(exclude={"name"}), centred=True), clips)
+    else:
+        module = KaldiFilterbank(bands, clips.sample_rate_hz)
+    return Frontend(module, frontend_frames(settings, spectrogram, clips), FixedNorm(encoder.mean, encoder.std))

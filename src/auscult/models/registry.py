@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from auscult.config.encoder import encoder_names
 from auscult.config.experiment import JobSettings
 from auscult.config.model import MODELS, TIMM_PREFIX, BaseModelSettings, TimmSettings, timm_names
 from auscult.errors import ConfigError
@@ -23,6 +24,11 @@ from auscult.models.frontends import Frontend, build_frontend
 
 INPUT_SHAPE = (128, 311)
 """Mel bands and frames of 10 s at 8 kHz with the shipped settings: what counts are stated for."""
+
+_OPEN_MODELS = {
+    "layers": "what the experiment declares, layer by layer",
+    "published": f"one of {', '.join(encoder_names())}, each with its own front end",
+}
 
 
 def model_names(pattern: str = "*") -> list[str]:
@@ -96,7 +102,7 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = _build_backbone(settings, input_shape)
+        backbone = build_backbone(settings, input_shape)
         head = Head(backbone.n_features, n_targets, settings.head, settings.dropout)
     return Classifier(backbone.module, head, backbone.input_note, frontend)
 
@@ -124,7 +130,7 @@ def model_facts(settings: BaseModelSettings, n_targets: int, input_shape: tuple[
         ConfigError: As `build_model`.
     """
     with torch.device("meta"):
-        backbone = _build_backbone(settings, input_shape)
+        backbone = build_backbone(settings, input_shape)
         head = Head(backbone.n_features, n_targets, settings.head, settings.dropout)
     return ModelFacts(
         n_parameters=count_parameters(backbone.module) + count_parameters(head),
@@ -138,7 +144,12 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def _build_backbone(settings: BaseModelSettings, input_shape: tuple[int, int]) -> Backbone:
+def build_backbone(settings: BaseModelSettings, input_shape: tuple[int, int]) -> Backbone:
+    """Build a model without its head, on the default device and from torch's global generator.
+
+    Raises:
+        ConfigError: As `build_model`.
+    """
     backbone = _builder(settings.name)(settings, input_shape)
     _check_input(settings.name, backbone, input_shape)
     return backbone
@@ -227,8 +238,8 @@ def list_models(
     """
     for name in names:
         family = family_of(name)
-        if name == "layers":
-            yield ListedModel(name, family, None, "what the experiment declares, layer by layer")
+        if name in _OPEN_MODELS:
+            yield ListedModel(name, family, None, _OPEN_MODELS[name])
             continue
         if not with_counts:
             yield ListedModel(name, family, None, "")

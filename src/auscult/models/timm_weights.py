@@ -16,8 +16,8 @@ import torch
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
-from auscult.errors import DataError
-from auscult.models.arrival import Arrival, some
+from auscult.errors import DataError, some
+from auscult.models.arrival import Arrival
 from auscult.models.timm_model import MISFITS, TimmBackbone
 
 

@@ -76,6 +76,27 @@ def mel_filterbank(
     return filters.astype(np.float32)
 
 
+def kaldi_filterbank(*, sample_rate_hz: int, n_fft: int, n_mels: int, f_min_hz: float) -> NDArray[np.float32]:
+    """Return Kaldi's filters over FFT bins up to half the sample rate, shape [mel, n_fft // 2 + 1].
+
+    Triangles of peak 1 that are straight on HTK's mel scale; the last bin counts for nothing. Equal to
+    `torchaudio.compliance.kaldi.get_mel_banks`.
+
+    Args:
+        sample_rate_hz: Of the sound.
+        n_fft: Length of the FFT.
+        n_mels: Bands.
+        f_min_hz: Lower edge of the first band.
+    """
+    bins = hz_to_mel(np.fft.rfftfreq(n_fft, 1 / sample_rate_hz), "htk")
+    ends = hz_to_mel([f_min_hz, sample_rate_hz / 2], "htk")
+    edges = np.linspace(ends[0], ends[1], n_mels + 2)
+    lower, centre, upper = (part[:, None] for part in (edges[:-2], edges[1:-1], edges[2:]))
+    filters = np.maximum(0.0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))
+    filters[:, -1] = 0.0
+    return filters.astype(np.float32)
+
+
 def linear_filterbank(
     *, sample_rate_hz: int, n_fft: int, n_bands: int | None, f_min_hz: float, f_max_hz: float
 ) -> NDArray[np.float32]:

@@ -6,32 +6,33 @@ Pretrained weights come from an earlier result, from a file, or from timm. Every
 from __future__ import annotations
 
 import logging
-import pickle
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from auscult.config.encoder import load_encoder
 from auscult.config.experiment import JobSettings
 from auscult.config.flatten import differences
+from auscult.config.model import BaseModelSettings, PublishedSettings
 from auscult.config.paths import METRICS_FILE
 from auscult.config.task import TaskSettings
 from auscult.config.train import PretrainedSettings
 from auscult.errors import BusyError, ConfigError, DataError
 from auscult.models.arrival import Arrival
+from auscult.models.classifier import Classifier
 from auscult.models.saved import META_FILE, WEIGHTS_FILE, load_model
+from auscult.models.weights_file import read_tensors
 from auscult.storage.files import atomic_path, sha256_file
 from auscult.training.history import HISTORY_FILE
 
 logger = logging.getLogger(__name__)
 
 HUB = "hub"
-_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError)
+LEAST_CHANGE = 1e-3
+"""Of the features' norm: what loaded weights must change at least."""
 _BACKBONE = "backbone."
 
 
@@ -44,80 +45,125 @@ def pretrained_digest(settings: PretrainedSettings | None) -> str | None:
     path = None if settings is None else _path(settings)
     if path is None:
         return None if settings is None else HUB
+    _require_file(path)
+    return sha256_file(path)
+
+
+def _require_file(path: Path) -> None:
     if not path.is_file():
         raise DataError(
             f"train.pretrained: {path}: no such file; give a path from the project's folder, or train it first"
         )
-    return sha256_file(path)
 
 
-def load_pretrained(module: nn.Module, settings: PretrainedSettings, model_name: str) -> None:
-    """Load pretrained weights into a model.
+def load_pretrained(
+    module: Classifier, settings: PretrainedSettings, model: BaseModelSettings, input_shape: tuple[int, int]
+) -> None:
+    """Load pretrained weights into a model, say in the log what arrived, and test that the features changed.
 
     Args:
-        module: With the children `backbone` and `head`.
+        module: The network, with random weights.
         settings: The source, and the parts that are loaded.
-        model_name: As in the experiment.
+        model: As in the experiment.
+        input_shape: Bands and frames of one spectrogram.
 
     Raises:
-        ConfigError: timm's weights for a model that is not timm's.
-        DataError: A file that is not readable, or of another model.
+        ConfigError: Published or timm's weights for another kind of model.
+        DataError: A file that is not readable or of another model, or features that are those of random weights.
     """
+    path = _path(settings)
+    if path is not None:
+        _require_file(path)
+    before = _features(module, input_shape)
     if settings.timm is not None:
-        _load_timm(module, settings.timm, model_name)
-        return
+        arrival = _load_timm(module, settings.timm, model.name)
+    elif settings.published is not None:
+        arrival = _load_published(module, settings, model)
+    else:
+        arrival = _load_own(module, settings, model.name)
+    for line in arrival.lines():
+        logger.info("pretrained weights of %s: %s", path or HUB, line)
+    _require_change(before, _features(module, input_shape), f"train.pretrained: {path or HUB}")
+
+
+def _load_own(module: nn.Module, settings: PretrainedSettings, model_name: str) -> Arrival:
     path = _path(settings)
     weights = _read(path) if path is not None else {}
+    wanted = module.state_dict()
+    unused: list[str] = []
     if settings.parts == "backbone":
+        unused = [f"{name} (parts: backbone)" for name in weights if not name.startswith(_BACKBONE)]
         weights = {name: tensor for name, tensor in weights.items() if name.startswith(_BACKBONE)}
-    wanted = {
-        name: tensor
-        for name, tensor in module.state_dict().items()
-        if settings.parts == "all" or name.startswith(_BACKBONE)
-    }
+        wanted = {name: tensor for name, tensor in wanted.items() if name.startswith(_BACKBONE)}
     hint = "; with parts: backbone the head may differ" if settings.parts == "all" else ""
     _require_fit(weights, wanted, f"train.pretrained: {path} holds weights of another model than {model_name}", hint)
+    unused += [f"{name} (not in {model_name})" for name in weights.keys() - wanted.keys()]
     module.load_state_dict(weights, strict=False)
-    logger.info("loaded pretrained weights from %s (%s)", path, settings.parts)
+    new = sorted(module.state_dict().keys() - weights.keys())
+    return Arrival(len(wanted), (), tuple(sorted(unused)), tuple(new))
+
+
+def _load_published(module: Classifier, settings: PretrainedSettings, model: BaseModelSettings) -> Arrival:
+    from auscult.models.encoders import load_published_weights  # noqa: PLC0415 (timm: seconds)
+
+    if not isinstance(model, PublishedSettings):
+        raise ConfigError(f"train.pretrained.published: {model.name} is no published encoder")
+    return load_published_weights(
+        module,
+        load_encoder(model.encoder),
+        _read(Path(str(settings.published))),
+        f"train.pretrained.published: {settings.published}",
+        with_head=settings.parts == "all",
+    )
+
+
+@torch.no_grad()
+def _features(module: Classifier, input_shape: tuple[int, int]) -> Tensor:
+    """Return the features of two spectrograms of noise, the same for any weights, shape [2, feature]."""
+    was_training = module.training
+    noise = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
+    features: Tensor = module.eval().backbone(noise)
+    module.train(was_training)
+    return features
+
+
+def _require_change(random: Tensor, loaded: Tensor, what: str) -> None:
+    """Refuse weights with which a model answers as with random ones, or with numbers that are none."""
+    change = float((loaded - random).norm() / random.norm().clamp(min=torch.finfo(torch.float32).tiny))
+    if not loaded.isfinite().all():
+        raise DataError(f"{what}: features of loaded weights are NaN or infinite; take the file again from its source")
+    if change < LEAST_CHANGE:
+        raise DataError(
+            f"{what}: features of loaded weights are those of random ones (they differ by {change:.2g} of their norm): "
+            "the file holds an untrained model; take another one"
+        )
+    logger.info("self-test: features of loaded weights differ from those of random ones by %.2g of their norm", change)
 
 
 def _path(settings: PretrainedSettings) -> Path | None:
     if settings.result is not None:
         return Path(settings.result) / WEIGHTS_FILE
-    name = settings.weights or settings.timm
+    name = settings.weights or settings.timm or settings.published
     return None if name in {None, HUB} else Path(str(name))
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise DataError(f"train.pretrained: {path}: no readable weights ({error})") from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    return state
+        return read_tensors(path)
+    except DataError as error:
+        raise DataError(f"train.pretrained: {error}") from error
 
 
-def _load_timm(module: nn.Module, source: str, model_name: str) -> None:
+def _load_timm(module: Classifier, source: str, model_name: str) -> Arrival:
     from auscult.models.timm_model import TimmBackbone  # noqa: PLC0415 (loaded already where there is such a model)
     from auscult.models.timm_weights import load_timm_weights  # noqa: PLC0415
 
-    backbone = getattr(module, "backbone", None)
-    if not isinstance(backbone, TimmBackbone):
+    if not isinstance(module.backbone, TimmBackbone):
         raise ConfigError(
             f"train.pretrained.timm: {model_name} is not from timm: use pretrained.result or pretrained.weights"
         )
     weights = _from_hub(model_name) if source == HUB else _read(Path(source))
-    arrival = load_timm_weights(backbone, weights, f"train.pretrained.timm: {source}")
-    _log(f"timm's pretrained weights ({source})", arrival)
-
-
-def _log(what: str, arrival: Arrival) -> None:
-    for line in arrival.lines():
-        logger.info("%s: %s", what, line)
+    return load_timm_weights(module.backbone, weights, f"train.pretrained.timm: {source}")
 
 
 def _from_hub(model_name: str) -> Mapping[str, Tensor]:

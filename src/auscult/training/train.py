@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from auscult.augment import Augmenter, ItemMaker
 from auscult.config.experiment import JobSettings
-from auscult.config.spectrogram import frontend_bands
+from auscult.config.spectrogram import frontend_bands, frontend_frames
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError, DataError
 from auscult.models import FullScale, Normalisation, build_model_of, count_parameters, save_model
+from auscult.models.classifier import Classifier
 from auscult.models.frontends import log_mel
 from auscult.storage.files import sha256_folder
 from auscult.training.batches import Source, Subset, TrainingAugmentation, TrainingData, is_streamed, open_batches
@@ -108,6 +109,7 @@ def train(
         stack.enter_context(cpu_threads(threads, job.train.devices))
         stack.enter_context(determinism(is_wanted=job.train.deterministic))
         clips = clips if job.frontend != "stored" else None
+        module = build_initial_model(job, task)  # before any data: a file that does not fit is told at once
         dataset = load_clip_dataset(features, tables, split, task, ("train", "val"), clips=clips)
         normalisation = Normalisation.from_bands(*dataset.normalisation())
         sources = _sources(dataset, normalisation, job)
@@ -119,7 +121,7 @@ def train(
         fabric.launch()
         epoch_weights = EpochWeights(store.folder / "epochs") if store and job.evaluate.best_on_test else None
         trainer = build_trainer(
-            fabric, dataset, sources, normalisation, job=job, task=task, epoch_weights=epoch_weights
+            fabric, module, dataset, sources, normalisation, job=job, task=task, epoch_weights=epoch_weights
         )
         stack.callback(trainer.processes.destroy)
         session = Session(stop, SaveTimer(job.train.save), progress, trainer.processes, store)
@@ -190,8 +192,22 @@ def _binding(
     }
 
 
+def build_initial_model(job: JobSettings, task: TaskSettings) -> Classifier:
+    """Build the model as its training starts: random weights, and pretrained ones over them.
+
+    Raises:
+        ConfigError: A model that cannot take the spectrograms.
+        DataError: Pretrained weights that are not there, or not this model's.
+    """
+    module = build_model_of(job, len(task.targets), seed=derive_seed(job.train.seed, Purpose.WEIGHTS))
+    if job.train.pretrained is not None:
+        load_pretrained(module, job.train.pretrained, job.model, backbone_shape(job))
+    return module
+
+
 def build_trainer(
     fabric: Fabric,
+    module: Classifier,
     dataset: ClipDataset,
     sources: Mapping[str, Source],
     normalisation: Normalisation,
@@ -200,10 +216,11 @@ def build_trainer(
     task: TaskSettings,
     epoch_weights: EpochWeights | None = None,
 ) -> Trainer:
-    """Build the model, its batches, its loss and what trains it.
+    """Build a model's batches, its loss and what trains it.
 
     Args:
         fabric: After its launch.
+        module: With the weights that it starts with.
         dataset: The training and the validation subset.
         sources: What is read of each.
         normalisation: Of the training subset.
@@ -217,9 +234,6 @@ def build_trainer(
         InfeasibleError: A class to weight or to mix is absent in training.
     """
     _require_shape(dataset, job)
-    module = build_model_of(job, len(task.targets), seed=derive_seed(job.train.seed, Purpose.WEIGHTS))
-    if job.train.pretrained is not None:
-        load_pretrained(module, job.train.pretrained, job.model.name)
     data = _training_data(dataset, sources, normalisation, job=job, task=task, device=fabric.device)
     logger.info(
         "%s with %d parameters%s; %d clips to train on%s, %d to validate on, %s, %s; on %s",
@@ -319,7 +333,7 @@ def _require_shape(dataset: ClipDataset, job: JobSettings) -> None:
 def backbone_shape(job: JobSettings) -> tuple[int, int]:
     """Return the bands and frames of the spectrograms that the backbone sees."""
     n_bands = frontend_bands(job.model.frontend, job.spectrogram, job.clips)
-    return n_bands, job.spectrogram.n_frames(job.clips.n_samples)
+    return n_bands, frontend_frames(job.model.frontend, job.spectrogram, job.clips)
 
 
 def _sources(dataset: ClipDataset, normalisation: Normalisation, job: JobSettings) -> dict[str, Source]:

@@ -7,15 +7,24 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from auscult.config.encoder import encoder_names
 from auscult.config.files import parse
 from auscult.config.layers import LAYERS
 from auscult.config.model import MODELS, ModelSettings, timm_names
-from auscult.config.spectrogram import ConstantQFrontend, LearnableMelFrontend, LinearFrontend, MelFrontend
+from auscult.config.spectrogram import (
+    ConstantQFrontend,
+    LearnableMelFrontend,
+    LinearFrontend,
+    MelFrontend,
+    PublishedFrontend,
+)
 from auscult.models import model_facts
 
 REPAIR = "AUSCULT_RENEW_DOCS=1 .venv/bin/python -m pytest -n 0 tests/unit/models/test_models_docs.py"
 ADAPTER = TypeAdapter(ModelSettings)
 SHAPE = (128, 311)
+OPEN = ("layers", "published")
+"""Models that are nothing without what the experiment says."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +53,7 @@ def renewed(text):
             columns = cells
         elif not line:
             columns = []
-        if columns and row and row[1] != "layers":
+        if columns and row and row[1] not in OPEN:
             computed = cells_of(row[1])
             cells = [computed.get(column, cell) for column, cell in zip(columns, cells, strict=True)]
             lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
@@ -85,7 +94,7 @@ def test_every_own_model_and_every_layer_with_its_settings_has_a_row(page):
 def test_every_example_builds(page):
     blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     names = [yaml.safe_load(block)["model"]["name"] for block in blocks]
-    assert names == ["sequence_net", "timm/efficientnet_b0", "layers", "mixednet", "mixednet"]
+    assert names == ["sequence_net", "timm/efficientnet_b0", "published", "layers", "mixednet", "mixednet"]
     for block in blocks:
         facts = model_facts(parse(ADAPTER, yaml.safe_load(block)["model"], "docs"), 1, SHAPE)
         assert facts.n_parameters > 1000
@@ -99,7 +108,18 @@ def test_the_table_of_front_ends_holds_all_and_their_settings(page):
         "learnable_mel": LearnableMelFrontend,
         "linear": LinearFrontend,
         "cqt": ConstantQFrontend,
+        "published": PublishedFrontend,
     }
     assert set(rows) == set(kinds)
     for name, kind in kinds.items():
         assert set(re.findall(r"`(\w+)`", rows[name])) == set(kind.model_fields) - {"name"}
+
+
+def test_every_encoder_has_a_row(page):
+    section = page.read_text(encoding="utf-8").split("## Published pretrained encoders")[1].split("\n## ")[0]
+    named = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    assert named == {name for name in encoder_names() if not name.startswith("test_")}

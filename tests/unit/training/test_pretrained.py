@@ -18,7 +18,8 @@ from auscult.training.pretrained import load_pretrained
 from auscult.training.validation import BestEpoch
 
 SHAPE = (64, 96)
-TIMM = "timm/test_convnext"
+TIMM = TimmSettings(name="timm/test_convnext")
+CNN = TestCnnSettings(name="test_cnn")
 
 
 def weights_of(folder):
@@ -83,18 +84,18 @@ def test_a_training_starts_from_an_earlier_result(setup, tmp_path, monkeypatch):
 
 
 def test_weights_of_another_model_are_refused_by_name(tmp_path):
-    module = build_model(TestCnnSettings(name="test_cnn"), 1, SHAPE)
-    other = build_model(TestCnnSettings(name="test_cnn"), 3, SHAPE)
+    module = build_model(CNN, 1, SHAPE)
+    other = build_model(CNN, 3, SHAPE, seed=1)
     path = tmp_path / "other.safetensors"
     safetensors.torch.save_file(other.state_dict(), path)
     with pytest.raises(DataError, match=r"head.linear.weight is \[3, 16\], expected \[1, 16\].*parts: backbone"):
-        load_pretrained(module, PretrainedSettings(weights=str(path)), "test_cnn")
-    load_pretrained(module, PretrainedSettings(weights=str(path), parts="backbone"), "test_cnn")
+        load_pretrained(module, PretrainedSettings(weights=str(path)), CNN, SHAPE)
+    load_pretrained(module, PretrainedSettings(weights=str(path), parts="backbone"), CNN, SHAPE)
     assert torch.equal(module.backbone.convolution.weight, other.backbone.convolution.weight)
     path.write_bytes(b"no weights")
     with pytest.raises(DataError, match="no readable weights"):
-        load_pretrained(module, PretrainedSettings(weights=str(path)), "test_cnn")
-    with pytest.raises(ValueError, match="one of result, weights and timm; found none"):
+        load_pretrained(module, PretrainedSettings(weights=str(path)), CNN, SHAPE)
+    with pytest.raises(ValueError, match="one of result, weights, timm and published; found none"):
         PretrainedSettings()
 
 
@@ -111,8 +112,8 @@ def test_pretrained_weights_of_timm_are_fitted_to_one_channel(tmp_path, suffix):
         torch.save({"state_dict": colours.state_dict()}, path)
     else:
         safetensors.torch.save_file(colours.state_dict(), path)
-    module = build_model(TimmSettings(name=TIMM), 1, SHAPE)
-    load_pretrained(module, PretrainedSettings(timm=str(path)), TIMM)
+    module = build_model(TIMM, 1, SHAPE)
+    load_pretrained(module, PretrainedSettings(timm=str(path)), TIMM, SHAPE)
     # A grey picture gives the features of the same picture in three equal colours.
     grey = torch.randn(2, 1, *SHAPE, generator=torch.Generator().manual_seed(0))
     colours.reset_classifier(0)
@@ -144,10 +145,12 @@ def test_timms_weights_are_loaded_at_the_spectrograms_size_and_the_log_says_what
     path = tmp_path / "weights.safetensors"
     weights = timm.create_model(name, pretrained=False).state_dict()
     safetensors.torch.save_file(weights, path)
-    module = build_model(TimmSettings(name=f"timm/{name}"), 1, (128, 311))
+    settings = TimmSettings(name=f"timm/{name}")
+    module = build_model(settings, 1, (128, 311))
     with caplog.at_level(logging.INFO, "auscult"):
-        load_pretrained(module, PretrainedSettings(timm=str(path)), f"timm/{name}")
+        load_pretrained(module, PretrainedSettings(timm=str(path)), settings, (128, 311))
     assert f"{n_as_is} tensors arrived as they are, {1 + len(resampled)} changed" in caplog.text
+    assert "self-test: features of loaded weights differ from those of random ones by" in caplog.text
     for change in [*resampled, "summed over its colour channels"]:
         assert change in caplog.text
     assert caplog.text.count("resampled to") == len(resampled)
@@ -182,27 +185,49 @@ def test_a_missing_a_renamed_and_a_transposed_tensor_of_timms_are_refused_by_nam
     weights = timm.create_model("test_vit", pretrained=False).state_dict()
     spoil(weights)
     safetensors.torch.save_file(weights, path)
-    module = build_model(TimmSettings(name="timm/test_vit"), 1, SHAPE)
+    settings = TimmSettings(name="timm/test_vit")
+    module = build_model(settings, 1, SHAPE)
     with pytest.raises(DataError, match=said):
-        load_pretrained(module, PretrainedSettings(timm=str(path)), "timm/test_vit")
+        load_pretrained(module, PretrainedSettings(timm=str(path)), settings, SHAPE)
 
 
 def test_timms_weights_belong_to_timms_models(tmp_path):
     path = tmp_path / "x.safetensors"
     safetensors.torch.save_file(timm.create_model("test_vit", pretrained=False).state_dict(), path)
     with pytest.raises(ConfigError, match="test_cnn is not from timm"):
-        load_pretrained(
-            build_model(TestCnnSettings(name="test_cnn"), 1, SHAPE), PretrainedSettings(timm=str(path)), "test_cnn"
-        )
+        load_pretrained(build_model(CNN, 1, SHAPE), PretrainedSettings(timm=str(path)), CNN, SHAPE)
     with pytest.raises(DataError, match="of another architecture than timm/test_convnext"):
-        load_pretrained(build_model(TimmSettings(name=TIMM), 1, SHAPE), PretrainedSettings(timm=str(path)), TIMM)
+        load_pretrained(build_model(TIMM, 1, SHAPE), PretrainedSettings(timm=str(path)), TIMM, SHAPE)
 
 
 def test_a_hub_that_is_out_of_reach_says_what_to_do(monkeypatch):
     def unreachable(*_, **__):
         raise OSError("no network")
 
-    module = build_model(TimmSettings(name=TIMM), 1, SHAPE)
+    module = build_model(TIMM, 1, SHAPE)
     monkeypatch.setattr(timm, "create_model", unreachable)
     with pytest.raises(DataError, match=r"could not be downloaded \(OSError: no network\); download them elsewhere"):
-        load_pretrained(module, PretrainedSettings(timm="hub"), TIMM)
+        load_pretrained(module, PretrainedSettings(timm="hub"), TIMM, SHAPE)
+
+
+def test_weights_with_which_a_model_answers_as_with_random_ones_are_refused(tmp_path):
+    path = tmp_path / "untrained.safetensors"
+    safetensors.torch.save_file(build_model(CNN, 1, SHAPE, seed=7).state_dict(), path)
+    with pytest.raises(DataError, match="features of loaded weights are those of random ones"):
+        load_pretrained(build_model(CNN, 1, SHAPE, seed=7), PretrainedSettings(weights=str(path)), CNN, SHAPE)
+    spoilt = build_model(CNN, 1, SHAPE).state_dict()
+    spoilt["backbone.convolution.weight"].fill_(torch.nan)
+    safetensors.torch.save_file(spoilt, path)
+    with pytest.raises(DataError, match="NaN or infinite"):
+        load_pretrained(build_model(CNN, 1, SHAPE), PretrainedSettings(weights=str(path)), CNN, SHAPE)
+
+
+def test_a_file_that_does_not_fit_is_refused_before_any_data_are_read(setup, tmp_path, monkeypatch):
+    path = tmp_path / "other.pth"
+    torch.save({"model": {"backbone.other": torch.zeros(3)}}, path)
+    monkeypatch.setattr("auscult.training.train.load_clip_dataset", lambda *_, **__: pytest.fail("data were read"))
+    with pytest.raises(DataError, match="weights of another model than test_cnn"):
+        train(setup, tmp_path / "run", setup.with_train(pretrained={"weights": str(path)}))
+    torch.save({"model": {"backbone.other": 3}}, path)
+    with pytest.raises(DataError, match="expected tensors by their names"):
+        train(setup, tmp_path / "run", setup.with_train(pretrained={"weights": str(path)}))

@@ -1,10 +1,13 @@
 """Trainings that read clips: spectrograms computed on the device, or made by the model itself."""
 
+import logging
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import soundfile
 import torch
 from sklearn.metrics import roc_auc_score
@@ -220,3 +223,26 @@ def test_a_gpu_augments_as_a_cpu_does(setup):
         found.append((heard.cpu(), seen.cpu()))
     torch.testing.assert_close(found[0][0], found[1][0], atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(found[0][1], found[1][1], atol=1e-3, rtol=1e-3)
+
+
+def test_a_published_encoder_is_loaded_trained_stored_and_read_again(heard, tmp_path, caplog):
+    setup, clips = heard
+    weights = safetensors.torch.load_file(Path(__file__).parents[1] / "models" / "ast_of_transformers.safetensors")
+    path = tmp_path / "published.safetensors"
+    safetensors.torch.save_file({name: value for name, value in weights.items() if not name.startswith("test.")}, path)
+    settings = setup.with_train(epochs=2, pretrained={"published": str(path)}, freeze="backbone").model_dump(
+        mode="json"
+    )
+    # As many samples, at the rate that the encoder was trained on.
+    settings["clips"] |= {"length_s": 0.25, "sample_rate_hz": 16_000}
+    settings["model"] = {"name": "published", "encoder": "test_ast"}
+    with caplog.at_level(logging.INFO, "auscult"):
+        train(setup, tmp_path / "run", JobSettings.model_validate(settings), clips=clips)
+    assert "27 tensors arrived as they are, 4 changed, 4 of the file not used, 2 new" in caplog.text
+    assert "new: head.linear.bias, head.linear.weight" in caplog.text
+    model = load_model(tmp_path / "run")
+    assert (model.takes, model.input_shape) == ("waveform", (32, 64))
+    stored = model.module.backbone.model.norm.weight
+    torch.testing.assert_close(stored, weights["audio_spectrogram_transformer.layernorm.weight"])
+    test = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("test",), clips=clips)
+    assert predict(model, test, batch_size=3).shape == (len(test.clips), 1)
