@@ -17,12 +17,16 @@ from auscult.models.registry import list_models, matching_names
 
 TINY = TestCnnSettings(name="test_cnn")
 CNN14 = 79_675_969
+NEEDED = {
+    "layers": {"layers": [{"layer": "MaxPool2d", "kernel_size": 4}, {"layer": "Flatten"}]},
+    "published": {"encoder": "test_ast"},
+}
+"""Settings without which a model is nothing."""
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_own_model_builds_and_gives_logits(name):
-    declared = {"layers": [{"layer": "MaxPool2d", "kernel_size": 4}, {"layer": "Flatten"}]} if name == "layers" else {}
-    model = build_model(MODELS[name].model_validate({"name": name, **declared}), 3, (64, 144))
+    model = build_model(MODELS[name].model_validate({"name": name, **NEEDED.get(name, {})}), 3, (64, 144))
     assert model(torch.zeros(2, 64, 144)).shape == (2, 3)
     assert model.training
     assert count_parameters(model) > 0
@@ -56,7 +60,7 @@ def test_a_head_with_a_dense_layer_and_its_embeddings():
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - {"layers", "cnn14"}))
 def test_every_own_model_gives_embeddings_of_both_layers(name):
-    settings = MODELS[name](name=name, head=HeadSettings(hidden_size=7))
+    settings = MODELS[name](name=name, head=HeadSettings(hidden_size=7), **NEEDED.get(name, {}))
     model = build_model(settings, 2, (64, 144)).eval()
     spectrograms = torch.randn(2, 64, 144, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -201,10 +205,10 @@ def test_a_model_is_counted_only_when_its_line_is_asked_for(monkeypatch):
 
 def test_a_pattern_without_match_names_what_is_near():
     with pytest.raises(
-        ConfigError, match=r"no model is called 'mixdnet\*'; did you mean mixednet, .*own models: cnn10"
+        ConfigError, match=r"no model is called 'mixdnet\*'; did you mean mixednet, .*own models: ast, cnn10"
     ):
         matching_names("mixdnet*")
-    with pytest.raises(ConfigError, match=r"no model is called 'zzzzzz'; own models: cnn10"):
+    with pytest.raises(ConfigError, match=r"no model is called 'zzzzzz'; own models: ast, cnn10"):
         matching_names("zzzzzz")
 
 
