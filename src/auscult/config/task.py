@@ -108,8 +108,8 @@ class EventClassRule(Settings):
     shares most sound with. Case does not matter.
 
     >>> rule = EventClassRule(events={"crackle": ["crackle"], "both": ["Crackle+wheeze"]}, none="normal")
-    >>> rule.combinations
-    {frozenset({'crackle', 'wheeze'}): 'both'}
+    >>> rule.combinations == {frozenset({"crackle", "wheeze"}): "both"}
+    True
     """
 
     events: dict[Label, Annotated[tuple[EventKind, ...], Field(min_length=1)]] = Field(
