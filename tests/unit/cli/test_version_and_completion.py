@@ -41,7 +41,7 @@ def test_version_is_the_package_s_own() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("auscult", "exp"), ["experiment", "explain"]),
+        (("auscult", "exp"), ["experiment", "explain", "export"]),
         (("auscult", "data", "ver"), ["verify"]),
         (("auscult", "data", "verify", "--ro"), ["--root"]),
     ],
