@@ -437,3 +437,23 @@ def test_a_column_that_is_a_group_of_the_pattern_too_is_named(write_text: Callab
     write_text("list.csv", b"id,who\naudio/a.wav,1\n")
     with pytest.raises(DataError, match="'id' is a column and a group"):
         run_ingest("manifest", manifest="list.csv", pattern="(?P<id>.*)", columns={"path": "id", "patient": "who"})
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"pattern": "(?P<id>.*)", "columns": {"path": "id"}}, "id"),
+        ({"path_pattern": "(?P<id>.*)", "columns": {"path": "id"}}, "id"),
+        ({"join": [{"table": "people.csv", "on": "who", "key": "id"}], "columns": {"path": "sound"}}, "sound"),
+        ({"pattern": "(?P<by>.*)", "columns": PATH, "raters": {"column": "by", "keep": "first"}}, "by"),
+    ],
+    ids=["pattern", "path_pattern", "join", "rater"],
+)
+def test_which_file_or_rater_a_row_is_about_stands_in_the_table_itself(
+    write_text: Callable, run_ingest: Callable, options: dict[str, Any], name: str
+) -> None:
+    """A path that only the pattern names ended in a traceback."""
+    write_text("list.csv", b"file,who\naudio/a.wav,1\n")
+    write_text("people.csv", b"id,sound\n1,audio/a.wav\n")
+    with pytest.raises(DataError, match=rf"list\.csv: '{name}' is no column of this table.*expected one of file, who"):
+        run_ingest("manifest", manifest="list.csv", **options)

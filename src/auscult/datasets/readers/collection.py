@@ -136,13 +136,26 @@ class Collector:
             DataError: The table is missing, unreadable as a whole, or lacks a column.
         """
         elsewhere = {name for join in self._joins for name in join.columns} | self._groups
-        table = open_table(self._root, file, how, [name for name in self._wanted if name not in elsewhere])
+        own = self._own_columns()
+        wanted = [name for name in self._wanted if name in own or name not in elsewhere]
+        table = open_table(self._root, file, how, wanted)
+        for name in own:
+            if name in elsewhere and tidy(name.removeprefix(f"{file}:")) not in table.columns:
+                raise DataError(
+                    f"{file}: {name!r} is no column of this table: a group of a pattern or a joined table cannot say "
+                    f"which file or rater a row is about; expected one of {', '.join(table.columns)}"
+                )
         self._check_columns(file, table.columns, set())
         yield from table.notices
         if self._columns.event is not None:
             yield from self._read_events(table, folder)
         else:
             yield from self._read_recordings(table, folder)
+
+    def _own_columns(self) -> list[str]:
+        """Return the columns that only the table of recordings can have: those of paths and of the rater."""
+        own = [columns.path.column for _, columns in self._variants if columns.path is not None]
+        return own if self._raters is None else [*own, self._raters.column]
 
     def _rows(self, table: Table, folder: str) -> Iterator[tuple[int, RatedRow | Fault]]:
         """Yield each row once for each of its recordings, with the cells that are asked for."""
