@@ -50,8 +50,15 @@ def groups_of_copies(fingerprints: Sequence[str | None]) -> NDArray[np.int64]:
     Args:
         fingerprints: One a recording; None is like no other.
     """
-    library = _Library(fingerprints)
-    alike: set[tuple[int, int]] = set()
+    words = [words_of(text) if text else np.zeros(0, dtype=np.uint32) for text in fingerprints]
+    # Equal ones are searched once: as neighbours of each other they would leave no room for copies that were changed.
+    first_of: dict[bytes, int] = {}
+    stands_for = [
+        first_of.setdefault(of_one.tobytes(), number) if np.count_nonzero(of_one) >= MIN_WORDS else number
+        for number, of_one in enumerate(words)
+    ]
+    library = _Library([of_one if stands_for[number] == number else of_one[:0] for number, of_one in enumerate(words)])
+    alike = {(first, number) for number, first in enumerate(stands_for) if first != number}
     for first, second in _candidates(library.words):
         for start in range(0, len(first), BATCH):
             library.add_copies(first[start : start + BATCH], second[start : start + BATCH], alike)
@@ -61,8 +68,7 @@ def groups_of_copies(fingerprints: Sequence[str | None]) -> NDArray[np.int64]:
 class _Library:
     """The words of all recordings one after another, and the comparison of two places in them."""
 
-    def __init__(self, fingerprints: Sequence[str | None]) -> None:
-        words = [words_of(text) if text else np.zeros(0, dtype=np.uint32) for text in fingerprints]
+    def __init__(self, words: Sequence[Words]) -> None:
         lengths = np.array([len(of_one) for of_one in words], dtype=np.int64)
         self.words: Words = np.concatenate([np.zeros(0, dtype=np.uint32), *words])
         self._begins = np.concatenate([[0], np.cumsum(lengths)])

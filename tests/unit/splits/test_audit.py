@@ -298,3 +298,19 @@ def test_equal_sounds_stand_whole_in_the_audit_and_contradicting_labels_on_the_t
     assert len(warned) == 1
     for said in (*first, "pneumonia", "copd"):
         assert said in warned[0]
+
+
+def test_every_group_of_copies_stands_whole_in_the_audit_with_patients_and_subsets(
+    make_patients, pneumonia, run_split, sounds
+):
+    """The message of a run names twenty; the audit is where the whole list is."""
+    table = make_patients(60, per_patient=1)
+    table["sha256"] = pd.Series([f"{k}" for k in range(60)], dtype="str")
+    table["fingerprint"] = pd.Series([sounds[0], sounds[3]] * 15 + [sounds[1], sounds[2]] * 15, dtype="str")
+    allowed = {"kind": "patients", "allow_leaks": {"near_duplicate_audio": "one tape"}}
+    split, audit = run_split(table, allowed, pneumonia)
+    groups = [group["recordings"] for group in audit["duplicates"] if group["kind"] == "near_duplicate_audio"]
+    assert sorted(map(len, groups)) == [15, 15, 30]
+    entries = [entry for group in groups for entry in group]
+    assert {entry["recording"]: entry["subset"] for entry in entries} == split["split"].to_dict()
+    assert {entry["recording"]: entry["patient"] for entry in entries} == split["patient_id"].to_dict()

@@ -114,6 +114,13 @@ def test_hundreds_of_copies_of_one_sound_are_one_group():
     assert len(set(groups.tolist())) == len(library())
 
 
+def test_many_equal_fingerprints_hide_no_changed_copy():
+    sound, other = recordings()[3], recordings()[4]
+    whole, cut = fingerprint(sound), fingerprint(sound[3333:40_000])
+    groups = groups_of_copies([whole, cut, fingerprint(other)] * 40)
+    assert groups.tolist() == [0, 0, 2] * 40
+
+
 def test_a_second_in_common_is_too_little():
     one, other = recordings()[:2]
     joined = np.concatenate([one[:RATE_HZ], other[RATE_HZ:]])
