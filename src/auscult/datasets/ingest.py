@@ -30,6 +30,7 @@ from auscult.errors import DataError
 from auscult.logs import TO_TERMINAL
 from auscult.storage.files import atomic_path, write_json
 from auscult.storage.flow import FLOW_FILE
+from auscult.storage.patient_ids import SIMILAR_PATIENTS, SPELLINGS, spellings_of_one
 from auscult.storage.tables import (
     ANNOTATED,
     REJECTED_COLUMNS,
@@ -101,6 +102,8 @@ def ingest(
     read = read_facts(output_dir / "recordings.parquet", READ_COLUMNS)
     flow = flow_table(read, lost, ingest.unknown_patients)
     write_csv(output_dir / FLOW_FILE, flow)
+    for spellings in spellings_of_one(flow.loc[flow["patient_is_known"], "patient_id"].dropna().unique()):
+        summary.add_notice(Notice(SIMILAR_PATIENTS, " = ".join(spellings), SPELLINGS))
     found = account(flow, dataset)
     write_json(
         output_dir / "summary.json", {**summary.as_dict(), "vocabulary": vocabulary_of(settings.layout), "flow": found}

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from auscult.audio.probe import AudioFacts
+from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings, paths
 from auscult.datasets.fetch_raw import damaged
+from auscult.datasets.folder import printable
 from auscult.datasets.not_taken import read_items
+from auscult.datasets.sound_findings import sound_findings
 from auscult.datasets.sources import DatasetTables, has_tables, read_root, read_tables, root_folder
 from auscult.errors import DataError
+from auscult.storage.patient_ids import SIMILAR_PATIENTS, SPELLINGS
 from auscult.storage.tables import Notice, Rejection
 
 _EVENT_COLUMNS = ["recording_id", "start_s", "end_s", "kind"]
@@ -163,7 +168,8 @@ def verify(
     """
     try:
         root = root_folder(dataset, settings)
-        now = read_root(root, dataset, settings, probe=probe)
+        listener = _Listener(root, settings, probe or partial(probe_audio, rates=settings.rate_hz))
+        now = read_root(root, dataset, settings, probe=listener)
     except DataError as error:
         return Verification(dataset, settings.root, {}, {}, (), (), (), (), None, None, error=str(error))
     compared_with, difference, tables_error = None, None, None
@@ -181,7 +187,7 @@ def verify(
         counts=_counts(now),
         published={} if is_simulated else PUBLISHED.get(settings.layout, {}),
         faults=(*_cache_faults(dataset, settings, root), *_faults(now.rejected)),
-        notices=tuple(_notices(dataset, settings, root, now)),
+        notices=tuple(_notices(dataset, settings, root, now, listener.findings)),
         shared_between_patients=tuple(found for found in shared if len(found.patients) > 1),
         shared_within_patient=tuple(found for found in shared if len(found.patients) == 1),
         compared_with=compared_with,
@@ -189,6 +195,23 @@ def verify(
         tables_error=tables_error,
         flow=now.summary["flow"],
     )
+
+
+class _Listener:
+    """Decodes a file as the ingest does, and keeps what is odd about its sound, in words."""
+
+    def __init__(self, root: Path, settings: DatasetSettings, probe: Callable[[Path], AudioFacts]) -> None:
+        self._root = root
+        self._settings = settings
+        self._probe = probe
+        self.findings: list[Notice] = []
+
+    def __call__(self, path: Path) -> AudioFacts:
+        facts = self._probe(path)
+        subject = printable(path.relative_to(self._root).as_posix())
+        channel, full_scale = self._settings.channel, self._settings.full_scale
+        self.findings += sound_findings(facts, subject, channel=channel, full_scale=full_scale)
+        return facts
 
 
 def _counts(tables: DatasetTables) -> dict[str, int]:
@@ -213,16 +236,19 @@ def _faults(rejected: pd.DataFrame) -> list[Rejection]:
     return [Rejection(str(file), None if pd.isna(line) else int(line), str(reason)) for file, line, reason in rows]
 
 
-def _notices(dataset: str, settings: DatasetSettings, root: Path, now: DatasetTables) -> list[Notice]:
+def _notices(
+    dataset: str, settings: DatasetSettings, root: Path, now: DatasetTables, heard: Sequence[Notice]
+) -> list[Notice]:
     """Return the notices with their texts, which tables do not hold: the reader tells them again, decoding nothing.
 
     Those of the ingest itself are known by kind and subject alone.
     """
-    told = [item for item in read_items(root, dataset, settings) if isinstance(item, Notice)]
+    told = [*heard, *(item for item in read_items(root, dataset, settings) if isinstance(item, Notice))]
     kinds = {notice.kind for notice in told}
     for kind, found in now.summary["notices"].items():
         if kind not in kinds:
-            told += [Notice(kind, str(subject), kind.replace("_", " ")) for subject in found["subjects"]]
+            text = SPELLINGS if kind == SIMILAR_PATIENTS else str(kind).replace("_", " ")
+            told += [Notice(kind, str(subject), text) for subject in found["subjects"]]
     return told
 
 

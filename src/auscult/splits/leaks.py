@@ -5,8 +5,6 @@ It reads the recordings table and the finished split, and nothing of how the spl
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,6 +16,7 @@ from auscult.config.task import fold_label
 from auscult.errors import DataError
 from auscult.formatting.numbers import plural
 from auscult.splits.near_duplicates import groups_of_copies
+from auscult.storage.patient_ids import SIMILAR_PATIENTS, alike_id
 from auscult.storage.tables import ATTRIBUTE_PREFIX, LABEL_PREFIX
 
 if TYPE_CHECKING:
@@ -29,13 +28,8 @@ if TYPE_CHECKING:
 
 N_EXAMPLES = 20
 BYTE_EQUAL, NEAR_DUPLICATE = "byte_equal_audio", "near_duplicate_audio"
-SIMILAR_PATIENTS = "similar_patient_ids"
 CONFLICTING_LABELS = "conflicting_labels"
 _HOW = {BYTE_EQUAL: "are byte for byte", NEAR_DUPLICATE: "hold the same sound, by their fingerprints, as"}
-_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
-_HYPHENS = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
-_WHOLE = re.compile(r"([0-9]+)\.0+")
-_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 
 
 @dataclass(frozen=True)
@@ -170,21 +164,6 @@ def _spellings(patients: Texts, groups: Codes) -> list[str]:
     """Return the ids of each group, joined by `=`."""
     table = pd.DataFrame({"patient": patients, "group": groups}).drop_duplicates().sort_values("patient")
     return sorted(" = ".join(of["patient"]) for _, of in table.groupby("group"))
-
-
-def alike_id(text: str) -> str:
-    r"""Return what two spellings of one id have in common.
-
-    Case, blanks, what cannot be seen, kinds of hyphens, forms of Unicode, zeros before a number and `.0` behind it say
-    nothing.
-
-    >>> alike_id("ward/P‑007 ") == alike_id("ward/p-7"), alike_id("7.0") == alike_id("07"), alike_id("70")
-    (True, True, '70')
-    """
-    plain = unicodedata.normalize("NFKC", text.translate(_HYPHENS)).translate(_HYPHENS | _INVISIBLE).casefold()
-    dataset, slash, patient = " ".join(plain.split()).rpartition("/")
-    whole = _WHOLE.fullmatch(patient)
-    return dataset + slash + _ZEROS.sub("", whole.group(1) if whole else patient)
 
 
 def _conflicting_labels(digests: Codes, copies: Codes, rows: pd.DataFrame, subsets: Texts) -> list[Finding]:

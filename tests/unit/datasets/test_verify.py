@@ -2,8 +2,11 @@ import shutil
 
 import numpy as np
 import pytest
+import soundfile
+from pydantic import TypeAdapter
 from tests.planted_faults import plant_faults
 
+from auscult.config import DatasetSettings
 from auscult.datasets.ingest import ingest
 from auscult.datasets.sources import read_root
 from auscult.datasets.verify import compare, verify
@@ -112,3 +115,42 @@ def test_read_root_leaves_nothing_behind(simulated_root, lungs_settings, tmp_pat
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert read_root(simulated_root, "lungs", lungs_settings).folder is None
     assert list(tmp_path.iterdir()) == []
+
+
+def table_settings(root, **columns):
+    values = {"description": "t", "root": str(root), "layout": "manifest", "manifest": "list.csv"}
+    return TypeAdapter(DatasetSettings).validate_python({**values, "columns": {"path": "file", **columns}})
+
+
+def test_ids_that_may_be_one_person_are_named_as_pairs_and_numbers_are_one_id(root, write_wav, write_text, capsys):
+    ids = ["7", "7.0", "M\u00fcller", "Mu\u0308ller", "019", "19", "P1", "p1", "P\u20112", "P-2"]
+    for number in range(len(ids)):
+        write_wav(f"{number}.wav", seed=number)
+    rows = "".join(f"{number}.wav,{patient}\n" for number, patient in enumerate(ids))
+    write_text("list.csv", f"file,who\n{rows}".encode())
+    found = verify("ward", table_settings(root, patient="who"), tables_dir=None)
+    assert found.counts["patients"] == 8
+    pairs = [notice.subject for notice in found.notices if notice.kind == "similar_patient_ids"]
+    assert pairs == ["ward/019 = ward/19", "ward/P-2 = ward/P\u20112", "ward/P1 = ward/p1"]
+    print_verification(found)
+    assert "ward/P1 = ward/p1: perhaps one person" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_is_odd_about_a_sound_is_named_with_its_reason_and_remedy(root, write_text):
+    noise = np.random.default_rng(0).normal(0, 0.1, 8000)
+    for name, sound, kind in (
+        ("zero", 0 * noise, "PCM_16"),
+        ("constant", 0 * noise + 0.3, "PCM_16"),
+        ("against", np.stack([noise, -noise], 1), "PCM_16"),
+        ("loud", 10_000 * noise, "FLOAT"),
+        ("plain", noise, "PCM_16"),
+    ):
+        soundfile.write(root / f"{name}.wav", sound, 4000, subtype=kind)
+    write_text("list.csv", b"file\nzero.wav\nconstant.wav\nagainst.wav\nloud.wav\nplain.wav\n")
+    found = verify("ward", table_settings(root), tables_dir=None)
+    silent = {notice.subject: notice.text for notice in found.notices if notice.kind == "no_sound"}
+    assert set(silent) == {"zero.wav", "constant.wav", "against.wav"}
+    assert "every sample is 0" in silent["zero.wav"]
+    assert "set `channel`" in silent["against.wav"]
+    (loud,) = (notice for notice in found.notices if notice.kind == "over_full_scale")
+    assert (loud.subject, "say `full_scale: NUMBER`" in loud.text) == ("loud.wav", True)
