@@ -166,3 +166,13 @@ def test_data_that_dvc_does_not_track_are_named_by_their_content(repository):
 def test_a_result_without_a_commit_is_warned_of(tmp_path, caplog):
     provenance.collect("x", {}, tmp_path)
     assert "names no commit" in caplog.text
+
+
+def test_a_repository_of_another_user_gives_no_commit_with_gits_reason_and_a_warning(repository, monkeypatch, caplog):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    state = provenance.git_state(repository)
+    assert state["commit"] == "unknown"
+    assert "dubious ownership" in state["reason"]
+    provenance.collect("x", {}, repository)
+    assert "dubious ownership" in caplog.text

@@ -3,7 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import yaml
 
 from auscult.config import load_experiment
@@ -65,3 +67,18 @@ def test_commands_print_utf8_whatever_the_locale_says(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
     assert done.returncode == 1
     assert "root /nowhere/L\u00fcbeck: there is no such folder" in done.stderr.decode("utf-8")
+
+
+def test_labels_and_bars_are_printed_whatever_the_locale_says(tmp_path):
+    """Bars of a histogram have no byte in ASCII or Latin-1: the command ended in a traceback."""
+    (tmp_path / "config" / "datasets").mkdir(parents=True)
+    (tmp_path / "config" / "tasks").mkdir()
+    (tmp_path / "raw" / "\u00dcblich").mkdir(parents=True)
+    soundfile.write(tmp_path / "raw" / "\u00dcblich" / "a.wav", np.random.default_rng(0).normal(0, 0.1, 8000), 4000)
+    (tmp_path / "config" / "datasets" / "ward.yaml").write_text("description: d\nlayout: label_folders\nroot: raw\n")
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "auscult", "data", "describe", "ward"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "\u00fcblich" in done.stdout.decode("utf-8").casefold()
+    assert "\u2588" in done.stdout.decode("utf-8")

@@ -107,3 +107,18 @@ def test_a_file_of_a_result_is_no_target_and_says_what_is(config_dir: Path) -> N
     with pytest.raises(ConfigError, match=r"ask for that: snakemake --cores all results/pneumonia/train2356$"):
         plan.check_targets(["--cores", "1", "results/pneumonia/train2356/report.html"])
     plan.check_targets(["results/pneumonia/train2356", "--report", "results/pneumonia/train2356/workflow.html"])
+
+
+def test_a_root_that_is_not_there_is_missed_before_anything_runs(config_dir: Path, tmp_path: Path) -> None:
+    plan = plan_of(config_dir, roots={"icbhi": str(tmp_path / "gone")})
+    with pytest.raises(
+        ConfigError, match=r"root .*gone: there is no such folder; .*--config roots='\{icbhi: FOLDER\}'"
+    ):
+        plan.raw_inventory("icbhi")
+
+
+def test_a_root_in_the_home_folder_may_be_written_with_a_tilde(config_dir: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for roots in ({"icbhi": "~/own"}, {}):
+        plan = plan_of(config_dir, roots=roots)
+        assert plan.dataset("icbhi").root == (str(tmp_path / "own") if roots else "data/icbhi")

@@ -196,3 +196,18 @@ def test_the_summary_and_the_flow_agree(root: Path, write_wav: Callable, tmp_pat
     ingest(root, "set", settings(), tmp_path / "out")
     flow = read_flow(tmp_path / "out" / FLOW_FILE)
     assert account(flow, "set") == read_json(tmp_path / "out" / "summary.json")["flow"]
+
+
+@pytest.mark.parametrize(("kept", "is_warned"), [(99, False), (98, True)])
+def test_more_than_one_in_a_hundred_lost_is_a_warning_of_recordings_and_of_patients(kept: int, is_warned: bool) -> None:
+    warnings = account(flow_of(lost=1, kept=kept), "set")["warnings"]
+    assert [text.split(";")[0].split(":")[0] for text in warnings] == is_warned * [
+        "1 of 99 (1.0%) recordings of set are lost",
+        "1 of 99 (1.0%) patients of set are lost",
+    ]
+
+
+def test_a_loss_of_one_site_is_told() -> None:
+    flow = flow_of(lost=12, kept=40, lost_sex="male", site=["north"] * 12 + ["south"] * 40)
+    (found,) = account(flow, "set")["differences"]
+    assert (found["by"], found["value"], found["lost"], found["kept"]) == ("site", "north", 12, 0)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import soundfile
 from pydantic import TypeAdapter, ValidationError
 from tests.encoded import CODECS, encode, tone
 
@@ -144,3 +145,30 @@ def test_the_rates_that_are_believed_are_those_of_the_datasets_yaml(
     assert read({"rate_hz": {"min": 50, "max": 3999}}) == ["a.wav"]
     with pytest.raises(ValidationError, match="min is 500 Hz and max 400 Hz; expected min to be no more than max"):
         read({"rate_hz": {"min": 500, "max": 400}})
+
+
+def test_each_kind_that_libsndfile_reads_is_taken_by_its_suffix(tmp_path: Path, root: Path) -> None:
+    formats = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "oga": "OGG", "mp3": "MP3"}
+    formats |= {"aif": "AIFF", "aiff": "AIFF", "aifc": "AIFF", "w64": "W64", "rf64": "RF64"}
+    formats |= {"au": "AU", "snd": "AU", "caf": "CAF", "voc": "VOC", "sph": "NIST"}
+    for number, (suffix, kind) in enumerate(formats.items()):
+        soundfile.write(root / f"{suffix}.{suffix}", tone(16_000, 1.0, 200 + number), 16_000, format=kind)
+    found, rejected = ingested(root, tmp_path / "out")
+    assert sorted(found) == sorted(f"{suffix}.{suffix}" for suffix in formats)
+    assert not rejected
+
+
+@pytest.mark.parametrize("layout", ["icbhi", "jordan", "sprsound"])
+def test_layouts_of_wav_files_take_recordings_that_were_written_as_flac(tmp_path: Path, layout: str) -> None:
+    root = tmp_path / "root"
+    write_dataset(layout, root, n_patients=2, seed=1, duration_s=(2.0, 2.5))
+    names = set()
+    for path in sorted(root.rglob("*.wav")):
+        sound, rate_hz = soundfile.read(path)
+        soundfile.write(path.with_suffix(".flac"), sound, rate_hz)
+        path.unlink()
+        names.add(path.with_suffix(".flac").relative_to(root).as_posix())
+    ingest(root, "set", dataset_settings(layout, root), tmp_path / "out")
+    assert set(read_recordings(tmp_path / "out" / "recordings.parquet")["path"]) == names
+    # The sheet of one layout has rows that are no patient's, whatever the sounds are.
+    assert set(rejected_files(tmp_path / "out")) <= {"Data annotation.xlsx"}

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 from rich.console import Console
+from tests.encoded import CODECS, encode, tone
 from typer.testing import CliRunner
 
 import auscult
@@ -295,3 +296,21 @@ def test_pictures_of_recordings_with_the_longest_names_have_shorter_ones():
     paths = picture_paths([Path(name) for name in names], Path("pictures"))
     assert len(set(paths)) == 4
     assert max(len(path.name) for path in paths) < 120
+
+
+def test_a_folder_with_phones_sounds_is_answered_and_what_cannot_be_read_ends_with_status_1(make_model, tmp_path):
+    """Files of other suffixes than five were passed over, with status 0."""
+    (tmp_path / "raw").mkdir()
+    soundfile.write(tmp_path / "raw" / "a.wav", tone(8000, 2.0), 8000)
+    for suffix in (".m4a", ".opus", ".amr", ".3gp", ".wma"):
+        codec, rate = CODECS[suffix]
+        encode(tmp_path / "raw" / f"b{suffix}", tone(rate, 2.0), codec, rate)
+    folder, out = str(make_model()), tmp_path / "answers.json"
+    good = CliRunner().invoke(app, ["predict", folder, str(tmp_path / "raw"), "--out", str(out)])
+    assert good.exit_code == 0, good.stderr
+    assert len(json.loads(out.read_text())["recordings"]) == 6
+    (tmp_path / "raw" / "c.ds2").write_bytes(b"\x03ds2\x00\x01")
+    bad = CliRunner().invoke(app, ["predict", folder, str(tmp_path / "raw"), "--out", str(out), "--force"])
+    assert bad.exit_code == 1
+    assert "c.ds2: unread audio" in bad.stderr
+    assert len(json.loads(out.read_text())["recordings"]) == 6

@@ -1,10 +1,15 @@
 import pandas as pd
 import pytest
+from pydantic import TypeAdapter
 
-from auscult.datasets.flow import flow_table
+from auscult.config import SplitSettings
+from auscult.datasets.flow import account, flow_table
 from auscult.logs import stage_log
 from auscult.splits.flow import FLOW_COLUMNS, flow_lines, split_flow
-from auscult.storage.tables import Recording, Rejection
+from auscult.splits.make_split import make_split
+from auscult.storage.files import read_json, write_json
+from auscult.storage.flow import FLOW_FILE
+from auscult.storage.tables import Recording, Rejection, write_csv
 
 PATIENTS = {"kind": "patients", "seed": 0}
 
@@ -55,3 +60,17 @@ def test_make_split_writes_the_flow_and_shows_it(make_patients, run_split, pneum
     assert "  left out: no target is known: 1 recording of 1 patient" in shown
     assert "icbhi, pneumonia: negative because `others` says so: copd (40)" in shown
     assert audit["warnings"] == []
+
+
+def test_recordings_of_unknown_patients_are_a_warning_of_the_split_too(make_patients, run_split, pneumonia, tmp_path):
+    """The head of the report prints it: intervals are then over recordings, not over patients."""
+    table = make_patients(30)
+    run_split(table, PATIENTS, pneumonia)
+    folder = tmp_path / "tables" / "icbhi"
+    flow = flow_table(table, [], set(table["recording_id"]))
+    write_csv(folder / FLOW_FILE, flow)
+    write_json(folder / "summary.json", read_json(folder / "summary.json") | {"flow": account(flow, "icbhi")})
+    settings = TypeAdapter(SplitSettings).validate_python(PATIENTS)
+    make_split({"icbhi": folder}, settings, pneumonia, tmp_path / "other.csv", tmp_path / "other.json")
+    (said,) = read_json(tmp_path / "other.json")["warnings"]
+    assert said.startswith("patients unknown for 60 of 60 recordings of icbhi: each counts as a person of its own")
