@@ -120,6 +120,7 @@ def training_inputs(*job):
         "features": all_of(files.spectrograms),
         "tables": tables_of(PLAN.job(*job).datasets),
         "split": files.split,
+        "embeddings": all_of(files.embeddings),
     }
 
 

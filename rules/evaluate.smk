@@ -71,6 +71,7 @@ rule evaluate:
     params:
         job=by_job(lambda *job: job_params(PLAN.job(*job))),
         features=by_job(lambda *job: PLAN.files(*job).spectrograms),
+        embeddings=by_job(lambda *job: PLAN.files(*job).embeddings),
         clips=by_job(lambda *job: PLAN.files(*job).clips),
         task=lambda wildcards: task_params(
             PLAN.task_of(wildcards.group, wildcards.experiment)

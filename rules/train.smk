@@ -25,6 +25,7 @@ rule train:
         job=by_job(PLAN.train_params),
         earlier=by_job(PLAN.upstream_facts),
         features=by_job(lambda *job: PLAN.files(*job).spectrograms),
+        embeddings=by_job(lambda *job: PLAN.files(*job).embeddings),
         clips=by_job(PLAN.clips_read),
         noise=by_job(lambda *job: PLAN.noise_inventories(PLAN.job(*job))),
         task=lambda wildcards: task_params(

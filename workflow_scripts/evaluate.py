@@ -16,6 +16,7 @@ with stage_log(snakemake.log[0]):
         model_dir=run_dir,
         features={name: [Path(path) for path in paths] for name, paths in snakemake.params.features.items()},
         clips={name: [Path(path) for path in paths] for name, paths in snakemake.params.clips.items()},
+        embeddings={name: [Path(path) for path in paths] for name, paths in snakemake.params.embeddings.items()},
         tables={name: Path(tables_dir(name)) for name in job.datasets},
         split=Path(snakemake.input.split),
         job=job,

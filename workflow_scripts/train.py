@@ -25,6 +25,7 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
             tables={dataset: Path(tables_dir(dataset)) for dataset in job.datasets},
             split=Path(snakemake.input.split),
             clips={dataset: [Path(path) for path in paths] for dataset, paths in snakemake.params.clips.items()},
+            embeddings={name: [Path(path) for path in paths] for name, paths in snakemake.params.embeddings.items()},
             job=job,
             task=task,
             output_dir=folder,

@@ -13,6 +13,7 @@ from auscult.config.claims import Claim
 from auscult.config.clips import ClipSettings
 from auscult.config.evaluate import EvaluateSettings
 from auscult.config.model import ModelSettings
+from auscult.config.probe import ProbeSettings
 from auscult.config.registry import load_plugins
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.split import FoldSplit, PatientSplit, SplitSettings
@@ -48,6 +49,9 @@ class JobSettings(Settings):
         default=None,
         description="folder of a trained job, such as results/pneumonia/train2356/1: nothing is trained, that model is "
         "judged on this job's data",
+    )
+    probe: ProbeSettings | None = Field(
+        default=None, description="instead of a training: a frozen encoder, and a classifier on its embeddings"
     )
     note: str = Field(default="", description="what this job is about, shown in the report")
 
@@ -91,6 +95,31 @@ class JobSettings(Settings):
             raise ValueError(
                 "evaluate_only trains nothing: there are no epochs for evaluate.best_on_test; leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_probe(self) -> Self:
+        """Refuse what a probe would pass over in silence."""
+        if self.probe is None:
+            return self
+        loss = self.train.loss
+        unfit = {
+            "evaluate_only (nothing is fitted there; leave one of the two out)": self.evaluate_only is not None,
+            "augment (embeddings are computed once, of the clips as they are; give the job "
+            "`augment: {waveform: [], spectrogram: []}`)": self.augment.waveform or self.augment.spectrogram,
+            "train.pretrained (the encoder brings the weights; leave it out)": self.train.pretrained is not None,
+            "train.sampler: balanced (use train.loss.class_weights)": self.train.sampler != "shuffle",
+            f"train.loss.name: {loss.name} (logistic regression minimises the cross-entropy; use auto)": loss.name
+            not in {"auto", "bce", "cross_entropy"},
+            "train.loss.label_smoothing (leave it out)": loss.label_smoothing > 0,
+            "train.metric_over: batch (use epoch)": self.train.metric_over != "epoch",
+            "evaluate.best_on_test (there are no epochs; leave it out)": self.evaluate.best_on_test,
+            "seeds with probe.resample: none (every seed would fit the same probe; with `resample: patients` each seed "
+            "draws the training patients anew)": self.seeds and not self.probe.draws,
+        }
+        found = [what for what, is_set in unfit.items() if is_set]
+        if found:
+            raise ValueError(f"probe does not go with {'; '.join(found)}")
         return self
 
     @model_validator(mode="after")
@@ -180,5 +209,6 @@ class ExperimentFile(Settings):
     folds: int | None = None
     seeds: list[int] = Field(default=[])
     evaluate_only: str | None = None
+    probe: dict[str, Any] | None = None
     note: str = ""
     jobs: list[dict[str, Any]] = Field(default=[{}], min_length=1)

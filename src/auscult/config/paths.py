@@ -15,7 +15,7 @@ from auscult.storage.files import settings_key
 METRICS_FILE = "metrics.jsonl"
 """Beside a training: a line for each epoch, written by the training and read by tracking."""
 
-STAGE_VERSIONS = {"ingest": 4, "clips": 1, "features": 1, "split": 4}
+STAGE_VERSIONS = {"ingest": 4, "clips": 1, "features": 1, "split": 4, "embeddings": 1}
 """Raised when a stage's code gives other content for equal settings: older files are then never read again."""
 
 
@@ -109,6 +109,22 @@ def features_paths(name: str, dataset: DatasetSettings, job: JobSettings) -> lis
     """The spectrogram stores of one dataset: a file a shard, to be read as one in this order."""
     stem = f"{job.spectrogram.slug}_{job.clips.slug}-{settings_key(features_settings(dataset, job))}"
     return [f"work/features/{name}/{stem}{part}.h5" for part in _parts(dataset)]
+
+
+def embeddings_settings(dataset: DatasetSettings, job: JobSettings, encoder: dict[str, str]) -> dict[str, Any]:
+    """Everything that shapes a file of embeddings, and nothing else; `encoder` says whose they are."""
+    return {
+        **features_settings(dataset, job),
+        "stage_version": STAGE_VERSIONS["embeddings"],
+        "features_stage_version": STAGE_VERSIONS["features"],
+        "encoder": encoder,
+    }
+
+
+def embeddings_paths(name: str, dataset: DatasetSettings, job: JobSettings, settings: dict[str, Any]) -> list[str]:
+    """The embeddings of one dataset: a file a shard, to be read as one in this order."""
+    stem = f"{job.model.name.replace('/', '_')}_{job.clips.slug}-{settings_key(settings)}"
+    return [f"work/embeddings/{name}/{stem}{part}.h5" for part in _parts(dataset)]
 
 
 def _parts(dataset: DatasetSettings) -> list[str]:

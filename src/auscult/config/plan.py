@@ -5,8 +5,10 @@ A rule's path holds a key, a hash that cannot be turned back into settings; the 
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +19,7 @@ from auscult.config.experiment import Experiment, JobSettings
 from auscult.config.project import ProjectSettings, load_dataset
 from auscult.config.resolve import list_experiments, load_experiment, load_task
 from auscult.config.task import TaskSettings
-from auscult.config.upstream import RunName, Upstream, UpstreamResults
+from auscult.config.upstream import META_FILE, RunName, Upstream, UpstreamResults
 from auscult.errors import AuscultError, ConfigError
 
 logger = logging.getLogger(__name__)
@@ -35,11 +37,13 @@ class JobFiles(NamedTuple):
         spectrograms: Dataset -> its spectrogram stores, in order.
         clips: Dataset -> the clip stores that they are made of.
         split: The split table.
+        embeddings: Dataset -> the stores of its embeddings, in the same order; empty unless the job is a probe.
     """
 
     spectrograms: dict[str, list[str]]
     clips: dict[str, list[str]]
     split: str
+    embeddings: dict[str, list[str]]
 
 
 class Plan:
@@ -102,10 +106,8 @@ class Plan:
         return runs[run]
 
     def _files(self, group: str, experiment: str, run: str) -> JobFiles:
-        return self._remember(self.job(group, experiment, run))
-
-    def _remember(self, job: JobSettings) -> JobFiles:
         """Note for every keyed file of a job what it is made with, and return the files."""
+        job = self.job(group, experiment, run)
         task = self.task(job.task)
         split = paths.split_path(job, task)
         self._made_with[split] = {
@@ -113,7 +115,7 @@ class Plan:
             "settings": job.split.model_dump(mode="json"),
             "task": task_params(task),
         }
-        files = JobFiles({}, {}, split)
+        files = JobFiles({}, {}, split, {})
         for name in job.datasets:
             dataset = self.dataset(name)
             files.clips[name] = paths.clips_paths(name, dataset, job.clips)
@@ -131,7 +133,26 @@ class Plan:
                     "settings": job.spectrogram.model_dump(mode="json"),
                     "all": paths.features_settings(dataset, job),
                 }
+            if job.probe is not None:
+                files.embeddings[name] = self._remember_embeddings(RunName(group, experiment, run), job, files, name)
         return files
+
+    def _remember_embeddings(self, name: RunName, job: JobSettings, files: JobFiles, dataset: str) -> list[str]:
+        """Note for the embeddings of a dataset what they are made with, and return their stores."""
+        upstream = self._upstream.of(name)
+        if upstream is None:
+            raise ValueError(f"{name} has no encoder")
+        settings = paths.embeddings_settings(self.dataset(dataset), job, _encoder_key(upstream))
+        stores = paths.embeddings_paths(dataset, self.dataset(dataset), job, settings)
+        inputs = files.spectrograms if job.model.frontend is None else files.clips
+        for store, stored in zip(stores, inputs[dataset], strict=True):
+            self._made_with[store] = {
+                "stored": stored,
+                "encoder": upstream.read,
+                "needs": list(upstream.needs),
+                "all": settings,
+            }
+        return stores
 
     def made_with(self, path: str) -> dict[str, Any]:
         """Return what a keyed file is made with; a job on a cluster starts here, without the experiment that wants it.
@@ -140,8 +161,7 @@ class Plan:
             ConfigError: No experiment makes it.
         """
         if path not in self._made_with:
-            for job in self._readable_jobs(path):
-                self._remember(job)
+            self._remember_all(path)
         if path not in self._made_with:
             raise ConfigError(
                 f"no experiment in {self._config_dir / 'experiments'} makes {path}; ask for a result, such as "
@@ -149,10 +169,11 @@ class Plan:
             )
         return self._made_with[path]
 
-    def _readable_jobs(self, path: str) -> Iterator[JobSettings]:
+    def _remember_all(self, path: str) -> None:
         for group, name in self.experiments:
             try:
-                yield from self.runs(group, name).values()
+                for run in self.runs(group, name):
+                    self.files(group, name, run)
             except AuscultError as error:
                 logger.warning("passed over while looking for the settings of %s: %s", path, error)
 
@@ -279,6 +300,18 @@ class Plan:
 def job_params(job: JobSettings) -> dict[str, Any]:
     """Return a job's settings; its note shapes nothing."""
     return {**job.model_dump(mode="json"), "note": ""}
+
+
+def _encoder_key(upstream: Upstream) -> dict[str, str]:
+    """Return what tells encoders apart: a training of this project by its place, for its weights may not be there yet.
+
+    One from elsewhere is known by the digest of its weights, wherever it lies.
+    """
+    description = Path(upstream.read) / META_FILE
+    if not upstream.runs and description.is_file():
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one is named by what loads it
+            return {"weights_sha256": str(json.loads(description.read_bytes())["weights_sha256"])}
+    return {"encoder": upstream.read}
 
 
 def task_params(task: TaskSettings) -> dict[str, Any]:

@@ -17,10 +17,14 @@ from auscult.config.train import PRETRAINED_SOURCES
 from auscult.errors import ConfigError
 
 WEIGHTS_FILE = "model.safetensors"
-MODEL_FILES = (WEIGHTS_FILE, "model.json", "history.csv")
+META_FILE = "model.json"
+MODEL_FILES = (WEIGHTS_FILE, META_FILE, "history.csv")
 """What a training declares: the files of a model that is evaluated again."""
 
 _HUB = "hub"
+_ENCODER = "probe.encoder"
+_FILES = {"evaluate_only": MODEL_FILES, _ENCODER: (WEIGHTS_FILE, META_FILE), "train.pretrained.result": (WEIGHTS_FILE,)}
+"""Settings that name the folder of a trained job -> the files in it that are read."""
 
 
 class RunName(NamedTuple):
@@ -57,6 +61,8 @@ class Upstream(NamedTuple):
             return job
         if self.setting == "evaluate_only":
             return job.model_copy(update={"evaluate_only": self.read})
+        if self.setting == _ENCODER and job.probe is not None:
+            return job.model_copy(update={"probe": job.probe.model_copy(update={"encoder": self.read})})
         pretrained = job.train.pretrained
         if pretrained is None:
             raise ValueError(f"{self.setting} is no setting of this job")
@@ -103,8 +109,8 @@ class UpstreamResults:
         if found is None:
             return None
         setting, written = found
-        is_folder = setting in {"evaluate_only", "train.pretrained.result"}
-        files = MODEL_FILES if setting == "evaluate_only" else (WEIGHTS_FILE,)
+        is_folder = setting in _FILES
+        files = _FILES.get(setting, (WEIGHTS_FILE,))
         path = self._from_root(written)
         kind, owner, inner = place_of(path)
         if owner is None or owner not in self._experiments:
@@ -152,6 +158,8 @@ class UpstreamResults:
 def _written(job: JobSettings) -> tuple[str, str] | None:
     if job.evaluate_only is not None:
         return "evaluate_only", job.evaluate_only
+    if job.probe is not None:
+        return _ENCODER, job.probe.encoder
     pretrained = job.train.pretrained
     if pretrained is not None:
         for source in PRETRAINED_SOURCES:

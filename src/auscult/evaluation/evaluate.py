@@ -45,6 +45,7 @@ def evaluate(
     model_dir: Path,
     features: Mapping[str, Sequence[Path]],
     clips: Mapping[str, Sequence[Path]],
+    embeddings: Mapping[str, Sequence[Path]] | None = None,
     tables: Mapping[str, Path],
     split: Path,
     job: JobSettings,
@@ -65,6 +66,8 @@ def evaluate(
         model_dir: Holds `model.safetensors`, `model.json` and `history.csv`.
         features: Dataset -> its feature stores, in order.
         clips: Dataset -> the clip stores that they were made of, for waveforms.
+        embeddings: Dataset -> the embeddings of its clips by the encoder of a probe, in the same order: they are not
+            computed again.
         tables: Dataset -> folder of its tables.
         split: The split table.
         job: Its settings.
@@ -80,9 +83,14 @@ def evaluate(
     model = load_model(model_dir, _device(device))
     thresholds = _thresholds(model, task, model_dir)
     subsets = _subsets(split)
-    examples = load_clip_dataset(features, tables, split, task, subsets=subsets, clips=clips)
+    examples = load_clip_dataset(features, tables, split, task, subsets=subsets, clips=clips, embeddings=embeddings)
     logger.info("predicting %d clips of %s", len(examples), " and ".join(subsets))
-    probabilities = predict(model, examples, job.train.batch_size)
+    if embeddings:
+        encoder = model.meta["training"]["probe"]["encoder"]["weights_sha256"]
+        of_clips = examples.embeddings(np.arange(len(examples)), encoder)
+        probabilities = model.predict_proba_of_embeddings(of_clips)
+    else:
+        probabilities = predict(model, examples, job.train.batch_size)
     predictions = predictions_table(examples.clips, examples.targets, probabilities, task)
     write_parquet(output_dir / "predictions.parquet", predictions)
 

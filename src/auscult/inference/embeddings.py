@@ -9,16 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from auscult.audio.clip_store import ClipStore
 from auscult.errors import ConfigError
 from auscult.inference.dataset import PreparedDataset
 from auscult.inference.loaded_model import LoadedModel
 from auscult.models.classifier import EmbeddingLayer
-from auscult.spectrograms.store import FeatureStore
+from auscult.models.embeddings import embed_store, open_stored
 from auscult.storage.files import atomic_path
 from auscult.storage.tables import write_parquet
-
-_ROWS_AT_ONCE = 512
 
 
 def embed_dataset(
@@ -34,13 +31,10 @@ def embed_dataset(
     """
     tables: list[pd.DataFrame] = []
     features: list[NDArray[np.float32]] = []
-    takes_waveforms = model.saved.takes == "waveform"
-    for path in data.clips if takes_waveforms else data.features:
-        with ClipStore(path) if takes_waveforms else FeatureStore(path) as store:
+    for path in data.clips if model.saved.takes == "waveform" else data.features:
+        with open_stored(model.saved, path) as store:
             tables.append(store.table)
-            for start in range(0, len(store), _ROWS_AT_ONCE):
-                stored = store.read(np.arange(start, min(start + _ROWS_AT_ONCE, len(store))))
-                features.append(model.saved.embed(stored, layer, batch_size=batch_clips or model.batch_clips))
+            features.extend(embed_store(model.saved, store, layer, batch_clips or model.batch_clips))
     return pd.concat(tables, ignore_index=True), np.concatenate(features)
 
 

@@ -18,11 +18,9 @@ from auscult.inference.predictions import FileOutputs, Forward, OnBlock, Predict
 from auscult.inference.stream import ClipReader, find_audio
 from auscult.models import SavedModel
 from auscult.models.classifier import EmbeddingLayer
+from auscult.models.embeddings import BATCH_CLIPS
 from auscult.models.saved import META_FILE
 from auscult.models.saved import load_model as load_saved
-
-BATCH_CLIPS = {"cpu": 8, "cuda": 64}
-"""Clips at a time. A CPU gains little from more, and a large model's maps of 64 clips take over a gigabyte."""
 
 Files = str | PathLike[str] | Iterable[str | PathLike[str]]
 Channel = int | Literal["mean"]

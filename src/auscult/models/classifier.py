@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from auscult.config.model import HeadSettings
 from auscult.errors import ConfigError, unknown_name
 from auscult.models.frontends import Frontend
+from auscult.models.neighbours import NeighbourHead
 
 EmbeddingLayer = Literal["backbone", "head"]
 """Where features are taken: the pooled backbone, or the first dense layer of the head before its activation."""
@@ -76,6 +77,7 @@ class Head(nn.Module):
 
     def __init__(self, n_features: int, n_targets: int, settings: HeadSettings, dropout: float) -> None:
         super().__init__()
+        self.n_features = n_features
         self.dropout = nn.Dropout(dropout)
         self.hidden: nn.Module = nn.Identity()
         self.after_hidden: nn.Module = nn.Identity()
@@ -109,15 +111,20 @@ class Classifier(nn.Module):
         head: Maps pooled features to logits [batch, target].
         input_note: How the input is fitted to the architecture (padded, resized); empty when it is taken as it is.
         frontend: Maps waveforms [batch, sample] to spectrograms; None: the model's inputs are spectrograms.
+
+    Attributes:
+        n_features: Width of the pooled features.
     """
 
     def __init__(self, backbone: nn.Module, head: Head, input_note: str = "", frontend: Frontend | None = None) -> None:
         super().__init__()
+        self.head: Head | NeighbourHead
         if frontend is not None:
             self.frontend = frontend
         self.takes_waveforms = frontend is not None
         self.backbone = backbone
         self.head = head
+        self.n_features = head.n_features
         self.input_note = input_note
 
     def forward(self, inputs: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:

@@ -14,25 +14,26 @@ import safetensors.torch
 import torch
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from auscult.config.clips import ClipSettings
 from auscult.config.experiment import JobSettings
 from auscult.config.model import ModelSettings
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import TaskSettings
-from auscult.config.upstream import WEIGHTS_FILE
+from auscult.config.upstream import META_FILE, WEIGHTS_FILE
 from auscult.errors import ConfigError, DataError
 from auscult.models.classifier import Classifier, EmbeddingLayer
 from auscult.models.frontends import build_frontend
+from auscult.models.neighbours import NeighbourHead
 from auscult.models.normalisation import FullScale, Normalisation
 from auscult.models.registry import build_model, count_parameters
 from auscult.storage.files import atomic_path, sha256_file, write_json
 
 FORMAT = "auscult-model"
-FORMAT_VERSION = 2
-"""Of models that take waveforms; others are written as version 1, which older installations read."""
-META_FILE = "model.json"
+FORMAT_VERSION = 3
+"""Of models whose head is a vote of neighbours. Others are written as older installations read them: as version 2 where
+they take waveforms, else as version 1."""
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ModelSettings)
 
@@ -112,7 +113,21 @@ class SavedModel:
         Raises:
             DataError: They have another shape than the model's.
         """
-        logits = self._outputs(stored, batch_size, self.module)
+        return self._probabilities(self._outputs(stored, batch_size, self.module))
+
+    @torch.inference_mode()
+    def predict_proba_of_embeddings(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probability of each target, shape [clip, target], from what `embed` gave for layer `backbone`."""
+        return self._probabilities(self.logits_of_embeddings(embeddings))
+
+    @torch.inference_mode()
+    def logits_of_embeddings(self, embeddings: NDArray[np.float32], batch_size: int = 1024) -> Tensor:
+        """Return the logits, shape [clip, target], from what `embed` gave for layer `backbone`."""
+        device = next(self.module.parameters()).device
+        batches = torch.from_numpy(embeddings).split(batch_size)
+        return torch.cat([self.module.head(batch.to(device)).float().cpu() for batch in batches])
+
+    def _probabilities(self, logits: Tensor) -> NDArray[np.float64]:
         task = self.meta["task"]
         if self.normal_offset:
             normal = task["targets"].index(task["normal_class"])
@@ -206,9 +221,10 @@ def describe_model(
         input_shape: Mel bands and frames.
         training: What is worth knowing of the training; must hold `best_epoch`.
     """
+    neighbours = _describe_neighbours(module.head)
     return {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION if module.takes_waveforms else 1,
+        "format_version": FORMAT_VERSION if neighbours else 2 if module.takes_waveforms else 1,
         "architecture": job.model.model_dump(mode="json"),
         "n_parameters": count_parameters(module),
         "input_shape": list(input_shape),
@@ -223,7 +239,17 @@ def describe_model(
         "thresholds": {},
         "best_epoch": training["best_epoch"],
         "training": training,
+        **neighbours,
     }
+
+
+def _describe_neighbours(head: nn.Module) -> dict[str, Any]:
+    """Return what a vote of neighbours is built with again; nothing for other heads."""
+    if not isinstance(head, NeighbourHead):
+        return {}
+    dense = head.dense
+    size = dense.out_features if isinstance(dense, nn.Linear) else None
+    return {"neighbours": {"k": head.k, "n_clips": len(head.clips), "dense_size": size}}
 
 
 def save_model(folder: Path, model: SavedModel) -> None:
@@ -282,7 +308,15 @@ def _build(meta: dict[str, Any]) -> Classifier:
     if settings.frontend is not None:
         clips = ClipSettings.model_validate(meta["clips"])
         frontend = build_frontend(settings.frontend, SpectrogramSettings.model_validate(meta["spectrogram"]), clips)
-    return build_model(settings, len(meta["targets"]), (n_mels, n_frames), frontend=frontend)
+    module = build_model(settings, len(meta["targets"]), (n_mels, n_frames), frontend=frontend)
+    if "neighbours" in meta:
+        module.head = NeighbourHead(
+            module.n_features,
+            len(meta["targets"]),
+            is_exclusive=meta["task"]["type"] == "multi_class",
+            **meta["neighbours"],
+        )
+    return module
 
 
 def _normalisation(stored: dict[str, list[float]]) -> Normalisation:

@@ -103,7 +103,8 @@ def live(
     """Log what is trained in the block, from the moment that the training writes `metrics.jsonl` anew.
 
     An SQLite file gets nothing before the end: on a cluster it lies in a shared folder, where it is no place for many
-    writers. The machine is watched all the same. A model that is only evaluated is not trained, and not followed.
+    writers. The machine is watched all the same. A model that is only evaluated is not trained, and not
+    followed; nor is a probe, which is there within seconds.
 
     Args:
         tracking: Where, and what.
@@ -113,7 +114,8 @@ def live(
         folder: The run folder.
     """
     is_sent = tracking.live and is_server(tracking.uri)
-    is_wanted = tracking.enabled and (is_sent or tracking.system_metrics_s) and job.evaluate_only is None
+    is_trained = job.evaluate_only is None and job.probe is None
+    is_wanted = tracking.enabled and (is_sent or tracking.system_metrics_s) and is_trained
     if not is_wanted or not _is_rank_zero(job):
         yield
         return

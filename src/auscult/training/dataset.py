@@ -16,7 +16,9 @@ from auscult.audio.clip_store import ClipStore
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError
 from auscult.labels import clip_targets
+from auscult.models.embeddings import EmbeddingStore
 from auscult.spectrograms.store import FeatureStore, Sums
+from auscult.storage.hdf5 import StoreReader
 from auscult.storage.tables import SUBSETS, read_events, read_recordings, read_split
 
 StoredKind = Literal["spectrogram", "waveform"]
@@ -30,12 +32,14 @@ class _Shard:
     Attributes:
         path: The store.
         clips: The clip store that it was made of, its rows the same; None where waveforms were not asked for.
+        embeddings: The store of its embeddings, its rows the same; None where they were not asked for.
         rows: Rows of the store, one a clip; rows of other subsets are not here.
         first: Number of its first clip.
     """
 
     path: Path
     clips: Path | None
+    embeddings: Path | None
     rows: NDArray[np.int64]
     first: int
 
@@ -109,9 +113,40 @@ class ClipDataset:
         wanted = self._checked(indices)
         waveforms = np.empty((len(wanted), *self.stored_shape("waveform")), dtype=np.int16)
         for shard, places in self._by_shard(wanted):
-            with ClipStore(_given(shard.clips)) as store:
+            with ClipStore(_given(shard.clips, "waveforms are read from clip stores")) as store:
                 waveforms[places] = store.read(shard.rows[wanted[places] - shard.first])
         return waveforms
+
+    def embeddings(self, indices: ArrayLike, weights_sha256: str) -> NDArray[np.float32]:
+        """Read the embeddings of an encoder.
+
+        Args:
+            indices: As `spectrograms` takes them.
+            weights_sha256: Of the encoder.
+
+        Returns:
+            Shape [len(indices), feature].
+
+        Raises:
+            IndexError: An index is not one of `clips`.
+            DataError: A store is damaged, or holds the embeddings of another encoder.
+            ValueError: Stores of embeddings were not given to `load_clip_dataset`.
+        """
+        wanted = self._checked(indices)
+        found: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
+        for shard, places in self._by_shard(wanted):
+            path = _given(shard.embeddings, "embeddings are read from their own stores")
+            with EmbeddingStore(path) as store:
+                if store.settings["weights_sha256"] != weights_sha256:
+                    raise DataError(
+                        f"{path}: of an encoder with weights {store.settings['weights_sha256'][:12]}…, expected "
+                        f"{weights_sha256[:12]}…; delete this file and run again"
+                    )
+                found.append((places, store.read(shard.rows[wanted[places] - shard.first])))
+        embeddings = np.empty((len(wanted), found[0][1].shape[1] if found else 0), dtype=np.float32)
+        for places, values in found:
+            embeddings[places] = values
+        return embeddings
 
     def stored(self, kind: StoredKind, indices: ArrayLike) -> NDArray[np.float16] | NDArray[np.int16]:
         """Read spectrograms or waveforms, as the functions of these names."""
@@ -121,7 +156,7 @@ class ClipDataset:
         """Return the shape of what is read of one clip."""
         if kind == "spectrogram":
             return self.shape
-        with ClipStore(_given(self._shards[0].clips)) as store:
+        with ClipStore(_given(self._shards[0].clips, "waveforms are read from clip stores")) as store:
             return (store.n_samples,)
 
     def normalisation(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -178,9 +213,9 @@ class ClipDataset:
         return [(shard, places) for shard, places in found if len(places)]
 
 
-def _given(path: Path | None) -> Path:
+def _given(path: Path | None, what: str) -> Path:
     if path is None:
-        raise ValueError("waveforms are read from clip stores, and load_clip_dataset was given none")
+        raise ValueError(f"{what}, and load_clip_dataset was given none")
     return path
 
 
@@ -197,6 +232,7 @@ def load_clip_dataset(
     subsets: tuple[str, ...],
     *,
     clips: Mapping[str, Sequence[Path]] | None = None,
+    embeddings: Mapping[str, Sequence[Path]] | None = None,
 ) -> ClipDataset:
     """Find the clips of `subsets`; spectrograms and waveforms are read later, and only theirs can be.
 
@@ -210,6 +246,7 @@ def load_clip_dataset(
         subsets: Some of `tables.SUBSETS`.
         clips: Dataset -> the clip stores that its feature stores were made of, in the same order; needed to read
             waveforms.
+        embeddings: Dataset -> the stores of its clips' embeddings, in the same order; needed to read embeddings.
 
     Raises:
         DataError: A file is missing or damaged, the split names another dataset than `features` or a recording that no
@@ -233,26 +270,28 @@ def load_clip_dataset(
         dataset_clips, dataset_targets, rows_of_stores = _load_dataset(features[name], tables[name], chosen, task)
         tables_of_clips.append(dataset_clips)
         targets.append(dataset_targets)
-        sounds = [None] * len(features[name]) if clips is None else _matching(clips[name], features[name])
-        for path, sound, rows in zip(features[name], sounds, rows_of_stores, strict=True):
-            shards.append(_Shard(Path(path), sound, rows, first=sum(len(shard.rows) for shard in shards)))
+        none = [None] * len(features[name])
+        sounds = _matching(ClipStore, clips[name], features[name]) if clips else none
+        encoded = _matching(EmbeddingStore, embeddings[name], features[name]) if embeddings else none
+        for path, sound, code, rows in zip(features[name], sounds, encoded, rows_of_stores, strict=True):
+            shards.append(_Shard(Path(path), sound, code, rows, first=sum(len(shard.rows) for shard in shards)))
     dataset = ClipDataset(pd.concat(tables_of_clips, ignore_index=True), np.concatenate(targets), shards, shape)
     for subset in subsets:
         dataset.subset(subset)
     return dataset
 
 
-def _matching(clips: Sequence[Path], features: Sequence[Path]) -> list[Path]:
-    """Return the clip stores, each checked to hold the clips of its feature store.
+def _matching(kind: type[StoreReader], stores: Sequence[Path], features: Sequence[Path]) -> list[Path]:
+    """Return stores of a kind, each checked to hold the clips of its feature store.
 
     Raises:
         DataError: One holds others.
     """
-    for sounds, spectrograms in zip(clips, features, strict=True):
-        with ClipStore(sounds) as clip_store, FeatureStore(spectrograms) as feature_store:
-            if not clip_store.table.equals(feature_store.table):
-                raise DataError(f"{sounds} does not hold the clips of {spectrograms}; make both by the same settings")
-    return [Path(path) for path in clips]
+    for path, spectrograms in zip(stores, features, strict=True):
+        with kind(path) as store, FeatureStore(spectrograms) as feature_store:
+            if not store.table.equals(feature_store.table):
+                raise DataError(f"{path} does not hold the clips of {spectrograms}; make both by the same settings")
+    return [Path(path) for path in stores]
 
 
 def _load_dataset(

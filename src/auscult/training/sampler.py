@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     ORDER = 1
     DROPOUT = 2
     ADDED = 3
+    PROBE = 4
 
 
 def derive_seed(seed: int, purpose: Purpose, epoch: int = 0) -> int:

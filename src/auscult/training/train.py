@@ -33,6 +33,7 @@ from auscult.training.lock import RunLock
 from auscult.training.loop import Trainer
 from auscult.training.losses import build_loss
 from auscult.training.pretrained import load_pretrained, pretrained_digest, reuse_model
+from auscult.training.probe import fit_probe
 from auscult.training.progress import Progress
 from auscult.training.sampler import Purpose, Sampler, derive_seed, label_groups
 from auscult.training.session import SaveTimer, Session, Stop, TrainingStopped, ignoring_signals
@@ -59,6 +60,7 @@ def train(
     split: Path,
     *,
     clips: Mapping[str, Sequence[Path]] | None = None,
+    embeddings: Mapping[str, Sequence[Path]] | None = None,
     job: JobSettings,
     task: TaskSettings,
     output_dir: Path,
@@ -72,13 +74,14 @@ def train(
     An interrupted training resumes from the last save in `output_dir/state`, within an epoch too, bit for bit as if it
     had not been interrupted (on a CPU, with the same number of threads); a finished one only writes its outputs again.
     State of other settings or other data is never used. SIGTERM, SIGINT and the end of the budget save and end the
-    process. A job that is `evaluate_only` copies its model.
+    process. A job that is `evaluate_only` copies its model, a `probe` is fitted on embeddings within seconds.
 
     Args:
         features: Dataset -> its feature stores, in order.
         tables: Dataset -> folder of tables.
         split: The split table.
         clips: Dataset -> the clip stores behind its feature stores, where spectrograms are computed in training.
+        embeddings: Dataset -> the embeddings of its clips by the encoder of a probe, in the same order.
         job: What to train.
         task: What is predicted.
         output_dir: The run folder.
@@ -96,6 +99,9 @@ def train(
     """
     if job.evaluate_only is not None:
         reuse_model(Path(job.evaluate_only), output_dir, job=job, task=task)
+        return
+    if job.probe is not None:
+        fit_probe(features, tables, split, embeddings or {}, job=job, task=task, output_dir=output_dir)
         return
     stop = Stop(budget_s)
     state_dir = output_dir / STATE_FOLDER
