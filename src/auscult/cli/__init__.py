@@ -28,6 +28,7 @@ for command in (
     ops.explain,
     inference.export,
     inference.predict,
+    inference.probes,
     experiment.reproduce,
     experiment.schema,
     ops.sync,

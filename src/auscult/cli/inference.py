@@ -1,4 +1,4 @@
-"""`auscult predict`, `embed`, `evaluate`, `export`, `compare`: trained models and results put to use."""
+"""`auscult predict`, `embed`, `evaluate`, `export`, `compare`, `probes`: trained models and results put to use."""
 
 from __future__ import annotations
 
@@ -310,4 +310,37 @@ def compare(
         from auscult.reports.comparison_page import write_page  # noqa: PLC0415
 
         write_page(found, out)
+        typer.echo(f"\nwrote {out}")
+
+
+def probes(
+    results: Annotated[
+        list[Path],
+        typer.Argument(help="Experiments with probes (results/<task>/<experiment>), or single jobs of them."),
+    ],
+    *,
+    metric: Annotated[
+        str, typer.Option(help="What the cells show, such as auroc, auprc or balanced_accuracy.")
+    ] = "auroc",
+    out: Annotated[Path | None, typer.Option(help="Write a page too: one HTML file.")] = None,
+    draws: Annotated[int, typer.Option(min=0, max=100_000, help="Resamples of the bootstrap; 0: no intervals.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite --out.")] = False,
+) -> None:
+    """Show encoders by tasks: a row for each frozen encoder (or trained model), a column for each test set.
+
+    Folds and seeds of a job are one cell: their mean, with a 95% interval over patients.
+    """
+    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
+
+    from auscult.evaluation.probe_table import gather_probes  # noqa: PLC0415
+    from auscult.reports.probe_page import print_probes, write_probes  # noqa: PLC0415
+    from auscult.storage.files import require_free  # noqa: PLC0415
+
+    if out is not None:
+        require_free(out, is_forced=force)
+    found = gather_probes(results, metric=metric, resamples=draws, seed=seed)
+    print_probes(found, Console() if sys.stdout.isatty() else Console(width=_WIDE))
+    if out is not None:
+        write_probes(found, out)
         typer.echo(f"\nwrote {out}")

@@ -42,6 +42,7 @@ class Result:
         test: Its predictions on the test set.
         settings: Dotted key -> value.
         facts: (what, text) worth a line beside the settings.
+        training: What its `model.json` says of the training.
     """
 
     folder: Path
@@ -53,12 +54,17 @@ class Result:
     test: pd.DataFrame
     settings: dict[str, Any]
     facts: list[tuple[str, str]]
+    training: dict[str, Any]
+
+    @property
+    def truth_and_probabilities(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Labels and probabilities of the test set, shape [clip, target] each."""
+        return truth_of(self.test, self.task), probabilities_of(self.test, self.task)
 
     def at(self, level: str) -> LevelRows:
         """Return its predictions at a level, rows in the order of their ids."""
-        rows = at_level(
-            probabilities_of(self.test, self.task), truth_of(self.test, self.task), self.test, self.task, level
-        )
+        truth, probabilities = self.truth_and_probabilities
+        rows = at_level(probabilities, truth, self.test, self.task, level)
         order = np.argsort(rows.ids.astype(str), kind="stable")
         return LevelRows(
             rows.ids[order], rows.patient_ids[order], rows.probabilities[order], rows.targets[order], rows.n_mixed
@@ -72,14 +78,19 @@ def read_results(folders: Sequence[Path]) -> list[Result]:
         DataError: A folder is no result, or a file in it is not readable.
         ConfigError: Fewer than two jobs.
     """
-    jobs = list(dict.fromkeys(job for folder in folders for job in _jobs(folder)))
+    jobs = list(dict.fromkeys(job for folder in folders for job in find_jobs(folder)))
     if len(jobs) < 2:
         found = f"found only {jobs[0]}" if jobs else "found none"
         raise ConfigError(f"compare needs two jobs at least, {found}; name another result")
-    return [_read(job) for job in jobs]
+    return [read_result(job) for job in jobs]
 
 
-def _jobs(folder: Path) -> list[Path]:
+def find_jobs(folder: Path) -> list[Path]:
+    """Return the job in a folder, or all jobs below it, in order.
+
+    Raises:
+        DataError: There is none.
+    """
     if (folder / "predictions.parquet").is_file():
         return [folder]
     if not folder.is_dir():
@@ -90,7 +101,12 @@ def _jobs(folder: Path) -> list[Path]:
     return sorted(jobs, key=lambda path: [(len(part), part) for part in path.relative_to(folder).parts])
 
 
-def _read(folder: Path) -> Result:
+def read_result(folder: Path) -> Result:
+    """Read one job.
+
+    Raises:
+        DataError: It is no trained job, or a file in it is not readable.
+    """
     try:
         meta = read_json(folder / "model.json")
         task = TaskSettings.model_validate(meta["task"])
@@ -104,6 +120,7 @@ def _read(folder: Path) -> Result:
             **_of_experiment(folder),
             "split": training["split"],
             "train": training["settings"],
+            "probe": training.get("probe", {}).get("settings"),
             "task": {key: value for key, value in meta["task"].items() if key != "description"},
         }
         facts = [
@@ -128,6 +145,7 @@ def _read(folder: Path) -> Result:
         test,
         flatten(settings),
         facts,
+        training,
     )
 
 

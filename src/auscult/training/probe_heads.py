@@ -24,7 +24,7 @@ from auscult.models.neighbours import NeighbourHead
 logger = logging.getLogger(__name__)
 
 _MAX_ITERATIONS = 10_000
-_TOLERANCE = 1e-6
+_TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The plan: which files a job reads, what each is made with, and what says that its data changed."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -122,3 +123,34 @@ def test_a_root_in_the_home_folder_may_be_written_with_a_tilde(config_dir: Path,
     for roots in ({"icbhi": "~/own"}, {}):
         plan = plan_of(config_dir, roots=roots)
         assert plan.dataset("icbhi").root == (str(tmp_path / "own") if roots else "data/icbhi")
+
+
+PROBE = {"probe": {"encoder": "results/pneumonia/train2356/1"}}
+
+
+def test_probes_of_one_encoder_share_its_embeddings(config_dir: Path) -> None:
+    layer = {"probe": {**PROBE["probe"], "layer": "head", "method": "knn"}}
+    other = {"probe": {"encoder": "results/pneumonia/train2356/2"}}
+    plain = {"augment": {}}
+    write(config_dir, "probed", jobs=[PROBE, layer | {"folds": 2}, other], **plain)
+    plan = plan_of(config_dir)
+    first, second, third, elsewhere = (
+        plan.files("pneumonia", "probed", run).embeddings for run in ("1", "2/fold1", "2/fold2", "3")
+    )
+    assert first == second == third
+    assert list(first) == ["icbhi", "jordan", "bd"]
+    assert not set(first["bd"]) & set(elsewhere["bd"])
+    made = plan_of(config_dir).made_with(first["bd"][0])
+    assert made["stored"] == plan.files("pneumonia", "probed", "1").spectrograms["bd"][0]
+    assert made["needs"] == ["results/pneumonia/train2356"]
+    assert plan.files(*MAIN, "1").embeddings == {}
+
+
+def test_an_encoder_from_elsewhere_is_known_by_its_weights(config_dir: Path, tmp_path: Path) -> None:
+    paths = []
+    for folder, digest in (("a", "1" * 64), ("b", "1" * 64), ("c", "2" * 64)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.json").write_text(json.dumps({"weights_sha256": digest}))
+        write(config_dir, folder, jobs=[{"probe": {"encoder": folder}}], augment={})
+        paths.append(plan_of(config_dir).files("pneumonia", folder, "1").embeddings["bd"])
+    assert paths[0] == paths[1] != paths[2]

@@ -111,3 +111,12 @@ def test_a_job_that_needs_itself_is_told_by_which_way(tmp_path):
     for name in ("a", "c"):
         with pytest.raises(ConfigError, match=r"toy/a, job 1 <- toy/b, job 2 <- toy/a, job 1"):
             around.of(RunName("toy", name, "1"))
+
+
+def test_a_probe_takes_the_weights_and_the_description_of_its_encoder(tmp_path):
+    jobs = [{}, {"probe": {"encoder": "results/toy/a/1"}}]
+    results = project(tmp_path, a=jobs, b=[{"probe": {"encoder": "results/toy/a/1"}}])
+    inside, outside = results.of(RunName("toy", "a", "2")), results.of(RunName("toy", "b", "1"))
+    assert inside.needs == ("work/runs/toy/a/1/model.safetensors", "work/runs/toy/a/1/model.json")
+    assert inside.read_by(results.runs("toy", "a")["2"]).probe.encoder == "work/runs/toy/a/1"
+    assert outside.needs == ("results/toy/a",)
