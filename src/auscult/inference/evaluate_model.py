@@ -24,7 +24,7 @@ from auscult.formatting.numbers import metric_text
 from auscult.inference.dataset import PreparedDataset, job_like, prepare, settings_of
 from auscult.inference.loaded_model import choose_device, require_model
 from auscult.labels import recording_targets
-from auscult.models.saved import META_FILE, load_model
+from auscult.models.saved import META_FILE, datasets_seen, load_model
 from auscult.reports.publish import publish
 from auscult.splits.audit import build_audit
 from auscult.splits.flow import split_flow
@@ -182,6 +182,11 @@ def _test_recordings(
 ) -> set[str] | None:
     """Return the recordings to evaluate; None: all of them."""
     is_known = dataset in meta["datasets"]
+    if not is_known and dataset in datasets_seen(meta):
+        raise DataError(
+            f"{model_dir}: the encoder of this probe was trained on {dataset}, so it knows patients of it and would "
+            "look better than it is; name another dataset"
+        )
     if not is_known:
         if is_wanted:
             raise ConfigError(

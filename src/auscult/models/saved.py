@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -241,6 +241,12 @@ def describe_model(
         "training": training,
         **neighbours,
     }
+
+
+def datasets_seen(meta: Mapping[str, Any]) -> set[str]:
+    """Return the datasets that shaped a model: those that it was trained on, and of a probe those of its encoder."""
+    encoder = meta.get("training", {}).get("probe", {}).get("encoder", {})
+    return {*meta["datasets"], *encoder.get("datasets", [])}
 
 
 def _describe_neighbours(head: nn.Module) -> dict[str, Any]:

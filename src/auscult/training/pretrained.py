@@ -23,7 +23,7 @@ from auscult.config.train import PretrainedSettings
 from auscult.errors import BusyError, ConfigError, DataError
 from auscult.models.arrival import Arrival
 from auscult.models.classifier import Classifier
-from auscult.models.saved import META_FILE, WEIGHTS_FILE, load_model
+from auscult.models.saved import META_FILE, WEIGHTS_FILE, datasets_seen, load_model
 from auscult.models.weights_file import read_tensors
 from auscult.storage.files import atomic_path, sha256_file
 from auscult.training.history import HISTORY_FILE
@@ -218,7 +218,7 @@ def reuse_model(result: Path, output_dir: Path, *, job: JobSettings, task: TaskS
             f"evaluate_only: the model in {result} and this job differ (model -> job): {'; '.join(changes)}; "
             "give the job the model's settings, as they stand in its model.json"
         )
-    shared = sorted(set(meta["datasets"]) & set(job.datasets))
+    shared = sorted(datasets_seen(meta) & set(job.datasets))
     if shared:
         logger.warning(
             "the model in %s was trained on %s as well: patients of the test subset may be among its training patients",

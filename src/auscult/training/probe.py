@@ -31,7 +31,7 @@ from auscult.models import SavedModel, build_model_of, describe_model, load_mode
 from auscult.models.classifier import Classifier, Head
 from auscult.models.neighbours import NeighbourHead
 from auscult.models.operating_point import choose_operating_point
-from auscult.models.saved import probabilities
+from auscult.models.saved import datasets_seen, probabilities
 from auscult.training.dataset import ClipDataset, load_clip_dataset
 from auscult.training.export import remove_epoch_weights
 from auscult.training.history import EpochRow, History
@@ -144,7 +144,7 @@ def _require_same_encoder(encoder: SavedModel, job: JobSettings, folder: Path) -
             f"probe.encoder: the model in {folder} and this job differ (model -> job): {'; '.join(changes)}; "
             "give the job the model's settings, as they stand in its model.json (its head and dropout may differ)"
         )
-    seen = sorted(_trained_on(encoder.meta) & set(job.datasets))
+    seen = sorted(datasets_seen(encoder.meta) & set(job.datasets))
     if seen and not _has_same_split(encoder.meta, job):
         logger.warning(
             "the encoder in %s was trained on %s as well, by another split: patients of the test subset may be among "
@@ -154,17 +154,11 @@ def _require_same_encoder(encoder: SavedModel, job: JobSettings, folder: Path) -
         )
 
 
-def _trained_on(meta: Mapping[str, Any]) -> set[str]:
-    """Return the datasets that shaped an encoder; of a probe's, those of its own encoder too."""
-    earlier = meta["training"].get("probe", {}).get("encoder", {}).get("datasets", [])
-    return {*meta["datasets"], *earlier}
-
-
 def _has_same_split(meta: Mapping[str, Any], job: JobSettings) -> bool:
     """Tell whether an encoder was trained with the job's split: then its test patients are the job's."""
     return (
         meta["task_name"] == job.task
-        and _trained_on(meta) == set(job.datasets)
+        and datasets_seen(meta) == set(job.datasets)
         and meta["training"].get("split") == job.split.model_dump(mode="json")
     )
 
@@ -319,7 +313,7 @@ def _describe_probe(
             "folder": probe.encoder,
             "weights_sha256": encoder["weights_sha256"],
             "task_name": encoder["task_name"],
-            "datasets": sorted(_trained_on(encoder)),
+            "datasets": sorted(datasets_seen(encoder)),
             "has_same_split": _has_same_split(encoder, job),
         },
     }

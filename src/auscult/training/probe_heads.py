@@ -24,7 +24,8 @@ from auscult.models.neighbours import NeighbourHead
 logger = logging.getLogger(__name__)
 
 _MAX_ITERATIONS = 10_000
-_TOLERANCE = 1e-8
+_TOLERANCE = 1e-7
+_MAX_NEWTON_WEIGHTS = 1100
 
 
 @dataclass(frozen=True)
@@ -161,9 +162,15 @@ def _regress(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 (slow to import; only probes need it)
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
-    model: Any = LogisticRegression(C=1 / penalty, max_iter=_MAX_ITERATIONS, tol=_TOLERANCE)
-    with warnings.catch_warnings(record=True) as caught:
+    n_classes = len(np.unique(classes))
+    n_weights = (features.shape[1] + 1) * (n_classes if n_classes > 2 else 1)
+    # Newton's method is the quicker and the more exact one, as long as its matrix of second derivatives is small.
+    solver = "newton-cholesky" if n_weights <= _MAX_NEWTON_WEIGHTS else "lbfgs"
+    model: Any = LogisticRegression(C=1 / penalty, solver=solver, max_iter=_MAX_ITERATIONS, tol=_TOLERANCE)
+    # One thread: for matrices of this size more of them gain little, cost a busy machine much, and round otherwise.
+    with threadpool_limits(limits=1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(features, classes, sample_weight=weights.astype(np.float64))
     for warning in caught:

@@ -21,6 +21,7 @@ from auscult.config.augment import AugmentSettings
 from auscult.errors import DataError
 from auscult.evaluation.predict import predict
 from auscult.models import load_model
+from auscult.models.embeddings import embed_clips
 from auscult.spectrograms.make_spectrograms import make_spectrograms
 from auscult.spectrograms.store import FeatureStore
 from auscult.training import train as stage
@@ -246,3 +247,18 @@ def test_a_published_encoder_is_loaded_trained_stored_and_read_again(heard, tmp_
     torch.testing.assert_close(stored, weights["audio_spectrogram_transformer.layernorm.weight"])
     test = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("test",), clips=clips)
     assert predict(model, test, batch_size=3).shape == (len(test.clips), 1)
+
+
+def test_an_encoder_with_a_front_end_is_probed_on_clips(heard, tmp_path):
+    setup, clips = heard
+    job = job_of(setup, model={"frontend": {"name": "mel"}}, epochs=1)
+    train(setup, tmp_path / "encoder", job, clips=clips)
+    embed_clips(stored=clips["toy"][0], encoder=tmp_path / "encoder", output=tmp_path / "e.h5", full_settings={})
+    probe = {"probe": {"encoder": str(tmp_path / "encoder")}}
+    job = JobSettings.model_validate(job.model_dump(mode="json") | probe)
+    train(setup, tmp_path / "probe", job, clips=clips, embeddings={"toy": [tmp_path / "e.h5"]})
+    model = load_model(tmp_path / "probe")
+    assert model.takes == "waveform"
+    test = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("test",), clips=clips)
+    answers = model.predict_proba(test.waveforms(np.arange(len(test))))[:, 0]
+    assert roc_auc_score(test.targets[:, 0], answers) > 0.9
