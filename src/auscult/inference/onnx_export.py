@@ -15,11 +15,12 @@ from auscult.audio.clip_store import ClipStore, to_float32, to_int16
 from auscult.config import paths
 from auscult.config.clips import ClipSettings
 from auscult.config.files import defined_names
-from auscult.errors import DataError
+from auscult.errors import ConfigError, DataError
 from auscult.inference.dataset import settings_of
 from auscult.inference.loaded_model import LoadedModel
 from auscult.inference.stream import find_audio, read_facts
 from auscult.metrics.plain_scores import auroc
+from auscult.models.neighbours import NeighbourHead
 from auscult.models.onnx_graph import INPUT_NAME, PROBABILITY, SPECTROGRAM, require_packages, write_onnx
 from auscult.storage.files import atomic_path, require_free, sha256_file, write_json
 from auscult.storage.tables import read_predictions, truth_of
@@ -67,6 +68,11 @@ def export_onnx(model: LoadedModel, clips: ParityClips, folder: Path, *, is_forc
         ConfigError: The files are there already, a package is missing, or the model cannot be said in ONNX.
         DataError: The export does not give the model's probabilities; no file is left.
     """
+    if isinstance(model.saved.module.head, NeighbourHead):
+        raise ConfigError(
+            "--onnx: the head of this model is a vote of its training clips, which is not exported; export a linear "
+            "probe of the same encoder"
+        )
     require_packages()
     target, report_path = folder / ONNX_FILE, folder / REPORT_FILE
     for path in (target, report_path):

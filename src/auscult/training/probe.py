@@ -144,7 +144,7 @@ def _require_same_encoder(encoder: SavedModel, job: JobSettings, folder: Path) -
             f"probe.encoder: the model in {folder} and this job differ (model -> job): {'; '.join(changes)}; "
             "give the job the model's settings, as they stand in its model.json (its head and dropout may differ)"
         )
-    seen = sorted(datasets_seen(encoder.meta) & set(job.datasets))
+    seen = sorted(_trained_on(encoder.meta) & set(job.datasets))
     if seen and not _has_same_split(encoder.meta, job):
         logger.warning(
             "the encoder in %s was trained on %s as well, by another split: patients of the test subset may be among "
@@ -152,6 +152,20 @@ def _require_same_encoder(encoder: SavedModel, job: JobSettings, folder: Path) -
             folder,
             ", ".join(seen),
         )
+
+
+def _trained_on(meta: Mapping[str, Any]) -> set[str]:
+    """Return the datasets that shaped an encoder's weights: none where published ones stayed frozen throughout."""
+    settings = meta["training"].get("settings", {})
+    pretrained = settings.get("pretrained") or {}
+    frontend = meta["architecture"].get("frontend") or {"name": "published"}
+    is_untouched = (
+        settings.get("freeze") == "backbone"
+        and settings.get("thaw_epoch") is None
+        and frontend["name"] == "published"
+        and any(pretrained.get(source) for source in ("published", "timm"))
+    )
+    return set() if is_untouched else datasets_seen(meta)
 
 
 def _has_same_split(meta: Mapping[str, Any], job: JobSettings) -> bool:
@@ -313,7 +327,7 @@ def _describe_probe(
             "folder": probe.encoder,
             "weights_sha256": encoder["weights_sha256"],
             "task_name": encoder["task_name"],
-            "datasets": sorted(datasets_seen(encoder)),
+            "datasets": sorted(_trained_on(encoder)),
             "has_same_split": _has_same_split(encoder, job),
         },
     }

@@ -1,6 +1,7 @@
 """Probes against scikit-learn: what is chosen, what is folded into the head, and what is never read."""
 
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -14,8 +15,10 @@ from sklearn.preprocessing import StandardScaler
 from tests.unit.evaluation.conftest import N_FRAMES, N_MELS, TASKS, make_world
 
 from auscult.config import JobSettings, TaskSettings
-from auscult.errors import DataError, InfeasibleError
+from auscult.errors import ConfigError, DataError, InfeasibleError
 from auscult.evaluation.evaluate import evaluate
+from auscult.inference.loaded_model import LoadedModel
+from auscult.inference.onnx_export import ParityClips, export_onnx
 from auscult.models import Normalisation, SavedModel, build_model, describe_model, load_model, save_model
 from auscult.models.embeddings import EmbeddingStore, embed_clips
 from auscult.models.neighbours import NeighbourHead
@@ -223,6 +226,8 @@ def test_kept_neighbours_are_bounded(worlds, tmp_path):
     model = fit(world, store, tmp_path, probing(world, settings={"method": "knn", "max_clips": 20}))
     assert model.meta["neighbours"]["n_clips"] == 20
     assert model.module.state_dict()["head.clips"].shape[0] == 20
+    with pytest.raises(ConfigError, match="not exported"):
+        export_onnx(LoadedModel(model), ParityClips("", np.zeros((0, 1000), np.int16)), tmp_path)
 
 
 def test_evaluation_reads_the_embeddings_and_says_what_the_model_says(worlds, tmp_path):
@@ -272,6 +277,17 @@ def test_an_encoder_that_may_have_seen_the_test_patients_is_named(worlds, tmp_pa
     assert "by another split" in caplog.text
     about = json.loads((tmp_path / "model.json").read_text())["training"]["probe"]["encoder"]
     assert (about["datasets"], about["has_same_split"]) == (["toy"], False)
+
+
+def test_published_weights_that_stayed_frozen_know_no_patient(worlds, tmp_path, caplog):
+    world, store = worlds("binary")
+    frozen = {"freeze": "backbone", "thaw_epoch": None, "pretrained": {"published": "ast.safetensors"}}
+    shutil.copytree(world.model_dir, tmp_path / "encoder")
+    path = tmp_path / "encoder" / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"training": {"best_epoch": 1, "settings": frozen}}))
+    model = fit(world, store, tmp_path / "probe", probing(world, encoder=tmp_path / "encoder"))
+    assert model.meta["training"]["probe"]["encoder"]["datasets"] == []
+    assert "by another split" not in caplog.text
 
 
 @pytest.mark.parametrize(
