@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from auscult.config import list_experiments, load_experiment
+from auscult.config import Experiment, list_experiments, load_experiment
 from auscult.config.paths import clips_paths, features_paths, split_path
 from auscult.config.project import load_dataset
 from auscult.config.resolve import load_task
@@ -19,13 +19,23 @@ def planned_jobs(output: str) -> Counter:
     return Counter({name: int(n) for name, n in re.findall(r"^([a-z_]+) +(\d+)$", output, flags=re.MULTILINE)})
 
 
+def with_those_it_begins_from(config: Path, group: str, name: str) -> list[Experiment]:
+    """An experiment, and those whose trained models its jobs begin from."""
+    experiment = load_experiment(config, group, name)
+    found = [experiment]
+    for pretrained in {job.train.pretrained for job in experiment.jobs if job.train.pretrained}:
+        if pretrained.result is not None:
+            found += with_those_it_begins_from(config, *pretrained.result.split("/")[1:3])
+    return found
+
+
 @pytest.mark.parametrize(("group", "name"), EXPERIMENTS, ids=["/".join(pair) for pair in EXPERIMENTS])
 def test_every_experiment_plans_the_jobs_that_it_needs(
     snakemake, project_dir: Path, tmp_path: Path, group: str, name: str
 ) -> None:
     config = project_dir / "config"
-    experiment = load_experiment(config, group, name)
-    jobs, task = experiment.jobs, load_task(config, experiment.task)
+    experiments = with_those_it_begins_from(config, group, name)
+    jobs = [job for experiment in experiments for job in experiment.jobs]
     pairs = [(dataset, job) for job in jobs for dataset in job.datasets]
     expected = {
         "ingest": len({dataset for dataset, _ in pairs}),
@@ -35,11 +45,11 @@ def test_every_experiment_plans_the_jobs_that_it_needs(
         "make_spectrograms": len(
             {path for dataset, job in pairs for path in features_paths(dataset, load_dataset(config, dataset), job)}
         ),
-        "make_split": len({split_path(job, task) for job in jobs}),
+        "make_split": len({split_path(job, load_task(config, job.task)) for job in jobs}),
         "train": len(jobs),
         "evaluate": len(jobs),
-        "track": 1,
-        "publish": 1,
+        "track": len(experiments),
+        "publish": len(experiments),
     }
     # A plan asks for the folder of each dataset; those that are no part of the demo are empty here.
     roots = {dataset: load_dataset(config, dataset).root for dataset, _ in pairs}
