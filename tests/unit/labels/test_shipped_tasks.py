@@ -4,13 +4,15 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from auscult.config import load_dataset, load_experiment, load_task
 from auscult.datasets.ingest import ingest
+from auscult.datasets.readers import READERS
 from auscult.errors import ConfigError
-from auscult.labels import recording_targets
-from auscult.storage.tables import read_events, read_recordings
+from auscult.labels import clip_targets, recording_targets
+from auscult.storage.tables import Event, Recording, events_frame, read_events, read_recordings
 from auscult_simulate.layouts.plan import SimulatedRecording
 from auscult_simulate.write import write_dataset
 
@@ -126,3 +128,45 @@ model: {name: mixednet}
         load_experiment(config, "adventitious", "doubtful")
     path.write_text(text + "allow_doubtful: [jordan]\n")
     assert load_experiment(config, "adventitious", "doubtful").job(1).allow_doubtful == ("jordan",)
+
+
+PUBLISHED_COUNTS = {
+    "sprsound_events": {"train": [5159, 1497], "inter": [1040, 389], "intra": [688, 316]},
+    "sprsound_event_kinds": {
+        "train": [5159, 39, 452, 15, 49, 912, 30],
+        "inter": [1040, 0, 305, 0, 3, 80, 1],
+        "intra": [688, 14, 108, 2, 14, 175, 3],
+    },
+    "sprsound_records": {"train": [1303, 469, 177], "inter": [241, 106, 8], "intra": [241, 136, 2]},
+    "sprsound_record_kinds": {
+        "train": [1303, 126, 248, 95, 177], "inter": [241, 65, 24, 17, 8], "intra": [241, 42, 75, 19, 2]
+    },
+}  # fmt: skip
+"""Part -> examples of each class, in the order of the task's targets, as the release states them."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED_COUNTS)
+def test_the_challenge_s_classes_are_counted_as_the_release_states_them(
+    project_dir: Path, real_data: Path, name: str
+) -> None:
+    task = load_task(project_dir / "config", name)
+    root = real_data / "sprsound_2022"
+    settings = load_dataset(project_dir / "config", "sprsound")
+    items = list(READERS["sprsound"](root, "sprsound", settings))
+    found = [item for item in items if isinstance(item, Recording)]
+    recordings = pd.DataFrame(
+        {
+            "recording_id": [item.recording_id for item in found],
+            "patient_id": [item.patient_id for item in found],
+            "label_record": [item.labels["record"] for item in found],
+            "part": [item.attributes["part"] for item in found],
+        }
+    ).assign(dataset="sprsound", duration_s=16.0)
+    events = events_frame(item for item in items if isinstance(item, Event))
+    rows = recordings
+    values = recording_targets(recordings, events, task)
+    if task.level == "clip":
+        rows = pd.DataFrame(events[events["kind"] == "cycle"]).merge(recordings[["recording_id", "part"]])
+        values = clip_targets(rows, recordings, events, task)
+    table = pd.DataFrame(values, columns=list(task.targets)).groupby(rows["part"].to_numpy()).sum().astype(int)
+    assert {part: table.loc[part].tolist() for part in table.index} == PUBLISHED_COUNTS[name]
