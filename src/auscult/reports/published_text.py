@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from auscult.config.paths import METRICS_FILE
 from auscult.formatting.numbers import plural
 from auscult.formatting.published import published_rows
 from auscult.storage.files import read_json
@@ -30,7 +29,7 @@ def print_published(experiment: Experiment, task: TaskSettings, result: Path, co
         console: Where to print.
     """
     for run in experiment.runs:
-        metrics = read_json(result / run.id / METRICS_FILE)
+        metrics = read_json(result / run.id / "metrics.json")
         table = Table("published by", "metric", "published", "ours", "to know", box=None, pad_edge=False)
         for row in published_rows(metrics, task, experiment.claims):
             part = f", {row.claim.part}" if row.claim.part else ""

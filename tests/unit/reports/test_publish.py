@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -9,12 +10,14 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
 from tests.unit.reports.conftest import study_ids
 
 from auscult.config import Experiment
 from auscult.config.claims import Claim
 from auscult.errors import DataError
 from auscult.reports.publish import publish as run
+from auscult.reports.published_text import print_published
 
 
 class _Page(HTMLParser):
@@ -181,6 +184,12 @@ def test_published_figures_stand_beside_ours(published_once, tmp_path):
     assert f"A paper arXiv 1; theirs Accuracy 0.810 {ours:.3f}" in text
     assert "one split; not read in its source" in text
     assert "unheard 0.500 undefined" in text
+    # `auscult reproduce` prints the same.
+    screen = Console(width=200, record=True, file=io.StringIO())
+    print_published(experiment, inputs.task, tmp_path / "result", screen)
+    printed = " ".join(screen.export_text().split())
+    assert f"A paper (arXiv 1) Accuracy 0.810 {ours:.3f}" in printed
+    assert "this test set has judged 0 models in this project" in printed
 
 
 def test_a_job_that_only_evaluates_says_whose_model_it_is(published_once, tmp_path):
