@@ -79,7 +79,7 @@ def test_the_page_leads_from_a_result_to_answers(workflow_dir: Path, project_dir
 def test_the_page_names_options_that_there_are(project_dir: Path) -> None:
     lines = [line for text in blocks(project_dir / "docs" / "use-a-model.md", "bash") for line in text.splitlines()]
     commands = [line.split("#")[0].split() for line in lines if line.startswith("auscult ")]
-    assert {words[1] for words in commands} == {"predict", "evaluate", "embed", "export", "compare"}
+    assert {words[1] for words in commands} == {"predict", "evaluate", "embed", "export", "probes", "compare"}
     known = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
     for words in commands:
         options = {option for parameter in known[words[1]].params for option in parameter.opts}
