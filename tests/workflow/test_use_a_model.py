@@ -48,7 +48,7 @@ def test_the_page_leads_from_a_result_to_answers(workflow_dir: Path, project_dir
         return finished.stdout
 
     shown = [run("bash", "-euo", "pipefail", "-c", commands) for commands in blocks(page, "bash")]
-    assert len(shown) == 6
+    assert len(shown) == 7
     (program, of_onnx), (expected,) = blocks(page, "python"), blocks(page, "")
     assert max(len(text.splitlines()) for text in (program, of_onnx)) <= 10
     mask = re.compile(r"pneumonia 0\.\d\d|pneumonia 1\.00")
@@ -73,6 +73,7 @@ def test_the_page_leads_from_a_result_to_answers(workflow_dir: Path, project_dir
     assert [path.name for path in (workflow_dir / "pictures").iterdir()] == ["122_1b1_Pr_sc_AKGC417L.wav.png"]
     assert "a stored model on perch" in (workflow_dir / "evaluations" / "perch" / "report.html").read_text().lower()
     assert len(np.load(workflow_dir / "embeddings" / "icbhi.npy")) == 48
+    assert (workflow_dir / "probes.html").is_file()
     assert ": 2 results</h1>" in (workflow_dir / "compared.html").read_text(encoding="utf-8")
 
 
