@@ -100,7 +100,7 @@ def test_a_result_of_another_experiment_is_published_and_begun_with(
     assert finished.returncode == 0, finished.stdout[-3000:]
     assert planned(finished.stdout) == {"train": 2, "evaluate": 1, "publish": 1}
     log = workflow_dir / RUNS / "second" / "1" / "train.log"
-    assert "loaded pretrained weights from results/pneumonia/first/1/model.safetensors" in log.read_text()
+    assert "pretrained weights of results/pneumonia/first/1/model.safetensors" in log.read_text()
     assert "Nothing to be done" in snakemake(*command).stdout
 
     # Published again with other words, the model is the same: the training that began with it is finished already.
