@@ -271,6 +271,20 @@ class TaskSettings(Settings):
             raise ValueError("no class is left that is neither normal_class nor in left_out_classes")
 
     @property
+    def normal_column(self) -> int:
+        """The column of the normal class.
+
+        Raises:
+            ValueError: The task has none.
+        """
+        return self.targets.index(str(self.normal_class))
+
+    @property
+    def left_out_columns(self) -> list[int]:
+        """The columns of the classes that the scores by the normal class leave out."""
+        return [self.targets.index(name) for name in self.left_out_classes]
+
+    @property
     def supported_datasets(self) -> tuple[str, ...]:
         """Datasets that have a rule."""
         return tuple(self.classes_from if self.type == "multi_class" else self.datasets)

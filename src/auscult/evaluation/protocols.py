@@ -77,9 +77,10 @@ def compare_protocols(
         val = subsets["val"]
         point = choose_operating_point(logits[val], examples.targets[val], ids.iloc[val], task, job.evaluate)
         scaled = torch.as_tensor(logits) / point["temperature"]
-        found = probabilities(scaled, task.type)
-        if task.normal_class is not None:
-            found = shifted_probabilities(scaled, task.targets.index(task.normal_class), point["normal_offset"])
+        if task.normal_class is None:
+            found = probabilities(scaled, task.type)
+        else:
+            found = shifted_probabilities(scaled, task.normal_column, point["normal_offset"])
         values = {
             name: validation_metrics(examples.targets[rows], found[rows], ids.iloc[rows], task)[f"val/{metric}"]
             for name, rows in subsets.items()

@@ -118,10 +118,8 @@ def multi_class_values(
     by_normal: dict[str, Floats] = {}
     if task.normal_class is not None:
         cells = _totals(np.eye(n_classes**2)[true * n_classes + predicted], patients, weights)
-        left_out = [task.targets.index(name) for name in task.left_out_classes]
-        by_normal = normal_class_scores(
-            cells.reshape(-1, n_classes, n_classes), task.targets.index(task.normal_class), left_out
-        )
+        tables = cells.reshape(-1, n_classes, n_classes)
+        by_normal = normal_class_scores(tables, task.normal_column, task.left_out_columns)
     spreads = [n_rows**2 - (counts**2).sum(axis=1) for counts in (of_class, said_class)]
     together = {
         **by_normal,

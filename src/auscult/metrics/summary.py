@@ -104,9 +104,8 @@ def validation_metrics(
         values["val/balanced_accuracy"] = _mean(recalls)
         values["val/accuracy"] = _share(true == predicted)
         if task.normal_class is not None:
-            left_out = [task.targets.index(name) for name in task.left_out_classes]
             table = confusion(true, predicted, len(task.targets))
-            by_normal = normal_class_scores(table, task.targets.index(task.normal_class), left_out)
+            by_normal = normal_class_scores(table, task.normal_column, task.left_out_columns)
             for name in NORMAL_CLASS_MONITORS:
                 values[f"val/{name}"] = None if np.isnan(by_normal[name]) else float(by_normal[name])
         return values

@@ -75,8 +75,7 @@ def _choose_normal_offset(
     Offsets lie between neighbouring margins of clips, at most `N_GRID_CUTS` of them at quantiles; among equals the one
     in the widest gap is taken, then the lowest.
     """
-    normal = task.targets.index(str(task.normal_class))
-    left_out = [task.targets.index(name) for name in task.left_out_classes]
+    normal, left_out = task.normal_column, task.left_out_columns
     exact = logits.double().numpy()
     others = np.delete(exact, normal, axis=1).max(axis=1)
     margins = np.unique(others - exact[:, normal])
