@@ -279,7 +279,7 @@ def compare(
     results: Annotated[
         list[Path],
         typer.Argument(
-            help="Jobs (results/<task>/<experiment>/<job>), or experiments for all their jobs; first the base."
+            help="Jobs (results/<folder>/<experiment>/<job>), or experiments for all their jobs; first the base."
         ),
     ],
     *,
@@ -316,7 +316,7 @@ def compare(
 def probes(
     results: Annotated[
         list[Path],
-        typer.Argument(help="Experiments with probes (results/<task>/<experiment>), or single jobs of them."),
+        typer.Argument(help="Experiments with probes (results/<folder>/<experiment>), or single jobs of them."),
     ],
     *,
     metric: Annotated[

@@ -94,7 +94,7 @@ def find_jobs(folder: Path) -> list[Path]:
     if (folder / "predictions.parquet").is_file():
         return [folder]
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; a result is results/<task>/<experiment>, or a job below it")
+        raise DataError(f"{folder}: no such folder; a result is results/<folder>/<experiment>, or a job below it")
     jobs = [path.parent for path in folder.glob("**/predictions.parquet")]
     if not jobs:
         raise DataError(f"{folder}: holds no predictions.parquet, nor does a folder below it; run the experiment first")

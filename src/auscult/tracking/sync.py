@@ -32,7 +32,7 @@ class Synced:
     """What became of one experiment, or of one training of it.
 
     Attributes:
-        name: `<task>/<experiment>`, or with the run's id.
+        name: `<folder>/<experiment>`, or with the run's id.
         status: `logged`; `whole` (nothing was missed); `running` (it logs itself); `waiting` (for the
             workflow); `failed`.
         text: How much, or why not.
@@ -70,7 +70,7 @@ def sync(
     """Log one experiment's trainings as far as the store lacks them.
 
     Args:
-        folder: `work/runs/<task>/<experiment>`.
+        folder: `work/runs/<folder>/<experiment>`.
         tracking: Where to.
         is_running: Tells whether a run folder is being trained now.
         again: Ask the store also where everything is known to be there.

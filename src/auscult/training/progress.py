@@ -233,7 +233,7 @@ class Watched:
     """One training.
 
     Attributes:
-        name: `<task>/<experiment>/<job>`, the folder below the watched one.
+        name: `<folder>/<experiment>/<job>`, the folder below the watched one.
         values: The content of its progress file.
         is_dead: It is reported as running, and no process runs it.
     """
