@@ -107,6 +107,11 @@ class PretrainedSettings(Settings):
     published: str | None = Field(
         default=None, description="a file with the published weights of the encoder of a model `published`"
     )
+    sha256: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="of the file: any other is refused, one with a tensor transposed or values changed too",
+    )
     parts: Literal["all", "backbone"] = Field(
         default="all", description="backbone: the head starts with random weights"
     )
@@ -116,6 +121,8 @@ class PretrainedSettings(Settings):
         given = [name for name in PRETRAINED_SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"pretrained takes one of result, weights, timm and published; found {given or 'none'}")
+        if self.sha256 is not None and (self.result is not None or self.timm == "hub"):
+            raise ValueError("sha256 is of a file: give it with weights, timm or published, not with a result or hub")
         return self
 
 

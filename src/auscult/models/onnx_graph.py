@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import math
 import re
 import warnings
 from pathlib import Path
@@ -35,44 +36,50 @@ _MOST_BYTES = 2**31 - 1
 """Of one file: the limit of protobuf."""
 
 
-class ConvolvedSpectrogram(nn.Module):
-    """The values of `LogSpectrogram`, its Fourier transform a convolution with the windowed waves of each bin.
+class ExactSpectrogram(nn.Module):
+    """The values of `LogSpectrogram`, its Fourier transform a product with the windowed waves of each bin, in float64.
 
-    ONNX runtimes differ in their Fourier transforms, if they have one; all have convolutions.
+    ONNX runtimes differ in their Fourier transforms, if they have one; all have products. In float32 its own noise
+    would decide to which step of float16 a value is rounded.
     """
 
     filters: Tensor
     waves: Tensor
+    db_of_log: Tensor
 
     def __init__(self, spectrogram: LogSpectrogram) -> None:
         super().__init__()
         self.settings = spectrogram.settings
         n_fft = self.settings.n_fft
-        n_bytes = 4 * n_fft * 2 * (n_fft // 2 + 1)
+        n_bytes = 8 * n_fft * 2 * (n_fft // 2 + 1)
         if n_bytes > _MOST_BYTES:
             raise ConfigError(
                 f"spectrogram.n_fft {n_fft}: its Fourier transform takes {n_bytes / 2**30:.0f} GiB as a matrix, an "
                 "ONNX file holds 2 GiB; train with a smaller n_fft"
             )
         # Whole periods are taken off in whole numbers: the phase of a late sample and a high bin stays exact.
-        phase = 2 * np.pi * (np.outer(np.arange(n_fft // 2 + 1), np.arange(n_fft)) % n_fft) / n_fft
-        window = spectrogram.window.double().cpu().numpy()
-        waves = np.concatenate([np.cos(phase) * window, np.sin(phase) * window])[:, None]
-        self.register_buffer("waves", torch.from_numpy(waves.astype(np.float32)))
-        self.register_buffer("filters", spectrogram.filters.detach().clamp(min=0).cpu())
+        phase = 2 * np.pi * (np.outer(np.arange(n_fft), np.arange(n_fft // 2 + 1)) % n_fft) / n_fft
+        window = spectrogram.window.double().cpu().numpy()[:, None]
+        waves = np.concatenate([np.cos(phase) * window, np.sin(phase) * window], axis=1)
+        self.register_buffer("waves", torch.from_numpy(waves))
+        self.register_buffer("filters", spectrogram.filters.detach().clamp(min=0).double().cpu())
+        # A tensor: the exporter writes plain numbers, and the 10 of log10, in float32.
+        self.register_buffer("db_of_log", torch.tensor(10 / math.log(10), dtype=torch.float64))
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Turn float32 waveforms of full scale 1, [batch, sample], into dB, [batch, band, frame]."""
         settings = self.settings
-        sound = waveforms.unsqueeze(1)
+        sound = waveforms
         if settings.centred:
-            sound = functional.pad(sound, (settings.n_fft // 2, settings.n_fft // 2), mode="reflect")
-        cosine, sine = functional.conv1d(sound, self.waves, stride=settings.hop_samples).chunk(2, dim=1)
-        powered = cosine * cosine + sine * sine
+            reach = settings.n_fft // 2
+            sound = functional.pad(sound.unsqueeze(1), (reach, reach), mode="reflect").squeeze(1)
+        frames = sound.unfold(1, settings.n_fft, settings.hop_samples).double()
+        cosine, sine = (frames @ self.waves).chunk(2, dim=2)
+        powered = (cosine * cosine + sine * sine).transpose(1, 2)
         if settings.power != 2:
             powered = powered.pow(settings.power / 2)
         bands = self.filters @ powered
-        return bands.clamp(min=10.0 ** (settings.floor_db / 10)).log10() * 10
+        return (bands.clamp(min=10.0 ** (settings.floor_db / 10)).log() * self.db_of_log).float()
 
 
 class WaveformModel(nn.Module):
@@ -93,12 +100,12 @@ class WaveformModel(nn.Module):
         if isinstance(saved.normalisation, Normalisation):
             clips = ClipSettings.model_validate(saved.meta["clips"])
             spectrogram = SpectrogramSettings.model_validate(saved.meta["spectrogram"])
-            self.log_mel = ConvolvedSpectrogram(log_mel(spectrogram, clips))
+            self.log_mel = ExactSpectrogram(log_mel(spectrogram, clips))
             self.register_buffer("mean_db", saved.normalisation.mean_db.cpu())
             self.register_buffer("std_db", saved.normalisation.std_db.cpu())
         elif isinstance(self.classifier.frontend.bands, LogSpectrogram):
             frontend: Any = self.classifier.frontend
-            frontend.bands = ConvolvedSpectrogram(frontend.bands)
+            frontend.bands = ExactSpectrogram(frontend.bands)
         task: dict[str, Any] = saved.meta["task"]
         self.is_multi_class = task["type"] == "multi_class"
         self.temperature = saved.temperature

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from auscult.config.pretrained import how_to_use, what_it_holds
 from auscult.errors import DataError
+from auscult.storage.files import sha256_file
 from auscult.storage.tensor_names import safetensors_shapes
 
 _UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError)
@@ -59,4 +60,5 @@ def inspection_lines(path: Path) -> Iterator[str]:
         shapes = {name: tuple(tensor.shape) for name, tensor in read_tensors(path).items()}
     yield f"{path}: {what_it_holds(shapes)}"
     yield f"{len(shapes)} tensors, {sum(map(math.prod, shapes.values())):,} values, {path.stat().st_size / 1e6:.1f} MB"
+    yield f"SHA-256 {sha256_file(path)}; as `sha256:` beside the path, an experiment refuses any other file"
     yield from how_to_use(path, shapes)

@@ -40,13 +40,21 @@ def pretrained_digest(settings: PretrainedSettings | None) -> str | None:
     """Return the SHA-256 of the pretrained weights; None without any, `hub` for timm's own.
 
     Raises:
-        DataError: There is no such file.
+        DataError: There is no such file, or it is another than `sha256` names.
     """
-    path = None if settings is None else _path(settings)
+    if settings is None:
+        return None
+    path = _path(settings)
     if path is None:
-        return None if settings is None else HUB
+        return HUB
     _require_file(path)
-    return sha256_file(path)
+    digest = sha256_file(path)
+    if settings.sha256 not in {None, digest}:
+        raise DataError(
+            f"train.pretrained: {path} is another file than the experiment names: found SHA-256 {digest}, expected "
+            f"{settings.sha256}; take the file again from its source, or correct sha256"
+        )
+    return digest
 
 
 def _require_file(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Files of pretrained weights are compared with the model when an experiment is read, by names and shapes alone."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,7 @@ def test_inspect_says_what_a_file_is_and_how_to_use_it(ast_file, timm_file, tmp_
     assert "the published encoder test_ast" in text
     assert "model: {name: published, encoder: test_ast}" in text
     assert f"train: {{pretrained: {{published: {path}}}}}" in text
+    assert f"SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}" in text
     path = timm_file("test_vit")
     pickled = tmp_path / "weights.pth"
     torch.save({"state_dict": safetensors.torch.load_file(path), "epoch": 3}, pickled)

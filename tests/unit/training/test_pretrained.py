@@ -14,7 +14,8 @@ from auscult.config.model import TimmSettings
 from auscult.config.train import PretrainedSettings, TrainSettings
 from auscult.errors import ConfigError, DataError
 from auscult.models import build_model, load_model
-from auscult.training.pretrained import load_pretrained
+from auscult.storage.files import sha256_file
+from auscult.training.pretrained import load_pretrained, pretrained_digest
 from auscult.training.validation import BestEpoch
 
 SHAPE = (64, 96)
@@ -189,6 +190,21 @@ def test_a_missing_a_renamed_and_a_transposed_tensor_of_timms_are_refused_by_nam
     module = build_model(settings, 1, SHAPE)
     with pytest.raises(DataError, match=said):
         load_pretrained(module, PretrainedSettings(timm=str(path)), settings, SHAPE)
+
+
+def test_a_square_tensor_that_was_transposed_is_refused_by_the_digest_of_the_file(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    weights = timm.create_model("test_vit", pretrained=False).state_dict()
+    safetensors.torch.save_file(weights, path)
+    settings = PretrainedSettings(timm=str(path), sha256=sha256_file(path))
+    assert pretrained_digest(settings) == settings.sha256
+    square = weights["blocks.1.attn.proj.weight"]
+    assert square.shape[0] == square.shape[1]
+    safetensors.torch.save_file({**weights, "blocks.1.attn.proj.weight": square.T.contiguous()}, path)
+    with pytest.raises(DataError, match=rf"another file than .*expected {settings.sha256}"):
+        pretrained_digest(settings)
+    with pytest.raises(ValueError, match="sha256 is of a file"):
+        PretrainedSettings(result="results/a/b/1", sha256="0" * 64)
 
 
 def test_timms_weights_belong_to_timms_models(tmp_path):
