@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, Union
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -20,6 +20,9 @@ from auscult.config.spectrogram import FrontendSettings, PublishedFrontend
 from auscult.errors import nearest
 
 TIMM_PREFIX = "timm/"
+
+OverTime = Literal["mean", "max", "log_mean_exp", "attention"]
+"""How decisions at each step of time become one; `attention` weighs them by what it learns."""
 
 
 class HeadSettings(Settings):
@@ -43,11 +46,29 @@ class BaseModelSettings(Settings):
     if TYPE_CHECKING:
         name: Any  # each model declares its own
 
+    decides_over_time: ClassVar[bool] = False
+    """Whether its maps keep the axis of time, so that `over_time` can be said of it."""
+
     dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
+    over_time: OverTime | None = Field(
+        default=None,
+        description="the head decides at each step of time, and the decisions are combined so; default: it decides "
+        "once, on features that are pooled over the clip",
+    )
     head: HeadSettings = HeadSettings()
     frontend: FrontendSettings | None = Field(
         default=None, description="the model takes waveforms and makes its spectrograms itself"
     )
+
+    @model_validator(mode="after")
+    def _check_over_time(self) -> Self:
+        if self.over_time is not None and not self.decides_over_time:
+            able = [name for name, settings in MODELS.items() if settings.decides_over_time]
+            raise ValueError(
+                f"over_time: {self.name} pools its features itself; those that can decide over time: "
+                f"{', '.join(able)}, {TIMM_PREFIX}<architecture>"
+            )
+        return self
 
 
 @cache
@@ -60,7 +81,18 @@ def timm_names() -> frozenset[str]:
 class TimmSettings(BaseModelSettings):
     """Any architecture of timm, fed with one channel."""
 
+    decides_over_time: ClassVar[bool] = True
+
     name: str = Field(pattern=rf"^{TIMM_PREFIX}")
+    stage: int | None = Field(
+        default=None, ge=0, description="over_time only: the stage that gives the maps, from 0 on; default: the last"
+    )
+
+    @model_validator(mode="after")
+    def _check_stage(self) -> Self:
+        if self.stage is not None and self.over_time is None:
+            raise ValueError("stage says which maps are used by over_time, which is not given")
+        return self
 
 
 _LAYERS_TAG = "layer list"
@@ -118,6 +150,8 @@ ModelSettings = Annotated[BaseModelSettings, MODELS]
 class MixedNetSettings(BaseModelSettings):
     """MixedNet: five stages of mixed depth-wise convolutions (MixConv, Tan & Le 2019)."""
 
+    decides_over_time: ClassVar[bool] = True
+
     name: Literal["mixednet"]
     channels: tuple[int, ...] = Field(default=(8, 16, 32, 64, 128), min_length=1)
     kernel_sizes: tuple[int, ...] = Field(default=(3, 5, 7), min_length=1)
@@ -139,6 +173,8 @@ class MixedNetSettings(BaseModelSettings):
 @MODELS.register("auscult.models.inception_residual:build")
 class InceptionResidualSettings(BaseModelSettings):
     """An Inception stem (Szegedy et al. 2015), then stages of inverted residual blocks (Sandler et al. 2018)."""
+
+    decides_over_time: ClassVar[bool] = True
 
     name: Literal["inception_residual"]
     stem_channels: int = Field(default=16, ge=1, description="of each of the three towers")
@@ -165,6 +201,8 @@ class SequenceNetSettings(BaseModelSettings):
 class Cnn6Settings(BaseModelSettings):
     """Cnn6 of PANNs (Kong et al. 2020)."""
 
+    decides_over_time: ClassVar[bool] = True
+
     name: Literal["cnn6"]
     block_dropout: float = Field(default=0.2, ge=0, lt=1, description="after each block")
     dropout: float = Field(default=0.5, ge=0, lt=1, description="on the pooled features")
@@ -175,6 +213,8 @@ class Cnn6Settings(BaseModelSettings):
 class Cnn10Settings(BaseModelSettings):
     """Cnn10 of PANNs (Kong et al. 2020)."""
 
+    decides_over_time: ClassVar[bool] = True
+
     name: Literal["cnn10"]
     block_dropout: float = Field(default=0.2, ge=0, lt=1, description="after each block")
     dropout: float = Field(default=0.5, ge=0, lt=1, description="on the pooled features")
@@ -184,6 +224,8 @@ class Cnn10Settings(BaseModelSettings):
 @MODELS.register("auscult.models.panns:build")
 class Cnn14Settings(BaseModelSettings):
     """Cnn14 of PANNs (Kong et al. 2020)."""
+
+    decides_over_time: ClassVar[bool] = True
 
     name: Literal["cnn14"]
     block_dropout: float = Field(default=0.2, ge=0, lt=1, description="after each block")
@@ -248,4 +290,6 @@ class TestCnnSettings(BaseModelSettings):
     """A tiny network for fast tests."""
 
     __test__ = False
+    decides_over_time: ClassVar[bool] = True
+
     name: Literal["test_cnn"]

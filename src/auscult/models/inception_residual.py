@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from auscult.config.model import InceptionResidualSettings
-from auscult.models.classifier import Backbone, as_maps, require_size
+from auscult.models.classifier import Backbone, as_maps, require_size, steps_of_maps
 
 
 def _normed(convolution: nn.Conv2d) -> list[nn.Module]:
@@ -73,6 +73,7 @@ class InceptionResidual(nn.Module):
 
     def __init__(self, settings: InceptionResidualSettings) -> None:
         super().__init__()
+        self.keeps_time = settings.over_time is not None
         self.stem = Stem(settings.stem_channels)
         incoming = [3 * settings.stem_channels, *settings.channels[:-1]]
         self.stages = nn.Sequential(
@@ -89,8 +90,9 @@ class InceptionResidual(nn.Module):
         )
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Turn [batch, mel, frame] into [batch, channels[-1]]."""
-        return self.stages(self.stem(as_maps(spectrograms))).mean(dim=(2, 3))
+        """Turn [batch, mel, frame] into [batch, channels[-1]], or [batch, step, channels[-1]] to decide over time."""
+        maps = self.stages(self.stem(as_maps(spectrograms)))
+        return steps_of_maps(maps) if self.keeps_time else maps.mean(dim=(2, 3))
 
 
 def build(settings: InceptionResidualSettings, input_shape: tuple[int, int]) -> Backbone:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from auscult.config.model import MixedNetSettings
-from auscult.models.classifier import Backbone, as_maps, require_size
+from auscult.models.classifier import Backbone, as_maps, require_size, steps_of_maps
 
 
 class MixedConv2d(nn.Module):
@@ -70,17 +70,20 @@ class MixedNet(nn.Module):
     Args:
         channels: Channels of each stage.
         kernel_sizes: Of every stage's groups of channels.
+        keeps_time: Features of each step of time are returned.
     """
 
-    def __init__(self, channels: Sequence[int], kernel_sizes: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], kernel_sizes: Sequence[int], *, keeps_time: bool = False) -> None:
         super().__init__()
+        self.keeps_time = keeps_time
         self.stages = nn.Sequential(
             *(MixedStage(n_in, n_out, kernel_sizes) for n_in, n_out in zip([1, *channels[:-1]], channels, strict=True))
         )
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Turn [batch, mel, frame] into [batch, channels[-1]]."""
-        return self.stages(as_maps(spectrograms)).mean(dim=(2, 3))
+        """Turn [batch, mel, frame] into [batch, channels[-1]], or [batch, step, channels[-1]]."""
+        maps = self.stages(as_maps(spectrograms))
+        return steps_of_maps(maps) if self.keeps_time else maps.mean(dim=(2, 3))
 
 
 def build(settings: MixedNetSettings, input_shape: tuple[int, int]) -> Backbone:
@@ -92,4 +95,5 @@ def build(settings: MixedNetSettings, input_shape: tuple[int, int]) -> Backbone:
     n_stages = len(settings.channels)
     least = (2**n_stages, 2**n_stages)
     require_size("mixednet", input_shape, least, f"halves its input {n_stages} times")
-    return Backbone(MixedNet(settings.channels, settings.kernel_sizes), settings.channels[-1], least_shape=least)
+    module = MixedNet(settings.channels, settings.kernel_sizes, keeps_time=settings.over_time is not None)
+    return Backbone(module, settings.channels[-1], least_shape=least)

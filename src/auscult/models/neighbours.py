@@ -54,7 +54,8 @@ class NeighbourHead(nn.Module):
         return self(features) if isinstance(self.dense, nn.Identity) else self.dense(features)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Turn features [batch, feature] into logits [batch, target]."""
+        """Turn features [batch, feature] into logits [batch, target]; those of steps of time are averaged first."""
+        features = features if features.ndim == 2 else features.mean(dim=1)
         distances = torch.cdist((self.dense(features) - self.mean) / self.scale, self.clips)
         votes = torch.stack([self._vote(distances, labels) for labels in self.targets.unbind(dim=1)], dim=1)
         shares = votes.clamp(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)

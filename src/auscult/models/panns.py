@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from auscult.config.model import Cnn6Settings, Cnn10Settings, Cnn14Settings
-from auscult.models.classifier import Backbone, as_maps, require_size
+from auscult.models.classifier import Backbone, as_maps, require_size, steps_of_maps
 
 _CHANNELS = (64, 128, 256, 512)
 _CNN14_CHANNELS = (64, 128, 256, 512, 1024, 2048)
@@ -32,12 +32,21 @@ class Panns(nn.Module):
         kernel_size: 5 with one convolution a block (Cnn6), 3 with two (Cnn10, Cnn14).
         n_pooled: How many blocks end in a pooling; the others keep their size.
         dropout: After each block.
+        keeps_time: Features of each step of time are returned.
     """
 
     def __init__(
-        self, n_mels: int, channels: Sequence[int], *, kernel_size: int, n_pooled: int, dropout: float
+        self,
+        n_mels: int,
+        channels: Sequence[int],
+        *,
+        kernel_size: int,
+        n_pooled: int,
+        dropout: float,
+        keeps_time: bool = False,
     ) -> None:
         super().__init__()
+        self.keeps_time = keeps_time
         self.band_norm = nn.BatchNorm1d(n_mels)
         blocks: list[nn.Module] = []
         for number, (n_in, n_out) in enumerate(zip([1, *channels[:-1]], channels, strict=True)):
@@ -49,8 +58,10 @@ class Panns(nn.Module):
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Turn [batch, mel, frame] into [batch, channels[-1]]."""
+        """Turn [batch, mel, frame] into [batch, channels[-1]], or [batch, step, channels[-1]]."""
         maps = self.blocks(as_maps(self.band_norm(spectrograms)))
+        if self.keeps_time:
+            return steps_of_maps(maps)
         over_time = maps.mean(dim=2)
         return over_time.mean(dim=2) + over_time.amax(dim=2)
 
@@ -72,5 +83,6 @@ def build(settings: Cnn6Settings | Cnn10Settings | Cnn14Settings, input_shape: t
         kernel_size=5 if isinstance(settings, Cnn6Settings) else 3,
         n_pooled=n_pooled,
         dropout=settings.block_dropout,
+        keeps_time=settings.over_time is not None,
     )
     return Backbone(module, channels[-1], least_shape=least)

@@ -103,7 +103,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = build_backbone(settings, input_shape)
-        head = Head(backbone.n_features, n_targets, settings.head, settings.dropout)
+        head = Head(backbone.n_features, n_targets, settings.head, settings.dropout, settings.over_time)
     return Classifier(backbone.module, head, backbone.input_note, frontend)
 
 
@@ -131,7 +131,7 @@ def model_facts(settings: BaseModelSettings, n_targets: int, input_shape: tuple[
     """
     with torch.device("meta"):
         backbone = build_backbone(settings, input_shape)
-        head = Head(backbone.n_features, n_targets, settings.head, settings.dropout)
+        head = Head(backbone.n_features, n_targets, settings.head, settings.dropout, settings.over_time)
     return ModelFacts(
         n_parameters=count_parameters(backbone.module) + count_parameters(head),
         least_shape=backbone.least_shape,
@@ -177,7 +177,7 @@ def _check_input(name: str, backbone: Backbone, input_shape: tuple[int, int]) ->
             "use more mel bands or longer clips, or another model"
         ) from error
     backbone.module.train(was_training)
-    if features.shape != (1, backbone.n_features):
+    if features.shape != (1, *features.shape[1:-1], backbone.n_features) or features.ndim > 3:
         raise ConfigError(
             f"model {name!r} gives features of shape {tuple(features.shape)} for one spectrogram, "
             f"expected (1, {backbone.n_features}); its builder and its layers disagree"

@@ -5,11 +5,12 @@ mostly) are built for this spectrogram's size where timm supports it, padded at 
 training mean) up to the next size that the architecture can divide. Where no such size is found, the spectrogram is
 resized (bilinear) to the architecture's own size. The few that work with three channels alone get the spectrogram three
 times. `input_note` says which; it is logged and stored with the model. Encoders that pool nothing are averaged over
-their tokens or maps.
+their tokens or maps. Where the head decides over time, the maps of one of the architecture's stages are its features.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from torch.nn import functional
 
 from auscult.config.model import TIMM_PREFIX, TimmSettings
 from auscult.errors import ConfigError
-from auscult.models.classifier import Backbone
+from auscult.models.classifier import Backbone, steps_of_maps
 
 _MULTIPLES = (32, 14, 64, 48)
 """What architectures divide their input by: strides of hierarchical ones, patches of plain ones (14, 16, 32)."""
@@ -39,11 +40,19 @@ class _Fit:
     is_resized: bool
     tells_size: bool
     n_channels: int = 1
+    stage: int | None = None
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """What timm is told, to build all but the classifier."""
+        size = {"img_size": self.size} if self.tells_size else {}
+        return {"in_chans": self.n_channels, "num_classes": 0, **size}
 
     @property
     def arguments(self) -> dict[str, Any]:
-        size = {"img_size": self.size} if self.tells_size else {}
-        return {"in_chans": self.n_channels, **size}
+        if self.stage is None:
+            return self.whole
+        return {**self.whole, "features_only": True, "out_indices": (self.stage,)}
 
     def note(self, input_shape: tuple[int, int]) -> str:
         notes: list[str] = []
@@ -60,25 +69,28 @@ class TimmBackbone(nn.Module):
 
     Args:
         name: As timm has it.
-        model: Maps [batch, channel, height, width] to pooled features.
+        model: Maps [batch, channel, height, width] to pooled features, or to a list of the maps of one stage.
         fit: How a spectrogram is brought into it.
 
     Attributes:
         name: As given.
-        arguments: What timm was told of the input, to build the same again.
+        arguments: What timm was told, to build the same again.
+        whole: The same, to build the architecture to its end where the model stops at a stage.
     """
 
     def __init__(self, name: str, model: nn.Module, fit: _Fit) -> None:
         super().__init__()
         self.name = name
         self.arguments = fit.arguments
+        self.whole = fit.whole
         self.model = model
         self.size = fit.size
         self.is_resized = fit.is_resized
         self.n_channels = fit.n_channels
+        self.keeps_time = fit.stage is not None
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Turn [batch, mel, frame] into [batch, feature]."""
+        """Turn [batch, mel, frame] into [batch, feature], or [batch, step, feature]."""
         maps = spectrograms.unsqueeze(1)
         if maps.shape[2:] != self.size:
             if self.is_resized:
@@ -87,7 +99,13 @@ class TimmBackbone(nn.Module):
                 maps = functional.pad(maps, (0, self.size[1] - maps.shape[3], 0, self.size[0] - maps.shape[2]))
         if self.n_channels > 1:
             maps = maps.expand(-1, self.n_channels, -1, -1)
-        return _pool(self.model(maps.contiguous(memory_format=torch.channels_last)))
+        found = self.model(maps.contiguous(memory_format=torch.channels_last))
+        if not self.keeps_time:
+            return _pool(found)
+        steps = steps_of_maps(_channels_first(found[0], self.model))
+        # Steps of nothing but padding are no sound to decide on.
+        share = 1.0 if self.is_resized else spectrograms.shape[2] / self.size[1]
+        return steps[:, : math.ceil(share * steps.shape[1])]
 
 
 def build(settings: TimmSettings, input_shape: tuple[int, int]) -> Backbone:
@@ -97,8 +115,15 @@ def build(settings: TimmSettings, input_shape: tuple[int, int]) -> Backbone:
         ConfigError: No way was found to bring such spectrograms into the architecture.
     """
     name = settings.name.removeprefix(TIMM_PREFIX)
-    for fit, model, n_features in _working(name, list(_candidates(name, input_shape))):
+    stage = None if settings.over_time is None else -1 if settings.stage is None else settings.stage
+    candidates = [replace(fit, stage=stage) for fit in _candidates(name, input_shape)]
+    for fit, model, n_features in _working(name, candidates):
         return Backbone(TimmBackbone(name, model, fit), n_features, fit.note(input_shape))
+    if stage is not None:
+        raise ConfigError(
+            f"model {settings.name!r}: over_time: the architecture gives no maps of {_stage_named(settings.stage)} for "
+            f"[{input_shape[0]} mel, {input_shape[1]} frames]; choose a smaller `stage`, or another architecture"
+        )
     raise ConfigError(
         f"model {settings.name!r} takes no input of [{input_shape[0]} mel, {input_shape[1]} frames], "
         "neither as it is nor padded nor resized; choose another architecture"
@@ -120,6 +145,16 @@ def _working(name: str, candidates: list[_Fit]) -> Iterator[tuple[_Fit, nn.Modul
         tried = _try(name, fit, "cpu")
         if tried is not None:
             yield fit, *tried
+
+
+def _stage_named(stage: int | None) -> str:
+    return "its last stage" if stage is None else f"a stage {stage}"
+
+
+def _channels_first(maps: Tensor, model: nn.Module) -> Tensor:
+    """Return maps [batch, feature, band, step]; some architectures give [batch, band, step, feature]."""
+    layout: Any = getattr(model, "output_fmt", None)
+    return maps.permute(0, 3, 1, 2) if getattr(layout, "name", "") == "NHWC" else maps
 
 
 def _pool(given: Tensor) -> Tensor:
@@ -154,8 +189,10 @@ def _try(name: str, fit: _Fit, device: str) -> tuple[nn.Module, int] | None:
     try:
         with torch.device(device), torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*in_chans=1 may not work")  # then the forward pass fails
-            model = timm.create_model(name, pretrained=False, num_classes=0, **fit.arguments)
+            model = timm.create_model(name, pretrained=False, **fit.arguments)
             features = model.eval()(torch.zeros(1, fit.n_channels, *fit.size))
+            if fit.stage is not None:
+                features = steps_of_maps(_channels_first(features[0], model)).mean(dim=1)
     except MISFITS:
         return None
     patch_embed: Any = getattr(model, "patch_embed", None)

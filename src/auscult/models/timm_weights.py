@@ -32,27 +32,29 @@ def load_timm_weights(backbone: TimmBackbone, weights: Mapping[str, Tensor], wha
     Raises:
         DataError: A tensor is missing, unknown or of another shape, by its name.
     """
-    wanted = backbone.model.state_dict()
+    whole = _built(backbone.name, **backbone.whole) if backbone.keeps_time else backbone.model
+    wanted = whole.state_dict()
     fault = f"{what} holds weights of another architecture than timm/{backbone.name}, or they are incomplete"
     classifier = _classifier_names(backbone.name, wanted) & weights.keys()
     kept = {name: tensor for name, tensor in weights.items() if name not in classifier}
     missing = sorted(wanted.keys() - kept.keys())
     unknown = sorted(kept.keys() - wanted.keys())
-    if missing and not (unknown and _renames(backbone.model)):
+    if missing and not (unknown and _renames(whole)):
         raise DataError(f"{fault}: {_name_faults(missing, unknown)}")
     # num_classes and label_offset as in the architecture without a classifier: else the loader would not be strict.
     source = {"state_dict": kept, "num_classes": 0, "label_offset": 0}
     try:
-        loaded = timm.create_model(
-            backbone.name, pretrained=True, pretrained_cfg_overlay=source, num_classes=0, **backbone.arguments
-        ).state_dict()
+        loading = {"pretrained": True, "pretrained_cfg_overlay": source}
+        loaded = timm.create_model(backbone.name, **loading, **backbone.whole).state_dict()
+        # Up to a stage timm loads what it finds: the whole architecture, above, was strict.
+        used = timm.create_model(backbone.name, **loading, **backbone.arguments) if backbone.keeps_time else None
     except (*MISFITS, LookupError, AttributeError) as error:  # timm's renaming takes any layout for one that it knows
         said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
         detail = said[:600] if isinstance(error, RuntimeError) else _name_faults(missing, unknown)
         raise DataError(f"{fault}: {detail}") from error
-    backbone.model.load_state_dict(loaded)
+    backbone.model.load_state_dict(loaded if used is None else used.state_dict())
     unused = (f"{name} (of the classifier)" for name in sorted(classifier))
-    changed = list(_changes(backbone.model, kept, loaded, fault))
+    changed = list(_changes(whole, kept, loaded, fault))
     return Arrival(len(loaded) - len(changed), tuple(changed), tuple(unused))
 
 
@@ -63,12 +65,16 @@ def _name_faults(missing: list[str], unknown: list[str]) -> str:
 
 def _classifier_names(name: str, wanted: Mapping[str, Tensor]) -> set[str]:
     """Return the names of the tensors that the architecture has with its classifier alone."""
+    return _built(name).state_dict().keys() - wanted.keys()
+
+
+def _built(name: str, **arguments: Any) -> nn.Module:
+    """Return an architecture for its names and shapes alone, without memory where it can be built so."""
     try:
         with torch.device("meta"):
-            whole = timm.create_model(name, pretrained=False)
+            return timm.create_model(name, pretrained=False, **arguments)
     except MISFITS:
-        whole = timm.create_model(name, pretrained=False)
-    return whole.state_dict().keys() - wanted.keys()
+        return timm.create_model(name, pretrained=False, **arguments)
 
 
 def _renames(model: nn.Module) -> bool:

@@ -16,17 +16,20 @@ class TestCnn(nn.Module):
 
     __test__ = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_time: bool = False) -> None:
         super().__init__()
+        self.keeps_time = keeps_time
         self.convolution = nn.Conv2d(1, _CHANNELS, kernel_size=5, stride=4, padding=2, bias=False)
         self.norm = nn.BatchNorm2d(_CHANNELS)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Turn [batch, mel, frame] into [batch, 16]."""
+        """Turn [batch, mel, frame] into [batch, 16], or [batch, step, 16]."""
         maps = torch.relu(self.norm(self.convolution(spectrograms.unsqueeze(1))))
+        if self.keeps_time:
+            return torch.cat([maps.mean(dim=2), maps.amax(dim=2)], dim=1).transpose(1, 2)
         return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
 
 
 def build(settings: TestCnnSettings, input_shape: tuple[int, int]) -> Backbone:
     """Build the backbone; any input will do."""
-    return Backbone(TestCnn(), 2 * _CHANNELS, least_shape=(1, 1))
+    return Backbone(TestCnn(keeps_time=settings.over_time is not None), 2 * _CHANNELS, least_shape=(1, 1))
