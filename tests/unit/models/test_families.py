@@ -170,4 +170,4 @@ def test_each_can_overfit_one_batch(name, shape, settings):
         update_bn([spectrograms] * 5, model)
     with torch.no_grad():
         logits = model.eval()(spectrograms)
-    assert functional.binary_cross_entropy_with_logits(logits, targets).item() < 0.01
+    assert functional.binary_cross_entropy_with_logits(logits, targets).item() < 0.05  # undecided: 0.69
