@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from auscult.config.files import read_yaml
 from auscult.config.flatten import differing_keys, flatten
 from auscult.config.task import LEVELS, TaskSettings
 from auscult.errors import ConfigError, DataError
-from auscult.formatting.numbers import metric_text, plural
+from auscult.formatting.numbers import plural
+from auscult.formatting.operating_points import decision_text
 from auscult.formatting.text import listed
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.comparison import LETTERS, View, compare_rows
+from auscult.metrics.operating_points import LevelPoint, points_of
 from auscult.reports.settings import names_before_details
 from auscult.storage.files import read_json
 from auscult.storage.tables import probabilities_of, read_predictions, truth_of
@@ -38,7 +40,7 @@ class Result:
         model: Name of its architecture.
         task_name: What its task is called.
         task: What it predicts.
-        thresholds: One a target, frozen on validation; empty for a multi-class task.
+        points: Level -> where decisions are taken, frozen on validation.
         test: Its predictions on the test set.
         settings: Dotted key -> value.
         facts: (what, text) worth a line beside the settings.
@@ -50,7 +52,7 @@ class Result:
     model: str
     task_name: str
     task: TaskSettings
-    thresholds: NDArray[np.float64]
+    points: Mapping[str, LevelPoint]
     test: pd.DataFrame
     settings: dict[str, Any]
     facts: list[tuple[str, str]]
@@ -64,7 +66,7 @@ class Result:
     def at(self, level: str) -> LevelRows:
         """Return its predictions at a level, rows in the order of their ids."""
         truth, probabilities = self.truth_and_probabilities
-        rows = at_level(probabilities, truth, self.test, self.task, level)
+        rows = at_level(probabilities, truth, self.test, self.task, level, self.points[level].normal_shift)
         order = np.argsort(rows.ids.astype(str), kind="stable")
         return LevelRows(
             rows.ids[order], rows.patient_ids[order], rows.probabilities[order], rows.targets[order], rows.n_mixed
@@ -110,7 +112,7 @@ def read_result(folder: Path) -> Result:
     try:
         meta = read_json(folder / "model.json")
         task = TaskSettings.model_validate(meta["task"])
-        thresholds = np.array([meta["thresholds"][target] for target in task.targets if meta["thresholds"]], np.float64)
+        points = points_of(meta, task)
         architecture, training = meta["architecture"], meta["training"]
         settings = {
             "datasets": meta["datasets"],
@@ -126,10 +128,10 @@ def read_result(folder: Path) -> Result:
         facts = [
             ("parameters", f"{meta['n_parameters']:,}"),
             ("kept epoch", str(meta["best_epoch"])),
-            ("threshold", ", ".join(metric_text(value) for value in thresholds) or "–"),
+            *[(f"decision by {level}", decision_text(meta, task, level, task.targets)) for level in LEVELS],
         ]
         name = architecture["name"]
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ValidationError, DataError) as error:
         raise DataError(f"{folder / 'model.json'}: not the description of a trained job ({error})") from error
     predictions = read_predictions(folder / "predictions.parquet", task)
     test = predictions.loc[predictions["split"] == "test"].reset_index(drop=True)
@@ -141,7 +143,7 @@ def read_result(folder: Path) -> Result:
         name,
         str(meta.get("task_name", "results")),
         task,
-        thresholds,
+        points,
         test,
         flatten(settings),
         facts,
@@ -284,5 +286,5 @@ def compare(folders: Sequence[Path], *, level: str | None = None, resamples: int
     chosen = level or task.level
     rows = require_same_test(results, chosen)
     generator = np.random.default_rng(seed)
-    views = compare_rows(rows, [one.thresholds for one in results], task, generator, resamples)
+    views = compare_rows(rows, [np.array(one.points[chosen].thresholds) for one in results], task, generator, resamples)
     return Comparison(results, rows, chosen, views, differing_settings(results), resamples)

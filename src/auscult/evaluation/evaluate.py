@@ -21,6 +21,7 @@ from auscult.evaluation.protocols import compare_protocols
 from auscult.evaluation.slices import slice_metrics
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.curves import pr_points, roc_points
+from auscult.metrics.operating_points import LevelPoint, points_of
 from auscult.metrics.summary import summarise
 from auscult.models import SavedModel, load_model
 from auscult.plots.job import draw_job
@@ -81,7 +82,8 @@ def evaluate(
         DataError: The model belongs to another task, or a file is missing or damaged.
     """
     model = load_model(model_dir, _device(device))
-    thresholds = _thresholds(model, task, model_dir)
+    points = _operating_points(model, task, model_dir)
+    thresholds = dict(zip(task.targets, points[task.level].thresholds, strict=False))
     subsets = _subsets(split)
     examples = load_clip_dataset(features, tables, split, task, subsets=subsets, clips=clips, embeddings=embeddings)
     logger.info("predicting %d clips of %s", len(examples), " and ".join(subsets))
@@ -109,6 +111,7 @@ def evaluate(
         "threshold_target": model.meta.get("threshold_target"),
         "temperature": model.temperature,
         "normal_offset": model.normal_offset,
+        "operating_points": model.meta.get("operating_points"),
         "bootstrap_draws": job.evaluate.bootstrap_draws,
     }
     *generators, of_slices, of_outcomes, of_protocols = np.random.default_rng(job.evaluate.seed).spawn(len(SUBSETS) + 3)
@@ -121,7 +124,7 @@ def evaluate(
             probabilities_of(rows, task),
             rows,
             task,
-            list(thresholds.values()),
+            points,
             generator,
             job.evaluate.bootstrap_draws,
         )
@@ -139,7 +142,7 @@ def evaluate(
         metrics["protocols"] = compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
     write_json(output_dir / "metrics.json", metrics)
     write_text(output_dir / "report.txt", report_text(metrics, job, task))
-    outcomes = find_outcomes(test, task, list(thresholds.values()))
+    outcomes = find_outcomes(test, task, points["clip"].thresholds, points["clip"].normal_shift)
     write_csv(output_dir / "outcomes.csv", outcomes)
     ids = StudyIds.read(tables, show_names=show_names)
     write_lists(outcomes, output_dir, ids)
@@ -177,22 +180,17 @@ def _device(name: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _thresholds(model: SavedModel, task: TaskSettings, model_dir: Path) -> dict[str, float]:
-    """Return target -> threshold, as chosen in training; empty for a multi-class task."""
+def _operating_points(model: SavedModel, task: TaskSettings, model_dir: Path) -> dict[str, LevelPoint]:
+    """Return where decisions are taken at each level, as chosen in training."""
     if model.targets != task.targets:
         raise DataError(
             f"{model_dir}: the model predicts {list(model.targets)}, the task has the targets {list(task.targets)}; "
             "train it again"
         )
-    if task.type == "multi_class":
-        return {}
-    stored = model.meta.get("thresholds")
-    if not isinstance(stored, dict) or set(stored) != set(task.targets):
-        raise DataError(
-            f"{model_dir / 'model.json'}: found thresholds {stored!r}, expected one for each of {list(task.targets)}; "
-            "train the model again"
-        )
-    return {target: float(stored[target]) for target in task.targets}
+    try:
+        return points_of(model.meta, task)
+    except DataError as error:
+        raise DataError(f"{model_dir / 'model.json'}: {error}") from error
 
 
 def write_curves(rows: LevelRows, task: TaskSettings, folder: Path) -> None:

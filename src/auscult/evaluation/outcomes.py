@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from auscult.config import TaskSettings
+from auscult.metrics.aggregation import weigh_class
 from auscult.storage.files import write_text
 from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import probabilities_of, truth_of
@@ -18,7 +19,9 @@ OUTCOMES = ("tp", "tn", "fp", "fn")
 COLUMNS = ("clip_id", "recording_id", "patient_id", "dataset", "target", "truth", "probability", "outcome")
 
 
-def find_outcomes(predictions: pd.DataFrame, task: TaskSettings, thresholds: Sequence[float]) -> pd.DataFrame:
+def find_outcomes(
+    predictions: pd.DataFrame, task: TaskSettings, thresholds: Sequence[float], normal_shift: float = 0.0
+) -> pd.DataFrame:
     """Return the outcome of every clip and target whose label is known.
 
     A target is predicted positive where its probability reaches its threshold. In a multi-class task the class of
@@ -27,12 +30,15 @@ def find_outcomes(predictions: pd.DataFrame, task: TaskSettings, thresholds: Seq
     Args:
         predictions: Rows of `predictions.parquet`.
         task: Its targets.
-        thresholds: One a target; not used for a multi-class task.
+        thresholds: Of clips, one a target; not used for a multi-class task.
+        normal_shift: Added to the logit of the task's normal class.
 
     Returns:
         Columns `COLUMNS`; `truth` is 0 or 1. Rows by target, then in the order of `predictions`.
     """
     prob, truth = probabilities_of(predictions, task), truth_of(predictions, task)
+    if normal_shift:
+        prob = weigh_class(prob, task.normal_column, normal_shift)
     if task.type == "multi_class":
         predicted = np.arange(len(task.targets))[None, :] == prob.argmax(axis=1)[:, None]
     else:

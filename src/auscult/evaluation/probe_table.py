@@ -172,7 +172,9 @@ def _column(runs: Sequence[Result]) -> TaskColumn:
 
 def _cell(job: Path, runs: Sequence[Result], metric: str, generator: np.random.Generator, resamples: int) -> ProbeCell:
     task = runs[0].task
-    of_runs = [RunPredictions(*run.truth_and_probabilities, run.test, list(run.thresholds)) for run in runs]
+    of_runs = [
+        RunPredictions(*run.truth_and_probabilities, run.test, run.points[task.level].thresholds) for run in runs
+    ]
     view, name = _place(metric, repeated_estimates(of_runs[:1], task, generator, 0))
     values = [repeated_estimates([run], task, generator, 0)[view][name]["value"] for run in of_runs]
     mean = repeated_estimates(of_runs, task, generator, resamples)[view][name]

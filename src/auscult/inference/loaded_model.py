@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError, DataError
+from auscult.formatting.operating_points import decision_text
 from auscult.inference.predictions import FileOutputs, Forward, OnBlock, Predictions, run_files, tabulate
 from auscult.inference.stream import ClipReader, find_audio
+from auscult.metrics.operating_points import points_of
 from auscult.models import SavedModel
 from auscult.models.classifier import EmbeddingLayer
 from auscult.models.embeddings import BATCH_CLIPS
@@ -24,6 +26,7 @@ from auscult.models.saved import load_model as load_saved
 
 Files = str | PathLike[str] | Iterable[str | PathLike[str]]
 Channel = int | Literal["mean"]
+_PREDICTED = ("clip", "recording")
 
 
 class LoadedModel:
@@ -33,15 +36,23 @@ class LoadedModel:
         saved: The network with its normalisation and description, for arrays instead of files.
         task: What it predicts.
         targets: Names of the targets, in the order of the probabilities.
-        thresholds: Target -> probability from which it is positive, chosen on validation; empty for a
-            multi-class task.
+        thresholds: Target -> probability from which it is positive at the task's level, chosen on validation; empty
+            for a multi-class task.
+        points: Level -> where decisions are taken; clips and recordings are predicted with their own.
     """
 
     def __init__(self, saved: SavedModel) -> None:
         self.saved = saved
         self.task = TaskSettings.model_validate(saved.meta["task"])
         self.targets = saved.targets
-        self.thresholds: dict[str, float] = dict(saved.meta["thresholds"])
+        self.points = points_of(saved.meta, self.task)
+        self.thresholds = self.thresholds_at(self.task.level)
+
+    def thresholds_at(self, level: str) -> dict[str, float]:
+        """Return target -> threshold at a level; empty for a multi-class task."""
+        if self.task.type == "multi_class":
+            return {}
+        return dict(zip(self.targets, self.points[level].thresholds, strict=True))
 
     @property
     def batch_clips(self) -> int:
@@ -81,7 +92,13 @@ class LoadedModel:
 
     def tabulate(self, outputs: Sequence[FileOutputs], reader: ClipReader) -> Predictions:
         """Return the predictions of files as tables."""
-        return tabulate(outputs, self.task, self.saved.thresholds, [reader.note] if reader.note else [])
+        notes = [reader.note] if reader.note else []
+        if self.task.normal_class is not None:
+            added = [f"{decision_text(self.saved.meta, self.task, level, ())} for {level}s" for level in _PREDICTED]
+            notes.append(
+                f"the class is the most probable one, after what validation chose is added: {', '.join(added)}"
+            )
+        return tabulate(outputs, self.task, self.points, notes)
 
     def embed(
         self,

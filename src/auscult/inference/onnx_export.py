@@ -15,6 +15,7 @@ from auscult.audio.clip_store import ClipStore, to_float32, to_int16
 from auscult.config import paths
 from auscult.config.clips import ClipSettings
 from auscult.config.files import defined_names
+from auscult.config.task import LEVELS
 from auscult.errors import ConfigError, DataError
 from auscult.inference.dataset import settings_of
 from auscult.inference.loaded_model import LoadedModel
@@ -101,6 +102,7 @@ def describe(model: LoadedModel) -> dict[str, Any]:
         "aggregate": model.task.aggregate.method,
         "targets": list(model.targets),
         "thresholds": model.thresholds,
+        "thresholds_by_level": {level: model.thresholds_at(level) for level in LEVELS},
         "sample_rate_hz": clips.sample_rate_hz,
         "clip_length_s": clips.length_s,
         "n_samples": clips.n_samples,

@@ -78,7 +78,7 @@ class _Pictures:
         if found.fault is not None or spectrogram is None:
             return
         values = np.asarray(found.values, dtype=np.float64)
-        together = combine(values, self._model.task)
+        together = combine(values, self._model.task, self._model.points["recording"].normal_shift)
         predicted = ", ".join(
             f"{name} {probability_text(value)}" for name, value in zip(self._model.targets, together, strict=True)
         )
@@ -88,7 +88,7 @@ class _Pictures:
             found.cuts,
             values,
             targets=self._model.targets,
-            thresholds=self._model.thresholds,
+            thresholds=self._model.thresholds_at("clip"),
             title=f"{found.path.name}   recording: {predicted}",
         )
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from auscult.config.task import TaskSettings
 from auscult.datasets.sound_findings import sound_marks
 from auscult.errors import DataError
 from auscult.inference.stream import ClipBlock, ClipReader, read_facts
-from auscult.metrics.aggregation import aggregate
-from auscult.storage.tables import positive_column, probability_column
+from auscult.metrics.aggregation import aggregate, weigh_class
+from auscult.metrics.operating_points import LevelPoint
+from auscult.storage.tables import positive_column, probability_column, threshold_column
 
 Forward = Callable[[NDArray[Any]], NDArray[Any]]
 """A model applied to a batch: [clip, ...] -> [clip, value]."""
@@ -123,7 +124,7 @@ class Predictions:
 
     Attributes:
         recordings: One row a file: `file`, `duration_s`, `n_clips`, `sound` (what is odd about it, empty for nothing),
-            `prob_<target>`, then `positive_<target>` or, of a multi-class task, `answer`.
+            `prob_<target>`, then `threshold_<target>` and `positive_<target>` or, of a multi-class task, `answer`.
         clips: One row a clip: `file`, `clip` (from 0), `start_s`, `end_s` (of the true sound), then as above.
         errors: File -> why it could not be read.
         notes: What a reader has to know about the predictions.
@@ -135,8 +136,13 @@ class Predictions:
     notes: tuple[str, ...] = ()
 
 
-def combine(probabilities: NDArray[np.float64], task: TaskSettings) -> NDArray[np.float64]:
-    """Return the probabilities of a recording, shape [target], from its clips' [clip, target], by the task's method."""
+def combine(probabilities: NDArray[np.float64], task: TaskSettings, normal_shift: float = 0.0) -> NDArray[np.float64]:
+    """Return the probabilities of a recording, shape [target], from its clips' [clip, target], by the task's method.
+
+    `normal_shift` is added to the logit of the task's normal class before.
+    """
+    if normal_shift:
+        probabilities = weigh_class(probabilities, task.normal_column, normal_shift)
     unknown = np.full(probabilities.shape, np.nan)
     together = np.zeros(len(probabilities), dtype=np.int64)
     multi_class = task.type == "multi_class"
@@ -144,14 +150,14 @@ def combine(probabilities: NDArray[np.float64], task: TaskSettings) -> NDArray[n
 
 
 def tabulate(
-    outputs: Sequence[FileOutputs], task: TaskSettings, thresholds: Sequence[float], notes: Sequence[str] = ()
+    outputs: Sequence[FileOutputs], task: TaskSettings, points: Mapping[str, LevelPoint], notes: Sequence[str] = ()
 ) -> Predictions:
     """Return the predictions of files as tables.
 
     Args:
         outputs: One a file, in order.
         task: Its targets, and how clips combine.
-        thresholds: One a target; empty for a multi-class task.
+        points: Level -> where decisions are taken.
         notes: Of the predictions.
     """
     columns = [probability_column(target) for target in task.targets]
@@ -167,18 +173,23 @@ def tabulate(
         recordings.append(
             {"file": file, "duration_s": found.duration_s, "n_clips": len(values), "sound": "; ".join(found.marks)}
         )
-        whole.append(combine(values, task))
+        whole.append(combine(values, task, points["recording"].normal_shift))
         clips += [(file, index, cut.start_s, cut.end_s) for index, cut in enumerate(found.cuts)]
         of_clips.append(values)
     none = np.zeros((0, len(columns)))
     by_file = np.stack(whole) if whole else none
     by_clip = np.concatenate(of_clips) if of_clips else none
+    if points["clip"].normal_shift:
+        by_clip = weigh_class(by_clip, task.normal_column, points["clip"].normal_shift)
     return Predictions(
         recordings=_with_predictions(
-            pd.DataFrame(recordings, columns=["file", "duration_s", "n_clips", "sound"]), by_file, task, thresholds
+            pd.DataFrame(recordings, columns=["file", "duration_s", "n_clips", "sound"]),
+            by_file,
+            task,
+            points["recording"],
         ),
         clips=_with_predictions(
-            pd.DataFrame(clips, columns=["file", "clip", "start_s", "end_s"]), by_clip, task, thresholds
+            pd.DataFrame(clips, columns=["file", "clip", "start_s", "end_s"]), by_clip, task, points["clip"]
         ),
         errors={str(found.path): found.fault for found in outputs if found.fault is not None},
         notes=tuple(notes),
@@ -186,13 +197,14 @@ def tabulate(
 
 
 def _with_predictions(
-    table: pd.DataFrame, probabilities: NDArray[np.float64], task: TaskSettings, thresholds: Sequence[float]
+    table: pd.DataFrame, probabilities: NDArray[np.float64], task: TaskSettings, point: LevelPoint
 ) -> pd.DataFrame:
     for column, target in enumerate(task.targets):
         table[probability_column(target)] = probabilities[:, column]
     if task.type == "multi_class":
         table["answer"] = [task.targets[place] for place in probabilities.argmax(axis=1)]
         return table
-    for column, (target, threshold) in enumerate(zip(task.targets, thresholds, strict=True)):
+    for column, (target, threshold) in enumerate(zip(task.targets, point.thresholds, strict=True)):
+        table[threshold_column(target)] = threshold
         table[positive_column(target)] = probabilities[:, column] >= threshold
     return table

@@ -84,8 +84,34 @@ def aggregate(
     return np.array(groups, dtype=object), combined, joined
 
 
-def at_level(
-    probabilities: ArrayLike, targets: ArrayLike, ids: pd.DataFrame, task: TaskSettings, level: str
+def weigh_class(probabilities: ArrayLike, column: int, offset: float) -> NDArray[np.float64]:
+    """Return the probabilities [row, class] after `offset` is added to the logit of one class.
+
+    Args:
+        probabilities: Of exclusive classes, shape [row, class]; each row adds up to 1.
+        column: Of that class.
+        offset: 0 leaves them as they are.
+
+    >>> weigh_class([[0.5, 0.5]], 0, float(np.log(3))).round(6).tolist()
+    [[0.75, 0.25]]
+    """
+    found = np.array(probabilities, dtype=np.float64)
+    if not offset or not len(found):
+        return found
+    with np.errstate(divide="ignore"):
+        logits = np.log(found)
+    logits[:, column] += offset
+    weighed = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return weighed / weighed.sum(axis=1, keepdims=True)
+
+
+def at_level(  # noqa: PLR0917 (in the order of the data flow)
+    probabilities: ArrayLike,
+    targets: ArrayLike,
+    ids: pd.DataFrame,
+    task: TaskSettings,
+    level: str,
+    normal_shift: float = 0.0,
 ) -> LevelRows:
     """Return predictions and truth at `level`, combined by the task's method.
 
@@ -95,12 +121,15 @@ def at_level(
         ids: Columns `clip_id`, `recording_id` and `patient_id`, one row a clip.
         task: Its `aggregate.method` and type.
         level: `clip`, `recording` or `patient`.
+        normal_shift: Added to the logit of the task's normal class before clips are combined.
 
     Raises:
         ValueError: Shapes do not fit, or `level` is not known.
     """
     if level not in LEVELS:
         raise ValueError(f"unknown level {level!r}; allowed: {', '.join(LEVELS)}")
+    if normal_shift:
+        probabilities = weigh_class(probabilities, task.normal_column, normal_shift)
     keys = ids[f"{level}_id"].to_numpy(dtype=object)
     patients = ids["patient_id"].to_numpy(dtype=object)
     predictions, truth, keys = _checked(probabilities, targets, keys)

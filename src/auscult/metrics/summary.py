@@ -12,6 +12,7 @@ from auscult.config.train import NORMAL_CLASS_MONITORS
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score, normal_class_scores
 from auscult.metrics.intervals import estimate, resample_weights
+from auscult.metrics.operating_points import as_points
 from auscult.metrics.plain_scores import RANKING_SCORES, balanced_accuracy
 from auscult.metrics.scores import (
     binary_values,
@@ -22,11 +23,12 @@ from auscult.metrics.scores import (
 from auscult.metrics.thresholds import FALLBACK, four_class_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from auscult.config.task import TaskSettings
+    from auscult.metrics.operating_points import LevelPoint
 
     Weights = NDArray[np.float32]
     Values = dict[str, NDArray[np.float64]]
@@ -37,7 +39,7 @@ def summarise(  # noqa: PLR0917 (all seven are needed, in the order of the data 
     probabilities: ArrayLike,
     ids: pd.DataFrame,
     task: TaskSettings,
-    thresholds: Sequence[float],
+    points: Mapping[str, LevelPoint] | Sequence[float],
     rng: np.random.Generator,
     n_resamples: int,
 ) -> dict[str, Any]:
@@ -48,32 +50,34 @@ def summarise(  # noqa: PLR0917 (all seven are needed, in the order of the data 
     and undefined where it is so for one of them; with several targets it holds `exact_match` too, the share of rows
     with all targets right, over rows that are known throughout. `four_class` is in per cent, all else lies in [0, 1]
     (mcc in [-1, 1], the `brier` of a multi-class task in [0, 2]).
-    Intervals are explained at `intervals.estimate`. The thresholds, chosen at the task's level, hold at every level.
+    Intervals are explained at `intervals.estimate`.
 
     Args:
         targets: Shape [clip, target]: 1, 0 or NaN for unknown.
         probabilities: Shape [clip, target].
         ids: Columns `clip_id`, `recording_id` and `patient_id`, one row a clip.
         task: Gives targets, type, aggregation and the four-class view.
-        thresholds: One a target; not read for a multi-class task.
+        points: Level -> where decisions are taken; thresholds alone, one a target, hold at every level.
         rng: The only source of randomness.
         n_resamples: Resamples of the bootstrap; 0: no intervals.
 
     Raises:
         ValueError: Shapes do not fit.
     """
-    if task.type != "multi_class" and len(thresholds) != len(task.targets):
-        raise ValueError(f"expected {len(task.targets)} thresholds, found {len(thresholds)}")
+    at = as_points(points)
+    for point in at.values() if task.type != "multi_class" else ():
+        if len(point.thresholds) != len(task.targets):
+            raise ValueError(f"expected {len(task.targets)} thresholds, found {len(point.thresholds)}")
     all_patients = np.unique(ids["patient_id"].to_numpy(dtype=str))
     weights = resample_weights(len(all_patients), n_resamples, rng)
     summary: dict[str, Any] = {}
     for level in LEVELS:
-        rows = at_level(probabilities, targets, ids, task, level)
+        rows = at_level(probabilities, targets, ids, task, level, at[level].normal_shift)
         patients = np.searchsorted(all_patients, rows.patient_ids.astype(str))
         if task.type == "multi_class":
             summary[level] = {"multi_class": _multi_class(rows, task, patients, weights)}
         else:
-            summary[level] = _targets(rows, task, np.asarray(thresholds, dtype=np.float64), patients, weights)
+            summary[level] = _targets(rows, task, np.array(at[level].thresholds), patients, weights)
     return summary
 
 

@@ -42,10 +42,25 @@ class Thresholds:
     Attributes:
         values: In the order of the targets; empty for a multi-class task, which predicts the most probable class.
         notes: Sentences such as "target 1: only negatives in validation, threshold 0.5 kept".
+        kept: Names of the targets for which validation chose none.
     """
 
     values: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """What stands where validation cannot choose.
+
+    Attributes:
+        values: One a target.
+        name: What they are, for the notes: `0.5`, or `of recordings`.
+    """
+
+    values: tuple[float, ...]
+    name: str
 
 
 def choose_thresholds(  # noqa: PLR0917 (three are needed, three have defaults)
@@ -55,6 +70,8 @@ def choose_thresholds(  # noqa: PLR0917 (three are needed, three have defaults)
     four_class_columns: tuple[int, int] | None = None,
     names: tuple[str, ...] | None = None,
     goal: float = DEFAULT_GOAL,
+    *,
+    fallback: Fallback | None = None,
 ) -> Thresholds:
     """Choose one threshold a target.
 
@@ -71,9 +88,10 @@ def choose_thresholds(  # noqa: PLR0917 (three are needed, three have defaults)
         four_class_columns: The columns of crackle and wheeze; needed for `icbhi_score`.
         names: The targets' names, for the notes; default: their numbers.
         goal: What `target_sensitivity` and `target_specificity` ask for.
+        fallback: What stands where validation cannot choose; default: 0.5.
 
     Returns:
-        Where validation holds one class only, or no cut is better than chance, 0.5 and a note that says so.
+        Where validation holds one class only, or no cut is better than chance, the fallback and a note that says so.
 
     Raises:
         ValueError: Shapes do not fit, the rule is not known, or its columns are missing.
@@ -87,20 +105,30 @@ def choose_thresholds(  # noqa: PLR0917 (three are needed, three have defaults)
     if rule == "icbhi_score" and four_class_columns is None:
         raise ValueError("icbhi_score needs the columns of crackle and wheeze")
     names = names or tuple(f"target {column}" for column in range(truth.shape[1]))
-    values = [FALLBACK] * truth.shape[1]
+    fallback = fallback or Fallback((FALLBACK,) * truth.shape[1], f"{FALLBACK:g}")
+    values = list(fallback.values)
     notes: list[str] = []
+    kept: list[str] = []
     joint = four_class_columns if rule == "icbhi_score" and four_class_columns is not None else ()
     for column, name in enumerate(names):
         if column not in joint:
             own = "youden" if rule == "icbhi_score" else rule
-            values[column], note = _single(truth[:, column], predictions[:, column], own, goal)
+            found, note = _single(truth[:, column], predictions[:, column], own, goal)
+            if found is None:
+                kept.append(name)
+                note = f"{note}; threshold {fallback.name} kept"
+            else:
+                values[column] = found
             notes += [f"{name}: {note}"] if note else []
     if joint:
         crackle, wheeze = joint
         pair, note = _joint(truth[:, [crackle, wheeze]], predictions[:, [crackle, wheeze]])
-        values[crackle], values[wheeze] = pair
-        notes += [f"{names[crackle]} and {names[wheeze]}: {note}"] if note else []
-    return Thresholds(tuple(values), tuple(notes))
+        if pair is None:
+            kept += [names[crackle], names[wheeze]]
+            notes.append(f"{names[crackle]} and {names[wheeze]}: {note}; thresholds {fallback.name} kept")
+        else:
+            values[crackle], values[wheeze] = pair
+    return Thresholds(tuple(values), tuple(notes), tuple(kept))
 
 
 def thresholds_for_task(  # noqa: PLR0917 (in the order of the data flow)
@@ -110,8 +138,11 @@ def thresholds_for_task(  # noqa: PLR0917 (in the order of the data flow)
     task: TaskSettings,
     rule: Rule,
     goal: float = DEFAULT_GOAL,
+    *,
+    level: str | None = None,
+    fallback: Fallback | None = None,
 ) -> Thresholds:
-    """Choose the thresholds of a task from clips, at the task's level; none for a multi-class task.
+    """Choose the thresholds of a task from clips, at one level; none for a multi-class task.
 
     Args:
         targets: Shape [clip, target]: 1, 0 or NaN.
@@ -120,12 +151,14 @@ def thresholds_for_task(  # noqa: PLR0917 (in the order of the data flow)
         task: Gives level, aggregation and the four-class view.
         rule: One of `RULES`.
         goal: What `target_sensitivity` and `target_specificity` ask for.
+        level: `clip`, `recording` or `patient`; default: the task's.
+        fallback: What stands where validation cannot choose; default: 0.5.
     """
     if task.type == "multi_class":
         return Thresholds(())
-    rows = at_level(probabilities, targets, ids, task, task.level)
+    rows = at_level(probabilities, targets, ids, task, level or task.level)
     columns = four_class_columns(task)
-    return choose_thresholds(rows.targets, rows.probabilities, rule, columns, task.targets, goal)
+    return choose_thresholds(rows.targets, rows.probabilities, rule, columns, task.targets, goal, fallback=fallback)
 
 
 def four_class_columns(task: TaskSettings) -> tuple[int, int] | None:
@@ -168,12 +201,13 @@ def _best(merit: Floats | NDArray[np.int64], gaps: Floats) -> int:
     return int(ties[np.argmax(gaps[ties])])
 
 
-def _single(truth: Floats, scores: Floats, rule: Rule, goal: float) -> tuple[float, str]:
+def _single(truth: Floats, scores: Floats, rule: Rule, goal: float) -> tuple[float | None, str]:
+    """Return a threshold and a note on it, or None and the reason why there is none."""
     known = ~np.isnan(truth)
     positive, scores = truth[known] == 1, scores[known]
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     if not n_positive or not n_negative:
-        return FALLBACK, f"validation holds {n_positive} positives and {n_negative} negatives; threshold 0.5 kept"
+        return None, f"validation holds {n_positive} positives and {n_negative} negatives"
     cuts = _cuts(scores)
     n_cuts = len(cuts.thresholds)
     # tp[k], fp[k]: positives and negatives of rank >= k; the last entry is 0.
@@ -184,7 +218,7 @@ def _single(truth: Floats, scores: Floats, rule: Rule, goal: float) -> tuple[flo
         # n_positive * n_negative * (Se + Sp - 1), in whole numbers so that ties are ties.
         merit = tp * n_negative - fp * n_positive
         if merit.max() <= 0:
-            return FALLBACK, "no threshold is better than chance on validation; 0.5 kept"
+            return None, "no threshold is better than chance on validation"
     elif rule == "f1":
         merit = ratio((2 * tp).astype(np.float64), (tp + fp + n_positive).astype(np.float64))
     elif rule == "target_sensitivity":
@@ -206,14 +240,14 @@ def _at_least(ranks: NDArray[np.int64], n_cuts: int) -> NDArray[np.int64]:
     return np.cumsum(np.bincount(ranks, minlength=n_cuts)[::-1])[::-1].astype(np.int64)
 
 
-def _joint(truth: Floats, scores: Floats) -> tuple[tuple[float, float], str]:
+def _joint(truth: Floats, scores: Floats) -> tuple[tuple[float, float] | None, str]:
+    """Return two thresholds, or None and the reason why there are none."""
     classes = four_classes(truth[:, 0], truth[:, 1])
     known = classes != UNKNOWN
     classes, scores = classes[known], scores[known]
     n_normal, n_abnormal = int((classes == 0).sum()), int((classes != 0).sum())
     if not n_normal or not n_abnormal:
-        note = f"validation holds {n_normal} normal and {n_abnormal} abnormal rows; thresholds 0.5 kept"
-        return (FALLBACK, FALLBACK), note
+        return None, f"validation holds {n_normal} normal and {n_abnormal} abnormal rows"
     # A right prediction for a normal row is worth n_abnormal, for an abnormal one n_normal: 2 x both x the score, as a
     # whole number.
     worth = np.where(classes == 0, n_abnormal, n_normal).astype(np.int64)
@@ -229,7 +263,7 @@ def _joint(truth: Floats, scores: Floats) -> tuple[tuple[float, float], str]:
                 chosen = (best, chosen[1]) if axis == 0 else (chosen[0], best)
                 merit, improved = int(merits[best]), True
     if merit <= n_normal * n_abnormal:
-        return (FALLBACK, FALLBACK), "no thresholds are better than one class for all rows (50.0); 0.5 kept"
+        return None, "no thresholds are better than one class for all rows (50.0)"
     return (float(pair[0].thresholds[chosen[0]]), float(pair[1].thresholds[chosen[1]])), ""
 
 

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from auscult.config.evaluate import NORMAL_CLASS_RULES, EvaluateSettings
-from auscult.config.task import TaskSettings
+from auscult.config.task import LEVELS, TaskSettings
+from auscult.formatting.numbers import plural_of
 from auscult.metrics.aggregation import at_level
 from auscult.metrics.calibration import fit_temperature
 from auscult.metrics.icbhi import confusion, normal_class_scores
-from auscult.metrics.thresholds import N_GRID_CUTS, Thresholds, thresholds_for_task
+from auscult.metrics.thresholds import N_GRID_CUTS, Fallback, thresholds_for_task
 from auscult.models.saved import probabilities, shifted_probabilities
 
 
@@ -31,10 +32,12 @@ def choose_operating_point(
         settings: The rules.
 
     Returns:
-        `temperature`, `calibration` (what was fitted; None without), `thresholds` (target -> threshold; empty for a
+        `temperature`, `calibration` (what was fitted; None without), `threshold_rule`, `threshold_target` (None for
+        rules without one) and `operating_points`: for each level `thresholds` (target -> threshold; empty for a
         multi-class task, which predicts the most probable class), `normal_offset` (added to the logit of the normal
-        class; 0 unless the rule weighs it), `threshold_rule`, `threshold_target` (None for
-        rules without one) and `threshold_notes`.
+        class; 0 unless the rule weighs it), `notes`, `kept` (targets, or the normal class, for which validation chose
+        nothing at this level, so that what the task's level chose stands) and `chosen_on` (what validation holds at
+        this level). `thresholds`, `normal_offset` and `threshold_notes` are those of the task's level.
     """
     temperature, calibration, notes = 1.0, None, []
     if settings.calibration == "temperature":
@@ -48,29 +51,78 @@ def choose_operating_point(
         }
         notes = [fitted.note] if fitted.note else []
     scaled = torch.as_tensor(logits) / temperature
-    chosen, offset = Thresholds(()), 0.0
-    if settings.threshold in NORMAL_CLASS_RULES:
-        offset, note = _choose_normal_offset(scaled, targets, ids, task, settings.threshold)
-        notes += [note] if note else []
-    else:
-        predicted = probabilities(scaled, task.type)
-        chosen = thresholds_for_task(targets, predicted, ids, task, settings.threshold, settings.threshold_target)
+    main = _choose_at(task.level, None, scaled, targets, ids, task=task, settings=settings)
+    points = {
+        level: main
+        if level == task.level
+        else _choose_at(level, main, scaled, targets, ids, task=task, settings=settings)
+        for level in LEVELS
+    }
     has_goal = settings.threshold in {"target_sensitivity", "target_specificity"}
     return {
         "temperature": temperature,
         "calibration": calibration,
-        "thresholds": dict(zip(task.targets, chosen.values, strict=True)) if chosen.values else {},
-        "normal_offset": offset,
+        "thresholds": main["thresholds"],
+        "normal_offset": main["normal_offset"],
         "threshold_rule": settings.threshold,
         "threshold_target": settings.threshold_target if has_goal else None,
-        "threshold_notes": [*notes, *chosen.notes],
+        "threshold_notes": [*notes, *main["notes"]],
+        "operating_points": points,
     }
 
 
-def _choose_normal_offset(
-    logits: torch.Tensor, targets: ArrayLike, ids: pd.DataFrame, task: TaskSettings, score: str
-) -> tuple[float, str]:
-    """Return what to add to the logit of the normal class so that `score` is highest at the task's level, and a note.
+def _choose_at(
+    level: str,
+    main: dict[str, Any] | None,
+    logits: torch.Tensor,
+    targets: ArrayLike,
+    ids: pd.DataFrame,
+    *,
+    task: TaskSettings,
+    settings: EvaluateSettings,
+) -> dict[str, Any]:
+    """Return the operating point of one level; where validation cannot choose, that of the task's level, `main`."""
+    predicted = probabilities(logits, task.type)
+    point: dict[str, Any] = {"thresholds": {}, "normal_offset": 0.0, "notes": [], "kept": []}
+    point["chosen_on"] = _counts(at_level(predicted, targets, ids, task, level).targets, task)
+    of_main = f"of {plural_of(task.level)}"
+    if settings.threshold in NORMAL_CLASS_RULES:
+        found, reason = _choose_normal_offset(logits, targets, ids, task, settings.threshold, level)
+        if found is None:
+            point["kept"] = [task.normal_class]
+            point["notes"] = [f"{reason}; {'0' if main is None else f'that {of_main}'} kept"]
+            found = 0.0 if main is None else main["normal_offset"]
+        return point | {"normal_offset": found}
+    if task.type == "multi_class":
+        return point
+    chosen = thresholds_for_task(
+        targets,
+        predicted,
+        ids,
+        task,
+        settings.threshold,
+        settings.threshold_target,
+        level=level,
+        fallback=None if main is None else Fallback(tuple(main["thresholds"].values()), of_main),
+    )
+    thresholds = dict(zip(task.targets, chosen.values, strict=True))
+    return point | {"thresholds": thresholds, "notes": list(chosen.notes), "kept": list(chosen.kept)}
+
+
+def _counts(targets: NDArray[np.float32], task: TaskSettings) -> dict[str, Any]:
+    """Return what a level of validation holds: target -> positive, negative; multi-class: class -> how many."""
+    if task.type == "multi_class":
+        return {name: int((targets[:, column] == 1).sum()) for column, name in enumerate(task.targets)}
+    return {
+        name: {"positive": int((targets[:, column] == 1).sum()), "negative": int((targets[:, column] == 0).sum())}
+        for column, name in enumerate(task.targets)
+    }
+
+
+def _choose_normal_offset(  # noqa: PLR0917 (in the order of the data flow)
+    logits: torch.Tensor, targets: ArrayLike, ids: pd.DataFrame, task: TaskSettings, score: str, level: str
+) -> tuple[float | None, str]:
+    """Return what to add to the logit of the normal class so that `score` is highest at `level`, or None and why.
 
     Offsets lie between neighbouring margins of clips, at most `N_GRID_CUTS` of them at quantiles; among equals the one
     in the widest gap is taken, then the lowest.
@@ -85,13 +137,13 @@ def _choose_normal_offset(
     offsets, gaps = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
 
     def value(offset: float) -> float:
-        rows = at_level(shifted_probabilities(logits, normal, offset), targets, ids, task, task.level)
+        rows = at_level(shifted_probabilities(logits, normal, offset), targets, ids, task, level)
         known = ~np.isnan(rows.targets).any(axis=1)
         true, predicted = (table[known].argmax(axis=1) for table in (rows.targets, rows.probabilities))
         return float(normal_class_scores(confusion(true, predicted, len(task.targets)), normal, left_out)[score])
 
     values = np.array([value(float(offset)) for offset in offsets])
     if np.isnan(values).any():
-        return 0.0, f"{score} is undefined on validation, which holds no normal or no adventitious {task.level}; 0 kept"
+        return None, f"{score} is undefined on validation, which holds no normal or no adventitious {level}"
     ties = np.flatnonzero(values == values.max())
     return float(offsets[ties[np.argmax(gaps[ties])]]), ""

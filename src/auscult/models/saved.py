@@ -76,11 +76,6 @@ class SavedModel:
         return self.input_shape
 
     @property
-    def thresholds(self) -> tuple[float, ...]:
-        """A target is called positive where its probability reaches its threshold; empty for a multi-class task."""
-        return tuple(self.meta["thresholds"].values())
-
-    @property
     def temperature(self) -> float:
         """What logits are divided by before they become probabilities; 1 unless it was fitted on validation."""
         return float(self.meta.get("temperature", 1.0))

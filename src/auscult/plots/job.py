@@ -191,7 +191,8 @@ def _probabilities(
         suffix, of = (f"_{name}", f": {target}") if len(task.targets) > 1 else ("", "")
         truth, prob = known(rows.targets[:, column].astype(np.float64), rows.probabilities[:, column])
         caption = (
-            f"Test set, one dot per {task.level}, by actual class. The line is the threshold chosen on validation."
+            f"Test set, one dot per {task.level}, by actual class. The line is the threshold of "
+            f"{plural_of(task.level)}, chosen on validation."
         )
         none_known = None if len(prob) else f"no {task.level} with a known label"
         groups = [(f"no {target}", prob[~truth]), (target, prob[truth])]

@@ -9,6 +9,7 @@ from auscult.config import JobSettings, TaskSettings
 from auscult.config.task import LEVELS
 from auscult.formatting.metric_tables import OPTIMISTIC, Block, blocks, protocol_table, slice_table
 from auscult.formatting.numbers import METRIC_NAMES, metric_text, plural
+from auscult.formatting.operating_points import DECISION, decided_by, decision_text, is_shared, point_rows, shared_note
 
 SUBSETS = {"test": "TEST SET", "val": "VALIDATION SET (optimistic: epoch and thresholds were chosen on it)"}
 
@@ -41,9 +42,11 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         parts += ["", title, "=" * len(title)]
         by_level = {level: blocks(metrics[subset], task, level) for level in LEVELS}
         for index, block in enumerate(by_level[task.level]):
-            parts += ["", *_block({level: found[index] for level, found in by_level.items()}, block, task.level)]
+            decisions = [decision_text(metrics, task, level, decided_by(block, task)) for level in LEVELS]
+            views = {level: found[index] for level, found in by_level.items()}
+            parts += ["", *_block(views, block, task.level, decisions)]
         if subset == "test" and metrics["slices"]:
-            parts += ["", *_slices(metrics["slices"], task)]
+            parts += ["", *_slices(metrics, task)]
         if subset == "test":
             parts += _protocols(metrics, task)
     return "\n".join(parts) + "\n"
@@ -52,21 +55,35 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
 def _threshold_facts(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -> list[tuple[str, str]]:
     if task.type == "multi_class":
         return [("prediction", class_decision(metrics, job, task))]
-    values = [f"{target} {metric_text(threshold)}" for target, threshold in metrics["thresholds"].items()]
-    rule = metrics.get("threshold_rule") or job.evaluate.threshold
-    if metrics.get("threshold_target") is not None:
-        rule = f"{rule} {metrics['threshold_target']:g}"
-    return [("thresholds", f"{', '.join(values)} ({rule}, chosen on validation)")]
+    rule = rule_text(metrics, job)
+    if is_shared(metrics):
+        values = decision_text(metrics, task, task.level, task.targets)
+        return [("thresholds", f"{values} ({rule}, chosen on validation)")]
+    facts = [("thresholds", f"by {rule}, chosen on validation at each level")]
+    for row in point_rows(metrics, task):
+        values = decision_text(metrics, task, row.level, task.targets)
+        facts.append((f"  {row.level}", "; ".join([f"{values} (n +/− {row.chosen_on})", *row.notes])))
+    return facts
+
+
+def rule_text(metrics: Mapping[str, Any], job: JobSettings) -> str:
+    """Return the rule that chose the operating point, with its goal."""
+    rule = str(metrics.get("threshold_rule") or job.evaluate.threshold)
+    goal = metrics.get("threshold_target")
+    return rule if goal is None else f"{rule} {goal:g}"
 
 
 def class_decision(metrics: Mapping[str, Any], job: JobSettings, task: TaskSettings) -> str:
     """Return in words how a multi-class task's prediction is taken from its probabilities."""
-    offset = metrics.get("normal_offset", 0.0)
-    if not offset:
+    rows = point_rows(metrics, task)
+    if not rows:
         return "the class of highest probability"
-    rule = metrics.get("threshold_rule") or job.evaluate.threshold
-    added = f"{metric_text(offset)} added to the logit of {task.normal_class}"
-    return f"the class of highest probability, after {added} ({rule}, chosen on validation)"
+    added = ", ".join(f"{row.level} {' '.join(row.values)}" for row in rows)
+    shared = f" {shared_note(task)}" if is_shared(metrics) else " chosen on validation at each level"
+    return (
+        f"the class of highest probability, after this is added to the logit of {task.normal_class}: {added} "
+        f"({rule_text(metrics, job)},{shared})"
+    )
 
 
 def _temperature_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:
@@ -94,10 +111,10 @@ def _interval_fact(metrics: dict[str, Any]) -> str:
     return f"95%, bootstrap over patients, {resamples:,} resamples" if resamples else "none (bootstrap_draws is 0)"
 
 
-def _block(by_level: dict[str, Block], main: Block, level: str) -> list[str]:
+def _block(by_level: dict[str, Block], main: Block, level: str, decisions: Sequence[str]) -> list[str]:
     lines = [main.name, "-" * len(main.name)]
     lines += [f"  {name:<9}  {block.counts}" for name, block in by_level.items() if block.counts]
-    rows = [("", *by_level)]
+    rows = [("", *by_level), (f"  {DECISION}", *(f"{text:>9}" for text in decisions))]
     reasons: dict[str, list[str]] = {}
     for metric in main.numbers:
         numbers = {name: block.numbers[metric] for name, block in by_level.items()}
@@ -119,9 +136,10 @@ def _block(by_level: dict[str, Block], main: Block, level: str) -> list[str]:
     return lines
 
 
-def _slices(slices: Sequence[dict[str, Any]], task: TaskSettings) -> list[str]:
-    table = slice_table(slices, task)
-    title = f"slices, {task.level} level"
+def _slices(metrics: Mapping[str, Any], task: TaskSettings) -> list[str]:
+    table = slice_table(metrics["slices"], task)
+    decision = decision_text(metrics, task, task.level, task.targets)
+    title = f"slices, {task.level} level, {DECISION.lower()} {decision}"
     rows = [("", "", "patients", *table.counts, *table.metrics)]
     for index, row in enumerate(table.rows):
         is_first = index == 0 or table.rows[index - 1].by != row.by

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auscult.config import TaskSettings
+from auscult.config.task import LEVELS
 from auscult.formatting.numbers import plural
+from auscult.formatting.operating_points import decision_text, is_shared, point_rows, shared_note
+from auscult.reports.job_text import rule_text
 from auscult.reports.jobs import JobResult
 
 FEW_PATIENTS = 50
@@ -19,8 +22,6 @@ def model_card(jobs: Sequence[JobResult], task: TaskSettings) -> list[tuple[str,
     datasets = dict.fromkeys(name for job in jobs for name in job.settings.datasets)
     output = "the probabilities of the classes" if task.type == "multi_class" else "the probability of"
     calibrated = [job.id for job in jobs if job.metrics.get("temperature", 1.0) != 1.0]
-    rules = dict.fromkeys(job.metrics.get("threshold_rule") or job.settings.evaluate.threshold for job in jobs)
-    point = "the class of highest probability" if task.type == "multi_class" else f"thresholds by {', '.join(rules)}"
     return [
         ("purpose", "research on methods: comparing models, data and settings on one split"),
         ("question", task.description or "not stated"),
@@ -30,9 +31,25 @@ def model_card(jobs: Sequence[JobResult], task: TaskSettings) -> list[tuple[str,
             f"{output} {', '.join(task.targets)}; clips are combined by {task.aggregate.method} to {task.level} level",
         ),
         ("training data", ", ".join(datasets)),
-        ("operating point", f"{point}, chosen on validation"),
+        ("operating point", _operating_point(jobs, task)),
         ("calibration", f"temperature scaling, job {', '.join(calibrated)}" if calibrated else "none"),
     ]
+
+
+def _operating_point(jobs: Sequence[JobResult], task: TaskSettings) -> str:
+    rules = ", ".join(dict.fromkeys(rule_text(job.metrics, job.settings) for job in jobs))
+    if not any(point_rows(job.metrics, task) for job in jobs):
+        return "the class of highest probability"
+    what = f"the weight of {task.normal_class}" if task.type == "multi_class" else "thresholds"
+    shared = [job.id for job in jobs if is_shared(job.metrics)]
+    if len(shared) == len(jobs):
+        return f"{what} by {rules} on validation, {shared_note(task)}"
+    values = [
+        f"{level}: {decision_text(jobs[0].metrics, task, level, task.targets)}" if len(jobs) == 1 else level
+        for level in LEVELS
+    ]
+    text = f"{what} by {rules}, chosen on validation for each level ({'; '.join(values)})"
+    return f"{text}; of job {', '.join(shared)} {shared_note(task)}" if shared else text
 
 
 def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from rich.table import Table
 
+from auscult.config.task import LEVELS
 from auscult.formatting.numbers import metric_text
 from auscult.storage.tables import positive_column, probability_column
 
@@ -73,7 +74,9 @@ def json_text(found: Predictions, model: LoadedModel) -> str:
     described = {
         "task": model.saved.meta.get("task_name", ""),
         "targets": list(model.targets),
+        "level": model.task.level,
         "thresholds": model.thresholds,
+        "thresholds_by_level": {level: model.thresholds_at(level) for level in LEVELS},
         "aggregate": model.task.aggregate.method,
         "weights_sha256": model.saved.meta["weights_sha256"],
     }
@@ -97,7 +100,7 @@ def tables(found: Predictions, model: LoadedModel, *, with_clips: bool) -> list[
     made = Table("recording", box=None, pad_edge=False)
     made.add_column("duration (s)", justify="right")
     made.add_column("clips", justify="right")
-    _add_targets(made, model)
+    _add_targets(made, model, "recording")
     is_odd = bool((found.recordings["sound"] != "").any())
     if is_odd:
         made.add_column("sound")
@@ -109,15 +112,17 @@ def tables(found: Predictions, model: LoadedModel, *, with_clips: bool) -> list[
     of_clips = Table("clip of", box=None, pad_edge=False)
     of_clips.add_column("from (s)", justify="right")
     of_clips.add_column("to (s)", justify="right")
-    _add_targets(of_clips, model)
+    _add_targets(of_clips, model, "clip")
     for row in found.clips.to_dict("records"):
         of_clips.add_row(row["file"], f"{row['start_s']:.1f}", f"{row['end_s']:.1f}", *_cells(row, model))
     return [made, of_clips]
 
 
-def _add_targets(table: Table, model: LoadedModel) -> None:
+def _add_targets(table: Table, model: LoadedModel, level: str) -> None:
+    thresholds = model.thresholds_at(level)
     for target in model.targets:
-        table.add_column(target, justify="right")
+        at = f" (≥ {metric_text(thresholds[target])})" if target in thresholds else ""
+        table.add_column(f"{target}{at}", justify="right")
     if model.task.type == "multi_class":
         table.add_column("class")
 

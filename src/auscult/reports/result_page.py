@@ -13,11 +13,20 @@ from auscult.config.flatten import flatten
 from auscult.config.task import LEVELS
 from auscult.formatting.metric_tables import Block, blocks, protocol_table, slice_table
 from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, OUTCOME_NAMES, Number, plural
+from auscult.formatting.operating_points import (
+    decided_by,
+    decision_text,
+    is_shared,
+    point_heads,
+    point_rows,
+    shared_note,
+)
 from auscult.formatting.published import published_rows
 from auscult.plots.inline import PageFigure, png_data, read_figure
 from auscult.reports.data_tables import declared_exceptions, ingested, label_conflicts, label_rules, split_tables
 from auscult.reports.flow_section import lacks
 from auscult.reports.html import page_templates
+from auscult.reports.job_text import rule_text
 from auscult.reports.jobs import JobResult, Repeats
 from auscult.reports.model_card import limits, model_card
 from auscult.reports.settings import differing_keys, job_settings, settings_text, shared_settings
@@ -50,11 +59,13 @@ class MetricTable:
         block: The view at the task's level.
         counts: (level, what was counted).
         rows: (metric, whether lower is better, number at each level).
+        decisions: Where decisions are taken at each level.
     """
 
     block: Block
     counts: list[tuple[str, str]]
     rows: list[tuple[str, bool, list[Number]]]
+    decisions: list[str]
 
 
 def render(
@@ -106,6 +117,11 @@ def render(
             tables={job.id: metric_tables(job, task) for job in jobs},
             published={job.id: published_rows(job.metrics, task, experiment.claims) for job in jobs},
             n_readings=n_readings,
+            points={job.id: point_rows(job.metrics, task) for job in jobs},
+            point_heads=point_heads(task),
+            point_rules={job.id: rule_text(job.metrics, job.settings) for job in jobs},
+            points_shared={job.id: shared_note(task) if is_shared(job.metrics) else "" for job in jobs},
+            decisions={job.id: decision_text(job.metrics, task, task.level, task.targets) for job in jobs},
             slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},
             figures={job.id: job_figures(job) for job in jobs if job.id in in_full},
             examples={job.id: job_examples(job) for job in jobs if job.id in in_full},
@@ -143,7 +159,8 @@ def metric_tables(job: JobResult, task: TaskSettings) -> list[MetricTable]:
             for name in block.numbers
         ]
         counts = [(level, view.counts) for level, view in views.items() if view.counts]
-        tables.append(MetricTable(block, counts, rows))
+        decisions = [decision_text(job.metrics, task, level, decided_by(block, task)) for level in LEVELS]
+        tables.append(MetricTable(block, counts, rows, decisions))
     return tables
 
 

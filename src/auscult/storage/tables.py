@@ -273,6 +273,11 @@ def positive_column(target: str) -> str:
     return f"positive_{target}"
 
 
+def threshold_column(target: str) -> str:
+    """Column that holds the target's threshold at the row's level."""
+    return f"threshold_{target}"
+
+
 def predictions_table(
     clips: pd.DataFrame,
     targets: npt.NDArray[np.floating],

@@ -49,6 +49,28 @@ def test_a_probability_that_equals_the_threshold_is_positive(recordings, make_mo
     assert bool(found["positive_ill"].iloc[0])
 
 
+def test_clips_and_recordings_are_decided_at_their_own_level(recordings, make_model):
+    folder = make_model(clips={"length_s": 1.0, "sample_rate_hz": 2000})
+    before = auscult.load_model(folder).predict(recordings)
+    low, high = before.clips["prob_ill"].min(), before.recordings["prob_ill"].max() + 0.01
+    meta = json.loads((folder / "model.json").read_text())
+    points = {level: {"thresholds": {"ill": float(high)}} for level in ("recording", "patient")}
+    points["clip"] = {"thresholds": {"ill": float(low)}}
+    changed = meta | {"thresholds": {"ill": float(high)}, "operating_points": points}
+    (folder / "model.json").write_text(json.dumps(changed))
+    model = auscult.load_model(folder)
+    found = model.predict(recordings)
+    assert found.clips["positive_ill"].all()
+    assert not found.recordings["positive_ill"].any()
+    assert set(found.clips["threshold_ill"]) == {low}
+    assert set(found.recordings["threshold_ill"]) == {high}
+    stream = io.StringIO()
+    for table in prediction_text.tables(found, model, with_clips=True):
+        Console(file=stream, width=200).print(table)
+    heads = [line for line in stream.getvalue().splitlines() if "ill (" in line]
+    assert [f"{value:.3f}" in head for value, head in zip((high, low), heads, strict=True)] == [True, True]
+
+
 @pytest.mark.parametrize("frontend", [None, {"name": "mel"}])
 @pytest.mark.parametrize("pad", ["zero", "repeat"])
 def test_answers_equal_those_to_the_workflow_s_own_stores(  # noqa: PLR0917 (fixtures)
@@ -113,8 +135,8 @@ def test_csv_json_and_table_say_the_same(make_model, mixed):
     found = model.predict(mixed)
     table = pd.read_csv(io.StringIO(prediction_text.csv_text(found)))
     assert list(table.columns) == [
-        "file", "level", "start_s", "end_s", "prob_crackle", "prob_wheeze", "positive_crackle", "positive_wheeze",
-        "sound", "error",
+        "file", "level", "start_s", "end_s", "prob_crackle", "prob_wheeze", "threshold_crackle", "positive_crackle",
+        "threshold_wheeze", "positive_wheeze", "sound", "error",
     ]  # fmt: skip
     whole, clips = table[table["error"].isna() & (table["level"] == "recording")], table[table["level"] == "clip"]
     assert (len(whole), len(clips), int(table["error"].notna().sum())) == (5, len(found.clips), 3)

@@ -68,7 +68,7 @@ def test_a_round_trip_is_bit_equal(tmp_path, spectrograms, name):
     assert torch.equal(loaded.normalisation.mean_db, model.normalisation.mean_db)
     assert torch.equal(loaded.normalisation.std_db, model.normalisation.std_db)
     assert not loaded.module.training
-    assert (loaded.targets, loaded.thresholds, loaded.input_shape) == (("a", "b"), (0.25, 0.5), SHAPE)
+    assert (loaded.targets, loaded.meta["thresholds"], loaded.input_shape) == (("a", "b"), {"a": 0.25, "b": 0.5}, SHAPE)
     again = load_model(shutil.copytree(tmp_path, tmp_path / "copy"))
     assert (again.predict_proba(spectrograms) == loaded.predict_proba(spectrograms)).all()
 

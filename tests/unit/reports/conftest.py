@@ -12,6 +12,7 @@ from auscult.config import Experiment, JobSettings, TaskSettings
 from auscult.evaluation.evaluate import write_curves
 from auscult.evaluation.outcomes import find_outcomes, write_lists
 from auscult.metrics.aggregation import at_level
+from auscult.metrics.operating_points import points_of
 from auscult.metrics.summary import summarise
 from auscult.plots.job import draw_job
 from auscult.plots.spectrograms import Axis, Mark, spectrogram
@@ -159,7 +160,8 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class):
         "level": task.level,
         "best_epoch": 19,
         "n_parameters": 14_945,
-        "thresholds": thresholds,
+        "thresholds": dict.fromkeys(thresholds, 0.321) if task.level == "patient" else thresholds,
+        "operating_points": _points(task, thresholds),
         "bootstrap_draws": job.evaluate.bootstrap_draws,
     }
     for side in ("test", "val"):
@@ -169,7 +171,7 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class):
             probabilities_of(part, task),
             part,
             task,
-            list(thresholds.values()),
+            points_of(metrics, task),
             rng,
             job.evaluate.bootstrap_draws,
         )
@@ -207,6 +209,20 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class):
     _draw_outcomes(folder / "outcomes", test)
     (folder / "model.safetensors").write_bytes(b"weights")
     write_json(folder / "model.json", {"architecture": {"name": job.model.name}, "threshold_notes": []})
+
+
+def _points(task, thresholds):
+    """Return operating points: those of patients lie lower, and validation could not choose for recordings."""
+    if task.type == "multi_class":
+        chosen_on = dict.fromkeys(task.targets, 7)
+    else:
+        chosen_on = {key: {"positive": 7, "negative": 9} for key in task.targets}
+    point = {"thresholds": thresholds, "normal_offset": 0.0, "notes": [], "kept": [], "chosen_on": chosen_on}
+    return {
+        "clip": point,
+        "recording": {**point, "notes": ["validation cannot choose here"]},
+        "patient": {**point, "thresholds": dict.fromkeys(thresholds, 0.321)},
+    }
 
 
 def _clips(n_patients):

@@ -157,6 +157,41 @@ def test_numbers_of_the_page_are_those_of_the_metrics(result):
     assert "snakemake --cores all results/binary/made_up" in text
 
 
+@pytest.mark.parametrize("kind", ["binary", "multi_label"])
+def test_every_table_says_where_decisions_are_taken(result, kind):
+    source, folder = result(kind)
+    page, text = (folder / "report.html").read_text(encoding="utf-8"), (folder / "1" / "report.txt").read_text()
+    for target in source.task.targets:
+        found = page.partition(f'<th scope="col">Threshold of {target}</th>')[2].partition("</table>")[0]
+        rows = [re.sub(r"<[^>]*>", " ", row).split() for row in found.split("<tr>")[1:]]
+        assert [row[0] for row in rows] == ["clip", "recording", "patient"]
+        assert ["0.500" in rows[0], "cannot" in rows[1], "0.321" in rows[2]] == [True, True, True]
+    decisions = re.findall(r"Decision at</th>(.*?)</tr>", page)
+    cells = [re.findall(r"<td>(.*?)</td>", row) for row in decisions]
+    assert cells
+    assert all("0.500" in clip and "0.321" in patient for clip, _, patient in cells)
+    assert text.count("Decision at") == 2 * len(cells) // len(source.job_dirs)
+    assert (
+        f"patient  {'0.321 (n +/− 7 / 9)' if kind == 'binary' else 'crackle 0.321, wheeze 0.321 (n +/− 7 / 9)'}"
+        in re.sub(" {3,}", "  ", text)
+    )
+    card = page.partition("operating point")[2]
+    assert "for each level" in card
+
+
+def test_the_report_of_a_model_of_an_earlier_version_says_that_it_has_one_operating_point(published_once, tmp_path):
+    source = published_once("binary")
+    runs = tmp_path / "runs"
+    shutil.copytree(source.job_dirs[0].parent, runs)
+    for folder in runs.glob("*"):
+        metrics = json.loads((folder / "metrics.json").read_text())
+        del metrics["operating_points"]
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    run(**source.arguments(tmp_path / "result", job_dirs=[runs / path.name for path in source.job_dirs]))
+    text = _Page((tmp_path / "result" / "report.html").read_text()).text
+    assert "chosen at the level of patients and applied at every level: the model comes from an earlier version" in text
+
+
 def test_what_was_declared_stands_before_the_result(result):
     _, folder = result("multi_class")
     text = _Page((folder / "report.html").read_text(encoding="utf-8")).text

@@ -1,0 +1,117 @@
+"""Where decisions are taken at each level, in words: for tables, reports and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from auscult.config import TaskSettings
+from auscult.config.task import LEVELS
+from auscult.formatting.metric_tables import Block
+from auscult.formatting.numbers import metric_text, plural_of
+
+DECISION = "Decision at"
+"""Heads the row or the line that says where decisions are taken."""
+
+
+@dataclass(frozen=True)
+class PointRow:
+    """The operating point of one level.
+
+    Attributes:
+        level: `clip`, `recording` or `patient`.
+        values: One a target (or one, of the normal class).
+        chosen_on: What validation holds at this level; empty where it is not known.
+        notes: What a reader has to know of the choice.
+    """
+
+    level: str
+    values: list[str]
+    chosen_on: str
+    notes: list[str]
+
+
+def decision_text(metrics: Mapping[str, Any], task: TaskSettings, level: str, targets: tuple[str, ...]) -> str:
+    """Return where targets are predicted positive at a level; of several the names too.
+
+    Args:
+        metrics: `metrics.json` or `model.json`.
+        task: What is predicted.
+        level: `clip`, `recording` or `patient`.
+        targets: Some of the task's; not read for a multi-class task.
+
+    Returns:
+        Such as `0.412`, `crackle 0.300, wheeze 0.250` or, of a multi-class task, `+1.200 normal` (added to the logit of
+        the normal class) or `most probable`.
+    """
+    point = _point(metrics, level)
+    if task.type == "multi_class":
+        offset = float(point.get("normal_offset", 0.0))
+        sign = "" if offset < 0 else "+"
+        return f"{sign}{metric_text(offset)} {task.normal_class}" if offset else "most probable"
+    values = point["thresholds"]
+    if len(targets) == 1:
+        return metric_text(values[targets[0]])
+    return ", ".join(f"{target} {metric_text(values[target])}" for target in targets)
+
+
+def decided_by(block: Block, task: TaskSettings) -> tuple[str, ...]:
+    """Return the targets whose thresholds decide a view."""
+    if block.key == "four_class" and task.four_class is not None:
+        return (task.four_class.crackle, task.four_class.wheeze)
+    return (block.name,) if block.key == "target" else task.targets
+
+
+def point_rows(metrics: Mapping[str, Any], task: TaskSettings) -> list[PointRow]:
+    """Return the operating point of each level; none of a multi-class task that weighs no class.
+
+    Args:
+        metrics: `metrics.json`.
+        task: What is predicted.
+    """
+    if task.type == "multi_class" and not any(_point(metrics, level).get("normal_offset") for level in LEVELS):
+        return []
+    rows: list[PointRow] = []
+    for level in LEVELS:
+        point = _point(metrics, level)
+        names = task.targets[:1] if task.type == "multi_class" else task.targets
+        values = [decision_text(metrics, task, level, (name,)) for name in names]
+        rows.append(PointRow(level, values, _chosen_on(point, task), list(point.get("notes", []))))
+    return rows
+
+
+def point_heads(task: TaskSettings) -> list[str]:
+    """Return the headings of `PointRow.values`."""
+    if task.type == "multi_class":
+        return [f"Added to the logit of {task.normal_class}"]
+    return [f"Threshold of {target}" for target in task.targets]
+
+
+def is_shared(metrics: Mapping[str, Any]) -> bool:
+    """Whether one operating point, chosen at the task's level, holds at every level: of models of earlier versions."""
+    return not metrics.get("operating_points")
+
+
+def shared_note(task: TaskSettings) -> str:
+    """Return what a reader has to know of a model that has one operating point."""
+    return (
+        f"chosen at the level of {plural_of(task.level)} and applied at every level: the model comes from an earlier "
+        "version; training it again chooses one for each level"
+    )
+
+
+def _point(metrics: Mapping[str, Any], level: str) -> Mapping[str, Any]:
+    return metrics if is_shared(metrics) else metrics["operating_points"][level]
+
+
+def _chosen_on(point: Mapping[str, Any], task: TaskSettings) -> str:
+    held = point.get("chosen_on")
+    if held is None:
+        return ""
+    if task.type == "multi_class":
+        return ", ".join(f"{name} {count:,}" for name, count in held.items())
+    texts = [f"{found['positive']:,} / {found['negative']:,}" for found in held.values()]
+    if len(set(texts)) == 1:
+        return texts[0]
+    return "; ".join(f"{name} {text}" for name, text in zip(held, texts, strict=True))
