@@ -173,11 +173,16 @@ class _Patches:
 
 def _patch_grid(model: SavedModel) -> _Patches | None:
     """Return the patches of a plain vision transformer of timm; None for all else."""
-    network: Any = getattr(model.module.backbone, "model", None)
+    backbone: Any = model.module.backbone
+    keeps_time = getattr(backbone, "keeps_time", False)
+    network: Any = getattr(backbone, "model", None)
+    if keeps_time:  # timm wraps a transformer that gives maps
+        network = getattr(network, "model", network)
     grid = getattr(getattr(network, "patch_embed", None), "grid_size", None)
     if not isinstance(grid, tuple) or not hasattr(network, "num_prefix_tokens"):
         return None
-    return _Patches((int(grid[0]), int(grid[1])), int(network.num_prefix_tokens), network.global_pool != "token")
+    is_mean = keeps_time or network.global_pool != "token"
+    return _Patches((int(grid[0]), int(grid[1])), int(network.num_prefix_tokens), is_mean)
 
 
 def _rolls_out(model: SavedModel, patches: _Patches) -> bool:

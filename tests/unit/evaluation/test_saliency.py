@@ -106,6 +106,8 @@ FAMILIES = [
     ({"name": "timm/test_resnet"}, "grad_cam"),
     ({"name": "timm/test_convnext"}, "grad_cam"),
     ({"name": "timm/test_vit"}, "attention_rollout"),
+    ({"name": "timm/test_vit", "over_time": "attention"}, "attention_rollout"),
+    ({"name": "timm/mobilenetv3_small_050", "over_time": "log_mean_exp", "stage": 3}, "grad_cam"),
     ({"name": "timm/swin_tiny_patch4_window7_224"}, "grad_cam"),
 ]
 
