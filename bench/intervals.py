@@ -7,11 +7,15 @@ from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from auscult.config.task import FourClass, TaskSettings
-from auscult.metrics.aggregation import at_level
-from auscult.metrics.intervals import Views, resample_weights, view_values
+from auscult.metrics.aggregation import LevelRows, at_level
+from auscult.metrics.evidence import Owners, all_values, view_evidence
+from auscult.metrics.intervals import resample_weights
 from bench.measure import Comparison, Options
+
+Values = dict[str, dict[str, NDArray[np.float64]]]
 
 CLIPS_PER_PATIENT = 20
 TASK = TaskSettings(
@@ -32,11 +36,15 @@ def comparisons(options: Options) -> Generator[list[Comparison]]:
     rows = _rows(owners, rng)
     weights = resample_weights(int(owners[-1]) + 1, n_draws, rng)
 
-    def at_once() -> Views:
-        return view_values(rows, TASK, (0.5, 0.5), owners, weights)
+    def of(columns: NDArray[np.float32]) -> Values:
+        found = view_evidence(rows, TASK, (0.5, 0.5), Owners(owners, np.arange(n_clips), columns))
+        return all_values(found, TASK)
 
-    def one_by_one() -> list[Views]:
-        return [view_values(rows, TASK, (0.5, 0.5), owners, column[:, None]) for column in weights.T]
+    def at_once() -> Values:
+        return of(weights)
+
+    def one_by_one() -> list[Values]:
+        return [of(column[:, None]) for column in weights.T]
 
     def check() -> None:
         alone = one_by_one()
@@ -48,7 +56,7 @@ def comparisons(options: Options) -> Generator[list[Comparison]]:
     yield [Comparison("intervals/all scores", "draw by draw", at_once, one_by_one, check, least=1.0)]
 
 
-def _rows(owners: np.ndarray, rng: np.random.Generator) -> object:
+def _rows(owners: np.ndarray, rng: np.random.Generator) -> LevelRows:
     names = [f"{owner:05d}" for owner in owners]
     ids = pd.DataFrame({"clip_id": [f"{clip:06d}" for clip in range(len(owners))], "patient_id": names})
     truth = (rng.random((len(owners), 2)) < [0.4, 0.2]).astype(float)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import numpy as np
 from auscult.errors import ConfigError, unknown_name
 from auscult.evaluation.compare import Result, find_jobs, read_result
 from auscult.formatting.numbers import Number, plural
-from auscult.metrics.intervals import RunPredictions, repeated_estimates
+from auscult.metrics.repeated import RunPredictions, repeated_estimates
+from auscult.metrics.score_intervals import Estimate
 from auscult.reports.jobs import Spread, spread
 from auscult.storage.test_readings import key_of_test_set
 
@@ -189,7 +190,7 @@ def _cell(job: Path, runs: Sequence[Result], metric: str, generator: np.random.G
     return ProbeCell(spread(values, is_percent=view == "four_class", around=around), reason, is_seen, job.as_posix())
 
 
-def _place(metric: str, views: dict[str, dict[str, dict[str, float | None]]]) -> tuple[str, str]:
+def _place(metric: str, views: Mapping[str, Mapping[str, Estimate]]) -> tuple[str, str]:
     """Return the view and the name of a metric: the mean of targets or classes, else the one target."""
     view = next(name for name in ("multi_class", "macro", *views) if name in views)
     for name in (metric, f"macro_{metric}"):

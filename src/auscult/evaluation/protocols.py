@@ -21,7 +21,9 @@ from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
 from auscult.evaluation.predict import predict_logits
 from auscult.metrics.aggregation import at_level
-from auscult.metrics.intervals import Views, estimate, resample_weights, view_values
+from auscult.metrics.evidence import Evidence, Owners, all_estimates, all_values, fewest_patients, view_evidence
+from auscult.metrics.intervals import estimate, resample_weights
+from auscult.metrics.score_intervals import Estimate
 from auscult.metrics.summary import validation_metrics
 from auscult.models import SavedModel
 from auscult.models.operating_point import choose_operating_point
@@ -55,7 +57,7 @@ def compare_protocols(
     Returns:
         `metric`, by which the best is chosen on test (the monitored one; AUROC, or the ICBHI score, where that is a
         loss); `epochs`, each with its value on `val` and `test`; `validation_chosen` and `best_on_test`, each with
-        `epoch`, `thresholds` and `views` (view -> metric -> value, low, high); and `gap`, views of the second less the
+        `epoch`, `thresholds` and `views` (view -> metric -> estimate); and `gap`, views of the second less the
         first. `best_on_test` and `gap` are None where the metric is undefined on the test set.
 
     Raises:
@@ -91,15 +93,16 @@ def compare_protocols(
     truth, of_test = examples.targets[subsets["test"]], ids.iloc[subsets["test"]].reset_index(drop=True)
     everyone = np.unique(of_test["patient_id"].to_numpy(dtype=str))
     weights = resample_weights(len(everyone), job.evaluate.bootstrap_draws, generator)
-    views: dict[int, Views] = {}
+    views: dict[int, dict[str, Evidence]] = {}
     for epoch in {chosen, chosen if best is None else best}:
         point, found = predictions[epoch]
         rows = at_level(found, truth, of_test, task, task.level)
         patients = np.searchsorted(everyone, rows.patient_ids.astype(str))
-        views[epoch] = view_values(rows, task, list(point["thresholds"].values()), patients, weights)
+        owners = Owners(patients, np.arange(len(patients)), weights)
+        views[epoch] = view_evidence(rows, task, list(point["thresholds"].values()), owners)
 
     def section(epoch: int) -> dict[str, Any]:
-        estimates = _estimates(views[epoch], len(everyone))
+        estimates = all_estimates([views[epoch]], task)
         return {"epoch": epoch, "thresholds": predictions[epoch][0]["thresholds"], "views": estimates}
 
     return {
@@ -107,7 +110,7 @@ def compare_protocols(
         "epochs": epochs,
         "validation_chosen": section(chosen),
         "best_on_test": None if best is None else section(best),
-        "gap": None if best is None else _estimates(_difference(views[best], views[chosen]), len(everyone)),
+        "gap": None if best is None else _gap(views[best], views[chosen], task),
     }
 
 
@@ -142,11 +145,10 @@ def _at_epoch(model: SavedModel, model_dir: Path, entry: dict[str, Any]) -> Save
     return SavedModel(module.eval(), model.normalisation, model.meta)
 
 
-def _difference(one: Views, other: Views) -> Views:
-    return {view: {name: values - other[view][name] for name, values in found.items()} for view, found in one.items()}
-
-
-def _estimates(views: Views, n_patients: int) -> dict[str, dict[str, dict[str, float | None]]]:
+def _gap(one: dict[str, Evidence], other: dict[str, Evidence], task: TaskSettings) -> dict[str, dict[str, Estimate]]:
+    fewest = fewest_patients(one, task)
+    theirs = all_values(other, task)
     return {
-        view: {name: estimate(values, n_patients) for name, values in found.items()} for view, found in views.items()
+        view: {name: estimate(values - theirs[view][name], fewest) for name, values in found.items()}
+        for view, found in all_values(one, task).items()
     }

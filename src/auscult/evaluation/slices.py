@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from auscult.config import SplitSettings, TaskSettings
@@ -15,10 +14,8 @@ from auscult.config.split import ColumnSplit
 from auscult.formatting.metric_tables import NORMAL_CLASS_METRICS
 from auscult.formatting.published import TEST_PART
 from auscult.metrics.aggregation import LevelRows, at_level
-from auscult.metrics.icbhi import UNKNOWN, four_classes
-from auscult.metrics.intervals import estimate, resample_weights
-from auscult.metrics.scores import binary_values, four_class_values, multi_class_values
-from auscult.metrics.thresholds import four_class_columns
+from auscult.metrics.evidence import Owners, estimates, multi_class_estimates, view_evidence
+from auscult.metrics.intervals import resample_weights
 from auscult.splits.assign import split_column
 from auscult.storage.tables import probabilities_of, read_recordings, truth_of
 
@@ -64,7 +61,7 @@ def slice_metrics(
 
     Returns:
         One entry a slice: `by`, `value`, `n` (clips, patients and, unless multi-class, target -> positive, negative)
-        and `metrics` (name -> value, low, high). Below `MIN_PATIENTS` patients `metrics` is None and `n` holds clips
+        and `metrics` (name -> estimate). Below `MIN_PATIENTS` patients `metrics` is None and `n` holds clips
         and patients only.
     """
     attributes = _attributes(test, tables, split)
@@ -133,36 +130,19 @@ def _metrics(
     rows: LevelRows, task: TaskSettings, thresholds: Mapping[str, float], generator: np.random.Generator, resamples: int
 ) -> dict[str, Any]:
     everyone, patients = np.unique(rows.patient_ids.astype(str), return_inverse=True)
-    weights = resample_weights(len(everyone), resamples, generator)
+    owners = Owners(patients, np.arange(len(patients)), resample_weights(len(everyone), resamples, generator))
+    views = view_evidence(rows, task, [thresholds[target] for target in task.targets if thresholds], owners)
     if task.type == "multi_class":
-        is_known = ~np.isnan(rows.targets).any(axis=1)
-        true = rows.targets[is_known].argmax(axis=1).astype(np.int64)
-        scores, of = rows.probabilities[is_known], patients[is_known]
-        values = multi_class_values(true, scores, of, weights, task)[0]
+        classes = [[views[target]] for target in task.targets]
+        values = multi_class_estimates([views["multi_class"]], classes)[0]
         kept = ("accuracy", "balanced_accuracy") if task.normal_class is None else NORMAL_CLASS_METRICS
-        return _estimates(values, kept, patients[is_known])
-    predicted = rows.probabilities >= np.array([thresholds[target] for target in task.targets])
+        return {name: values[name] for name in kept}
     found: dict[str, Any] = {}
-    columns = four_class_columns(task)
-    if columns is not None:
-        true, classes = (four_classes(*(table[:, column] for column in columns)) for table in (rows.targets, predicted))
-        is_known = true != UNKNOWN
-        values = four_class_values(true[is_known], classes[is_known], patients[is_known], weights)
-        found["icbhi_score"] = _estimates(values, ("score",), patients[is_known])["score"]
-    for column, target in enumerate(task.targets):
-        is_known = ~np.isnan(rows.targets[:, column])
-        truth = rows.targets[is_known, column] == 1
-        values = binary_values(
-            truth, rows.probabilities[is_known, column], predicted[is_known, column], patients[is_known], weights
-        )
+    if "four_class" in views:
+        found["icbhi_score"] = estimates([views["four_class"]])["score"]
+    for target in task.targets:
+        values = estimates([views[target]])
         prefix = f"{target}_" if len(task.targets) > 1 else ""
         kept = _KEPT[:1] if len(task.targets) > 1 else _KEPT
-        of_target = _estimates(values, kept, patients[is_known])
-        found |= {f"{prefix}{name}": value for name, value in of_target.items()}
+        found |= {f"{prefix}{name}": values[name] for name in kept}
     return found
-
-
-def _estimates(
-    values: Mapping[str, npt.NDArray[np.float64]], names: tuple[str, ...], patients: npt.NDArray[np.integer]
-) -> dict[str, Any]:
-    return {name: estimate(values[name], len(np.unique(patients))) for name in names}

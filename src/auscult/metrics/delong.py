@@ -78,7 +78,7 @@ def areas_of(y_true: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> Areas
     with_positive, with_negative = int((n_positive > 0).sum()), int((n_negative > 0).sum())
     if with_positive < 2 or with_negative < 2:
         return None
-    shares = [_placements(row[is_positive], row[~is_positive]) for row in predictions]
+    shares = [placements(row[is_positive], row[~is_positive]) for row in predictions]
     values = np.array([of_positive.mean() for of_positive, _ in shares])
     # What each patient adds, less what it would add were its rows of average rank: [patient, model].
     above = np.stack([np.bincount(owners[is_positive], of, n_patients) for of, _ in shares], axis=1)
@@ -110,10 +110,10 @@ def area_difference(areas: Areas, model: int, base: int = 0) -> AreaDifference |
     return AreaDifference(value, value - _Z95 * deviation, value + _Z95 * deviation, p)
 
 
-def _placements(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
+def placements(positive: Floats, negative: Floats) -> tuple[Floats, Floats]:
     """Return of each positive the share of negatives below it, of each negative that of positives above it; ties half.
 
-    >>> [part.tolist() for part in _placements(np.array([0.4, 0.9]), np.array([0.4, 0.1]))]
+    >>> [part.tolist() for part in placements(np.array([0.4, 0.9]), np.array([0.4, 0.1]))]
     [[0.75, 1.0], [0.75, 1.0]]
     """
     return _share_below(positive, negative), 1 - _share_below(negative, positive)

@@ -1,36 +1,28 @@
-"""Confidence intervals: the percentile bootstrap over patients, of one training or of several (folds, seeds)."""
+"""The bootstrap over patients: resamples that judge all scores at once, and the intervals that they give."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+from scipy.special import expit, logit, stdtrit
 
-from auscult.metrics.aggregation import LevelRows, at_level
-from auscult.metrics.icbhi import UNKNOWN, four_classes
-from auscult.metrics.scores import (
-    binary_values,
-    exact_match_values,
-    four_class_values,
-    multi_class_values,
+from auscult.metrics.score_intervals import (
+    LEVEL,
+    MIN_PATIENTS_RESAMPLED,
+    Estimate,
+    too_few,
+    undefined,
+    without_interval,
 )
-from auscult.metrics.thresholds import four_class_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from numpy.typing import NDArray
 
-    from numpy.typing import ArrayLike, NDArray
-
-    from auscult.config.task import TaskSettings
-
-    Floats = NDArray[np.float64]
-
-
-LEVEL = 0.95
-MIN_PATIENTS = 2
+BOOTSTRAP = "bootstrap over patients"
 MIN_DEFINED_SHARE = 0.5
+_NO_SPREAD = 1e-9
 
 
 def resample_weights(n_patients: int, n_resamples: int, generator: np.random.Generator) -> NDArray[np.float32]:
@@ -55,124 +47,56 @@ def resample_weights(n_patients: int, n_resamples: int, generator: np.random.Gen
     return weights
 
 
-def estimate(values: NDArray[np.float64], n_patients: int) -> dict[str, float | None]:
-    """Return the value and its 95% interval as `{"value", "low", "high"}`; None where undefined.
+def estimate(
+    values: NDArray[np.float64],
+    n_patients: int,
+    what: str = "patients",
+    bounds: tuple[float, float] | None = None,
+) -> Estimate:
+    """Return a value with its 95% interval by a bootstrap over patients.
 
-    The interval runs from the 2.5th to the 97.5th percentile of the resamples in which the metric is defined. It is
-    None when fewer than 2 patients have known rows, when the value itself is undefined, or when the metric is undefined
-    in more than half of the resamples.
+    The deviation of the resamples, and Student's t with one degree of freedom less than there are patients; for a score
+    with bounds on the logit scale, so that the interval stays within them (Boyd 2013, ECML PKDD). Percentiles of the
+    resamples cover as little as 70% of small samples. There is no interval with too few patients, where the score is
+    undefined in more than half of the resamples, where these do not vary, or where the value is one of the bounds.
 
     Args:
         values: Shape [1 + n_resamples]: the sample's value, then the resamples'; NaN for undefined.
-        n_patients: Patients with a known row.
+        n_patients: Patients with a known row; of scores that need all classes, those of the smallest class.
+        what: What was counted.
+        bounds: Lowest and highest possible value; None for a difference, or another score without bounds.
     """
     value, resamples = float(values[0]), values[1:]
     if np.isnan(value):
-        return {"value": None, "low": None, "high": None}
+        return undefined()
     defined = resamples[~np.isnan(resamples)]
-    if n_patients < MIN_PATIENTS or len(defined) == 0 or len(defined) < MIN_DEFINED_SHARE * len(resamples):
-        return {"value": value, "low": None, "high": None}
-    tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(defined, [tail, 100 - tail])
-    return {"value": value, "low": float(low), "high": float(high)}
+    share = None if bounds is None else (value - bounds[0]) / (bounds[1] - bounds[0])
+    reason = _why_none(len(resamples), defined, too_few(n_patients, MIN_PATIENTS_RESAMPLED, what), n_patients, share)
+    if reason:
+        return without_interval(value, reason)
+    far = float(stdtrit(n_patients - 1, (1 + LEVEL) / 2)) * _spread(defined) * math.sqrt(n_patients / (n_patients - 1))
+    if bounds is None or share is None:
+        return Estimate(value=value, low=value - far, high=value + far, method=BOOTSTRAP, reason="")
+    lowest, width = bounds[0], bounds[1] - bounds[0]
+    half = far / width / (share * (1 - share))
+    low, high = (lowest + width * float(expit(logit(share) + sign * half)) for sign in (-1, 1))
+    return Estimate(value=value, low=low, high=high, method=BOOTSTRAP, reason="")
 
 
-Views = dict[str, dict[str, "NDArray[np.float64]"]]
-"""View -> metric -> its values, shape [weighting]."""
+def _why_none(n_resamples: int, defined: NDArray[np.float64], few: str, n_patients: int, share: float | None) -> str:
+    """Return why there is no interval; empty where there is one."""
+    if n_resamples == 0:
+        return "no resamples were asked for"
+    if n_patients < MIN_PATIENTS_RESAMPLED:
+        return few
+    if len(defined) < 2 or len(defined) < MIN_DEFINED_SHARE * n_resamples:
+        return "undefined in more than half of the resamples"
+    if _spread(defined) < _NO_SPREAD:
+        return "every resample of patients gives the same value"
+    if share is not None and not 0 < share < 1:
+        return "at the end of its range resamples do not show how far from it the truth may be"
+    return ""
 
 
-@dataclass(frozen=True)
-class RunPredictions:
-    """The test set of one run.
-
-    Attributes:
-        targets: Shape [clip, target]: 1, 0 or NaN.
-        probabilities: Shape [clip, target].
-        ids: Columns `clip_id`, `recording_id` and `patient_id`.
-        thresholds: One a target; not read for a multi-class task.
-    """
-
-    targets: ArrayLike
-    probabilities: ArrayLike
-    ids: pd.DataFrame
-    thresholds: Sequence[float]
-
-
-def repeated_estimates(
-    runs: Sequence[RunPredictions], task: TaskSettings, rng: np.random.Generator, n_resamples: int
-) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Return `{view: {metric: {"value", "low", "high"}}}` of the mean over runs, at the task's level.
-
-    The views are those of `summary.summarise`: each target, `macro` and `four_class`, or `multi_class`. A run in which
-    a metric is undefined is left out of its mean, in the resamples as well.
-
-    Args:
-        runs: At least one.
-        task: Gives targets, type, level and aggregation.
-        rng: The only source of randomness.
-        n_resamples: Of the bootstrap; 0: no intervals.
-    """
-    of_runs = [at_level(run.probabilities, run.targets, run.ids, task, task.level) for run in runs]
-    everyone = np.unique(np.concatenate([rows.patient_ids.astype(str) for rows in of_runs]))
-    weights = resample_weights(len(everyone), n_resamples, rng)
-    found = [
-        view_values(rows, task, run.thresholds, np.searchsorted(everyone, rows.patient_ids.astype(str)), weights)
-        for run, rows in zip(runs, of_runs, strict=True)
-    ]
-    return {
-        view: {
-            metric: estimate(_mean([values[view][metric] for values in found]), len(everyone))
-            for metric in found[0][view]
-        }
-        for view in found[0]
-    }
-
-
-def view_values(
-    rows: LevelRows,
-    task: TaskSettings,
-    thresholds: Sequence[float],
-    patients: NDArray[np.int64],
-    weights: NDArray[np.float32],
-) -> Views:
-    """Return `{view: {metric: values}}`, shape [weighting] each.
-
-    Args:
-        rows: Answers and truth at one level.
-        task: Gives targets and type.
-        thresholds: One a target; not read for a multi-class task.
-        patients: The row of `weights` of each row, shape [row].
-        weights: Shape [patient, weighting].
-    """
-    known = ~np.isnan(rows.targets)
-    whole = known.all(axis=1)
-    if task.type == "multi_class":
-        true = rows.targets[whole].argmax(axis=1).astype(np.int64)
-        scores, of = rows.probabilities[whole], patients[whole]
-        return {"multi_class": multi_class_values(true, scores, of, weights, task)[0]}
-    predicted = rows.probabilities >= np.asarray(thresholds, dtype=np.float64)
-    views: Views = {}
-    for column, target in enumerate(task.targets):
-        at = known[:, column]
-        truth, scores = rows.targets[at, column] == 1, rows.probabilities[at, column]
-        views[target] = binary_values(truth, scores, predicted[at, column], patients[at], weights)
-    views["macro"] = {
-        name: np.mean([views[target][name] for target in task.targets], axis=0) for name in views[task.targets[0]]
-    }
-    if len(task.targets) > 1:
-        exact = exact_match_values(rows.targets[whole] == 1, predicted[whole], patients[whole], weights)
-        views["macro"]["exact_match"] = exact
-    columns = four_class_columns(task)
-    if columns is not None:
-        true, predictions = (
-            four_classes(*(table[:, column] for column in columns)) for table in (rows.targets, predicted)
-        )
-        at = true != UNKNOWN
-        views["four_class"] = four_class_values(true[at], predictions[at], patients[at], weights)
-    return views
-
-
-def _mean(of_runs: list[Floats]) -> Floats:
-    """Return the mean over the runs whose own value is defined; NaN where a resample leaves one of them undefined."""
-    defined = [values for values in of_runs if not np.isnan(values[0])]
-    return np.mean(defined, axis=0) if defined else np.full_like(of_runs[0], np.nan)
+def _spread(resamples: NDArray[np.float64]) -> float:
+    return float(resamples.std(ddof=1))

@@ -91,4 +91,6 @@ def _areas(by_rank: NDArray[np.floating], positive: NDArray[np.bool_], groups: _
     pairs = n_positive * n_negative
     precisions = np.divide(hits, said_after, out=np.zeros_like(hits), where=said_after > 0)
     precision = np.einsum("ij,ij->j", steps, precisions, dtype=np.float64)
-    return ratio(pairs - lost, pairs), ratio(np.where(n_negative > 0, precision, np.nan), n_positive)
+    # Rounding of the sum takes a mean of precisions past 1.
+    average = np.minimum(ratio(np.where(n_negative > 0, precision, np.nan), n_positive), 1)
+    return ratio(pairs - lost, pairs), average

@@ -41,5 +41,6 @@ def rates(tp: Floats, tn: Floats, fp: Floats, fn: Floats) -> dict[str, Floats]:
         "f1": ratio(2 * tp, 2 * tp + fp + fn),
         "balanced_accuracy": (sensitivity + specificity) / 2,
         "accuracy": ratio(tp + tn, tp + tn + fp + fn),
-        "mcc": ratio(tp * tn - fp * fn, margins),
+        # Rounding takes a correlation past 1.
+        "mcc": np.clip(ratio(tp * tn - fp * fn, margins), -1, 1),
     }

@@ -126,7 +126,12 @@ def multi_class_values(
         "accuracy": ratio(right, n_rows),
         "balanced_accuracy": _mean_of(classes, "sensitivity"),
         **{f"macro_{name}": _mean_of(classes, name) for name in ("f1", "auroc", "auprc", "specificity", "ppv", "npv")},
-        "mcc": ratio(right * n_rows - (of_class * said_class).sum(axis=1), np.sqrt(spreads[0]) * np.sqrt(spreads[1])),
+        # Rounding takes a correlation past 1.
+        "mcc": np.clip(
+            ratio(right * n_rows - (of_class * said_class).sum(axis=1), np.sqrt(spreads[0]) * np.sqrt(spreads[1])),
+            -1,
+            1,
+        ),
         "brier": ratio(squared, n_rows),
         "ece": ratio(gaps, n_rows),
     }

@@ -10,16 +10,20 @@ import pandas as pd
 from auscult.config.task import LEVELS
 from auscult.config.train import NORMAL_CLASS_MONITORS
 from auscult.metrics.aggregation import LevelRows, at_level
-from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score, normal_class_scores
-from auscult.metrics.intervals import estimate, resample_weights
-from auscult.metrics.operating_points import as_points
-from auscult.metrics.plain_scores import RANKING_SCORES, balanced_accuracy
-from auscult.metrics.scores import (
-    binary_values,
-    exact_match_values,
-    four_class_values,
-    multi_class_values,
+from auscult.metrics.evidence import (
+    Evidence,
+    Owners,
+    binary_evidence,
+    estimates,
+    exact_match_evidence,
+    four_class_evidence,
+    macro_estimates,
+    multi_class_estimates,
+    multi_class_evidence,
 )
+from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score, normal_class_scores
+from auscult.metrics.intervals import resample_weights
+from auscult.metrics.plain_scores import RANKING_SCORES, balanced_accuracy
 from auscult.metrics.thresholds import FALLBACK, four_class_columns
 
 if TYPE_CHECKING:
@@ -29,9 +33,9 @@ if TYPE_CHECKING:
 
     from auscult.config.task import TaskSettings
     from auscult.metrics.operating_points import LevelPoint
+    from auscult.metrics.score_intervals import Estimate
 
     Weights = NDArray[np.float32]
-    Values = dict[str, NDArray[np.float64]]
 
 
 def summarise(  # noqa: PLR0917 (all seven are needed, in the order of the data flow)
@@ -45,12 +49,12 @@ def summarise(  # noqa: PLR0917 (all seven are needed, in the order of the data 
 ) -> dict[str, Any]:
     """Return every score of one subset as JSON-like nested mappings.
 
-    `{level: {target: {metric: {"value", "low", "high"}, "n", "confusion"}, "macro", "four_class"}}`, or for a
-    multi-class task `{level: {"multi_class": {...}}}`. None stands for undefined. `macro` is the mean over all targets
-    and undefined where it is so for one of them; with several targets it holds `exact_match` too, the share of rows
-    with all targets right, over rows that are known throughout. `four_class` is in per cent, all else lies in [0, 1]
-    (mcc in [-1, 1], the `brier` of a multi-class task in [0, 2]).
-    Intervals are explained at `intervals.estimate`.
+    `{level: {target: {metric: estimate, "n", "confusion"}, "macro", "four_class"}}`, or for a multi-class task
+    `{level: {"multi_class": {...}}}`, each estimate a `score_intervals.Estimate`; how it gets its interval is explained
+    at `evidence`. None stands for undefined. `macro` is the mean over all targets and undefined where it is so for one
+    of them; with several targets it holds `exact_match` too, the share of rows with all targets right, over rows that
+    are known throughout. `four_class` is in per cent, all else lies in [0, 1] (mcc in [-1, 1], the `brier` of a
+    multi-class task in [0, 2]).
 
     Args:
         targets: Shape [clip, target]: 1, 0 or NaN for unknown.
@@ -131,22 +135,22 @@ def _targets(
 ) -> dict[str, Any]:
     predicted = rows.probabilities >= thresholds
     section: dict[str, Any] = {}
-    every: list[Values] = []
-    fewest_patients = len(np.unique(patients))
+    owners = Owners(patients, np.arange(len(patients)), weights)
+    every: list[list[Evidence]] = []
+    found: list[dict[str, Estimate]] = []
     for column, target in enumerate(task.targets):
         known = ~np.isnan(rows.targets[:, column])
         truth, predictions = rows.targets[known, column] == 1, predicted[known, column]
-        n_patients = len(np.unique(patients[known]))
-        fewest_patients = min(fewest_patients, n_patients)
-        values = binary_values(truth, rows.probabilities[known, column], predictions, patients[known], weights)
-        every.append(values)
+        evidence = binary_evidence(truth, rows.probabilities[known, column], predictions, owners.at(known))
+        every.append([evidence])
+        found.append(estimates([evidence]))
         section[target] = {
-            **{name: estimate(value, n_patients) for name, value in values.items()},
+            **found[-1],
             "n": {
                 "positive": int(truth.sum()),
                 "negative": int((~truth).sum()),
                 "unknown": int((~known).sum()),
-                "patients": n_patients,
+                **_n_patients(evidence),
             },
             "confusion": {
                 "tp": int((truth & predictions).sum()),
@@ -155,57 +159,72 @@ def _targets(
                 "fn": int((truth & ~predictions).sum()),
             },
         }
-    section["macro"] = {
-        name: estimate(np.mean([values[name] for values in every], axis=0), fewest_patients) for name in every[0]
-    }
+    section["macro"] = macro_estimates(every, found)
     if len(task.targets) > 1:
-        known = ~np.isnan(rows.targets).any(axis=1)
-        exact = exact_match_values(rows.targets[known] == 1, predicted[known], patients[known], weights)
-        section["macro"]["exact_match"] = estimate(exact, len(np.unique(patients[known])))
+        known = np.logical_and.reduce(~np.isnan(rows.targets), axis=1)
+        exact = exact_match_evidence(rows.targets[known] == 1, predicted[known], owners.at(known))
+        section["macro"] |= estimates([exact])
     columns = four_class_columns(task)
     if columns is not None:
-        section["four_class"] = _four_class(rows.targets, predicted, columns, patients, weights)
+        section["four_class"] = _four_class(rows.targets, predicted, columns, owners)
     return section
+
+
+def _n_patients(evidence: Evidence) -> dict[str, int]:
+    """Return how many patients have known rows, positive ones, and negative ones; some may have both."""
+    positive, negative = (set(patients.tolist()) for patients in evidence.classes)
+    return {
+        "patients": len(positive | negative),
+        "positive_patients": len(positive),
+        "negative_patients": len(negative),
+    }
 
 
 def _four_class(
     targets: NDArray[np.float32],
     predicted: NDArray[np.bool_],
     columns: tuple[int, int],
-    patients: NDArray[np.int64],
-    weights: Weights,
+    owners: Owners,
 ) -> dict[str, Any]:
     crackle, wheeze = columns
     true = four_classes(targets[:, crackle], targets[:, wheeze])
     known = true != UNKNOWN
     predictions = four_classes(predicted[:, crackle], predicted[:, wheeze])
-    n_patients = len(np.unique(patients[known]))
-    values = four_class_values(true[known], predictions[known], patients[known], weights)
+    evidence = four_class_evidence(true[known], predictions[known], owners.at(known))
+    n = _n_patients(evidence)
     return {
-        **{name: estimate(value, n_patients) for name, value in values.items()},
+        **estimates([evidence]),
         "unit": "percent",
         "classes": list(CLASSES),
         "confusion": confusion(true, predictions).tolist(),
-        "n": {"known": int(known.sum()), "unknown": int((~known).sum()), "patients": n_patients},
+        "n": {
+            "known": int(known.sum()),
+            "unknown": int((~known).sum()),
+            "patients": n["patients"],
+            "normal_patients": n["positive_patients"],
+            "abnormal_patients": n["negative_patients"],
+        },
     }
 
 
 def _multi_class(rows: LevelRows, task: TaskSettings, patients: NDArray[np.int64], weights: Weights) -> dict[str, Any]:
-    known = ~np.isnan(rows.targets).any(axis=1)
+    known = np.logical_and.reduce(~np.isnan(rows.targets), axis=1)
     true = rows.targets[known].argmax(axis=1).astype(np.int64)
     scores = rows.probabilities[known]
     predicted = scores.argmax(axis=1).astype(np.int64)
-    n_patients = len(np.unique(patients[known]))
-    values, of_classes = multi_class_values(true, scores, patients[known], weights, task)
+    owners = Owners(patients, np.arange(len(patients)), weights).at(known)
+    together, evidence = multi_class_evidence(true, scores, owners, task)
+    found, of_classes = multi_class_estimates([together], [[of_class] for of_class in evidence])
     classes = {
         name: {
-            **{metric: estimate(of_class[metric], n_patients) for metric in of_class},
+            **of_class,
             "n": int((true == code).sum()),
+            "patients": _n_patients(evidence[code])["positive_patients"],
         }
         for code, (name, of_class) in enumerate(zip(task.targets, of_classes, strict=True))
     }
     return {
-        **{name: estimate(value, n_patients) for name, value in values.items()},
+        **found,
         "classes": list(task.targets),
         "by_class": classes,
         "confusion": confusion(true, predicted, len(task.targets)).tolist(),
@@ -214,7 +233,7 @@ def _multi_class(rows: LevelRows, task: TaskSettings, patients: NDArray[np.int64
             "known": int(known.sum()),
             "unknown": int((~known).sum()) - rows.n_mixed,
             "several_classes": rows.n_mixed,
-            "patients": n_patients,
+            "patients": len(np.unique(owners.patients)),
         },
     }
 

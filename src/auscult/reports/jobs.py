@@ -15,7 +15,7 @@ from auscult.config import Experiment, JobSettings, Run, TaskSettings
 from auscult.errors import DataError
 from auscult.formatting.metric_tables import headline
 from auscult.formatting.numbers import Number, plural
-from auscult.metrics.intervals import RunPredictions, repeated_estimates
+from auscult.metrics.repeated import RunPredictions, repeated_estimates
 from auscult.reports.settings import job_labels
 from auscult.storage.files import read_json
 from auscult.storage.tables import probabilities_of, read_predictions, truth_of

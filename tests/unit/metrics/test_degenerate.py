@@ -10,7 +10,7 @@ from sklearn import metrics as reference
 
 from auscult.config.task import FourClass, TaskSettings
 from auscult.formatting.metric_tables import blocks
-from auscult.metrics.intervals import RunPredictions, repeated_estimates
+from auscult.metrics.repeated import RunPredictions, repeated_estimates
 from auscult.metrics.summary import summarise
 
 NAN = np.nan

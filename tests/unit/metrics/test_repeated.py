@@ -6,7 +6,8 @@ import pytest
 from tests.unit.metrics import reference_scores as scores
 
 from auscult.config.task import FourClass, TaskSettings
-from auscult.metrics.intervals import RunPredictions, repeated_estimates, resample_weights
+from auscult.metrics.intervals import resample_weights
+from auscult.metrics.repeated import RunPredictions, repeated_estimates
 from auscult.metrics.summary import summarise
 
 TASK = TaskSettings(
