@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from auscult.formatting.numbers import Number, p_text
+from auscult.formatting.numbers import Number, p_text, plural
 from auscult.metrics.comparison import LETTERS, Line
 from auscult.metrics.delong import AreaDifference
+from auscult.metrics.multiplicity import holm
 from auscult.plots.comparison import draw_curves, draw_differences
 from auscult.plots.inline import PageFigure, page_figure
 from auscult.reports.html import page_templates
@@ -24,18 +26,17 @@ if TYPE_CHECKING:
 _VERDICT_COLOURS = {"better": "green", "worse": "red"}
 
 
-def verdict(line: Line, number: Number) -> str:
-    """Return `better` or `worse` where the interval excludes zero; else nothing."""
-    if number.low is None or number.high is None or number.low <= 0 <= number.high:
-        return ""
-    return "better" if (number.low > 0) != line.is_lower_better else "worse"
+def delong_texts(found: Sequence[AreaDifference | None]) -> list[str]:
+    """Return DeLong's difference, interval and p-value of each result in one line; of several, Holm's p too."""
+    adjusted = holm([None if one is None else one.p for one in found])
+    return [_delong_text(one, p if len(found) > 1 else None) for one, p in zip(found, adjusted, strict=True)]
 
 
-def delong_text(found: AreaDifference | None) -> str:
-    """Return DeLong's difference, interval and p-value in one line."""
+def _delong_text(found: AreaDifference | None, adjusted: float | None) -> str:
     if found is None:
         return "undefined (too few patients of a class)"
-    return f"{_difference(Number(found.value, found.low, found.high))}, p {p_text(found.p)}"
+    text = f"{_difference(Number(found.value, found.low, found.high))}, p {p_text(found.p)}"
+    return text if adjusted is None else f"{text}, by Holm {p_text(adjusted)}"
 
 
 def write_page(found: Comparison, path: Path) -> None:
@@ -63,8 +64,9 @@ def render(found: Comparison) -> str:
                 for index, (name, _) in enumerate(first.facts)
             ],
             command="auscult compare " + " ".join(shlex.quote(result.folder.as_posix()) for result in found.results),
-            verdict=verdict,
-            delong_text=delong_text,
+            correction=correction_text(found),
+            p_text=p_text,
+            delong_texts=delong_texts,
             settings_text=settings_text,
         )
     )
@@ -93,7 +95,8 @@ def print_comparison(found: Comparison, console: Console) -> None:
     """Print the results, their metrics and differences, DeLong's test, and the settings that differ."""
     console.print(f"{found.results[0].task_name}: {found.counts}, {found.level} level.", highlight=False)
     console.print(
-        f"Differences are to A, with 95% intervals by paired bootstrap ({found.resamples:,} resamples of patients).\n",
+        f"Differences are to A, with 95% intervals by paired bootstrap ({found.resamples:,} resamples of patients). "
+        f"Words and p are corrected for all that is compared: {correction_text(found)}.\n",
         highlight=False,
     )
     for label, result in zip(found.labels, found.results, strict=True):
@@ -101,8 +104,8 @@ def print_comparison(found: Comparison, console: Console) -> None:
     for view in found.views:
         console.print()
         console.print(_metrics(found, view.name, view.lines))
-        for letter, difference in zip(LETTERS[1:], view.delong, strict=False):
-            console.print(f"  AUROC by DeLong, {letter} − A: {delong_text(difference)}", highlight=False)
+        for letter, text in zip(LETTERS[1:], delong_texts(view.delong), strict=False):
+            console.print(f"  AUROC by DeLong, {letter} − A: {text}", highlight=False)
     console.print()
     console.print(_settings(found))
 
@@ -117,7 +120,7 @@ def _metrics(found: Comparison, name: str, lines: list[Line]) -> Table:
         table.add_column(f"{letter} − A", justify="left")
     for line in lines:
         cells = [number.text for number in line.values]
-        cells += [_coloured(line, number) for number in line.differences]
+        cells += [_coloured(line, other) for other in range(len(line.differences))]
         table.add_row(line.metric + (" ↓" if line.is_lower_better else ""), *cells)
     return table
 
@@ -127,9 +130,22 @@ def _difference(number: Number) -> str:
     return f"{number.signed_text} ({interval})" if interval else number.signed_text
 
 
-def _coloured(line: Line, number: Number) -> str:
-    word = verdict(line, number)
-    return f"[{_VERDICT_COLOURS[word]}]{_difference(number)} {word}[/]" if word else _difference(number)
+def correction_text(found: Comparison) -> str:
+    """Return over what the words and p-values of a comparison are corrected, and how."""
+    n_figures = sum(len(view.lines) for view in found.views)
+    n_others = len(found.results) - 1
+    return (
+        f"{found.views[0].lines[0].metric} is primary, and all {plural(n_figures * n_others, 'difference')} together "
+        "are called better or worse by chance at most once in 20 such comparisons (step-down maximum statistic)"
+    )
+
+
+def _coloured(line: Line, other: int) -> str:
+    number, word, p = line.differences[other], line.verdict(other), line.p[other]
+    text = _difference(number)
+    if not word or p is None:
+        return text
+    return f"[{_VERDICT_COLOURS[word]}]{text} {word} (p {p_text(p)})[/]"
 
 
 def _settings(found: Comparison) -> Table:
