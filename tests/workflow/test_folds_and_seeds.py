@@ -63,3 +63,25 @@ def test_every_patient_is_tested_once_by_the_folds_and_one_more_seed_trains_alon
     assert planned.stdout.count("Training pneumonia/tiny, job 2/fold") == 2
     assert "seed2" in planned.stdout
     assert "Training pneumonia/tiny, job 2/fold1_seed0" not in planned.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prepared_experiment")
+def test_an_ensemble_is_a_row_of_its_own_and_a_model_like_any_other(
+    snakemake, tiny_experiment: str, workflow_dir: Path
+) -> None:
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
+    shared, _, _ = path.read_text().partition("jobs:")
+    path.write_text(shared + "jobs:\n  - {seeds: [0, 1], ensemble: true}\n")
+    finished = snakemake(tiny_experiment)
+    assert finished.returncode == 0, finished.stdout[-6000:]
+    result = workflow_dir / tiny_experiment
+    jobs = json.loads((result / "metrics.json").read_text())["jobs"]
+    assert list(jobs) == ["1", "1/seed0", "1/seed1", "1/ensemble"]
+    # The mean over seeds is that of the trainings alone.
+    assert jobs["1"]["runs"] == 2
+    tables = [pd.read_parquet(result / "1" / name / "predictions.parquet") for name in ("seed0", "seed1", "ensemble")]
+    one, other, mean = (table.set_index("clip_id")["prob_pneumonia"] for table in tables)
+    assert (one - other).abs().max() > 0
+    pd.testing.assert_series_equal(mean, (one + other.loc[one.index]) / 2, check_exact=False, atol=1e-6)
+    assert "mean probability of the 2 trainings 1/seed0, 1/seed1" in (result / "report.html").read_text()

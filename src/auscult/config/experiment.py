@@ -45,6 +45,11 @@ class JobSettings(Settings):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(), description="train once for each, in place of train.seed"
     )
+    ensemble: bool | tuple[str, ...] = Field(
+        default=False,
+        description="average the trainings of `seeds` into one model with an operating point of its own, which is "
+        "judged as a row of its own (in a resolved run: the trainings)",
+    )
     evaluate_only: str | None = Field(
         default=None,
         description="folder of a trained job, such as results/pneumonia/train2356/1: nothing is trained, that model is "
@@ -83,6 +88,22 @@ class JobSettings(Settings):
             )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)} names one twice")
+        return self
+
+    @model_validator(mode="after")
+    def _check_ensemble(self) -> Self:
+        if self.ensemble is not True:
+            return self
+        if self.folds is not None:
+            raise ValueError(
+                "ensemble with folds: every patient is in the test set of one fold and in the training set of the "
+                "others, so the average has no test set that none of its members has seen; use `seeds`, whose "
+                "trainings share one test set"
+            )
+        if len(self.seeds) < 2:
+            raise ValueError(f"ensemble averages the trainings of seeds: found {len(self.seeds)}, expected 2 or more")
+        if self.probe is not None:
+            raise ValueError("ensemble averages trained networks; a probe is none: leave one of the two out")
         return self
 
     @model_validator(mode="after")
@@ -130,11 +151,15 @@ class JobSettings(Settings):
         return self
 
 
+ENSEMBLE = "ensemble"
+"""Last part of the id of the run that averages the others of a job."""
+
+
 class Run(NamedTuple):
-    """One training: a job, or one of its folds and seeds.
+    """One training: a job, one of its folds and seeds, or their ensemble.
 
     Attributes:
-        id: Its folder below the experiment's: `2`, or `2/fold1_seed0`.
+        id: Its folder below the experiment's: `2`, `2/fold1_seed0`, or `2/ensemble`.
         job: Number of its job, from 1.
         settings: With nothing left to expand.
     """
@@ -163,15 +188,25 @@ class Experiment(Settings):
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All trainings, job after job; within one its folds, and within a fold its seeds."""
+        """All trainings, job after job; within one its folds, within a fold its seeds, and last their ensemble."""
         return tuple(run for number, job in enumerate(self.jobs, start=1) for run in _expand(number, job))
 
 
 def _expand(number: int, job: JobSettings) -> Iterator[Run]:
+    members = list(_repeats(number, job))
+    yield from members
+    if job.ensemble is True:
+        # The epochs of its members are theirs.
+        evaluation = job.evaluate.model_copy(update={"best_on_test": False})
+        changes = {"seeds": (), "ensemble": tuple(run.id for run in members), "evaluate": evaluation}
+        yield Run(f"{number}/{ENSEMBLE}", number, job.model_copy(update=changes))
+
+
+def _repeats(number: int, job: JobSettings) -> Iterator[Run]:
     for fold in [None] if job.folds is None else range(1, job.folds + 1):
         for seed in job.seeds or [None]:
             names = [] if fold is None else [f"fold{fold}"]
-            changes: dict[str, Any] = {"folds": None, "seeds": ()}
+            changes: dict[str, Any] = {"folds": None, "seeds": (), "ensemble": False}
             if fold is not None and job.folds is not None and isinstance(job.split, PatientSplit):
                 changes["split"] = _fold(job.split, job.folds, fold)
             if seed is not None:
@@ -208,6 +243,7 @@ class ExperimentFile(Settings):
     allow_doubtful: list[str] = Field(default=[])
     folds: int | None = None
     seeds: list[int] = Field(default=[])
+    ensemble: bool = False
     evaluate_only: str | None = None
     probe: dict[str, Any] | None = None
     note: str = ""

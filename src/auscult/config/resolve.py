@@ -102,6 +102,8 @@ def _resolve_job(config_dir: Path, shared: dict[str, Any], difference: dict[str,
             merged[key] = _expand_preset(config_dir, key, value, where)
         else:
             merged[key] = merge(merged.get(key), value)
+    if not isinstance(merged.get("ensemble", False), bool):
+        raise ConfigError(f"{where}: ensemble: found {merged['ensemble']!r}, expected true or false")
     return parse(_JOB, merged, where)
 
 

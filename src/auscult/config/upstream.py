@@ -23,6 +23,7 @@ MODEL_FILES = (WEIGHTS_FILE, META_FILE, "history.csv")
 
 _HUB = "hub"
 _ENCODER = "probe.encoder"
+_MEMBERS = "ensemble"
 _FILES = {"evaluate_only": MODEL_FILES, _ENCODER: (WEIGHTS_FILE, META_FILE), "train.pretrained.result": (WEIGHTS_FILE,)}
 """Settings that name the folder of a trained job -> the files in it that are read."""
 
@@ -59,6 +60,9 @@ class Upstream(NamedTuple):
         """Return the job's settings with the path that is read."""
         if self.read == self.written:
             return job
+        if self.setting == _MEMBERS:
+            members = job.ensemble if isinstance(job.ensemble, tuple) else ()
+            return job.model_copy(update={"ensemble": tuple(f"{self.read}/{member}" for member in members)})
         if self.setting == "evaluate_only":
             return job.model_copy(update={"evaluate_only": self.read})
         if self.setting == _ENCODER and job.probe is not None:
@@ -105,6 +109,8 @@ class UpstreamResults:
 
     def _of(self, name: RunName) -> Upstream | None:
         job = self.runs(name.task, name.experiment)[name.run]
+        if isinstance(job.ensemble, tuple):
+            return _members(name, job.ensemble)
         found = _written(job)
         if found is None:
             return None
@@ -153,6 +159,13 @@ class UpstreamResults:
         if path.is_absolute() and path.is_relative_to(self._root):
             path = path.relative_to(self._root)
         return path.as_posix()
+
+
+def _members(name: RunName, ids: tuple[str, ...]) -> Upstream:
+    """Return what an ensemble takes: the trainings of its job."""
+    runs = tuple(RunName(name.task, name.experiment, run) for run in ids)
+    needs = tuple(f"{run_dir(*run)}/{file}" for run in runs for file in (WEIGHTS_FILE, META_FILE))
+    return Upstream(_MEMBERS, ", ".join(ids), f"{run_dir(name.task, name.experiment, '')}".rstrip("/"), needs, runs)
 
 
 def _written(job: JobSettings) -> tuple[str, str] | None:

@@ -137,7 +137,7 @@ def _at_epoch(model: SavedModel, model_dir: Path, entry: dict[str, Any]) -> Save
         raise DataError(
             f"{path}: missing or not the file that model.json names; train again with `--config fresh=true`"
         )
-    module = copy.deepcopy(model.module)
+    module = copy.deepcopy(model.classifier)
     try:
         module.load_state_dict(safetensors.torch.load_file(path))
     except (RuntimeError, safetensors.SafetensorError) as error:

@@ -54,7 +54,7 @@ class Explanation:
 
 
 class Explainer:
-    """Explains the predictions of one model.
+    """Explains the predictions of one model; those of an ensemble by the mean of its members' evidence.
 
     Args:
         model: Any saved model; its weights stay as they are.
@@ -65,10 +65,14 @@ class Explainer:
     """
 
     def __init__(self, model: SavedModel) -> None:
-        self._model = model
-        self._patches = _patch_grid(model)
         self.method: Method = "none"
         self.layer = ""
+        self._members = [Explainer(member) for member in model.members] if len(model.members) > 1 else []
+        if self._members:
+            self.method, self.layer = self._members[0].method, self._members[0].layer
+            return
+        self._model = model
+        self._patches = _patch_grid(model)
         if self._patches is not None and _rolls_out(model, self._patches):
             self.method, self.layer = "attention_rollout", "attention of all blocks"
             return
@@ -86,6 +90,10 @@ class Explainer:
         Raises:
             ValueError: There are not as many columns as clips.
         """
+        if self._members:
+            found_by_each = [member.explain(stored, columns) for member in self._members]
+            mean = np.mean([found.maps for found in found_by_each], axis=0)
+            return Explanation(self.method, _normalised(mean), self.layer)
         values = stored if isinstance(stored, Tensor) else torch.as_tensor(np.asarray(stored))
         if len(columns) != len(values):
             raise ValueError(f"expected one column a clip, found {len(columns)} for {len(values)} clips")
@@ -102,7 +110,7 @@ class Explainer:
 
     def _grad_cam(self, prepared: Tensor, columns: Tensor) -> Tensor:
         """Return the weighted maps, shape [clip, row, column]."""
-        module = self._model.module
+        module = self._model.classifier
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False), _outputs(module, [self.layer]) as seen:
             # The input requires gradients, so that maps of frozen layers have them too.
             logits = module(prepared.clone().requires_grad_() * 1.0)
@@ -116,7 +124,7 @@ class Explainer:
         if self._patches is None:
             raise ValueError("a model without patches has no rollout")
         with torch.inference_mode():
-            attention = _attention(self._model.module, prepared)
+            attention = _attention(self._model.classifier, prepared)
         return attention_rollout(attention, self._patches.n_prefix, self._patches.grid, is_pooled=self._patches.is_mean)
 
 
@@ -173,7 +181,7 @@ class _Patches:
 
 def _patch_grid(model: SavedModel) -> _Patches | None:
     """Return the patches of a plain vision transformer of timm; None for all else."""
-    backbone: Any = model.module.backbone
+    backbone: Any = model.classifier.backbone
     keeps_time = getattr(backbone, "keeps_time", False)
     network: Any = getattr(backbone, "model", None)
     if keeps_time:  # timm wraps a transformer that gives maps
@@ -188,7 +196,7 @@ def _patch_grid(model: SavedModel) -> _Patches | None:
 def _rolls_out(model: SavedModel, patches: _Patches) -> bool:
     """Tell whether every block attends from all tokens to all tokens."""
     with torch.inference_mode():
-        attention = _attention(model.module, _silence(model))
+        attention = _attention(model.classifier, _silence(model))
     n_tokens = patches.grid[0] * patches.grid[1] + patches.n_prefix
     return bool(attention) and all(tuple(block.shape[-2:]) == (n_tokens, n_tokens) for block in attention)
 
@@ -216,7 +224,7 @@ def _attention(module: nn.Module, prepared: Tensor) -> list[Tensor]:
 
 def _layer_of_maps(model: SavedModel) -> str:
     """Return the last module whose maps still have `LEAST_CELLS`, or the finest maps there are; empty without any."""
-    module = model.module
+    module = model.classifier
     names = {name for name, _ in module.backbone.named_modules(prefix="backbone")}
     sizes: dict[str, tuple[int, int]] = {}
     with torch.inference_mode(), _outputs(module, names) as seen:
@@ -272,7 +280,7 @@ def _resized(maps: Tensor, model: SavedModel) -> Tensor:
     What a model pads at the end of an axis is cut off again; what it resizes is resized back.
     """
     n_mels, n_frames = model.input_shape
-    backbone: Any = model.module.backbone
+    backbone: Any = model.classifier.backbone
     size = (n_mels, n_frames)
     if hasattr(backbone, "size") and not getattr(backbone, "is_resized", False):
         size = backbone.size

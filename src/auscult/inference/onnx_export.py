@@ -69,7 +69,7 @@ def export_onnx(model: LoadedModel, clips: ParityClips, folder: Path, *, is_forc
         ConfigError: The files are there already, a package is missing, or the model cannot be said in ONNX.
         DataError: The export does not give the model's probabilities; no file is left.
     """
-    if isinstance(model.saved.module.head, NeighbourHead):
+    if any(isinstance(member.classifier.head, NeighbourHead) for member in model.saved.members):
         raise ConfigError(
             "--onnx: the head of this model is a vote of its training clips, which is not exported; export a linear "
             "probe of the same encoder"

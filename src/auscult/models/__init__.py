@@ -3,7 +3,7 @@
 from auscult.models.classifier import Backbone
 from auscult.models.normalisation import FullScale, Normalisation, Preparation
 from auscult.models.registry import build_model, build_model_of, count_parameters, model_facts, model_names
-from auscult.models.saved import SavedModel, describe_model, load_model, save_model
+from auscult.models.saved import SavedModel, average_models, describe_model, load_model, save_model
 
 __all__ = [
     "Backbone",
@@ -11,6 +11,7 @@ __all__ = [
     "Normalisation",
     "Preparation",
     "SavedModel",
+    "average_models",
     "build_model",
     "build_model_of",
     "count_parameters",

@@ -20,6 +20,7 @@ from auscult.config.clips import FULL_SCALE, ClipSettings
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.errors import ConfigError
 from auscult.models.classifier import Classifier
+from auscult.models.ensemble import mean_logits
 from auscult.models.frontends import LogSpectrogram, log_mel
 from auscult.models.normalisation import Normalisation
 from auscult.models.saved import SavedModel
@@ -82,6 +83,30 @@ class ExactSpectrogram(nn.Module):
         return (bands.clamp(min=10.0 ** (settings.floor_db / 10)).log() * self.db_of_log).float()
 
 
+class _PreparedClassifier(nn.Module):
+    """A classifier with its own normalisation before it, in operators that ONNX knows."""
+
+    mean_db: Tensor
+    std_db: Tensor
+
+    def __init__(self, saved: SavedModel) -> None:
+        super().__init__()
+        # No memory format, which ONNX does not know.
+        copied: Any = copy.deepcopy(saved.classifier)
+        self.classifier: Classifier = copied.to(device="cpu", memory_format=torch.contiguous_format).eval()
+        self.is_normalised = isinstance(saved.normalisation, Normalisation)
+        if isinstance(saved.normalisation, Normalisation):
+            self.register_buffer("mean_db", saved.normalisation.mean_db.cpu())
+            self.register_buffer("std_db", saved.normalisation.std_db.cpu())
+        elif isinstance(self.classifier.frontend.bands, LogSpectrogram):
+            frontend: Any = self.classifier.frontend
+            frontend.bands = ExactSpectrogram(frontend.bands)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Turn spectrograms in dB, or waveforms of full scale 1, into logits."""
+        return self.classifier((inputs - self.mean_db) / self.std_db if self.is_normalised else inputs)
+
+
 class WaveformModel(nn.Module):
     """A saved model with all that lies between waveforms and probabilities.
 
@@ -91,21 +116,16 @@ class WaveformModel(nn.Module):
         saved: The model; it is copied.
     """
 
+    offset: Tensor
+
     def __init__(self, saved: SavedModel) -> None:
         super().__init__()
-        # No memory format, which ONNX does not know.
-        copied: Any = copy.deepcopy(saved.module)
-        self.classifier: Classifier = copied.to(device="cpu", memory_format=torch.contiguous_format).eval()
+        self.members = nn.ModuleList(_PreparedClassifier(member) for member in saved.members)
         self.log_mel: nn.Module | None = None
-        if isinstance(saved.normalisation, Normalisation):
+        if saved.takes == "spectrogram":
             clips = ClipSettings.model_validate(saved.meta["clips"])
             spectrogram = SpectrogramSettings.model_validate(saved.meta["spectrogram"])
             self.log_mel = ExactSpectrogram(log_mel(spectrogram, clips))
-            self.register_buffer("mean_db", saved.normalisation.mean_db.cpu())
-            self.register_buffer("std_db", saved.normalisation.std_db.cpu())
-        elif isinstance(self.classifier.frontend.bands, LogSpectrogram):
-            frontend: Any = self.classifier.frontend
-            frontend.bands = ExactSpectrogram(frontend.bands)
         task: dict[str, Any] = saved.meta["task"]
         self.is_multi_class = task["type"] == "multi_class"
         self.temperature = saved.temperature
@@ -122,9 +142,12 @@ class WaveformModel(nn.Module):
         stored = None
         inputs = (waveform * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
         if self.log_mel is not None:
-            stored = self.log_mel(inputs).to(torch.float16).to(torch.float32)
-            inputs = (stored - self.mean_db) / self.std_db
-        logits = self.classifier(inputs) / self.temperature + self.offset
+            inputs = stored = self.log_mel(inputs).to(torch.float16).to(torch.float32)
+        of_members = [member(inputs) for member in self.members]
+        logits = of_members[0]
+        if len(of_members) > 1:
+            logits = mean_logits(torch.stack(of_members), is_exclusive=self.is_multi_class)
+        logits = logits / self.temperature + self.offset
         probabilities = logits.softmax(dim=1) if self.is_multi_class else logits.sigmoid()
         return probabilities if stored is None else (probabilities, stored)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +18,14 @@ from torch import Tensor, nn
 
 from auscult.config.clips import ClipSettings
 from auscult.config.experiment import JobSettings
+from auscult.config.flatten import differences
 from auscult.config.model import ModelSettings
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import TaskSettings
 from auscult.config.upstream import META_FILE, WEIGHTS_FILE
 from auscult.errors import ConfigError, DataError
 from auscult.models.classifier import Classifier, EmbeddingLayer
+from auscult.models.ensemble import AsStored, Ensemble
 from auscult.models.frontends import build_frontend
 from auscult.models.neighbours import NeighbourHead
 from auscult.models.normalisation import FullScale, Normalisation
@@ -31,9 +33,9 @@ from auscult.models.registry import build_model, count_parameters
 from auscult.storage.files import atomic_path, sha256_file, write_json
 
 FORMAT = "auscult-model"
-FORMAT_VERSION = 3
-"""Of models whose head is a vote of neighbours. Others are written as older installations read them: as version 2 where
-they take waveforms, else as version 1."""
+FORMAT_VERSION = 4
+"""Of ensembles. Others are written as older installations read them: as version 3 where the head is a vote of
+neighbours, as version 2 where they take waveforms, else as version 1."""
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ModelSettings)
 
@@ -44,13 +46,36 @@ class SavedModel:
 
     Attributes:
         module: In eval mode; maps what `normalisation` gives to logits.
-        normalisation: Of each mel band, from the training clips; of a model that takes waveforms, their scale.
+        normalisation: Of each mel band, from the training clips; of a model that takes waveforms, their scale; of an
+            ensemble nothing, its members have their own.
         meta: The content of `model.json`.
     """
 
-    module: Classifier
-    normalisation: Normalisation | FullScale
+    module: Classifier | Ensemble
+    normalisation: Normalisation | FullScale | AsStored
     meta: dict[str, Any]
+
+    @property
+    def members(self) -> tuple[SavedModel, ...]:
+        """The members of an ensemble as models, which say what the ensemble says; of another model itself alone."""
+        if not isinstance(self.module, Ensemble):
+            return (self,)
+        pairs = zip(self.module.networks, self.module.normalisations, strict=True)
+        return tuple(SavedModel(network, normalisation, self.meta) for network, normalisation in pairs)
+
+    @property
+    def classifier(self) -> Classifier:
+        """The one network of a model that is no ensemble.
+
+        Raises:
+            DataError: It is an ensemble.
+        """
+        if isinstance(self.module, Ensemble):
+            raise DataError(
+                f"this model is an ensemble of {len(self.members)} trainings and has no single network; name one of "
+                "its members"
+            )
+        return self.module
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -120,7 +145,7 @@ class SavedModel:
         """Return the logits, shape [clip, target], from what `embed` gave for layer `backbone`."""
         device = next(self.module.parameters()).device
         batches = torch.from_numpy(embeddings).split(batch_size)
-        return torch.cat([self.module.head(batch.to(device)).float().cpu() for batch in batches])
+        return torch.cat([self.classifier.head(batch.to(device)).float().cpu() for batch in batches])
 
     def _probabilities(self, logits: Tensor) -> NDArray[np.float64]:
         task = self.meta["task"]
@@ -219,7 +244,7 @@ def describe_model(
     neighbours = _describe_neighbours(module.head)
     return {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION if neighbours else 2 if module.takes_waveforms else 1,
+        "format_version": 3 if neighbours else 2 if module.takes_waveforms else 1,
         "architecture": job.model.model_dump(mode="json"),
         "n_parameters": count_parameters(module),
         "input_shape": list(input_shape),
@@ -242,6 +267,58 @@ def datasets_seen(meta: Mapping[str, Any]) -> set[str]:
     """Return the datasets that shaped a model: those that it was trained on, and of a probe those of its encoder."""
     encoder = meta.get("training", {}).get("probe", {}).get("encoder", {})
     return {*meta["datasets"], *encoder.get("datasets", [])}
+
+
+def average_models(models: Sequence[SavedModel], names: Sequence[str], training: dict[str, Any]) -> SavedModel:
+    """Return the ensemble of trained models, as yet without an operating point.
+
+    Their own temperatures, thresholds and weights of a normal class play no part.
+
+    Args:
+        models: At least two, of one task, architecture and preparation of the sound.
+        names: What each is called, for the description.
+        training: What is worth knowing of the ensemble; must hold `best_epoch`.
+
+    Raises:
+        DataError: They are not of one kind; says in what they differ.
+    """
+    first = models[0]
+    for name, model in zip(names, models, strict=True):
+        found, wanted = ({key: one.meta[key] for key in _OF_ONE_KIND} for one in (model, first))
+        faults = [str(change) for change in differences(wanted, found)]
+        faults += ["it is a probe"] if isinstance(model.classifier.head, NeighbourHead) else []
+        if faults:
+            raise DataError(f"{name} cannot be averaged with {names[0]}: {'; '.join(faults)}")
+    networks = [model.classifier for model in models]
+    normalisations = [
+        model.normalisation for model in models if isinstance(model.normalisation, Normalisation | FullScale)
+    ]
+    members = [
+        {
+            "name": name,
+            "weights_sha256": model.meta["weights_sha256"],
+            "n_parameters": model.meta["n_parameters"],
+            "normalisation": model.meta["normalisation"],
+            "best_epoch": model.meta["best_epoch"],
+        }
+        for name, model in zip(names, models, strict=True)
+    ]
+    module = Ensemble(networks, normalisations, is_exclusive=first.meta["task"]["type"] == "multi_class").eval()
+    meta = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **{key: first.meta[key] for key in ("architecture", "input_shape", "input_note", "clips", "spectrogram")},
+        "normalisation": None,
+        **{key: first.meta[key] for key in ("task_name", "task", "targets", "datasets")},
+        "n_parameters": sum(model.meta["n_parameters"] for model in models),
+        "best_epoch": training["best_epoch"],
+        "training": training,
+        "members": members,
+    }
+    return SavedModel(module, AsStored(), meta)
+
+
+_OF_ONE_KIND = ("architecture", "input_shape", "clips", "spectrogram", "task", "datasets")
 
 
 def _describe_neighbours(head: nn.Module) -> dict[str, Any]:
@@ -290,9 +367,8 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
             "damaged, or the two files belong to different models; copy both again from one place"
         )
     try:
-        module = _build(meta)
+        module, normalisation = _build_ensemble(meta) if "members" in meta else _build_single(meta)
         module.load_state_dict(safetensors.torch.load_file(path))
-        normalisation = FullScale() if module.takes_waveforms else _normalisation(meta["normalisation"])
     except (KeyError, TypeError, ValueError, RuntimeError, ConfigError, ValidationError) as error:
         raise DataError(f"{folder}: the description and the weights do not make a model: {error}") from error
     except safetensors.SafetensorError as error:
@@ -300,6 +376,17 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
     device = torch.device(device)
     module = module.to(device=device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
     return SavedModel(module=module, normalisation=normalisation.to(device), meta=meta)
+
+
+def _build_ensemble(meta: dict[str, Any]) -> tuple[Ensemble, AsStored]:
+    built = [_build_single({**meta, "normalisation": member["normalisation"]}) for member in meta["members"]]
+    networks, normalisations = zip(*built, strict=True)
+    return Ensemble(networks, normalisations, is_exclusive=meta["task"]["type"] == "multi_class"), AsStored()
+
+
+def _build_single(meta: dict[str, Any]) -> tuple[Classifier, Normalisation | FullScale]:
+    module = _build(meta)
+    return module, FullScale() if module.takes_waveforms else _normalisation(meta["normalisation"])
 
 
 def _build(meta: dict[str, Any]) -> Classifier:

@@ -221,6 +221,8 @@ def _calibration(
 
 
 def _learning(history: pd.DataFrame, best_epoch: int, job: JobSettings) -> tuple[Drawing, Figure | None]:
+    if job.ensemble:
+        return Drawing("learning", "Learning curves", "", "an ensemble trains nothing; see its members"), None
     n_epochs = plural(len(history), "epoch")
     caption = f"{n_epochs}. Epoch {best_epoch} was kept, by {job.train.monitor}."
     return Drawing("learning", "Learning curves", caption), curves.learning(history, job.train.monitor, best_epoch)

@@ -198,6 +198,8 @@ def _aligned(facts: Sequence[tuple[str, str]], separator: str) -> str:
 def _model_fact(metrics: dict[str, Any], job: JobSettings) -> tuple[str, str]:
     if job.evaluate_only is not None:
         return "not trained", f"the model of {job.evaluate_only}, epoch {metrics['best_epoch']}"
+    if isinstance(job.ensemble, tuple):
+        return "ensemble", f"mean probability of {len(job.ensemble)} trainings: {', '.join(job.ensemble)}"
     if job.probe is not None:
         return "probe", f"{job.probe.method}, on {job.probe.encoder}; chosen by {job.train.monitor} on validation"
     return "kept epoch", f"{metrics['best_epoch']}, by {job.train.monitor} on validation"

@@ -202,7 +202,8 @@ def find_repeats(jobs: Sequence[JobResult], task: TaskSettings) -> list[Repeats]
         task: What was predicted.
     """
     found: list[Repeats] = []
-    for number, members in groupby(jobs, key=lambda job: job.number):
+    # An ensemble is no repeat: it is made of them.
+    for number, members in groupby((job for job in jobs if not job.settings.ensemble), key=lambda job: job.number):
         runs = tuple(members)
         if runs[0].id == str(number):
             continue

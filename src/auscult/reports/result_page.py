@@ -97,6 +97,7 @@ def render(
     keys = differing_keys(settings)
     # Of a job with folds or seeds only the first run is shown in full, so that the page stays small.
     in_full = {job.id for job in jobs if job.id == str(job.number)} | {found.runs[0].id for found in repeats}
+    in_full |= {job.id for job in jobs if job.settings.ensemble}
     return (
         page_templates()
         .get_template("report.html.j2")

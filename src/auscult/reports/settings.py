@@ -14,6 +14,10 @@ _NAMES = ("model.name", "split.kind", "train.optimizer.name")
 """Where such a name differs, nearly everything beside it differs too: the name says it all."""
 
 
+NO_SEED = "none of its own"
+"""Stands for the seed of an ensemble."""
+
+
 def settings_text(value: Any) -> str:
     """Return the value of a setting in one line.
 
@@ -38,7 +42,12 @@ def settings_text(value: Any) -> str:
 
 def job_settings(job: JobSettings) -> dict[str, Any]:
     """Return a job's settings under dotted keys, without its note and task."""
-    return flat.flatten(job.model_dump(mode="json", exclude={"note", "task"}))
+    found = job.model_dump(mode="json", exclude={"note", "task"})
+    if isinstance(job.ensemble, tuple):
+        # The seed is that of no training.
+        found["ensemble"] = f"of {len(job.ensemble)}"
+        found["train"]["seed"] = NO_SEED
+    return flat.flatten(found)
 
 
 def differing_keys(jobs: Sequence[JobSettings]) -> list[str]:
@@ -73,7 +82,12 @@ def job_labels(jobs: Sequence[JobSettings]) -> list[str]:
     labels: list[str] = []
     for job in jobs:
         settings = job_settings(job)
-        parts = [_part(key, settings[key]) for key in keys if key in settings]
+        parts = [
+            _part(key, settings[key])
+            for key in keys
+            # Among the trainings of a job, what makes no ensemble goes without saying.
+            if key in settings and not (key == "ensemble" and not settings[key]) and settings[key] != NO_SEED
+        ]
         labels.append(", ".join(parts) or job.model.name)
     return labels
 

@@ -65,7 +65,7 @@ def export_model(
     operating_point = choose_operating_point(logits, val.targets, val.ids, task, job.evaluate)
     for note in operating_point["threshold_notes"]:
         logger.warning("operating point: %s", note)
-    return SavedModel(model.module, normalisation, {**meta, **operating_point})
+    return SavedModel(trainer.module, normalisation, {**meta, **operating_point})
 
 
 def _logits(model: SavedModel, subset: Subset) -> Iterator[NDArray[np.float32]]:

@@ -29,6 +29,7 @@ from auscult.errors import DataError, InfeasibleError
 from auscult.metrics.summary import validation_metrics
 from auscult.models import SavedModel, build_model_of, describe_model, load_model, save_model
 from auscult.models.classifier import Classifier, Head
+from auscult.models.ensemble import AsStored
 from auscult.models.neighbours import NeighbourHead
 from auscult.models.operating_point import choose_operating_point
 from auscult.models.saved import datasets_seen, probabilities
@@ -96,7 +97,7 @@ def fit_probe(
     dataset = load_clip_dataset(features, tables, split, task, ("train", "val"), embeddings=embeddings)
     subsets = {name: _embedded(dataset, name, encoder, folder) for name in ("train", "val")}
     drawn = draw_clips(subsets["train"], task, job.probe, job.train.seed)
-    choice = choose(drawn, subsets["val"], encoder.module, job.probe, train=job.train, task=task)
+    choice = choose(drawn, subsets["val"], encoder.classifier, job.probe, train=job.train, task=task)
     row: EpochRow = {"epoch": 1, **choice.row}
     model = _with_head(encoder, choice.best.head, subsets["val"], job, task)
     about = {
@@ -295,20 +296,23 @@ def _with_head(
     encoder: SavedModel, head: Head | NeighbourHead, val: Embedded, job: JobSettings, task: TaskSettings
 ) -> SavedModel:
     """Return the encoder with another head, and the operating point that validation gives it."""
+    normalisation = encoder.normalisation
+    if isinstance(normalisation, AsStored):
+        raise DataError("probe.encoder is an ensemble; name one of its members")
     plain = job.model_copy(update={"model": job.model.model_copy(update={"head": HeadSettings()})})
     module = build_model_of(plain, len(task.targets))
-    weights = {name: tensor for name, tensor in encoder.module.state_dict().items() if not name.startswith("head.")}
+    weights = {name: tensor for name, tensor in encoder.classifier.state_dict().items() if not name.startswith("head.")}
     module.load_state_dict(weights, strict=False)
     module.head = head
     meta = describe_model(
         module.eval(),
-        normalisation=encoder.normalisation,
+        normalisation=normalisation,
         job=plain,
         task=task,
         input_shape=encoder.input_shape,
         training={"best_epoch": 1},
     )
-    model = SavedModel(module, encoder.normalisation, meta)
+    model = SavedModel(module, normalisation, meta)
     logits = model.logits_of_embeddings(val.embeddings).numpy()
     operating_point = choose_operating_point(logits, val.targets, val.ids, task, job.evaluate)
     for note in operating_point["threshold_notes"]:

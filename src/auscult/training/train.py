@@ -28,6 +28,7 @@ from auscult.training.batches import Source, Subset, TrainingAugmentation, Train
 from auscult.training.checkpoint import VERSION_KEY, CheckpointStore
 from auscult.training.dataset import ClipDataset, StoredKind, load_clip_dataset
 from auscult.training.distributed import build_fabric, cpu_threads, determinism, is_launched_as_rank_zero
+from auscult.training.ensemble import average
 from auscult.training.export import EpochWeights, export_model, remove_epoch_weights, require_best_epoch
 from auscult.training.lock import RunLock
 from auscult.training.loop import Trainer
@@ -74,7 +75,8 @@ def train(
     An interrupted training resumes from the last save in `output_dir/state`, within an epoch too, bit for bit as if it
     had not been interrupted (on a CPU, with the same number of threads); a finished one only writes its outputs again.
     State of other settings or other data is never used. SIGTERM, SIGINT and the end of the budget save and end the
-    process. A job that is `evaluate_only` copies its model, a `probe` is fitted on embeddings within seconds.
+    process. A job that is `evaluate_only` copies its model, a `probe` is fitted on embeddings within seconds, and an
+    ensemble averages the trainings that its job names.
 
     Args:
         features: Dataset -> its feature stores, in order.
@@ -99,6 +101,10 @@ def train(
     """
     if job.evaluate_only is not None:
         reuse_model(Path(job.evaluate_only), output_dir, job=job, task=task)
+        return
+    if isinstance(job.ensemble, tuple):
+        folders = [Path(folder) for folder in job.ensemble]
+        average(folders, features, tables, split, clips, job=job, task=task, output_dir=output_dir, device=device)
         return
     if job.probe is not None:
         fit_probe(features, tables, split, embeddings or {}, job=job, task=task, output_dir=output_dir)

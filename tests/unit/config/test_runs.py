@@ -27,6 +27,15 @@ def test_a_job_without_folds_and_seeds_is_one_run_of_its_own_settings() -> None:
     assert [run.settings for run in made.runs] == list(made.jobs)
 
 
+def test_an_ensemble_comes_after_the_seeds_that_it_averages() -> None:
+    made = experiment({}, {"seeds": [0, 5], "ensemble": True})
+    assert [run.id for run in made.runs] == ["1", "2/seed0", "2/seed5", "2/ensemble"]
+    assert [run.settings.ensemble for run in made.runs] == [False, False, False, ("2/seed0", "2/seed5")]
+    # A rule hands its settings on as plain values.
+    last = made.runs[-1].settings
+    assert type(last).model_validate(last.model_dump(mode="json")) == last
+
+
 def test_folds_and_seeds_expand_below_their_job() -> None:
     made = experiment({}, {"folds": 2, "seeds": [0, 5]}, {"seeds": [1]}, {"folds": 3})
     assert [run.id for run in made.runs] == [
@@ -57,6 +66,9 @@ def test_one_seed_more_leaves_the_settings_of_the_others() -> None:
         ({"seeds": [1, 2, 1]}, r"seeds \[1, 2, 1\] names one twice"),
         ({"folds": 1}, "greater than or equal to 2"),
         ({"seeds": [-1]}, "greater than or equal to 0"),
+        ({"ensemble": True}, "found 0, expected 2 or more"),
+        ({"ensemble": True, "seeds": [1]}, "found 1, expected 2 or more"),
+        ({"ensemble": True, "folds": 2}, "no test set that none of its members has seen; use `seeds`"),
     ],
 )
 def test_what_cannot_be_expanded_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -120,3 +120,14 @@ def test_a_probe_takes_the_weights_and_the_description_of_its_encoder(tmp_path):
     assert inside.needs == ("work/runs/toy/a/1/model.safetensors", "work/runs/toy/a/1/model.json")
     assert inside.read_by(results.runs("toy", "a")["2"]).probe.encoder == "work/runs/toy/a/1"
     assert outside.needs == ("results/toy/a",)
+
+
+def test_an_ensemble_takes_the_trainings_of_its_job(tmp_path):
+    results = project(tmp_path, a=[{"seeds": [0, 3], "ensemble": True}])
+    found = results.of(RunName("toy", "a", "1/ensemble"))
+    assert found.needs == tuple(
+        f"work/runs/toy/a/1/seed{seed}/{name}" for seed in (0, 3) for name in ("model.safetensors", "model.json")
+    )
+    assert [run.run for run in found.runs] == ["1/seed0", "1/seed3"]
+    read = found.read_by(results.runs("toy", "a")["1/ensemble"])
+    assert read.ensemble == ("work/runs/toy/a/1/seed0", "work/runs/toy/a/1/seed3")

@@ -23,7 +23,7 @@ def test_the_model_is_taken_as_it_is(setup, trained, tmp_path, caplog):
     for name in OUTPUTS:
         assert (tmp_path / "judged" / name).read_bytes() == (trained / name).read_bytes()
     assert not (tmp_path / "judged" / "state").exists()
-    assert load_model(tmp_path / "judged").thresholds == load_model(trained).thresholds
+    assert load_model(tmp_path / "judged").meta == load_model(trained).meta
     assert "trained on toy as well" in caplog.text
     assert sha256_file(trained / "model.safetensors") in caplog.text
 
