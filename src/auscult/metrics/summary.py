@@ -23,6 +23,7 @@ from auscult.metrics.evidence import (
 )
 from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score, normal_class_scores
 from auscult.metrics.intervals import resample_weights
+from auscult.metrics.operating_points import as_points
 from auscult.metrics.plain_scores import RANKING_SCORES, balanced_accuracy
 from auscult.metrics.thresholds import FALLBACK, four_class_columns
 
