@@ -43,7 +43,7 @@ def test_headline_and_flat_values_take_the_level_of_the_task():
     subset = _subset(2, 2, (1, 1, 1, 1), {"auprc"})
     subset["patient"]["ill"]["auroc"] = {"value": 0.75, "low": None, "high": None}
 
-    assert headline(subset, TASK)["AUROC"] == Number(0.75)
+    assert headline(subset, TASK)["AUROC"] == Number(0.75, people="4 patients")
     assert flat(subset, TASK)["auroc"] == 0.75
     assert "auprc" not in flat(subset, TASK)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from auscult.config import TaskSettings
-from auscult.formatting.numbers import METRIC_NAMES, Number, plural
+from auscult.formatting.numbers import METRIC_NAMES, Number, number_of, people_text, plural
 
 Section = dict[str, Any]
 
@@ -29,6 +29,8 @@ class Block:
         classes: Names of rows and columns of `confusion`, empty without one.
         confusion: Confusion matrix, actual by predicted.
         by_class: Multi-class: class -> metric -> number; `n` apart in `class_counts`.
+        patients_of_classes: How many patients have a row of each class; empty for a mean, or where nobody counted.
+        patients: How many there are; None for a mean.
     """
 
     key: str
@@ -39,6 +41,8 @@ class Block:
     confusion: tuple[tuple[int, ...], ...] = ()
     by_class: dict[str, dict[str, Number]] = field(default_factory=dict)
     class_counts: dict[str, int] = field(default_factory=dict)
+    patients_of_classes: tuple[int, ...] = ()
+    patients: int | None = None
 
 
 def blocks(subset: Section, task: TaskSettings, level: str) -> list[Block]:
@@ -96,10 +100,38 @@ def flat(subset: Section, task: TaskSettings) -> dict[str, float]:
     return values
 
 
-def _number(section: Section, name: str, reason: str, *, is_percent: bool = False) -> Number:
-    found = section[name]
-    undefined = found["value"] is None
-    return Number(found["value"], found["low"], found["high"], reason if undefined else "", is_percent)
+def interval_notes(levels: Sequence[Mapping[str, Number]]) -> list[str]:
+    """Return how the intervals of a table were made, and why some are missing, in sentences.
+
+    Args:
+        levels: Metric -> number, at each level.
+    """
+    methods: dict[str, list[str]] = {}
+    missing: dict[str, list[str]] = {}
+    for numbers in levels:
+        for metric, number in numbers.items():
+            if number.value is not None and (number.method or number.no_interval):
+                found = (
+                    methods.setdefault(number.method, [])
+                    if number.method
+                    else missing.setdefault(number.no_interval, [])
+                )
+                if METRIC_NAMES[metric] not in found:
+                    found.append(METRIC_NAMES[metric])
+    return [
+        *(f"Interval by {method}: {', '.join(names)}" for method, names in methods.items()),
+        *(f"No interval, {reason}: {', '.join(names)}" for reason, names in missing.items()),
+    ]
+
+
+def people_of(n: Mapping[str, Any]) -> str:
+    """Return how many patients a view rests on: of `n` of `metrics.json`."""
+    names = ("positive_patients", "negative_patients") if "positive" in n else ("abnormal_patients", "normal_patients")
+    return people_text(n["patients"], n.get(names[0]), n.get(names[1]))
+
+
+def _number(section: Section, name: str, reason: str, *, is_percent: bool = False, people: str = "") -> Number:
+    return number_of(section[name], reason, is_percent=is_percent, people=people)
 
 
 def _ordered(section: Section) -> list[str]:
@@ -108,16 +140,23 @@ def _ordered(section: Section) -> list[str]:
 
 def _target(section: Section, target: str, level: str) -> Block:
     n, cells = section["n"], section["confusion"]
-    numbers = {name: _number(section, name, _why(name, n, cells, level)) for name in _ordered(section)}
+    people = people_of(n)
+    numbers = {name: _number(section, name, _why(name, n, cells, level), people=people) for name in _ordered(section)}
     known = f"{n['positive']:,} positive, {n['negative']:,} negative"
     return Block(
         key="target",
         name=target,
-        counts=f"{known}{_unknown(n)}; {plural(n['patients'], 'patient')}",
+        counts=f"{known}{_unknown(n)}; {people}",
         numbers=numbers,
         classes=(f"no {target}", target),
         confusion=((cells["tn"], cells["fp"]), (cells["fn"], cells["tp"])),
+        patients_of_classes=_counted(n, "negative_patients", "positive_patients"),
+        patients=n["patients"],
     )
+
+
+def _counted(n: Section, *names: str) -> tuple[int, ...]:
+    return tuple(n[name] for name in names if name in n)
 
 
 def _unknown(n: Section) -> str:
@@ -140,12 +179,13 @@ def _why(name: str, n: Section, cells: Section, level: str) -> str:
 
 def _macro(section: Section, task: TaskSettings) -> Block:
     numbers: dict[str, Number] = {}
+    people = "; ".join(f"{target}: {people_of(section[target]['n'])}" for target in task.targets)
     for name in _ordered(section["macro"]):
         if name == "exact_match":
-            numbers[name] = _number(section["macro"], name, "no case has a label for every target")
+            numbers[name] = _number(section["macro"], name, "no case has a label for every target", people=people)
             continue
         missing = [target for target in task.targets if section[target][name]["value"] is None]
-        numbers[name] = _number(section["macro"], name, f"undefined for {', '.join(missing)}")
+        numbers[name] = _number(section["macro"], name, f"undefined for {', '.join(missing)}", people=people)
     return Block("macro", f"mean of {len(task.targets)} targets", "", numbers)
 
 
@@ -154,16 +194,18 @@ def _four_class(section: Section, level: str) -> Block:
     n_normal, n_abnormal = sum(table[0]), sum(sum(row) for row in table[1:])
     missing = [word for word, count in (("normal", n_normal), ("abnormal", n_abnormal)) if not count]
     reason = " and ".join(f"no {word} {level}" for word in missing)
-    numbers = {name: _number(section, name, reason, is_percent=True) for name in _ordered(section)}
+    people = people_of(section["n"])
+    numbers = {name: _number(section, name, reason, is_percent=True, people=people) for name in _ordered(section)}
     front = {name: numbers[name] for name in _PERCENT_METRICS_FIRST if name in numbers}
     return Block(
         key="four_class",
         name="four classes (ICBHI), per cent",
-        counts=f"{plural(section['n']['known'], level)}{_unknown(section['n'])}; "
-        f"{plural(section['n']['patients'], 'patient')}",
+        counts=f"{plural(section['n']['known'], level)}{_unknown(section['n'])}; {people}",
         numbers=front | numbers,
         classes=tuple(section["classes"]),
         confusion=tuple(tuple(row) for row in table),
+        patients_of_classes=_counted(section["n"], "normal_patients", "abnormal_patients"),
+        patients=section["n"]["patients"],
     )
 
 
@@ -173,7 +215,10 @@ def _multi_class(section: Section, level: str) -> Block:
     reason = f"no {level} of class {', '.join(absent)}" if absent else "some class was predicted always or never"
     if not n["known"]:
         reason = f"every {level} holds several classes" if n["several_classes"] else f"no {level} with a known label"
-    numbers = {name: _number(section, name, reason) for name in _ordered(section)}
+    numbers = {
+        name: _number(section, name, reason, people=people_text(n["patients"], None, None))
+        for name in _ordered(section)
+    }
     rows: dict[str, dict[str, Number]] = {}
     for name, values in by_class.items():
         counts[name] = values["n"]
@@ -195,6 +240,8 @@ def _multi_class(section: Section, level: str) -> Block:
         confusion=tuple(tuple(row) for row in section["confusion"]),
         by_class=rows,
         class_counts=counts,
+        patients_of_classes=tuple(values["patients"] for values in by_class.values() if "patients" in values),
+        patients=n["patients"],
     )
 
 
@@ -263,8 +310,7 @@ def _balance(counts: Mapping[str, int]) -> str:
 
 
 def _slice_number(name: str, found: Mapping[str, float | None]) -> Number:
-    reason = "" if found["value"] is not None else "one class only"
-    return Number(found["value"], found["low"], found["high"], reason, is_percent=name == "icbhi_score")
+    return number_of(found, "one class only", is_percent=name == "icbhi_score")
 
 
 def _heading(name: str, task: TaskSettings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,9 @@ class Number:
         high: Upper end.
         reason: Why `value` is None.
         is_percent: In per cent, shown with one decimal; else with three.
+        method: How the interval was made; empty without one.
+        no_interval: Why there is none; empty where there is one, or where nobody said.
+        people: On how many patients it rests, in words; empty where nobody counted.
     """
 
     value: float | None
@@ -116,6 +119,9 @@ class Number:
     high: float | None = None
     reason: str = ""
     is_percent: bool = False
+    method: str = ""
+    no_interval: str = ""
+    people: str = ""
 
     @property
     def value_text(self) -> str:
@@ -167,6 +173,45 @@ class Number:
 
     def _signed(self, value: float) -> str:
         return ("+" if value >= 0 else "") + self._text(value)
+
+
+def number_of(found: Mapping[str, Any], reason: str = "", *, is_percent: bool = False, people: str = "") -> Number:
+    """Return an estimate of `metrics.json` for print.
+
+    Args:
+        found: `value`, `low`, `high`, and unless it was written by an earlier version `method` and `reason`.
+        reason: Why the value is None, where it is.
+        is_percent: As in `Number`.
+        people: As in `Number`.
+    """
+    value, low, high = found["value"], found["low"], found["high"]
+    method, no_interval = str(found.get("method", "")), str(found.get("reason", ""))
+    return Number(value, low, high, reason if value is None else "", is_percent, method, no_interval, people)
+
+
+def people_text(patients: int, positive: int | None, negative: int | None) -> str:
+    """Return how many patients there are, and how many of them have a positive case and a negative one.
+
+    >>> people_text(9, 4, 5), people_text(1, None, None)
+    ('9 patients (4 +, 5 −)', '1 patient')
+    """
+    text = plural(patients, "patient")
+    return text if positive is None or negative is None else f"{text} ({positive:,} +, {negative:,} −)"
+
+
+def enough_digits(values: Sequence[float], threshold: float, least: int = 3, most: int = 9) -> int:
+    """Return with how many decimals no value looks like the threshold that is not equal to it.
+
+    >>> enough_digits([0.47381, 0.47412, 0.9], 0.474)
+    4
+    >>> enough_digits([0.47381, 0.474], 0.474), enough_digits([], 0.5)
+    (4, 3)
+    """
+    for digits in range(least, most):
+        mark = f"{threshold:.{digits}f}"
+        if all(f"{value:.{digits}f}" != mark for value in values if value != threshold):
+            return digits
+    return most
 
 
 def plural(count: int, unit: str) -> str:

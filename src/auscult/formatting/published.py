@@ -9,7 +9,7 @@ from typing import Any
 from auscult.config.claims import Claim
 from auscult.config.task import TaskSettings
 from auscult.formatting.metric_tables import blocks
-from auscult.formatting.numbers import METRIC_NAMES, Number
+from auscult.formatting.numbers import METRIC_NAMES, Number, number_of
 
 TEST_PART = "part of the test set"
 """What `slices` of `metrics.json` call the parts that a split names."""
@@ -61,4 +61,4 @@ def _found(metrics: Mapping[str, Any], task: TaskSettings, claim: Claim) -> Iter
         values = entry["metrics"] or {}
         if (entry["by"], entry["value"]) == (TEST_PART, claim.part) and claim.metric in values:
             value = values[claim.metric]
-            yield Number(value["value"], value["low"], value["high"], is_percent=claim.metric == "icbhi_score")
+            yield number_of(value, is_percent=claim.metric == "icbhi_score")

@@ -20,11 +20,12 @@ from auscult.config.project import project_settings
 from auscult.config.upstream import WEIGHTS_FILE
 from auscult.errors import ConfigError, DataError
 from auscult.evaluation.evaluate import evaluate
-from auscult.formatting.numbers import metric_text
+from auscult.formatting.metric_tables import headline
 from auscult.inference.dataset import PreparedDataset, job_like, prepare, settings_of
 from auscult.inference.loaded_model import choose_device, require_model
 from auscult.labels import recording_targets
 from auscult.models.saved import META_FILE, datasets_seen, load_model
+from auscult.reports.jobs import few_patients
 from auscult.reports.publish import publish
 from auscult.splits.audit import build_audit
 from auscult.splits.flow import split_flow
@@ -277,6 +278,10 @@ def key_path(output_dir: Path) -> Path:
 
 
 def headline_of(output_dir: Path) -> str:
-    """Return the metrics of a result, one a line."""
-    numbers = read_json(output_dir / "metrics.json")["jobs"]["1"]
-    return "\n".join(f"{name:<20} {metric_text(value)}" for name, value in numbers.items() if name != "best_epoch")
+    """Return the main metrics of a result with intervals and patients, one a line, and whether patients are few."""
+    metrics, meta = (read_json(output_dir / "1" / name) for name in ("metrics.json", META_FILE))
+    task = TaskSettings.model_validate({**meta["task"], "level": metrics["level"]})
+    test = metrics["test"]
+    lines = [f"{name:<24} {number.text:<24} {number.people}".rstrip() for name, number in headline(test, task).items()]
+    few = few_patients(test, task)
+    return "\n".join([*lines, *([f"few patients: {few}"] if few else [])])

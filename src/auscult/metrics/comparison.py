@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auscult.config.task import TaskSettings
-from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, Number
+from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, Number, number_of, people_text
 from auscult.metrics.aggregation import LevelRows
 from auscult.metrics.delong import AreaDifference, area_difference, areas_of
-from auscult.metrics.icbhi import UNKNOWN, four_classes
+from auscult.metrics.evidence import (
+    OF_A_CLASS,
+    Evidence,
+    Owners,
+    all_estimates,
+    all_values,
+    fewest_patients,
+    multi_class_estimates,
+    view_evidence,
+)
 from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.multiplicity import ERROR_RATE, max_t_p, two_families_p
-from auscult.metrics.scores import binary_values, four_class_values, multi_class_values
-from auscult.metrics.thresholds import four_class_columns
+from auscult.metrics.score_intervals import MIN_PATIENTS_RESAMPLED, Estimate, too_few
 
 SHOWN = (
     "score", "macro_auroc", "auroc", "auprc", "sensitivity", "specificity", "f1", "macro_f1", "accuracy",
@@ -68,12 +76,24 @@ class View:
         delong: Of each result but the first, AUROC by DeLong; None where it is undefined. Empty for views without one
             AUROC.
         target: Its column, where it is of one target or class.
+        people: On how many patients it rests, in words; empty for a mean of targets.
+        fewest: How many patients the rarest class has.
     """
 
     name: str
     lines: list[Line]
     delong: list[AreaDifference | None]
     target: int | None = None
+    people: str = ""
+    fewest: int = 0
+
+    @property
+    def too_few(self) -> str:
+        """Why no result is called better or worse; empty where there are patients enough."""
+        if self.fewest >= MIN_PATIENTS_RESAMPLED:
+            return ""
+        few = too_few(self.fewest, MIN_PATIENTS_RESAMPLED, OF_A_CLASS)
+        return f"Too few patients to call a result better or worse: {few}."
 
 
 def compare_rows(
@@ -93,61 +113,40 @@ def compare_rows(
         n_resamples: Resamples of the bootstrap over patients; all results see the same ones.
     """
     names, patients = np.unique(rows[0].patient_ids.astype(str), return_inverse=True)
-    weights = resample_weights(len(names), n_resamples, generator)
-    truth = rows[0].targets.astype(np.float64)
-    drawn: list[_Drawn] = []
+    owners = Owners(patients, np.arange(len(patients)), resample_weights(len(names), n_resamples, generator))
+    evidence = [view_evidence(one, task, cuts.tolist(), owners) for one, cuts in zip(rows, thresholds, strict=True)]
     if task.type == "multi_class":
-        known = ~np.isnan(truth).any(axis=1)
-        true = truth[known].argmax(axis=1).astype(np.int64)
-        owners = patients[known]
-        found = [multi_class_values(true, one.probabilities[known], owners, weights, task) for one in rows]
-        together, of_classes = [values for values, _ in found], [values for _, values in found]
-        n_rarest = min((_n(owners[true == code]) for code in np.unique(true)), default=0)
-        by_class = [View(f"{len(task.targets)} classes", _lines(together, _n(owners), drawn, n_rarest), [])]
-        by_class += [
-            View(
-                f"{name} against the rest",
-                _lines([values[column] for values in of_classes], _n(owners), drawn, _rarer(true == column, owners)),
-                _delong(rows, truth[:, column], column),
-                column,
-            )
-            for column, name in enumerate(task.targets)
+        both = [
+            multi_class_estimates([of["multi_class"]], [[of[target]] for target in task.targets]) for of in evidence
         ]
-        return _corrected(by_class, drawn)
-    of_targets: list[list[Values]] = []
-    n_patients: list[int] = []
-    n_rarer: list[int] = []
-    for column in range(len(task.targets)):
-        known = ~np.isnan(truth[:, column])
-        true, owners = truth[known, column] == 1, patients[known]
-        n_patients.append(_n(owners))
-        n_rarer.append(_rarer(true, owners))
-        of_targets.append(
-            [
-                binary_values(
-                    true,
-                    one.probabilities[known, column],
-                    one.probabilities[known, column] >= cuts[column],
-                    owners,
-                    weights,
-                )
-                for one, cuts in zip(rows, thresholds, strict=True)
-            ]
-        )
+        found = [
+            {"multi_class": together, **dict(zip(task.targets, classes, strict=True))} for together, classes in both
+        ]
+        whole = f"{len(task.targets)} classes"
+        heads = {"multi_class": whole, **{target: f"{target} against the rest" for target in task.targets}}
+    else:
+        found = [all_estimates([of], task) for of in evidence]
+        heads = {
+            "four_class": "four classes (ICBHI)",
+            "macro": f"mean of {len(task.targets)} targets",
+            **{target: target for target in task.targets},
+        }
+        if len(task.targets) == 1:
+            del heads["macro"]
+    values = [{view: one.values for view, one in of.items()} | all_values(of, task) for of in evidence]
+    truth = rows[0].targets.astype(np.float64)
     views: list[View] = []
-    columns = four_class_columns(task)
-    if columns is not None:
-        views.append(_four_class_view(rows, thresholds, columns, patients, weights, drawn=drawn))
-    if len(task.targets) > 1:
-        means = [
-            {name: np.mean([of[result][name] for of in of_targets], axis=0) for name in of_targets[0][result]}
-            for result in range(len(rows))
-        ]
-        views.append(View("mean of targets", _lines(means, min(n_patients), drawn, min(n_rarer)), []))
-    for column, name in enumerate(task.targets):
-        delong = _delong(rows, truth[:, column], column)
-        lines = _lines(of_targets[column], n_patients[column], drawn, n_rarer[column])
-        views.append(View(name, lines, delong, column))
+    drawn: list[_Drawn] = []
+    for view, head in heads.items():
+        if view not in found[0]:
+            continue
+        column = task.targets.index(view) if view in task.targets else None
+        fewest = _fewest(evidence[0], view, task)
+        lines = _lines(
+            [of[view] for of in found], [of[view] for of in values], drawn, fewest, is_percent=view == "four_class"
+        )
+        delong = [] if column is None else _delong(rows, truth[:, column], column, fewest)
+        views.append(View(head, lines, delong, column, _people(evidence[0], view), fewest))
     return _corrected(views, drawn)
 
 
@@ -175,62 +174,56 @@ def _stacked(family: Sequence[_Drawn]) -> tuple[NDArray[np.float64], NDArray[np.
     return differences, np.repeat([one.n_patients for one in family], len(family[0].differences))
 
 
-def _four_class_view(
-    rows: Sequence[LevelRows],
-    thresholds: Sequence[NDArray[np.float64]],
-    columns: tuple[int, int],
-    patients: NDArray[np.int64],
-    weights: NDArray[np.float32],
-    *,
-    drawn: list[_Drawn],
-) -> View:
-    crackle, wheeze = columns
-    true = four_classes(rows[0].targets[:, crackle], rows[0].targets[:, wheeze])
-    known = true != UNKNOWN
-    found: list[Values] = []
-    for one, cuts in zip(rows, thresholds, strict=True):
-        predicted = one.probabilities >= cuts
-        predictions = four_classes(predicted[:, crackle], predicted[:, wheeze])
-        values = four_class_values(true[known], predictions[known], patients[known], weights)
-        found.append({name: values[name] for name in _OF_FOUR_CLASSES})
-    n_rarer = _rarer(true[known] != 0, patients[known])
-    return View("four classes (ICBHI)", _lines(found, _n(patients[known]), drawn, n_rarer, is_percent=True), [])
+def _fewest(evidence: Mapping[str, Evidence], view: str, task: TaskSettings) -> int:
+    """Return how many patients the rarest class of a view has; of all classes together how many there are."""
+    if view in {"macro", "multi_class"}:
+        return fewest_patients(evidence, task)
+    return min(len(np.unique(patients)) for patients in evidence[view].classes)
 
 
-def _delong(rows: Sequence[LevelRows], truth: NDArray[np.float64], column: int) -> list[AreaDifference | None]:
+def _people(evidence: Mapping[str, Evidence], view: str) -> str:
+    classes = evidence[view].classes if view in evidence else ()
+    if view == "four_class":
+        classes = classes[::-1]
+    if not classes:
+        return ""
+    everyone = len(np.unique(np.concatenate(classes)))
+    n = [len(np.unique(patients)) for patients in classes]
+    return people_text(everyone, *(n if len(n) == 2 else (None, None)))
+
+
+def _delong(
+    rows: Sequence[LevelRows], truth: NDArray[np.float64], column: int, fewest: int
+) -> list[AreaDifference | None]:
     scores = np.stack([one.probabilities[:, column] for one in rows])
-    areas = areas_of(truth, scores, rows[0].patient_ids.astype(str))
+    areas = areas_of(truth, scores, rows[0].patient_ids.astype(str)) if fewest >= MIN_PATIENTS_RESAMPLED else None
     return [None if areas is None else area_difference(areas, other) for other in range(1, len(rows))]
 
 
 def _lines(
-    found: Sequence[Values], n_patients: int, drawn: list[_Drawn], n_rarer: int, *, is_percent: bool = False
+    found: Sequence[Mapping[str, Estimate]],
+    values: Sequence[Values],
+    drawn: list[_Drawn],
+    fewest: int,
+    *,
+    is_percent: bool,
 ) -> list[Line]:
-    """Return the metrics of a view, and add to `drawn` what they differ by; `n_rarer`: patients of the rarer class."""
+    """Return the metrics of a view, and add to `drawn` what they differ by, with too few patients nothing."""
     lines: list[Line] = []
-    for name in (name for name in SHOWN if name in found[0]):
-        differences = np.stack([values[name] - found[0][name] for values in found[1:]])
-        drawn.append(_Drawn(differences, n_rarer))
+    undefined = "not defined on this test set"
+    for name in _OF_FOUR_CLASSES if is_percent else tuple(name for name in SHOWN if name in found[0]):
+        differences = np.stack([of[name] - values[0][name] for of in values[1:]])
+        is_enough = fewest >= MIN_PATIENTS_RESAMPLED
+        drawn.append(_Drawn(differences if is_enough else np.full_like(differences, np.nan), fewest))
         lines.append(
             Line(
                 METRIC_NAMES[name],
-                [_number(values[name], n_patients, is_percent=is_percent) for values in found],
-                [_number(of_result, n_patients, is_percent=is_percent) for of_result in differences],
+                [number_of(of[name], undefined, is_percent=is_percent) for of in found],
+                [
+                    number_of(estimate(difference, fewest, OF_A_CLASS), undefined, is_percent=is_percent)
+                    for difference in differences
+                ],
                 name in LOWER_IS_BETTER,
             )
         )
     return lines
-
-
-def _number(values: NDArray[np.float64], n_patients: int, *, is_percent: bool) -> Number:
-    found = estimate(values, n_patients)
-    return Number(found["value"], found["low"], found["high"], "not defined on this test set", is_percent)
-
-
-def _n(patients: NDArray[np.int64]) -> int:
-    return len(np.unique(patients))
-
-
-def _rarer(is_positive: NDArray[np.bool_], patients: NDArray[np.int64]) -> int:
-    """Return how many patients have a row of the class that fewer have."""
-    return min(_n(patients[is_positive]), _n(patients[~is_positive]))

@@ -9,13 +9,15 @@ import numpy as np
 
 from auscult.metrics.aggregation import at_level
 from auscult.metrics.evidence import Owners, all_estimates, view_evidence
+from auscult.metrics.icbhi import UNKNOWN, four_classes
 from auscult.metrics.intervals import resample_weights
+from auscult.metrics.thresholds import four_class_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from auscult.config.task import TaskSettings
     from auscult.metrics.score_intervals import Estimate
@@ -36,6 +38,39 @@ class RunPredictions:
     probabilities: ArrayLike
     ids: pd.DataFrame
     thresholds: Sequence[float]
+
+
+def patient_counts(runs: Sequence[RunPredictions], task: TaskSettings) -> dict[str, dict[str, int]]:
+    """Return `{view: counts}` of the patients of all runs together, as `n` of `summary.summarise` calls them.
+
+    Multi-class: how many patients have rows of each class, by the class's name.
+    """
+    of_runs = [at_level(run.probabilities, run.targets, run.ids, task, task.level) for run in runs]
+    patients = np.concatenate([rows.patient_ids.astype(str) for rows in of_runs])
+    truth = np.concatenate([rows.targets for rows in of_runs])
+
+    def n(mask: NDArray[np.bool_]) -> int:
+        return len(np.unique(patients[mask]))
+
+    if task.type == "multi_class":
+        return {"multi_class": {name: n(truth[:, code] == 1) for code, name in enumerate(task.targets)}}
+    found = {
+        name: {
+            "patients": n(~np.isnan(truth[:, column])),
+            "positive_patients": n(truth[:, column] == 1),
+            "negative_patients": n(truth[:, column] == 0),
+        }
+        for column, name in enumerate(task.targets)
+    }
+    columns = four_class_columns(task)
+    if columns is not None:
+        classes = four_classes(*(truth[:, column] for column in columns))
+        found["four_class"] = {
+            "patients": n(classes != UNKNOWN),
+            "normal_patients": n(classes == 0),
+            "abnormal_patients": n((classes != UNKNOWN) & (classes != 0)),
+        }
+    return found
 
 
 def repeated_estimates(

@@ -34,7 +34,7 @@ def delong_texts(found: Sequence[AreaDifference | None]) -> list[str]:
 
 def _delong_text(found: AreaDifference | None, adjusted: float | None) -> str:
     if found is None:
-        return "undefined (too few patients of a class)"
+        return "not tested (too few patients of a class, or areas without variance)"
     text = f"{_difference(Number(found.value, found.low, found.high))}, p {p_text(found.p)}"
     return text if adjusted is None else f"{text}, by Holm {p_text(adjusted)}"
 
@@ -103,7 +103,9 @@ def print_comparison(found: Comparison, console: Console) -> None:
         console.print(f"{label}  ({result.model})", highlight=False)
     for view in found.views:
         console.print()
-        console.print(_metrics(found, view.name, view.lines))
+        console.print(_metrics(found, f"{view.name}: {view.people}" if view.people else view.name, view.lines))
+        if view.too_few:
+            console.print(f"  {view.too_few}", style="yellow", highlight=False)
         for letter, text in zip(LETTERS[1:], delong_texts(view.delong), strict=False):
             console.print(f"  AUROC by DeLong, {letter} − A: {text}", highlight=False)
     console.print()

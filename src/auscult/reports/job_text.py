@@ -7,7 +7,7 @@ from typing import Any
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.config.task import LEVELS
-from auscult.formatting.metric_tables import OPTIMISTIC, Block, blocks, protocol_table, slice_table
+from auscult.formatting.metric_tables import OPTIMISTIC, Block, blocks, interval_notes, protocol_table, slice_table
 from auscult.formatting.numbers import METRIC_NAMES, metric_text, plural
 from auscult.formatting.operating_points import DECISION, decided_by, decision_text, is_shared, point_rows, shared_note
 
@@ -108,7 +108,8 @@ def _declared(job: JobSettings) -> list[str]:
 
 def _interval_fact(metrics: dict[str, Any]) -> str:
     resamples = metrics["bootstrap_draws"]
-    return f"95%, bootstrap over patients, {resamples:,} resamples" if resamples else "none (bootstrap_draws is 0)"
+    how = f"{resamples:,} resamples of patients" if resamples else "without resamples (bootstrap_draws is 0)"
+    return f"95%, over patients, by the method named below each table; {how}"
 
 
 def _block(by_level: dict[str, Block], main: Block, level: str, decisions: Sequence[str]) -> list[str]:
@@ -125,6 +126,7 @@ def _block(by_level: dict[str, Block], main: Block, level: str, decisions: Seque
                 reasons.setdefault(f"{name} level: {number.reason}", []).append(METRIC_NAMES[metric])
     lines += ["", *_table(rows).splitlines()]
     lines += [f"  undefined, {reason} ({', '.join(metrics)})" for reason, metrics in reasons.items()]
+    lines += [f"  {note[:1].lower()}{note[1:]}" for note in interval_notes([of.numbers for of in by_level.values()])]
     if main.by_class:
         lines += ["", f"by class, {level} level", *_classes(main).splitlines()]
     if main.confusion:

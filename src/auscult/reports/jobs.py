@@ -13,9 +13,10 @@ import pandas as pd
 
 from auscult.config import Experiment, JobSettings, Run, TaskSettings
 from auscult.errors import DataError
-from auscult.formatting.metric_tables import headline
+from auscult.formatting.metric_tables import blocks, headline
 from auscult.formatting.numbers import Number, plural
-from auscult.metrics.repeated import RunPredictions, repeated_estimates
+from auscult.metrics.repeated import RunPredictions, patient_counts, repeated_estimates
+from auscult.metrics.score_intervals import MIN_PATIENTS_RESAMPLED, too_few
 from auscult.reports.settings import job_labels
 from auscult.storage.files import read_json
 from auscult.storage.tables import probabilities_of, read_predictions, truth_of
@@ -61,9 +62,28 @@ class JobResult:
         return f"Job {self.id}: {self.label}"
 
     @property
+    def people(self) -> str:
+        """On how many patients its headline rests, in words."""
+        return next(iter(self.headline.values())).people
+
+    @property
     def anchor(self) -> str:
         """Its name in links of the page."""
         return self.id.replace("/", "_")
+
+
+def few_patients(test: Mapping[str, Any], task: TaskSettings) -> str:
+    """Return that there are too few test patients to compare results; empty where there are enough.
+
+    Args:
+        test: `test` of `metrics.json`.
+        task: What was predicted.
+    """
+    counts = [n for block in blocks(test, task, task.level) for n in block.patients_of_classes]
+    fewest = min(counts, default=MIN_PATIENTS_RESAMPLED)
+    if fewest >= MIN_PATIENTS_RESAMPLED:
+        return ""
+    return too_few(fewest, MIN_PATIENTS_RESAMPLED, "test patients of the rarest class")
 
 
 def read_jobs(experiment: Experiment, task: TaskSettings, folders: list[Path]) -> list[JobResult]:
@@ -174,11 +194,15 @@ class Repeats:
         job: Its number.
         runs: Its runs, in order.
         headline: Its main metrics, over the runs.
+        people: On how many patients of all test sets it rests, in words.
+        few: Why it may not be compared with others; empty where it may.
     """
 
     job: int
     runs: tuple[JobResult, ...]
     headline: Mapping[str, Spread]
+    people: str = ""
+    few: str = ""
 
 
 def spread(values: Sequence[float | None], *, is_percent: bool = False, around: Number | None = None) -> Spread:
@@ -207,17 +231,19 @@ def find_repeats(jobs: Sequence[JobResult], task: TaskSettings) -> list[Repeats]
         runs = tuple(members)
         if runs[0].id == str(number):
             continue
-        means = _means(runs, task)
+        merged = _means(runs, task)
+        means = headline(merged, task)
         over_runs = {
             name: spread([run.headline[name].value for run in runs], is_percent=shown.is_percent, around=means[name])
             for name, shown in runs[0].headline.items()
         }
-        found.append(Repeats(number, runs, over_runs))
+        people = next(iter(means.values())).people
+        found.append(Repeats(number, runs, over_runs, people, few_patients(merged, task)))
     return found
 
 
-def _means(runs: Sequence[JobResult], task: TaskSettings) -> dict[str, Number]:
-    """Return the headline of the mean over runs, with its intervals."""
+def _means(runs: Sequence[JobResult], task: TaskSettings) -> dict[str, Any]:
+    """Return the mean over runs, at the task's level, with its intervals and the patients of all runs."""
     settings = runs[0].settings.evaluate
     of_runs: list[RunPredictions] = []
     for run in runs:
@@ -227,8 +253,14 @@ def _means(runs: Sequence[JobResult], task: TaskSettings) -> dict[str, Number]:
         of_runs.append(RunPredictions(truth_of(test, task), probabilities_of(test, task), test, thresholds))
     views = repeated_estimates(of_runs, task, np.random.default_rng(settings.seed), settings.bootstrap_draws)
     level: dict[str, Any] = runs[0].metrics["test"][task.level]
-    merged = {view: {**section, **views.get(view, {})} for view, section in level.items()}
-    return headline({task.level: merged}, task)
+    merged: dict[str, Any] = {view: {**section, **views.get(view, {})} for view, section in level.items()}
+    for view, n in patient_counts(of_runs, task).items():
+        if view == "multi_class":
+            by_class = merged[view]["by_class"]
+            merged[view]["by_class"] = {name: {**of, "patients": n[name]} for name, of in by_class.items()}
+        else:
+            merged[view]["n"] = {**merged[view]["n"], **n}
+    return {task.level: merged}
 
 
 def spread_numbers(numbers: Sequence[Mapping[str, float]]) -> dict[str, float | int]:

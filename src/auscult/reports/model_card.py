@@ -62,9 +62,8 @@ def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str
             "within them are not evidence."
         )
     found += [
-        "Intervals are the 95% percentile bootstrap over patients. They cover which patients were sampled, not the "
+        "Intervals are 95%, over patients. They cover which patients were sampled, not the "
         "variation between trainings with other seeds or splits.",
-        *_no_width(jobs),
         "Epoch and thresholds were chosen on validation; the test set was read once, after that. Choosing the best of "
         "many jobs by their test metrics would still be optimistic.",
         _population(summaries),
@@ -80,16 +79,6 @@ def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str
             "differ; choose the thresholds again."
         )
     return found
-
-
-def _no_width(jobs: Sequence[JobResult]) -> list[str]:
-    numbers = [number for job in jobs for number in job.headline.values()]
-    if not any(number.low is not None and number.low == number.high for number in numbers):
-        return []
-    return [
-        "An interval without width, such as 1.000–1.000, is not certainty: a sample without errors has no resample "
-        "with errors. With n cases and no error, the true error rate may be up to 3 / n (rule of three, 95%)."
-    ]
 
 
 def _test_patients(job: JobResult, task: TaskSettings) -> int:

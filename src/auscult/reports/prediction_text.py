@@ -10,7 +10,7 @@ import pandas as pd
 from rich.table import Table
 
 from auscult.config.task import LEVELS
-from auscult.formatting.numbers import metric_text
+from auscult.formatting.numbers import enough_digits
 from auscult.storage.tables import positive_column, probability_column
 
 if TYPE_CHECKING:
@@ -100,36 +100,42 @@ def tables(found: Predictions, model: LoadedModel, *, with_clips: bool) -> list[
     made = Table("recording", box=None, pad_edge=False)
     made.add_column("duration (s)", justify="right")
     made.add_column("clips", justify="right")
-    _add_targets(made, model, "recording")
+    digits = _add_targets(made, model, "recording", found.recordings)
     is_odd = bool((found.recordings["sound"] != "").any())
     if is_odd:
         made.add_column("sound")
     for row in found.recordings.to_dict("records"):
         marks = [row["sound"]] if is_odd else []
-        made.add_row(row["file"], f"{row['duration_s']:.1f}", str(row["n_clips"]), *_cells(row, model), *marks)
+        made.add_row(row["file"], f"{row['duration_s']:.1f}", str(row["n_clips"]), *_cells(row, model, digits), *marks)
     if not with_clips:
         return [made]
     of_clips = Table("clip of", box=None, pad_edge=False)
     of_clips.add_column("from (s)", justify="right")
     of_clips.add_column("to (s)", justify="right")
-    _add_targets(of_clips, model, "clip")
+    digits = _add_targets(of_clips, model, "clip", found.clips)
     for row in found.clips.to_dict("records"):
-        of_clips.add_row(row["file"], f"{row['start_s']:.1f}", f"{row['end_s']:.1f}", *_cells(row, model))
+        of_clips.add_row(row["file"], f"{row['start_s']:.1f}", f"{row['end_s']:.1f}", *_cells(row, model, digits))
     return [made, of_clips]
 
 
-def _add_targets(table: Table, model: LoadedModel, level: str) -> None:
+def _add_targets(table: Table, model: LoadedModel, level: str, rows: pd.DataFrame) -> dict[str, int]:
+    """Add a column a target, and return how many decimals tell its probabilities from the threshold."""
     thresholds = model.thresholds_at(level)
+    digits = dict.fromkeys(model.targets, 3)
     for target in model.targets:
-        at = f" (≥ {metric_text(thresholds[target])})" if target in thresholds else ""
+        at = ""
+        if target in thresholds:
+            digits[target] = enough_digits(rows[probability_column(target)].tolist(), thresholds[target])
+            at = f" (≥ {thresholds[target]:.{digits[target]}f})"
         table.add_column(f"{target}{at}", justify="right")
     if model.task.type == "multi_class":
         table.add_column("class")
+    return digits
 
 
-def _cells(row: dict[Any, Any], model: LoadedModel) -> list[str]:
+def _cells(row: dict[Any, Any], model: LoadedModel, digits: Mapping[str, int]) -> list[str]:
     """Return the probabilities; `+` marks those that reach the threshold."""
-    cells = [metric_text(row[probability_column(target)]) for target in model.targets]
+    cells = [f"{row[probability_column(target)]:.{digits[target]}f}" for target in model.targets]
     if model.task.type == "multi_class":
         return [*cells, str(row["answer"])]
     return [

@@ -13,7 +13,7 @@ import pandas as pd
 
 from auscult.config import Experiment, TaskSettings
 from auscult.errors import DataError
-from auscult.formatting.metric_tables import blocks, flat
+from auscult.formatting.metric_tables import Block, blocks, flat
 from auscult.formatting.numbers import METRIC_NAMES
 from auscult.plots.comparison import draw_comparison
 from auscult.plots.inline import read_figure
@@ -166,12 +166,24 @@ def summary_table(jobs: Sequence[JobResult], task: TaskSettings) -> pd.DataFrame
         row: dict[str, Any] = {"job": job.id, "note": job.settings.note, "model": job.settings.model.name}
         row |= {key: settings_text(settings[key]) if key in settings else None for key in keys}
         row |= {"level": task.level, "best_epoch": job.metrics["best_epoch"]}
-        main = blocks(job.metrics["test"], task, task.level)[0]
+        main = next(iter(views := blocks(job.metrics["test"], task, task.level)))
+        row |= _patient_columns(views, task)
         for name in (name for name in METRIC_NAMES if name in main.numbers):
             number = main.numbers[name]
             row |= {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _patient_columns(views: Sequence[Block], task: TaskSettings) -> dict[str, int | None]:
+    """Return how many test patients there are, and how many have a row of each class."""
+    columns: dict[str, int | None] = {}
+    for view in (view for view in views if view.key in {"target", "multi_class"}):
+        prefix = f"{view.name}_" if view.key == "target" and len(task.targets) > 1 else ""
+        names = ("negative", "positive") if view.key == "target" else view.classes
+        columns[f"{prefix}patients"] = view.patients
+        columns |= {f"{prefix}{name}_patients": n for name, n in zip(names, view.patients_of_classes, strict=False)}
+    return columns
 
 
 def _write_checksums(folder: Path, pending: Mapping[str, str]) -> None:

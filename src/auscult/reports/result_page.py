@@ -11,7 +11,7 @@ import yaml
 from auscult.config import Experiment, TaskSettings
 from auscult.config.flatten import flatten
 from auscult.config.task import LEVELS
-from auscult.formatting.metric_tables import Block, blocks, protocol_table, slice_table
+from auscult.formatting.metric_tables import Block, blocks, interval_notes, protocol_table, slice_table
 from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, OUTCOME_NAMES, Number, plural
 from auscult.formatting.operating_points import (
     decided_by,
@@ -27,7 +27,7 @@ from auscult.reports.data_tables import declared_exceptions, ingested, label_con
 from auscult.reports.flow_section import lacks
 from auscult.reports.html import page_templates
 from auscult.reports.job_text import rule_text
-from auscult.reports.jobs import JobResult, Repeats
+from auscult.reports.jobs import JobResult, Repeats, few_patients
 from auscult.reports.model_card import limits, model_card
 from auscult.reports.settings import differing_keys, job_settings, settings_text, shared_settings
 
@@ -60,12 +60,14 @@ class MetricTable:
         counts: (level, what was counted).
         rows: (metric, whether lower is better, number at each level).
         decisions: Where decisions are taken at each level.
+        notes: How intervals were made, and why some are missing.
     """
 
     block: Block
     counts: list[tuple[str, str]]
     rows: list[tuple[str, bool, list[Number]]]
     decisions: list[str]
+    notes: list[str]
 
 
 def render(
@@ -109,7 +111,11 @@ def render(
             datasets=list(dict.fromkeys(name for job in experiment.jobs for name in job.datasets)),
             metric_names=METRIC_NAMES,
             levels=LEVELS,
-            notices=[*map(str, provenance.get("notices", [])), *label_conflicts(audits)],
+            notices=[
+                *map(str, provenance.get("notices", [])),
+                *few_patients_notices(jobs, repeats, task),
+                *label_conflicts(audits),
+            ],
             lacks=lacks(audits),
             exceptions=declared_exceptions(experiment, audits),
             comparison=comparison,
@@ -141,6 +147,23 @@ def render(
     )
 
 
+def few_patients_notices(jobs: Sequence[JobResult], repeats: Sequence[Repeats], task: TaskSettings) -> list[str]:
+    """Return, in sentences for the top of the page, which jobs rest on too few patients."""
+    repeated = {run.id for found in repeats for run in found.runs}
+    few = [(str(found.job), found.few) for found in repeats]
+    few += [(job.id, few_patients(job.metrics["test"], task)) for job in jobs if job.id not in repeated]
+    found: dict[str, list[str]] = {}
+    for number, why in few:
+        if why:
+            found.setdefault(why, []).append(number)
+    jobs_text = {why: "" if len(few) == 1 else f" (job {', '.join(numbers)})" for why, numbers in found.items()}
+    return [
+        f"Few patients{text}: {why} to call one result better than another, and for some intervals. Read each figure "
+        "with its interval."
+        for why, text in jobs_text.items()
+    ]
+
+
 def _rerun(experiment: Experiment, provenance: Mapping[str, Any]) -> str:
     """Return the command that reproduces the result: the workflow, or `auscult evaluate`."""
     command = str(provenance.get("command", ""))
@@ -161,7 +184,8 @@ def metric_tables(job: JobResult, task: TaskSettings) -> list[MetricTable]:
         ]
         counts = [(level, view.counts) for level, view in views.items() if view.counts]
         decisions = [decision_text(job.metrics, task, level, decided_by(block, task)) for level in LEVELS]
-        tables.append(MetricTable(block, counts, rows, decisions))
+        notes = interval_notes([view.numbers for view in views.values()])
+        tables.append(MetricTable(block, counts, rows, decisions, notes))
     return tables
 
 

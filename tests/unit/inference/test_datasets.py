@@ -49,7 +49,11 @@ def test_a_stored_model_is_judged_on_all_patients_of_another_dataset(project, ma
     by_patient = table.groupby("patient_id").agg({"prob_ill": "mean", "target_ill": "max"})
     numbers = json.loads((project / "out" / "metrics.json").read_text())["jobs"]["1"]
     assert numbers["auroc"] == pytest.approx(roc_auc_score(by_patient["target_ill"], by_patient["prob_ill"]))
-    assert re.search(rf"^auroc +{numbers['auroc']:.3f}$", headline_of(project / "out"), flags=re.MULTILINE)
+    assert re.search(
+        rf"^AUROC +{numbers['auroc']:.3f} .*\d+ patients? \(\d+ \+, \d+ −\)$",
+        headline_of(project / "out"),
+        flags=re.MULTILINE,
+    )
     report_text = (project / "out" / "1" / "report.txt").read_text()
     assert "VALIDATION" not in report_text
     for name in ("outcomes", "figures", "spectrograms"):

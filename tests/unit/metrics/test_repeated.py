@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, logit
+from scipy.stats import t
 from tests.unit.metrics import reference_scores as scores
 
 from auscult.config.task import FourClass, TaskSettings
 from auscult.metrics.intervals import resample_weights
 from auscult.metrics.repeated import RunPredictions, repeated_estimates
+from auscult.metrics.score_intervals import proportion_interval, undefined
 from auscult.metrics.summary import summarise
 
 TASK = TaskSettings(
@@ -36,20 +39,22 @@ def test_the_interval_of_the_mean_is_that_of_judging_every_run_in_every_draw(kin
     found = repeated_estimates(runs, TASK, np.random.default_rng(4), 40)
 
     weights = resample_weights(18, 40, np.random.default_rng(4))
-    means = []
+    means, f1s = [], []
     for draw in range(41):
-        of_runs = []
+        of_runs, f1_of_runs = [], []
         for run in runs:
             counts = weights[np.searchsorted(names, run.ids["patient_id"]), draw].astype(int)
             at = np.repeat(np.arange(len(counts)), counts)
-            of_runs.append(scores.auroc(np.asarray(run.targets)[at, 0], np.asarray(run.probabilities)[at, 0]))
+            truth, p = np.asarray(run.targets)[at, 0], np.asarray(run.probabilities)[at, 0]
+            of_runs.append(scores.auroc(truth, p))
+            f1_of_runs.append(scores.f1(truth, (p >= 0.5).astype(float)))
         means.append(np.mean(of_runs))
-    low, high = np.percentile(means[1:], [2.5, 97.5])
-    assert found["c"]["auroc"] == {
-        "value": pytest.approx(means[0]),
-        "low": pytest.approx(low),
-        "high": pytest.approx(high),
-    }
+        f1s.append(np.mean(f1_of_runs))
+    assert found["c"]["auroc"]["value"] == pytest.approx(means[0])
+    # F1 is the score whose interval rests on the resamples; 18 patients have both classes.
+    spread = t.ppf(0.975, 17) * np.std(f1s[1:], ddof=1) * np.sqrt(18 / 17) / (f1s[0] * (1 - f1s[0]))
+    ends = [expit(logit(f1s[0]) + sign * spread) for sign in (-1, 1)]
+    assert (found["c"]["f1"]["low"], found["c"]["f1"]["high"]) == pytest.approx(ends)
     single = [
         summarise(run.targets, run.probabilities, run.ids, TASK, run.thresholds, np.random.default_rng(0), 0)["clip"]
         for run in runs
@@ -89,4 +94,33 @@ def test_a_score_that_is_undefined_in_the_only_run_is_none():
     run = run_of(["a", "b"], 1)
     only_positive = RunPredictions(np.ones((12, 2)), run.probabilities, run.ids, run.thresholds)
     found = repeated_estimates([only_positive], TASK, np.random.default_rng(0), 5)
-    assert found["c"]["auroc"] == {"value": None, "low": None, "high": None}
+    assert found["c"]["auroc"] == undefined()
+
+
+def test_three_folds_of_few_patients_are_never_narrower_than_their_patients_allow():
+    """16 patients in three folds, each judged once: two folds all right, one with every positive missed."""
+    task = TaskSettings(description="?", type="binary", targets=("c",), level="patient")
+    runs = []
+    for fold, n in enumerate((6, 5, 5)):
+        ids = [f"{fold}-{k}" for k in range(n)]
+        truth = (np.arange(n) % 2 == 0).astype(float)[:, None]
+        p = np.where(truth == 1, 0.1 if fold == 2 else 0.9, 0.2)
+        runs.append(
+            RunPredictions(truth, p, pd.DataFrame({"clip_id": ids, "recording_id": ids, "patient_id": ids}), (0.5,))
+        )
+    found = repeated_estimates(runs, task, np.random.default_rng(0), 50)["c"]
+    assert found["sensitivity"]["value"] == pytest.approx(2 / 3)
+    low, high = proportion_interval(6, 9)
+    assert found["sensitivity"]["low"] <= low + 0.01 and found["sensitivity"]["high"] >= high - 0.01
+    assert found["specificity"]["value"] == 1 and found["specificity"]["low"] < 0.7
+
+
+def test_seeds_do_not_multiply_patients():
+    """The same answers thrice are worth as much as once."""
+    names = [f"p{number:02d}" for number in range(12)]
+    run = run_of(names, 3)
+    once, thrice = (repeated_estimates([run] * n, TASK, np.random.default_rng(0), 50) for n in (1, 3))
+    for view in ("c", "four_class"):
+        for name, one in once[view].items():
+            assert thrice[view][name]["low"] == (one["low"] and pytest.approx(one["low"])), name
+            assert thrice[view][name]["high"] == (one["high"] and pytest.approx(one["high"])), name
