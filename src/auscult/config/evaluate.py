@@ -24,6 +24,14 @@ class OutcomeSettings(Settings):
     )
 
 
+class ConformalSettings(Settings):
+    """Conformal sets by patient: which classes a probability does not rule out (`metrics.conformal`)."""
+
+    alpha: float = Field(
+        default=0.1, gt=0, lt=0.5, description="the share of patients of a class whose sets may lack their class"
+    )
+
+
 class EvaluateSettings(Settings):
     """The operating point, always chosen on validation, and what is drawn."""
 
@@ -33,6 +41,11 @@ class EvaluateSettings(Settings):
     )
     calibration: Literal["none", "temperature"] = Field(
         default="none", description="temperature: logits are divided by one number, fitted on validation (Guo 2017)"
+    )
+    conformal: ConformalSettings | None = Field(
+        default=None,
+        description="calibrate conformal sets on validation, judge them on test; `auscult predict` says "
+        "`unsure` where a set has not one class",
     )
     best_on_test: bool = Field(
         default=False,
@@ -46,4 +59,6 @@ class EvaluateSettings(Settings):
 
     def frozen(self) -> dict[str, Any]:
         """Return what a training depends on, as JSON-like values; all else only changes how it is evaluated."""
-        return self.model_dump(mode="json", include={"threshold", "threshold_target", "calibration", "best_on_test"})
+        found = self.model_dump(mode="json", include={"threshold", "threshold_target", "calibration", "best_on_test"})
+        # Named only where it is set, so that trainings without it are not made again.
+        return found if self.conformal is None else {**found, "conformal": self.conformal.model_dump(mode="json")}

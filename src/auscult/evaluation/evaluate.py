@@ -15,6 +15,7 @@ import torch
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
 from auscult.evaluation.clip_pictures import ClipPlotter, draw_averages
+from auscult.evaluation.doubt import judge_doubt, risk_curves
 from auscult.evaluation.outcomes import find_outcomes, write_lists
 from auscult.evaluation.predict import predict
 from auscult.evaluation.protocols import compare_protocols
@@ -60,8 +61,9 @@ def evaluate(
 
     Into `output_dir`: `predictions.parquet` (validation and test), `metrics.json`, `report.txt`, and of the test
     set `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `figures/`, `spectrograms/`
-    and `outcomes/`, the last three emptied first. Pictures, their files and the four lists call recordings by study
-    ids; the two tables hold the ids themselves, by which they are joined to others.
+    and `outcomes/`, the last three emptied first; of a model with conformal sets `risk_coverage.csv` too. Pictures,
+    their files and the four lists call recordings by study ids; the two tables hold the ids themselves, by which they
+    are joined to others.
 
     Args:
         model_dir: Holds `model.safetensors`, `model.json` and `history.csv`.
@@ -137,6 +139,8 @@ def evaluate(
         resamples=job.evaluate.bootstrap_draws,
         split=job.split,
     )
+    at_task_level = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
+    metrics["conformal"] = judge_doubt(at_task_level, task, model.meta.get("conformal"))
     metrics["protocols"] = None
     if job.evaluate.best_on_test:
         metrics["protocols"] = compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
@@ -149,8 +153,12 @@ def evaluate(
     for folder in ("figures", "spectrograms", "outcomes"):
         shutil.rmtree(output_dir / folder, ignore_errors=True)
     history = pd.read_csv(model_dir / "history.csv")
-    at_task_level = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
     write_curves(at_task_level, task, output_dir)
+    risk = None
+    (output_dir / "risk_coverage.csv").unlink(missing_ok=True)
+    if metrics["conformal"] is not None:
+        risk = risk_curves(at_task_level, task, list(thresholds.values()))
+        write_csv(output_dir / "risk_coverage.csv", risk)
     draw_job(
         at_task_level,
         metrics["test"],
@@ -161,6 +169,7 @@ def evaluate(
         task=task,
         folder=output_dir / "figures",
         protocols=metrics["protocols"],
+        risk=risk,
     )
     plotter = ClipPlotter(model, examples, predictions, outcomes, tables=tables, job=job, task=task, ids=ids)
     plotter.draw_examples(output_dir / "spectrograms")

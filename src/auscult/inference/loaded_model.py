@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError, DataError
+from auscult.formatting.numbers import plural_of
 from auscult.formatting.operating_points import decision_text
 from auscult.inference.predictions import FileOutputs, Forward, OnBlock, Predictions, run_files, tabulate
 from auscult.inference.stream import ClipReader, find_audio
@@ -98,7 +99,14 @@ class LoadedModel:
             notes.append(
                 f"the class is the most probable one, after what validation chose is added: {', '.join(added)}"
             )
-        return tabulate(outputs, self.task, self.points, notes)
+        conformal = self.saved.meta.get("conformal")
+        if conformal is not None:
+            of = "clip" if conformal["level"] == "clip" else "recording"
+            notes.append(
+                f"{of}s are unsure where a conformal set (alpha {conformal['alpha']:g}, calibrated on "
+                f"{plural_of(conformal['level'])}) has not one class"
+            )
+        return tabulate(outputs, self.task, self.points, notes, conformal)
 
     def embed(
         self,

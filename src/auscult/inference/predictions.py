@@ -18,8 +18,9 @@ from auscult.datasets.sound_findings import sound_marks
 from auscult.errors import DataError
 from auscult.inference.stream import ClipBlock, ClipReader, read_facts
 from auscult.metrics.aggregation import aggregate, weigh_class
+from auscult.metrics.conformal import is_unsure
 from auscult.metrics.operating_points import LevelPoint
-from auscult.storage.tables import positive_column, probability_column, threshold_column
+from auscult.storage.tables import positive_column, probability_column, threshold_column, unsure_column
 
 Forward = Callable[[NDArray[Any]], NDArray[Any]]
 """A model applied to a batch: [clip, ...] -> [clip, value]."""
@@ -124,7 +125,8 @@ class Predictions:
 
     Attributes:
         recordings: One row a file: `file`, `duration_s`, `n_clips`, `sound` (what is odd about it, empty for nothing),
-            `prob_<target>`, then `threshold_<target>` and `positive_<target>` or, of a multi-class task, `answer`.
+            `prob_<target>`, then `threshold_<target>` and `positive_<target>` or, of a multi-class task, `answer`; of a
+            model with conformal sets `unsure_<target>` (or `unsure_classes`), at the level that they were made for.
         clips: One row a clip: `file`, `clip` (from 0), `start_s`, `end_s` (of the true sound), then as above.
         errors: File -> why it could not be read.
         notes: What a reader has to know about the predictions.
@@ -150,7 +152,11 @@ def combine(probabilities: NDArray[np.float64], task: TaskSettings, normal_shift
 
 
 def tabulate(
-    outputs: Sequence[FileOutputs], task: TaskSettings, points: Mapping[str, LevelPoint], notes: Sequence[str] = ()
+    outputs: Sequence[FileOutputs],
+    task: TaskSettings,
+    points: Mapping[str, LevelPoint],
+    notes: Sequence[str] = (),
+    conformal: Mapping[str, Any] | None = None,
 ) -> Predictions:
     """Return the predictions of files as tables.
 
@@ -159,10 +165,10 @@ def tabulate(
         task: Its targets, and how clips combine.
         points: Level -> where decisions are taken.
         notes: Of the predictions.
+        conformal: `conformal` of `model.json`, of a model with conformal sets.
     """
     columns = [probability_column(target) for target in task.targets]
     recordings: list[dict[str, Any]] = []
-    whole: list[NDArray[np.float64]] = []
     clips: list[tuple[str, int, float, float]] = []
     of_clips: list[NDArray[np.float64]] = []
     for found in outputs:
@@ -173,31 +179,54 @@ def tabulate(
         recordings.append(
             {"file": file, "duration_s": found.duration_s, "n_clips": len(values), "sound": "; ".join(found.marks)}
         )
-        whole.append(combine(values, task, points["recording"].normal_shift))
         clips += [(file, index, cut.start_s, cut.end_s) for index, cut in enumerate(found.cuts)]
         of_clips.append(values)
     none = np.zeros((0, len(columns)))
-    by_file = np.stack(whole) if whole else none
+    by_file = _combined(of_clips, task, points["recording"].normal_shift)
     by_clip = np.concatenate(of_clips) if of_clips else none
     if points["clip"].normal_shift:
         by_clip = weigh_class(by_clip, task.normal_column, points["clip"].normal_shift)
-    return Predictions(
-        recordings=_with_predictions(
+    by_level = {
+        "recording": _with_predictions(
             pd.DataFrame(recordings, columns=["file", "duration_s", "n_clips", "sound"]),
             by_file,
             task,
             points["recording"],
         ),
-        clips=_with_predictions(
-            pd.DataFrame(clips, columns=["file", "clip", "start_s", "end_s"]), by_clip, task, points["clip"]
+        "clip": _with_predictions(
+            pd.DataFrame(clips, columns=["file", "clip", "start_s", "end_s"]),
+            by_clip,
+            task,
+            points["clip"],
         ),
+    }
+    if conformal is not None:
+        # The sets are of the probabilities that the task's level has.
+        level = "clip" if conformal["level"] == "clip" else "recording"
+        of_level = np.concatenate(of_clips) if of_clips and level == "clip" else _combined(of_clips, task)
+        for view, unsure in is_unsure(of_level, task, conformal).items():
+            by_level[level][unsure_column(view)] = unsure
+    return Predictions(
+        recordings=by_level["recording"],
+        clips=by_level["clip"],
         errors={str(found.path): found.fault for found in outputs if found.fault is not None},
         notes=tuple(notes),
     )
 
 
+def _combined(
+    of_clips: Sequence[NDArray[np.float64]], task: TaskSettings, normal_shift: float = 0.0
+) -> NDArray[np.float64]:
+    """Return the probabilities of recordings, shape [recording, target]."""
+    found = [combine(values, task, normal_shift) for values in of_clips]
+    return np.stack(found) if found else np.zeros((0, len(task.targets)))
+
+
 def _with_predictions(
-    table: pd.DataFrame, probabilities: NDArray[np.float64], task: TaskSettings, point: LevelPoint
+    table: pd.DataFrame,
+    probabilities: NDArray[np.float64],
+    task: TaskSettings,
+    point: LevelPoint,
 ) -> pd.DataFrame:
     for column, target in enumerate(task.targets):
         table[probability_column(target)] = probabilities[:, column]

@@ -14,6 +14,7 @@ from auscult.config.task import LEVELS, TaskSettings
 from auscult.formatting.numbers import plural_of
 from auscult.metrics.aggregation import at_level
 from auscult.metrics.calibration import fit_temperature
+from auscult.metrics.conformal import calibrate
 from auscult.metrics.icbhi import confusion, normal_class_scores
 from auscult.metrics.thresholds import N_GRID_CUTS, Fallback, thresholds_for_task
 from auscult.models.saved import probabilities, shifted_probabilities
@@ -37,7 +38,8 @@ def choose_operating_point(
         multi-class task, which predicts the most probable class), `normal_offset` (added to the logit of the normal
         class; 0 unless the rule weighs it), `notes`, `kept` (targets, or the normal class, for which validation chose
         nothing at this level, so that what the task's level chose stands) and `chosen_on` (what validation holds at
-        this level). `thresholds`, `normal_offset` and `threshold_notes` are those of the task's level.
+        this level). `thresholds`, `normal_offset` and `threshold_notes` are those of the task's level. With
+        `settings.conformal` also `conformal` (`metrics.conformal.calibrate`), at the task's level.
     """
     temperature, calibration, notes = 1.0, None, []
     if settings.calibration == "temperature":
@@ -58,6 +60,11 @@ def choose_operating_point(
         else _choose_at(level, main, scaled, targets, ids, task=task, settings=settings)
         for level in LEVELS
     }
+    conformal: dict[str, Any] = {}
+    if settings.conformal is not None:
+        predicted = probabilities(scaled, task.type)
+        rows = at_level(predicted, targets, ids, task, task.level, main["normal_offset"])
+        conformal = {"conformal": calibrate(rows, task, settings.conformal.alpha)}
     has_goal = settings.threshold in {"target_sensitivity", "target_specificity"}
     return {
         "temperature": temperature,
@@ -68,6 +75,7 @@ def choose_operating_point(
         "threshold_target": settings.threshold_target if has_goal else None,
         "threshold_notes": [*notes, *main["notes"]],
         "operating_points": points,
+        **conformal,
     }
 
 

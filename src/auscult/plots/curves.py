@@ -149,6 +149,33 @@ def learning(history: pd.DataFrame, monitor: str, best_epoch: int | None) -> Fig
         return figure
 
 
+def risk_coverage(found: pd.DataFrame) -> Figure:
+    """Draw the error rate of the most confident decisions over their share of all, a line a target.
+
+    Args:
+        found: Columns `target`, `coverage` and `risk`.
+    """
+    with styled():
+        figure, axes = panel()
+        for index, (target, part) in enumerate(found.groupby("target", sort=False)):
+            axes.plot(
+                part["coverage"],
+                part["risk"],
+                label=str(target),
+                color=series_colour(index),
+                linestyle=series_dashes(index),
+                drawstyle="steps-post",
+                marker="o" if len(part) <= 30 else "",
+                markersize=3,
+            )
+        axes.set(xlim=(0, 1), xlabel="coverage: share of decisions taken", ylabel="risk: share of them wrong")
+        axes.set_ylim(0, max(0.05, 1.1 * float(found["risk"].to_numpy().max())))
+        axes.grid(visible=True)
+        if len(set(found["target"])) > 1:
+            axes.legend(loc="best")
+        return figure
+
+
 def protocols(epochs: pd.DataFrame, metric: str, chosen_epoch: int, best_epoch: int | None) -> Figure:
     """One metric on validation and on test over the epochs; marks show the epochs that either would choose.
 

@@ -55,6 +55,7 @@ def draw_job(
     task: TaskSettings,
     folder: Path,
     protocols: dict[str, Any] | None = None,
+    risk: pd.DataFrame | None = None,
 ) -> None:
     """Draw every figure of a job as SVG and PNG, at the task's level.
 
@@ -68,6 +69,7 @@ def draw_job(
         task: What was predicted.
         folder: Where to write; made when absent.
         protocols: From `protocols.judge_protocols`; None where it was not asked for.
+        risk: From `doubt.risk_curves`; None where it was not asked for.
     """
     views = blocks(subset, task, task.level)
     entries: list[Drawing] = []
@@ -77,6 +79,7 @@ def draw_job(
         *_probabilities(rows, views, thresholds, task),
         _learning(history, best_epoch, job),
         *_protocols(protocols, task),
+        *_risk(risk, task),
     ):
         entries.append(drawing)
         if figure is not None:
@@ -226,6 +229,18 @@ def _learning(history: pd.DataFrame, best_epoch: int, job: JobSettings) -> tuple
     n_epochs = plural(len(history), "epoch")
     caption = f"{n_epochs}. Epoch {best_epoch} was kept, by {job.train.monitor}."
     return Drawing("learning", "Learning curves", caption), curves.learning(history, job.train.monitor, best_epoch)
+
+
+def _risk(found: pd.DataFrame | None, task: TaskSettings) -> Iterator[tuple[Drawing, Figure | None]]:
+    if found is None:
+        return
+    caption = (
+        f"Test set, {task.level} level. The share of wrong decisions where only the most confident ones are taken; at "
+        "the right all are."
+    )
+    undefined = None if len(found) else f"no {task.level} with a known label"
+    drawing = Drawing("risk_coverage", "Risk over coverage", caption, undefined)
+    yield drawing, curves.risk_coverage(found) if len(found) else None
 
 
 def _protocols(found: dict[str, Any] | None, task: TaskSettings) -> Iterator[tuple[Drawing, Figure | None]]:

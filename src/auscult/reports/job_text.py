@@ -7,6 +7,7 @@ from typing import Any
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.config.task import LEVELS
+from auscult.formatting.conformal import never_ruled_out, promise, set_rows
 from auscult.formatting.metric_tables import OPTIMISTIC, Block, blocks, interval_notes, protocol_table, slice_table
 from auscult.formatting.numbers import METRIC_NAMES, metric_text, plural
 from auscult.formatting.operating_points import DECISION, decided_by, decision_text, is_shared, point_rows, shared_note
@@ -49,6 +50,7 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
             parts += ["", *_slices(metrics, task)]
         if subset == "test":
             parts += _protocols(metrics, task)
+            parts += _conformal(metrics)
     return "\n".join(parts) + "\n"
 
 
@@ -162,6 +164,20 @@ def _protocols(metrics: dict[str, Any], task: TaskSettings) -> list[str]:
     heads = (f"validation-chosen, epoch {table.chosen_epoch}", f"{OPTIMISTIC}, {best}", "gap")
     rows = [("", *heads)] + [(f"  {name}", *(number.text for number in numbers)) for name, *numbers in table.rows]
     return ["", title, "-" * len(title), *_table(rows).splitlines(), f"  {table.gap_text}"]
+
+
+def _conformal(metrics: Mapping[str, Any]) -> list[str]:
+    found = metrics.get("conformal")
+    if found is None:
+        return []
+    title = "doubt: conformal sets"
+    rows = [("", "patients covered", "one class", "several (unsure)", "none (unsure)", "calibrated on")]
+    for row in set_rows(found):
+        name = " ".join(filter(None, [row.view, row.name]))
+        rows.append((f"  {name}", row.covered, row.one, row.several, row.none, row.calibrated_on))
+    always = never_ruled_out(found)
+    note = [f"  in every set, for want of patients: {', '.join(always)}"] if always else []
+    return ["", title, "-" * len(title), *_table(rows).splitlines(), f"  {promise(found)}.", *note]
 
 
 def _classes(block: Block) -> str:

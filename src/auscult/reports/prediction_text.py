@@ -10,12 +10,17 @@ import pandas as pd
 from rich.table import Table
 
 from auscult.config.task import LEVELS
+from auscult.formatting.conformal import UNSURE
 from auscult.formatting.numbers import enough_digits
-from auscult.storage.tables import positive_column, probability_column
+from auscult.storage.tables import positive_column, probability_column, unsure_column
 
 if TYPE_CHECKING:
     from auscult.inference.loaded_model import LoadedModel
     from auscult.inference.predictions import Predictions
+
+
+_OF_FILES = ("duration_s", "n_clips", "sound")
+_OF_CLASSES = unsure_column("classes")
 
 
 def parity_lines(parity: Mapping[str, Any]) -> Iterator[str]:
@@ -48,7 +53,9 @@ def csv_text(found: Predictions) -> str:
         columns=["file", "level", "clip", "error"],
     )
     tables = [table for table in (whole, of_clips, faults) if len(table)]
-    predicted = [name for name in found.clips.columns if name not in {"file", "clip", "start_s", "end_s"}]
+    # Doubt stands at one level alone; at the other its cells are empty.
+    every = dict.fromkeys([*found.clips.columns, *found.recordings.columns])
+    predicted = [name for name in every if name not in {"file", "clip", "start_s", "end_s", *_OF_FILES}]
     columns = ["file", "level", "start_s", "end_s", *predicted, "sound", "error"]
     together = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*columns, "clip"])
     together = together.sort_values(["file", "clip"], kind="stable")
@@ -88,9 +95,11 @@ def json_text(found: Predictions, model: LoadedModel) -> str:
 def _prediction(row: dict[Any, Any], model: LoadedModel) -> dict[str, Any]:
     probabilities = {target: float(row[probability_column(target)]) for target in model.targets}
     if model.task.type == "multi_class":
-        return {"probabilities": probabilities, "answer": row["answer"]}
+        unsure = {"unsure": bool(row[_OF_CLASSES])} if _OF_CLASSES in row else {}
+        return {"probabilities": probabilities, "answer": row["answer"], **unsure}
     positive = {target: bool(row[positive_column(target)]) for target in model.targets}
-    return {"probabilities": probabilities, "positive": positive}
+    unsure = {target: bool(row[unsure_column(target)]) for target in model.targets if unsure_column(target) in row}
+    return {"probabilities": probabilities, "positive": positive, **({"unsure": unsure} if unsure else {})}
 
 
 def tables(found: Predictions, model: LoadedModel, *, with_clips: bool) -> list[Table]:
@@ -134,11 +143,11 @@ def _add_targets(table: Table, model: LoadedModel, level: str, rows: pd.DataFram
 
 
 def _cells(row: dict[Any, Any], model: LoadedModel, digits: Mapping[str, int]) -> list[str]:
-    """Return the probabilities; `+` marks those that reach the threshold."""
+    """Return the probabilities; `+` marks those that reach the threshold, `unsure` a set that has not one class."""
     cells = [f"{row[probability_column(target)]:.{digits[target]}f}" for target in model.targets]
     if model.task.type == "multi_class":
-        return [*cells, str(row["answer"])]
+        return [*cells, f"{row['answer']}{f', {UNSURE}' if row.get(_OF_CLASSES) else ''}"]
     return [
-        f"{cell} {'+' if row[positive_column(target)] else '-'}"
+        f"{cell} {'+' if row[positive_column(target)] else '-'}{f' {UNSURE}' if row.get(unsure_column(target)) else ''}"
         for cell, target in zip(cells, model.targets, strict=True)
     ]

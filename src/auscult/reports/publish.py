@@ -44,7 +44,7 @@ REQUIRED_FILES = (
 )
 REPORT_FILE = "report.html"
 LOG_FILE = "train.log"
-OPTIONAL_FILES = ("metrics.jsonl", LOG_FILE)
+OPTIONAL_FILES = ("metrics.jsonl", "risk_coverage.csv", LOG_FILE)
 FOLDERS = ("figures", "spectrograms", "outcomes")
 
 

@@ -11,6 +11,7 @@ import yaml
 from auscult.config import Experiment, TaskSettings
 from auscult.config.flatten import flatten
 from auscult.config.task import LEVELS
+from auscult.formatting.conformal import SetRow, never_ruled_out, promise, set_rows
 from auscult.formatting.metric_tables import Block, blocks, interval_notes, protocol_table, slice_table
 from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, OUTCOME_NAMES, Number, plural
 from auscult.formatting.operating_points import (
@@ -129,6 +130,7 @@ def render(
             point_rules={job.id: rule_text(job.metrics, job.settings) for job in jobs},
             points_shared={job.id: shared_note(task) if is_shared(job.metrics) else "" for job in jobs},
             decisions={job.id: decision_text(job.metrics, task, task.level, task.targets) for job in jobs},
+            conformal={job.id: _conformal(job) for job in jobs},
             slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},
             figures={job.id: job_figures(job) for job in jobs if job.id in in_full},
             examples={job.id: job_examples(job) for job in jobs if job.id in in_full},
@@ -187,6 +189,12 @@ def metric_tables(job: JobResult, task: TaskSettings) -> list[MetricTable]:
         notes = interval_notes([view.numbers for view in views.values()])
         tables.append(MetricTable(block, counts, rows, decisions, notes))
     return tables
+
+
+def _conformal(job: JobResult) -> tuple[Any, list[SetRow], str, list[str]]:
+    """Return the arguments of the macro `conformal_sets`."""
+    found = job.metrics.get("conformal")
+    return (None, [], "", []) if found is None else (found, set_rows(found), promise(found), never_ruled_out(found))
 
 
 def job_figures(job: JobResult) -> list[PageFigure]:

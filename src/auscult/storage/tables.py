@@ -278,6 +278,11 @@ def threshold_column(target: str) -> str:
     return f"threshold_{target}"
 
 
+def unsure_column(view: str) -> str:
+    """Column that says whether a conformal set has not one class."""
+    return f"unsure_{view}"
+
+
 def predictions_table(
     clips: pd.DataFrame,
     targets: npt.NDArray[np.floating],

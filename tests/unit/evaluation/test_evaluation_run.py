@@ -246,3 +246,25 @@ def test_evaluation_imports_of_training_the_dataset_alone_and_nothing_of_reporti
     stages = ("auscult.training", "auscult.reporting")
     assert {name for name in imported if name.startswith(stages)} == {"auscult.training.dataset"}
     assert "matplotlib.pyplot" not in sys.modules or "pyplot" not in " ".join(imported)
+
+
+def test_conformal_sets_of_the_model_are_judged_on_the_test_set(tmp_path):
+    world = make_world(tmp_path / "world", "binary", draws=0, n_examples=0)
+    meta = json.loads((world.model_dir / "model.json").read_text())
+    classes = {"negative": {"quantile": 1.0, "n": 2}, "positive": {"quantile": 0.0, "n": 12}}
+    meta["conformal"] = {"alpha": 0.1, "level": "patient", "classes": {"ill": classes}}
+    (world.model_dir / "model.json").write_text(json.dumps(meta))
+    run(**world.arguments(tmp_path / "out"))
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    n = found["test"]["patient"]["ill"]["n"]
+    judged = found["conformal"]["views"]["ill"]
+    # No probability is 1: the positive class is in no set, the negative one in every set.
+    assert judged["positive"] == {
+        "patients": n["positive"], "covered": 0, "rows": n["positive"], "one": n["positive"], "several": 0, "none": 0
+    }  # fmt: skip
+    assert judged["negative"]["covered"] == n["negative"]
+    risk = pd.read_csv(tmp_path / "out" / "risk_coverage.csv")
+    cells = found["test"]["patient"]["ill"]["confusion"]
+    assert risk["coverage"].iloc[-1] == 1
+    assert risk["risk"].iloc[-1] == pytest.approx((cells["fp"] + cells["fn"]) / sum(cells.values()))
+    assert (tmp_path / "out" / "figures" / "risk_coverage.svg").is_file()

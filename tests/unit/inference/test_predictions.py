@@ -71,6 +71,32 @@ def test_clips_and_recordings_are_decided_at_their_own_level(recordings, make_mo
     assert [f"{value:.3f}" in head for value, head in zip((high, low), heads, strict=True)] == [True, True]
 
 
+@pytest.mark.parametrize(("level", "unsure"), [("recording", "recordings"), ("clip", "clips")])
+def test_a_prediction_whose_set_has_not_one_class_is_unsure(recordings, make_model, level, unsure):
+    folder = make_model(clips={"length_s": 1.0, "sample_rate_hz": 2000})
+    before = getattr(auscult.load_model(folder).predict(recordings), unsure)
+    middle = float(before["prob_ill"].median())
+    meta = json.loads((folder / "model.json").read_text())
+    # Positive from the median on, negative always: what lies below has one class in its set.
+    classes = {"negative": {"quantile": 1.0, "n": 3}, "positive": {"quantile": 1 - middle, "n": 20}}
+    changed = meta | {"conformal": {"alpha": 0.1, "level": level, "classes": {"ill": classes}}}
+    (folder / "model.json").write_text(json.dumps(changed))
+    model = auscult.load_model(folder)
+    found = model.predict(recordings)
+    rows = getattr(found, unsure)
+    assert rows["unsure_ill"].tolist() == [bool(1 - p <= 1 - middle) for p in rows["prob_ill"]]
+    assert 0 < rows["unsure_ill"].sum() < len(rows)
+    assert len([table for table in (found.clips, found.recordings) if "unsure_ill" in table]) == 1
+    stream = io.StringIO()
+    for table in prediction_text.tables(found, model, with_clips=True):
+        Console(file=stream, width=200).print(table)
+    assert stream.getvalue().count(" unsure") == rows["unsure_ill"].sum()
+    written = pd.read_csv(io.StringIO(prediction_text.csv_text(found)))
+    assert (written["unsure_ill"] == True).sum() == rows["unsure_ill"].sum()  # noqa: E712
+    assert set(written.loc[written["level"] != level, "unsure_ill"].isna()) == {True}
+    assert any("unsure" in note for note in found.notes)
+
+
 @pytest.mark.parametrize("frontend", [None, {"name": "mel"}])
 @pytest.mark.parametrize("pad", ["zero", "repeat"])
 def test_answers_equal_those_to_the_workflow_s_own_stores(  # noqa: PLR0917 (fixtures)

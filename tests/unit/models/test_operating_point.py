@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from auscult.config import TaskSettings
 from auscult.config.evaluate import EvaluateSettings
+from auscult.metrics.aggregation import at_level
+from auscult.metrics.conformal import calibrate
 from auscult.metrics.icbhi import confusion, normal_class_scores
 from auscult.metrics.operating_points import points_of
 from auscult.metrics.summary import summarise
@@ -153,3 +155,14 @@ def test_the_normal_class_is_weighed_at_each_level():
     expected = normal_class_scores(confusion(true[::4], own.argmax(axis=1), 4), 0, (3,))["average_score"]
     assert score(points_of(point, task)) == pytest.approx(float(expected))
     assert score(points_of(point, task)) > score([])
+
+
+def test_conformal_sets_are_calibrated_on_the_rows_of_the_task_s_level():
+    logits, truth, ids = patients_with_few_positive_clips(0)
+    by_patient = CLIPS.model_copy(update={"level": "patient"})
+    plain = choose_operating_point(logits, truth, ids, by_patient, EvaluateSettings())
+    found = choose_operating_point(logits, truth, ids, by_patient, EvaluateSettings(conformal={"alpha": 0.2}))
+    assert found.pop("conformal") == calibrate(
+        at_level(1 / (1 + np.exp(-logits)), truth, ids, by_patient, "patient"), by_patient, 0.2
+    )
+    assert found == plain

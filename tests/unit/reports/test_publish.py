@@ -16,6 +16,7 @@ from tests.unit.reports.conftest import study_ids
 from auscult.config import Experiment
 from auscult.config.claims import Claim
 from auscult.errors import DataError
+from auscult.reports.job_text import report_text
 from auscult.reports.publish import publish as run
 from auscult.reports.published_text import print_published
 
@@ -190,6 +191,28 @@ def test_the_report_of_a_model_of_an_earlier_version_says_that_it_has_one_operat
     run(**source.arguments(tmp_path / "result", job_dirs=[runs / path.name for path in source.job_dirs]))
     text = _Page((tmp_path / "result" / "report.html").read_text()).text
     assert "chosen at the level of patients and applied at every level: the model comes from an earlier version" in text
+
+
+def test_conformal_sets_are_counted_by_class_with_what_they_promise(published_once, tmp_path):
+    source = published_once("binary")
+    runs = tmp_path / "runs"
+    shutil.copytree(source.job_dirs[0].parent, runs)
+    counts = {"patients": 20, "covered": 18, "rows": 20, "one": 13, "several": 6, "none": 1}
+    conformal = {
+        "alpha": 0.1, "level": "patient", "fewest_patients": 9,
+        "calibrated_on": {"pneumonia": {"negative": 30, "positive": 4}},
+        "views": {"pneumonia": {"negative": counts, "positive": {**counts, "covered": 20}}},
+    }  # fmt: skip
+    metrics = json.loads((runs / "1" / "metrics.json").read_text())
+    (runs / "1" / "metrics.json").write_text(json.dumps({**metrics, "conformal": conformal}))
+    run(**source.arguments(tmp_path / "result", job_dirs=[runs / path.name for path in source.job_dirs]))
+    text = _Page((tmp_path / "result" / "report.html").read_text()).text
+    assert text.count("Doubt: conformal sets") == 1
+    assert "at least 90% should have it in their sets" in text
+    assert "fewer than 9 patients of it: positive" in text
+    assert "negative 18 of 20 (90%) 13 of 20 (65%) 6 of 20 (30%) 1 of 20 (5%) 30" in text
+    said = report_text({**metrics, "conformal": conformal}, source.experiment.jobs[0], source.task)
+    assert re.search(r"negative +18 of 20 \(90%\) +13 of 20 \(65%\) ", said)
 
 
 def test_what_was_declared_stands_before_the_result(result):
