@@ -164,7 +164,6 @@ def risk_coverage(found: pd.DataFrame) -> Figure:
                 label=str(target),
                 color=series_colour(index),
                 linestyle=series_dashes(index),
-                drawstyle="steps-post",
                 marker="o" if len(part) <= 30 else "",
                 markersize=3,
             )
