@@ -37,6 +37,7 @@ rule publish:
         summaries=by_experiment(PLAN.summaries),
         recordings=by_experiment(PLAN.recordings),
         tracked="work/runs/{group}/{experiment}/tracked.json",
+        protocol=by_experiment(PLAN.protocols),
     output:
         report(
             directory("results/{group}/{experiment}"),

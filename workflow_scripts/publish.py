@@ -34,4 +34,5 @@ with stage_log(snakemake.log[0]):
             "tracking": read_json(Path(snakemake.input.tracked)),
         },
         ids=ids,
+        protocol=next(map(Path, snakemake.input.protocol), None),
     )

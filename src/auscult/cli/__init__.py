@@ -27,6 +27,7 @@ for command in (
     inference.evaluate,
     ops.explain,
     inference.export,
+    experiment.freeze,
     inference.predict,
     inference.probes,
     experiment.reproduce,

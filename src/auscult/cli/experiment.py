@@ -77,6 +77,58 @@ def reproduce(
     print_published(found, load_task(config, found.task), Path(result_dir(found.group, found.name)), Console())
 
 
+def freeze(
+    experiment: Annotated[str, typer.Argument(help="<folder>/<name>, such as pneumonia/train2356")],
+    *,
+    primary: Annotated[
+        str | None, typer.Option(help="The primary metric, such as auroc; default: the first of the report.")
+    ] = None,
+    of: Annotated[
+        str | None, typer.Option(help="What it is of: a target, macro, four_class or multi_class.", show_default=False)
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A planned comparison, such as 2:1, job 2 against job 1; default: every job against the first."
+        ),
+    ] = None,
+    comparisons: Annotated[bool, typer.Option(help="Plan any comparison.")] = True,
+    late: Annotated[
+        bool, typer.Option("--late", help="Though the test part was read: the report will say so.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier protocol.")] = False,
+    config: Annotated[Path, _CONFIG] = Path("config"),
+) -> None:
+    """Freeze question, split, primary figure, operating rule and comparisons before the test part is read."""
+    from auscult.ops.freeze import freeze as freeze_experiment  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.reports.protocol_section import primary_text  # noqa: PLC0415
+
+    found = find_experiment(experiment, config)
+    frozen = freeze_experiment(
+        config,
+        found.group,
+        found.name,
+        metric=primary,
+        view=of,
+        comparisons=compare if comparisons else [],
+        is_late=late,
+        is_forced=force,
+    )
+    protocol = frozen.protocol
+    pairs = ", ".join(f"job {pair.job} against job {pair.base}" for pair in protocol.comparisons)
+    typer.echo(f"{frozen.path}: frozen, SHA-256 {protocol.sha256[:12]}")
+    typer.echo(f"primary figure       {primary_text(protocol.primary)}")
+    typer.echo(f"planned comparisons  {pairs or 'none'}")
+    if protocol.late:
+        typer.echo(f"late: {protocol.late}; the report will call every figure exploratory")
+    if frozen.missing:
+        typer.echo(
+            "the split is frozen by its settings alone, for its table has not been made: to freeze the table too, run\n"
+            f"  snakemake --cores 1 {' '.join(frozen.missing)}\nand freeze again with --force"
+        )
+    typer.echo("commit this file before you run the experiment: git then bears witness to when")
+
+
 def find_experiment(experiment: str, config: Path, job: int | None = None) -> Experiment:
     """Return the experiment of `<folder>/<name>`, resolved.
 

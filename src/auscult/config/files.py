@@ -162,6 +162,16 @@ def require_config(config_dir: Path) -> None:
     raise ConfigError(f"{config_dir}: there is no such folder in {where.parent}; {remedy}")
 
 
+PROTOCOL_SUFFIX = ".protocol.yaml"
+"""Of what `auscult freeze` writes beside an experiment's file."""
+
+
+def yaml_of_experiments(config_dir: Path) -> list[Path]:
+    """Return the YAML files in the folders of experiments, sorted, without protocols."""
+    found = (config_dir / "experiments").glob("*/*.yaml")
+    return sorted(path for path in found if not path.name.endswith(PROTOCOL_SUFFIX))
+
+
 Kind = Literal["dataset", "task"]
 
 
@@ -230,7 +240,7 @@ def _key(kind: Kind, name: str) -> str:
 
 
 def _defined(config_dir: Path, kind: Kind) -> Iterator[tuple[Path, str, dict[str, Any]]]:
-    for path in sorted((config_dir / "experiments").glob("*/*.yaml")):
+    for path in yaml_of_experiments(config_dir):
         if "define" not in path.read_text(encoding="utf-8", errors="replace"):
             continue
         for found, name, values in _defined_by(path):

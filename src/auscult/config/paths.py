@@ -143,6 +143,11 @@ def audit_path(split: str) -> str:
     return split.removesuffix(".csv") + ".audit.json"
 
 
+def split_of_audit(audit: str) -> str:
+    """The split that an audit lies beside."""
+    return audit.removesuffix(".audit.json") + ".csv"
+
+
 def flow_path(split: str) -> str:
     """The flow of recordings beside a split: from those found to train, val and test."""
     return split.removesuffix(".csv") + ".flow.csv"

@@ -17,6 +17,7 @@ from auscult.config import paths
 from auscult.config.dataset import DatasetSettings
 from auscult.config.experiment import Experiment, JobSettings
 from auscult.config.project import ProjectSettings, load_dataset
+from auscult.config.protocol import protocol_path
 from auscult.config.resolve import list_experiments, load_experiment, load_task
 from auscult.config.task import TaskSettings
 from auscult.config.upstream import META_FILE, RunName, Upstream, UpstreamResults
@@ -254,6 +255,11 @@ class Plan:
 
     def _datasets(self, group: str, experiment: str) -> list[str]:
         return list(dict.fromkeys(name for job in self.experiment(group, experiment).jobs for name in job.datasets))
+
+    def protocols(self, group: str, experiment: str) -> list[str]:
+        """Return the protocol of an experiment, where one was frozen."""
+        path = protocol_path(self._config_dir, group, experiment)
+        return [path.as_posix()] if path.is_file() else []
 
     def untracked(self, group: str, experiment: str) -> list[str]:
         """Return the datasets of an experiment that DVC does not track: of them `data.dvc` says nothing."""

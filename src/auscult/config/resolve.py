@@ -21,6 +21,7 @@ from auscult.config.files import (
     parse,
     read_yaml,
     require_config,
+    yaml_of_experiments,
 )
 from auscult.config.layers import layer_shapes
 from auscult.config.model import LayersSettings
@@ -243,5 +244,5 @@ def list_experiments(config_dir: Path) -> list[tuple[str, str]]:
         ConfigError: There is no folder with a configuration.
     """
     require_config(config_dir)
-    folder = config_dir / "experiments"
-    return sorted((path.parent.name, path.stem) for path in folder.glob("*/*.yaml") if path.name != CLAIMS_FILE)
+    found = yaml_of_experiments(config_dir)
+    return sorted((path.parent.name, path.stem) for path in found if path.name != CLAIMS_FILE)

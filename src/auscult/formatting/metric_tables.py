@@ -12,7 +12,7 @@ from auscult.formatting.numbers import METRIC_NAMES, Number, number_of, people_t
 Section = dict[str, Any]
 
 _CLASS_METRICS = ("sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "auprc")
-_MULTI_CLASS_HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+MULTI_CLASS_HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 NORMAL_CLASS_METRICS = ("challenge_score", "average_score", "harmonic_score", "sensitivity", "specificity")
 _PERCENT_METRICS_FIRST = ("score", "sensitivity", "specificity")
 
@@ -68,12 +68,12 @@ def headline(subset: Section, task: TaskSettings) -> dict[str, Number]:
     """Return the main metrics of a job, at the task's level, by their printed names.
 
     Binary: AUROC, AUPRC, sensitivity, specificity, F1. Multi-label: the ICBHI score and its parts where the task has
-    the four-class view, and the means over the targets. Multi-class: `_MULTI_CLASS_HEADLINE`, or with a
+    the four-class view, and the means over the targets. Multi-class: `MULTI_CLASS_HEADLINE`, or with a
     normal class `NORMAL_CLASS_METRICS`.
     """
     views = {block.key: block for block in blocks(subset, task, task.level)}
     if task.type == "multi_class":
-        names = _MULTI_CLASS_HEADLINE if task.normal_class is None else NORMAL_CLASS_METRICS
+        names = MULTI_CLASS_HEADLINE if task.normal_class is None else NORMAL_CLASS_METRICS
         return {METRIC_NAMES[name]: views["multi_class"].numbers[name] for name in names}
     chosen: dict[str, Number] = {}
     if "four_class" in views:

@@ -72,11 +72,12 @@ def max_t_p(differences: ArrayLike, n_units: ArrayLike) -> Floats:
 def two_families_p(primary: ArrayLike, others: ArrayLike) -> tuple[Floats, Floats]:
     """Return the p-values of two families of hypotheses, adjusted for each other too.
 
-    The first has `PRIMARY_SHARE` of the error. Where all of it is rejected, the second has the whole, else the rest.
+    The first has `PRIMARY_SHARE` of the error. Where all of it is rejected, the second has the whole, else the rest. A
+    family without the other has all.
 
     Args:
         primary: Adjusted within their family, shape [hypothesis]; NaN where not tested.
-        others: The same of the second family; may be empty.
+        others: The same of the second family.
 
     >>> [part.round(3).tolist() for part in two_families_p([0.02], [0.04, 0.5])]
     [[0.025], [0.04, 0.5]]
@@ -84,9 +85,11 @@ def two_families_p(primary: ArrayLike, others: ArrayLike) -> tuple[Floats, Float
     [[0.25], [0.02, 0.5]]
     """
     first, second = np.asarray(primary, np.float64), np.asarray(others, np.float64)
+    if not len(first) or not len(second):
+        return first, second
     adjusted = np.minimum(first / PRIMARY_SHARE, 1.0)
     alone = np.minimum(second / (1 - PRIMARY_SHARE), 1.0)
-    if not len(first) or np.isnan(first).any():
+    if np.isnan(first).any():
         return adjusted, alone
     passed_on = np.maximum(second, adjusted.max())
     return adjusted, np.minimum(alone, passed_on)

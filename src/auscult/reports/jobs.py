@@ -245,12 +245,7 @@ def find_repeats(jobs: Sequence[JobResult], task: TaskSettings) -> list[Repeats]
 def _means(runs: Sequence[JobResult], task: TaskSettings) -> dict[str, Any]:
     """Return the mean over runs, at the task's level, with its intervals and the patients of all runs."""
     settings = runs[0].settings.evaluate
-    of_runs: list[RunPredictions] = []
-    for run in runs:
-        predictions = read_predictions(run.folder / "predictions.parquet", task)
-        test = predictions.loc[predictions["split"] == "test"].reset_index(drop=True)
-        thresholds = list(run.metrics["thresholds"].values())
-        of_runs.append(RunPredictions(truth_of(test, task), probabilities_of(test, task), test, thresholds))
+    of_runs = [test_predictions(run, task) for run in runs]
     views = repeated_estimates(of_runs, task, np.random.default_rng(settings.seed), settings.bootstrap_draws)
     level: dict[str, Any] = runs[0].metrics["test"][task.level]
     merged: dict[str, Any] = {view: {**section, **views.get(view, {})} for view, section in level.items()}
@@ -261,6 +256,14 @@ def _means(runs: Sequence[JobResult], task: TaskSettings) -> dict[str, Any]:
         else:
             merged[view]["n"] = {**merged[view]["n"], **n}
     return {task.level: merged}
+
+
+def test_predictions(run: JobResult, task: TaskSettings) -> RunPredictions:
+    """Read what a run predicts on its test set."""
+    predictions = read_predictions(run.folder / "predictions.parquet", task)
+    test = predictions.loc[predictions["split"] == "test"].reset_index(drop=True)
+    thresholds = list(run.metrics["thresholds"].values())
+    return RunPredictions(truth_of(test, task), probabilities_of(test, task), test, thresholds)
 
 
 def spread_numbers(numbers: Sequence[Mapping[str, float]]) -> dict[str, float | int]:

@@ -12,12 +12,16 @@ from typing import Any
 import pandas as pd
 
 from auscult.config import Experiment, TaskSettings
+from auscult.config.paths import split_of_audit
+from auscult.config.protocol import read_protocol
 from auscult.errors import DataError
 from auscult.formatting.metric_tables import Block, blocks, flat
 from auscult.formatting.numbers import METRIC_NAMES
 from auscult.plots.comparison import draw_comparison
 from auscult.plots.inline import read_figure
+from auscult.reports.job_comparison import comparison_table
 from auscult.reports.jobs import JobResult, Repeats, find_repeats, read_jobs, spread_numbers
+from auscult.reports.protocol_section import protocol_view
 from auscult.reports.result_page import experiment_yaml, render
 from auscult.reports.settings import differing_keys, job_settings, settings_text
 from auscult.storage.files import read_json, sha256_file, write_json, write_text
@@ -43,6 +47,7 @@ REQUIRED_FILES = (
     "model.json",
 )
 REPORT_FILE = "report.html"
+PROTOCOL_FILE = "protocol.yaml"
 LOG_FILE = "train.log"
 OPTIONAL_FILES = ("metrics.jsonl", "risk_coverage.csv", LOG_FILE)
 FOLDERS = ("figures", "spectrograms", "outcomes")
@@ -58,11 +63,13 @@ def publish(
     output_dir: Path,
     provenance: dict[str, Any],
     ids: StudyIds,
+    protocol: Path | None = None,
 ) -> None:
     """Publish an experiment.
 
     Into `output_dir`: a folder a job (1, 2, ..., below it its folds and seeds) with its files; `comparison/` with
-    figures of several jobs; `metrics.json` and `summary.csv` with an entry a training; `experiment.yaml`, the settings;
+    figures of several jobs; `metrics.json` and `summary.csv` with an entry a training; of several jobs
+    `comparisons.csv`; `experiment.yaml`, the settings; `protocol.yaml`, where one was frozen;
     `provenance.json`; `checksums.txt` (as `sha256sum --check` reads it); and last `report.html`.
 
     Args:
@@ -75,6 +82,7 @@ def publish(
         provenance: Facts to publish; see `auscult.provenance.collect`. `notices` stand at the top of the report.
         ids: What pages and logs call recordings and patients. `predictions.parquet` and `outcomes.csv` are tables to be
             joined with others, and hold the ids themselves.
+        protocol: The protocol that was frozen; None without one.
 
     Raises:
         DataError: A file is missing or unreadable.
@@ -98,7 +106,20 @@ def publish(
     write_csv(output_dir / "summary.csv", summary_table(jobs, task))
     write_text(output_dir / "experiment.yaml", experiment_yaml(experiment))
     write_json(output_dir / "provenance.json", provenance)
-    readings = {key: len(read_readings(READINGS, key)) for key in {job.metrics.get("test_set", "") for job in jobs}}
+    view = protocol_view(
+        experiment,
+        task,
+        jobs,
+        protocol=None if protocol is None else read_protocol(protocol),
+        splits={run.id: _split_facts(path) for run, path in zip(experiment.runs, audits, strict=True)},
+        readings={key: read_readings(READINGS, key) for key in {job.metrics.get("test_set", "") for job in jobs}},
+    )
+    if protocol is not None:
+        shutil.copyfile(protocol, output_dir / PROTOCOL_FILE)
+    if view.comparisons:
+        write_csv(
+            output_dir / "comparisons.csv", comparison_table([pair for pair, _ in view.comparisons], view.primary)
+        )
     page = render(
         experiment,
         task,
@@ -108,11 +129,17 @@ def publish(
         summaries=found_summaries,
         provenance=provenance,
         comparison=comparison,
-        n_readings=max(readings.values()),
+        protocol=view,
     )
     _write_checksums(output_dir, {REPORT_FILE: page})
     write_text(output_dir / REPORT_FILE, page)
     logger.info("published %s", output_dir / "report.html")
+
+
+def _split_facts(audit: Path) -> tuple[str, str | None]:
+    """Return the path of the split table beside an audit, and its digest; None where it is not there."""
+    table = split_of_audit(audit.as_posix())
+    return table, sha256_file(Path(table)) if Path(table).is_file() else None
 
 
 def _simulated_text(datasets: list[str]) -> str:

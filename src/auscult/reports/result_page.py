@@ -13,7 +13,7 @@ from auscult.config.flatten import flatten
 from auscult.config.task import LEVELS
 from auscult.formatting.conformal import SetRow, never_ruled_out, promise, set_rows
 from auscult.formatting.metric_tables import Block, blocks, interval_notes, protocol_table, slice_table
-from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, OUTCOME_NAMES, Number, plural
+from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, OUTCOME_NAMES, Number, p_text, plural
 from auscult.formatting.operating_points import (
     decided_by,
     decision_text,
@@ -30,6 +30,7 @@ from auscult.reports.html import page_templates
 from auscult.reports.job_text import rule_text
 from auscult.reports.jobs import JobResult, Repeats, few_patients
 from auscult.reports.model_card import limits, model_card
+from auscult.reports.protocol_section import ProtocolView
 from auscult.reports.settings import differing_keys, job_settings, settings_text, shared_settings
 
 
@@ -81,7 +82,7 @@ def render(
     summaries: Mapping[str, Mapping[str, Any]],
     provenance: Mapping[str, Any],
     comparison: Sequence[PageFigure],
-    n_readings: int = 0,
+    protocol: ProtocolView,
 ) -> str:
     """Return the page.
 
@@ -94,7 +95,7 @@ def render(
         summaries: Dataset -> `summary.json`.
         provenance: Nested facts; `notices`, a list of sentences, is printed at the top.
         comparison: Figures of several jobs.
-        n_readings: How many models the test set has judged in this project; of several test sets the most.
+        protocol: What was prespecified, and the jobs compared.
     """
     settings = [job.settings for job in jobs]
     keys = differing_keys(settings)
@@ -124,7 +125,8 @@ def render(
             in_full=in_full,
             tables={job.id: metric_tables(job, task) for job in jobs},
             published={job.id: published_rows(job.metrics, task, experiment.claims) for job in jobs},
-            n_readings=n_readings,
+            protocol=protocol,
+            p_text=p_text,
             points={job.id: point_rows(job.metrics, task) for job in jobs},
             point_heads=point_heads(task),
             point_rules={job.id: rule_text(job.metrics, job.settings) for job in jobs},

@@ -110,8 +110,9 @@ def make_published(
     draws: int = 100,
     one_class: bool = False,
     differences: list[dict] | None = None,
+    one_truth: bool = False,
 ) -> Published:
-    """Write all that `publish` reads; `one_class` leaves no positive in the test set."""
+    """Write all that `publish` reads; `one_class`: no positive in the test set, `one_truth`: jobs have equal labels."""
     task = TASKS[kind]
     shared = {
         "task": kind,
@@ -128,7 +129,8 @@ def make_published(
     dirs, audits = [], []
     for number, (run_id, _, job) in enumerate(experiment.runs, start=1):
         dirs.append(folder / "runs" / run_id)
-        make_job(dirs[-1], job, task, n_patients=n_patients, skill=3.0 / number, seed=number, one_class=one_class)
+        options = {"one_class": one_class, "truth_seed": 7 if one_truth else None}
+        make_job(dirs[-1], job, task, n_patients=n_patients, skill=3.0 / number, seed=number, **options)
         audits.append(folder / f"audit{number}.json")
         write_json(audits[-1], _audit(task, declared=job.split.kind == "column"))
     summaries = {}
@@ -138,10 +140,10 @@ def make_published(
     return Published(experiment, task, dirs, audits, summaries)
 
 
-def make_job(folder, job, task, *, n_patients, skill, seed, one_class):
+def make_job(folder, job, task, *, n_patients, skill, seed, one_class, truth_seed=None):
     rng = np.random.default_rng(seed)
     clips = _clips(n_patients)
-    targets = _targets(clips, task, rng)
+    targets = _targets(clips, task, rng if truth_seed is None else np.random.default_rng(truth_seed))
     if one_class:
         targets[clips["split"] == "test"] = np.nan if task.type == "multi_class" else 0
     noise = rng.normal(size=targets.shape)
@@ -411,6 +413,21 @@ def published_once(tmp_path_factory):
         if kind not in made:
             made[kind] = make_published(tmp_path_factory.mktemp(kind), kind)
         return made[kind]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def publishable(tmp_path_factory):
+    """Make inputs of `publish` with jobs that differ as asked; those made once are kept, and only to be read."""
+    made = {}
+
+    def make(kind: str = "binary", *differences: dict) -> Published:
+        key = f"{kind}{differences}"
+        if key not in made:
+            folder = tmp_path_factory.mktemp("publishable")
+            made[key] = make_published(folder, kind, draws=60, differences=list(differences) or None, one_truth=True)
+        return made[key]
 
     return make
 
