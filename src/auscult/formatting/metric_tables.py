@@ -9,7 +9,7 @@ from typing import Any
 from auscult.config import TaskSettings
 from auscult.formatting.numbers import METRIC_NAMES, Number, number_of, people_text, plural
 
-Section = dict[str, Any]
+Section = Mapping[str, Any]
 
 _CLASS_METRICS = ("sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "auprc")
 MULTI_CLASS_HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")

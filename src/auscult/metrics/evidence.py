@@ -321,6 +321,21 @@ def all_values(views: Mapping[str, Evidence], task: TaskSettings) -> dict[str, d
     return found
 
 
+def view_values(
+    rows: LevelRows, task: TaskSettings, thresholds: Sequence[float], patients: Integers, weights: NDArray[np.float32]
+) -> dict[str, dict[str, Floats]]:
+    """Return `{view: {metric: values}}` of one run, shape [weighting] each.
+
+    Args:
+        rows: Answers and truth at one level.
+        task: Gives targets and type.
+        thresholds: One a target; not read for a multi-class task.
+        patients: The row of `weights` of each row, shape [row].
+        weights: Shape [patient, weighting].
+    """
+    return all_values(view_evidence(rows, task, thresholds, Owners(patients, np.arange(len(patients)), weights)), task)
+
+
 def fewest_patients(views: Mapping[str, Evidence], task: TaskSettings) -> int:
     """Return how many patients have rows of the rarest class of a target; of a multi-class task how many there are."""
     if task.type == "multi_class":

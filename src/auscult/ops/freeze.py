@@ -26,7 +26,7 @@ from auscult.config.protocol import (
 from auscult.errors import ConfigError, unknown_name
 from auscult.formatting.numbers import METRIC_NAMES, plural
 from auscult.metrics.aggregation import LevelRows
-from auscult.metrics.intervals import view_values
+from auscult.metrics.evidence import view_values
 from auscult.provenance import UNKNOWN, git_state, package_versions
 from auscult.reports.protocol_section import default_primary
 from auscult.storage.files import sha256_file, write_text

@@ -14,8 +14,10 @@ from auscult.config import TaskSettings
 from auscult.config.protocol import PlannedComparison, PrimaryFigure
 from auscult.formatting.numbers import LOWER_IS_BETTER, Number, plural
 from auscult.metrics.aggregation import LevelRows, at_level
-from auscult.metrics.intervals import RunPredictions, estimate, resample_weights, view_values
+from auscult.metrics.evidence import view_values
+from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.multiplicity import ERROR_RATE, max_t_p, two_families_p
+from auscult.metrics.repeated import RunPredictions
 from auscult.reports.jobs import JobResult, test_predictions
 
 if TYPE_CHECKING:
