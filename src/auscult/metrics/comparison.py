@@ -128,7 +128,7 @@ def compare_rows(
         found = [all_estimates([of], task) for of in evidence]
         heads = {
             "four_class": "four classes (ICBHI)",
-            "macro": f"mean of {len(task.targets)} targets",
+            "macro": "mean of targets",
             **{target: target for target in task.targets},
         }
         if len(task.targets) == 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from scipy.optimize import root_scalar
-from scipy.special import betainc
+from scipy.special import betainc, betaincinv
 
 LEVEL = 0.95
 Z95 = 1.959963984540054
@@ -51,10 +51,11 @@ def without_interval(value: float, reason: str) -> Estimate:
 def too_few(found: int, least: int, what: str) -> str:
     """Return that there are too few patients.
 
-    >>> too_few(2, 3, "patients of a class")
-    '2 patients of a class, at least 3 are needed'
+    >>> too_few(2, 3, "patients of a class"), too_few(1, 3, "patients")
+    ('2 patients of a class, at least 3 are needed', '1 patient, at least 3 are needed')
     """
-    return f"{found} {what}, at least {least} are needed"
+    counted = what.replace("patients", "patient", 1) if found == 1 else what
+    return f"{found} {counted}, at least {least} are needed"
 
 
 def proportion_interval(right: float, n: float) -> tuple[float, float]:
@@ -84,13 +85,18 @@ def _lowest_share(right: float, n: float) -> float:
     """Return the share at which `right` or more of `n` are seen in 2.5% of samples, `right` itself counted half."""
     if right <= 0:
         return 0.0
+    tail = (1 - LEVEL) / 2
 
     def excess(share: float) -> float:
         at_least = betainc(right, n - right + 1, share)
         more = betainc(right + 1, n - right, share) if n - right > 1e-9 else 0.0
-        return (at_least + more) / 2 - (1 - LEVEL) / 2
+        return float(at_least + more) / 2 - tail
 
-    return float(root_scalar(excess, bracket=(0, 1), xtol=1e-10).root) if excess(1.0) > 0 else 1.0
+    # Counting what was seen whole, and not at all, are the two ends.
+    whole, nothing = (float(betaincinv(right, n - right + 1, chance)) for chance in (tail, 2 * tail))
+    if excess(nothing) <= 0:
+        return nothing
+    return float(root_scalar(excess, bracket=(whole, nothing), xtol=1e-10).root)
 
 
 def auroc_interval(value: float, n_positive: float, n_negative: float) -> tuple[float, float]:

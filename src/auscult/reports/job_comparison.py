@@ -12,12 +12,13 @@ import pandas as pd
 
 from auscult.config import TaskSettings
 from auscult.config.protocol import PlannedComparison, PrimaryFigure
-from auscult.formatting.numbers import LOWER_IS_BETTER, Number, plural
+from auscult.formatting.numbers import LOWER_IS_BETTER, Number, number_of, plural
 from auscult.metrics.aggregation import LevelRows, at_level
-from auscult.metrics.evidence import view_values
+from auscult.metrics.evidence import OF_A_CLASS, view_values
 from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.multiplicity import ERROR_RATE, max_t_p, two_families_p
 from auscult.metrics.repeated import RunPredictions
+from auscult.metrics.score_intervals import MIN_PATIENTS_RESAMPLED
 from auscult.reports.jobs import JobResult, test_predictions
 
 if TYPE_CHECKING:
@@ -151,7 +152,13 @@ def _stacked(
 ) -> tuple[list[Floats], list[int]] | tuple[Floats, list[int]]:
     if not family:
         return np.empty((0, 1)), []
-    return [_difference(pair, tested) for pair in family], [tested[pair.base].n_rarest for pair in family]
+    rarest = [tested[pair.base].n_rarest for pair in family]
+    differences = [_difference(pair, tested) for pair in family]
+    # With too few patients nothing is tested, and nothing called better or worse.
+    return [
+        difference if n >= MIN_PATIENTS_RESAMPLED else np.full_like(difference, np.nan)
+        for difference, n in zip(differences, rarest, strict=True)
+    ], rarest
 
 
 def _difference(pair: PlannedComparison, tested: dict[int, _Tested]) -> Floats:
@@ -164,12 +171,12 @@ def _comparison(
     pair: PlannedComparison, tested: dict[int, _Tested], p: float | None, primary: PrimaryFigure, *, is_planned: bool
 ) -> JobComparison:
     base, values = tested[pair.base], _difference(pair, tested)
-    found = estimate(values, base.n_patients)
+    found = estimate(values, base.n_rarest, OF_A_CLASS)
     reason = "not defined on this test set"
     if tested[pair.job].rows != base.rows:
         reason = "the two were tested on other patients or labels"
     is_percent = primary.view == "four_class"
-    difference = Number(found["value"], found["low"], found["high"], reason, is_percent)
+    difference = number_of(found, reason, is_percent=is_percent)
     verdict = ""
     if p is not None and p <= ERROR_RATE and found["value"]:
         verdict = "better" if (found["value"] > 0) != (primary.metric in LOWER_IS_BETTER) else "worse"
@@ -190,7 +197,7 @@ def comparison_table(found: Sequence[JobComparison], metric: str) -> pd.DataFram
             one.verdict,
             one.is_planned,
             one.n,
-            "" if one.difference.value is not None else one.difference.reason,
+            one.difference.reason if one.difference.value is None else one.difference.no_interval,
         )
         for one in found
     ]

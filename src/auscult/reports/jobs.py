@@ -72,7 +72,7 @@ class JobResult:
         return self.id.replace("/", "_")
 
 
-def few_patients(test: Mapping[str, Any], task: TaskSettings) -> str:
+def few_patients(test: dict[str, Any], task: TaskSettings) -> str:
     """Return that there are too few test patients to compare results; empty where there are enough.
 
     Args:

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from scipy.stats import t
 from sklearn.metrics import average_precision_score, roc_auc_score
 from typer.testing import CliRunner
 
@@ -39,7 +40,9 @@ def test_differences_and_their_intervals_equal_scores_of_the_same_drawn_patients
             differences.append(score(truth[chosen], second[chosen]) - score(truth[chosen], first[chosen]))
         number = lines[metric].differences[0]
         assert number.value == pytest.approx(score(truth, second) - score(truth, first))
-        assert (number.low, number.high) == pytest.approx(tuple(np.percentile(differences, [2.5, 97.5])))
+        n = int(min(truth.sum(), len(truth) - truth.sum()))
+        far = t.ppf(0.975, n - 1) * np.std(differences, ddof=1) * np.sqrt(n / (n - 1))
+        assert (number.low, number.high) == pytest.approx((number.value - far, number.value + far))
     predicted = {name: scores >= 0.5 for name, scores in (("a", first), ("b", second))}
     sensitivity = [predicted[name][truth == 1].mean() for name in "ab"]
     assert lines["Sensitivity"].differences[0].value == pytest.approx(sensitivity[1] - sensitivity[0])
@@ -48,9 +51,33 @@ def test_differences_and_their_intervals_equal_scores_of_the_same_drawn_patients
 def test_a_result_does_not_differ_from_itself(make_result):
     found = compare([make_result("a", seed=1), make_result("b", seed=1)], resamples=50)
     for line in found.views[0].lines:
-        assert (line.differences[0].value, line.differences[0].low, line.differences[0].high) == (0, 0, 0)
+        assert line.differences[0].value == 0 and line.differences[0].low is None
+        assert "the same value" in line.differences[0].no_interval
     assert found.views[0].delong[0].p == 1
     assert found.settings == []
+
+
+def of_three_patients(table):
+    """One ill, two healthy."""
+    ill = sorted(set(table.loc[table["target_ill"] == 1, "patient_id"]))[:1]
+    healthy = sorted(set(table["patient_id"]) - set(table.loc[table["target_ill"] == 1, "patient_id"]))[:2]
+    return table[table["patient_id"].isin([*ill, *healthy])]
+
+
+def test_three_patients_are_never_called_better_or_worse(make_result):
+    folders = [
+        make_result(name, skill=skill, seed=seed, edit=of_three_patients)
+        for name, skill, seed in (("a", 0.0, 1), ("b", 9.0, 1))
+    ]
+    found = compare(folders, resamples=300)
+    (view,) = found.views
+    assert view.people == "3 patients (1 +, 2 −)"
+    assert all(not line.verdict(0) and line.differences[0].low is None for line in view.lines)
+    assert view.delong == [None]
+    text, page = as_text(found), render(found)
+    few = "Too few patients to call a result better or worse: 1 patient of a class, at least 10 are needed."
+    assert few in text and few in page
+    assert not re.search(r"\b(better|worse)\b", text.replace(few, "").split("What differs")[0].split("\n\n", 1)[1])
 
 
 def test_equal_seeds_give_equal_intervals(make_result):

@@ -17,6 +17,7 @@ from auscult.evaluation import clip_pictures
 from auscult.evaluation.evaluate import evaluate as run
 from auscult.labels import clip_targets
 from auscult.metrics.aggregation import aggregate
+from auscult.metrics.score_intervals import undefined
 from auscult.reports.job_text import report_text
 from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import (
@@ -207,7 +208,7 @@ def test_a_test_part_of_one_class_is_undefined_and_no_crash(judged_binary, tmp_p
     run(**world.arguments(tmp_path / "out", split=tmp_path / "split.csv"))
 
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert metrics["test"]["patient"]["ill"]["auroc"] == {"value": None, "low": None, "high": None}
+    assert metrics["test"]["patient"]["ill"]["auroc"] == undefined()
     entries = {entry["name"]: entry for entry in json.loads((tmp_path / "out" / "figures" / "index.json").read_text())}
     assert entries["roc"]["undefined"] == "no positive patient"
     assert not (tmp_path / "out" / "figures" / "roc.svg").exists()

@@ -7,6 +7,7 @@ import pytest
 from auscult.config.split import ColumnSplit
 from auscult.evaluation.slices import MIN_PATIENTS, slice_metrics
 from auscult.formatting.published import TEST_PART
+from auscult.metrics.score_intervals import undefined
 from auscult.metrics.summary import summarise
 from auscult.storage.tables import probabilities_of, read_predictions, read_recordings, truth_of
 
@@ -129,5 +130,5 @@ def test_a_slice_of_one_class_is_undefined(judged_binary):
     )
 
     found = next(entry for entry in entries if entry["value"] == "open")
-    assert found["metrics"]["auroc"] == {"value": None, "low": None, "high": None}
+    assert found["metrics"]["auroc"] == undefined()
     assert found["n"]["ill"] == {"positive": 0, "negative": found["n"]["patients"]}

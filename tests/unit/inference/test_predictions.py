@@ -97,6 +97,19 @@ def test_a_prediction_whose_set_has_not_one_class_is_unsure(recordings, make_mod
     assert any("unsure" in note for note in found.notes)
 
 
+def test_a_probability_beside_its_threshold_has_digits_that_tell_them_apart(recordings, make_model):
+    folder = make_model(clips={"length_s": 1.0, "sample_rate_hz": 2000})
+    first = float(auscult.load_model(folder).predict(recordings).recordings["prob_ill"].iloc[0])
+    meta = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(meta | {"thresholds": {"ill": first + 2e-6}}))
+    model = auscult.load_model(folder)
+    stream = io.StringIO()
+    for table in prediction_text.tables(model.predict(recordings), model, with_clips=False):
+        Console(file=stream, width=200).print(table)
+    shown, mark = re.search(r"(0\.\d+) -", stream.getvalue()), re.search(r"≥ (0\.\d+)", stream.getvalue())
+    assert shown and mark and len(shown[1]) == len(mark[1]) > 5 and float(shown[1]) < float(mark[1])
+
+
 @pytest.mark.parametrize("frontend", [None, {"name": "mel"}])
 @pytest.mark.parametrize("pad", ["zero", "repeat"])
 def test_answers_equal_those_to_the_workflow_s_own_stores(  # noqa: PLR0917 (fixtures)

@@ -338,6 +338,19 @@ def test_top_metrics_are_flat_numbers_for_dvc(result):
     assert jobs["1"]["icbhi_score"] == test["four_class"]["score"]["value"]
 
 
+def test_patients_stand_beside_the_figures_and_few_are_said_at_the_top(result):
+    _, folder = result("binary")
+    text = _Page((folder / "report.html").read_text(encoding="utf-8")).text
+    for number in (1, 2):
+        n = json.loads((folder / str(number) / "metrics.json").read_text())["test"]["patient"]["pneumonia"]["n"]
+        people = f"{n['patients']} patients ({n['positive_patients']} +, {n['negative_patients']} −)"
+        assert text.count(people) >= 6
+        assert people in (folder / str(number) / "report.txt").read_text()
+    few = min(n["positive_patients"], n["negative_patients"])
+    assert few < 10 and f"{few} test patients of the rarest class, at least 10 are needed" in text
+    assert "Interval by Newcombe" in text and f"No interval, {few} patients of a class, at least 10 are needed" in text
+
+
 def test_summary_has_a_row_a_job_with_what_differs(result):
     inputs, folder = result("binary")
 
@@ -348,7 +361,15 @@ def test_summary_has_a_row_a_job_with_what_differs(result):
     assert table["train.epochs"].tolist() == [30, 15]
     assert "clips.length_s" not in table
     metrics = json.loads((inputs.job_dirs[1] / "metrics.json").read_text())["test"]["patient"]["pneumonia"]
-    assert table.loc[1, ["f1", "f1_low", "f1_high"]].tolist() == pytest.approx(list(metrics["f1"].values()))
+    assert table.loc[1, ["f1", "f1_low", "f1_high"]].tolist() == pytest.approx(
+        [metrics["f1"][end] for end in ("value", "low", "high")], nan_ok=True
+    )
+    n = metrics["n"]
+    assert table.loc[1, ["patients", "positive_patients", "negative_patients"]].tolist() == [
+        n["patients"],
+        n["positive_patients"],
+        n["negative_patients"],
+    ]
 
 
 def test_curves_are_tables_for_dvc_plots(result):
