@@ -89,7 +89,8 @@ def compare_jobs(
         others: Pairs that nobody planned, and that are not among `planned`.
     """
     numbers = {number for pair in (*planned, *others) for number in (pair.job, pair.base)}
-    wanted = [job for job in jobs if job.number in numbers]
+    # An ensemble is no run of its job: it is made of them.
+    wanted = [job for job in jobs if job.number in numbers and not job.settings.ensemble]
     if not wanted:
         return []
     of_runs = [(job.number, test_predictions(job, task)) for job in wanted]

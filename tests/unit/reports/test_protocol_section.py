@@ -244,3 +244,18 @@ def test_the_page_and_the_files_beside_it_say_it(published, tmp_path):
 
 def test_nothing_is_said_of_readings_that_nobody_counted(published):
     assert readings_text({"": []}, published.experiment) == ""
+
+
+def test_too_few_patients_of_a_class_are_told_in_place_of_a_verdict(published, tmp_path):
+    copies = [shutil.copytree(folder, tmp_path / folder.name) for folder in published.job_dirs]
+    for folder in copies:
+        table = pd.read_parquet(folder / "predictions.parquet")
+        test = table[table["split"] == "test"]
+        ill = test.loc[test["target_pneumonia"] == 1, "patient_id"].unique()
+        table[~table["patient_id"].isin(ill[3:])].to_parquet(folder / "predictions.parquet")
+    (pair, _), *_ = view_of(replace(published, job_dirs=copies), None).comparisons
+    assert pair.difference.value is not None
+    assert pair.p is None
+    assert pair.verdict == ""
+    assert pair.difference.interval_text == ""
+    assert "at least 10 are needed" in pair.difference.no_interval
