@@ -44,7 +44,7 @@ def test_a_quick_run_covers_and_fills_the_table(tmp_path: Path) -> None:
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     write_page(rows, page)
     text = page.read_text()
-    assert table(rows) in text and "old" not in text and text.startswith("before\n") and text.endswith("after\n")
+    assert table(rows) in text and "\nold\n" not in text and text.startswith("before\n") and text.endswith("after\n")
     page.write_text("no marks")
     with pytest.raises(ValueError, match="expected the lines"):
         write_page(rows, page)

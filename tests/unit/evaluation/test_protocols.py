@@ -54,7 +54,7 @@ def test_every_epoch_is_judged_and_the_best_on_test_is_no_worse(found):
         best["views"]["ill"]["auroc"]["value"] - chosen["views"]["ill"]["auroc"]["value"]
     )
     assert gap["value"] >= 0
-    assert gap["low"] <= gap["value"] <= gap["high"]
+    assert gap["low"] is None and "patients" in gap["reason"]  # of so few there is no interval
 
 
 def test_the_chosen_epoch_is_the_result_itself(found, judge_once):
