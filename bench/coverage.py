@@ -152,7 +152,7 @@ def simulate(
         rng: The only source of randomness.
     """
     expected = truths(study.prevalence, study.auroc)
-    rows: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    rows: dict[str, list[tuple[bool, bool, float]]] = defaultdict(list)
     defined = dict.fromkeys(names, 0)
     for _ in range(n_samples):
         truth, scores, owners = sample(study, rng)
@@ -169,7 +169,13 @@ def simulate(
                 low, high = one["low"] - 1e-9, one["high"] + 1e-9
                 rows[name].append((low <= expected[name] <= high, high < expected[name], high - low))
     return {
-        name: Covered(len(ends) / defined[name], *(float(mean) for mean in np.mean(ends, axis=0)), len(ends))
+        name: Covered(
+            given=len(ends) / defined[name],
+            coverage=float(np.mean([held for held, _, _ in ends])),
+            below=float(np.mean([is_below for _, is_below, _ in ends])),
+            width=float(np.mean([width for _, _, width in ends])),
+            samples=len(ends),
+        )
         for name, ends in rows.items()
     }
 
@@ -200,7 +206,7 @@ def run(*, is_quick: bool, seed: int = 0) -> list[dict[str, object]]:
         is_closed = names is CLOSED
         rng = np.random.default_rng([seed, number])
         found = simulate(study, of_closed if is_closed else of_resampled, 0 if is_closed else n_resamples, names, rng)
-        head = {"design": study.design.name, **{k: v for k, v in asdict(study).items() if k != "design"}}
+        head: dict[str, object] = {**asdict(study), "design": study.design.name}
         rows += [{**head, "score": name, **asdict(one)} for name, one in found.items()]
     return rows
 

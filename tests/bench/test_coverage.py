@@ -41,10 +41,10 @@ def test_a_quick_run_covers_and_fills_the_table(tmp_path: Path) -> None:
     assert 0.9 < np.average([coverage for coverage, _ in shares], weights=[n for _, n in shares]) <= 1
     assert {str(row["score"]) for row in rows} >= {"auroc", "sensitivity", "balanced_accuracy"}
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
     write_page(rows, page)
     text = page.read_text()
-    assert table(rows) in text and "\nold\n" not in text and text.startswith("before\n") and text.endswith("after\n")
+    assert table(rows) in text and "stale" not in text and text.startswith("before\n") and text.endswith("after\n")
     page.write_text("no marks")
     with pytest.raises(ValueError, match="expected the lines"):
         write_page(rows, page)

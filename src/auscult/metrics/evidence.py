@@ -30,7 +30,7 @@ OF_ALL_ROWS = frozenset({"brier", "mcc"})
 """Scores of multi-class tasks that are taken over all rows at once: they need no patients of each class."""
 BIASED = frozenset({"ece"})
 OF_A_CLASS = "patients of a class"
-BIAS_TEXT = "the calibration error of bins is biased upwards: no interval of it would hold the truth"
+BIAS_TEXT = "in bins it is biased upwards, and no interval of it would hold the truth"
 
 
 @dataclass(frozen=True)

@@ -58,5 +58,5 @@ def _notes(found: ProbeTable) -> list[str]:
         "seeds, the cell is the mean over its runs ± their sample standard deviation."
     ]
     if found.resamples:
-        notes.append(f"Intervals: 95%, by bootstrap over patients ({found.resamples:,} resamples).")
+        notes.append(f"Intervals: 95%, over patients ({found.resamples:,} resamples for scores that need them).")
     return [*notes, SEEN] if found.has_seen else notes

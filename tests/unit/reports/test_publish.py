@@ -151,9 +151,8 @@ def test_numbers_of_the_page_are_those_of_the_metrics(result):
     text = _Page((folder / "report.html").read_text(encoding="utf-8")).text
 
     for number in (1, 2):
-        found = json.loads((folder / str(number) / "metrics.json").read_text())["test"]["patient"]["pneumonia"]["auprc"]
-        assert found["low"] is None and "patients" in found["reason"]
-        assert f"{found['value']:.3f}" in text
+        found = json.loads((folder / str(number) / "metrics.json").read_text())["test"]["patient"]["pneumonia"]["auroc"]
+        assert f"{found['value']:.3f} {found['low']:.3f}–{found['high']:.3f}" in text
     assert "Job 1: mixednet, epochs 30" in text
     assert "Job 2: timm/mobilenetv3_small_050, epochs 15" in text
     assert "snakemake --cores all results/binary/made_up" in text
@@ -362,8 +361,8 @@ def test_summary_has_a_row_a_job_with_what_differs(result):
     assert table["train.epochs"].tolist() == [30, 15]
     assert "clips.length_s" not in table
     metrics = json.loads((inputs.job_dirs[1] / "metrics.json").read_text())["test"]["patient"]["pneumonia"]
-    ends = [float("nan") if (end := metrics["f1"][name]) is None else end for name in ("value", "low", "high")]
-    assert table.loc[1, ["f1", "f1_low", "f1_high"]].tolist() == pytest.approx(ends, nan_ok=True)
+    accuracy = [metrics["accuracy"][end] for end in ("value", "low", "high")]
+    assert table.loc[1, ["accuracy", "accuracy_low", "accuracy_high"]].tolist() == pytest.approx(accuracy)
     n = metrics["n"]
     assert table.loc[1, ["patients", "positive_patients", "negative_patients"]].tolist() == [
         n["patients"],
