@@ -154,7 +154,7 @@ def consistent_but_wrong(folder):
         (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors: no such file"),
         (lambda folder: (folder / "model.json").write_text("{"), "not readable as JSON"),
         (lambda folder: (folder / "model.json").write_text("{}"), "not the description of a model"),
-        (lambda folder: change_meta(folder, format_version=4), "format version 4, this installation reads up to 3"),
+        (lambda folder: change_meta(folder, format_version=5), "format version 5, this installation reads up to 4"),
         (remove_key, r"the keys \['targets'\] are missing"),
         (flip, "damaged, or the two files belong to different models"),
         (other_weights, "damaged, or the two files belong to different models"),
