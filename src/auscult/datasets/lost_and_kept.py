@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
+from auscult.metrics.multiplicity import holm
 from auscult.storage.flow import READ
 from auscult.storage.tables import LABEL_PREFIX
 
@@ -55,7 +56,10 @@ def find_differences(flow: pd.DataFrame) -> list[Difference]:
     table = flow.assign(person=person, is_lost=flow["status"] != READ)
     if table.loc[table["is_lost"], "person"].nunique() < MIN_LOST:
         return []
-    return sorted((found for found in holm(list(_compared(table))) if found.p < LEVEL), key=lambda found: found.p)
+    compared = sorted(_compared(table), key=lambda found: found.p)
+    p_values = holm([found.p for found in compared])
+    corrected = [replace(found, p=p) for found, p in zip(compared, p_values, strict=True) if p is not None]
+    return sorted((found for found in corrected if found.p < LEVEL), key=lambda found: found.p)
 
 
 def _compared(table: pd.DataFrame) -> Iterator[Difference]:
@@ -88,13 +92,3 @@ def _compared(table: pd.DataFrame) -> Iterator[Difference]:
 def _fisher(a: int, n_lost: int, b: int, n_kept: int) -> float:
     found: Any = stats.fisher_exact([[a, n_lost - a], [b, n_kept - b]])
     return float(found.pvalue)
-
-
-def holm(found: list[Difference]) -> list[Difference]:
-    """Return the comparisons with p corrected for their number (Holm 1979)."""
-    corrected: list[Difference] = []
-    highest = 0.0
-    for rank, difference in enumerate(sorted(found, key=lambda one: one.p)):
-        highest = max(highest, min(1.0, (len(found) - rank) * difference.p))
-        corrected.append(replace(difference, p=highest))
-    return corrected

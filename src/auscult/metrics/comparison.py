@@ -23,7 +23,7 @@ from auscult.metrics.evidence import (
     view_evidence,
 )
 from auscult.metrics.intervals import estimate, resample_weights
-from auscult.metrics.multiplicity import ERROR_RATE, max_t_p, two_families_p
+from auscult.metrics.multiplicity import max_t_p, two_families_p, verdict
 from auscult.metrics.score_intervals import MIN_PATIENTS_RESAMPLED, Estimate, too_few
 
 SHOWN = (
@@ -60,10 +60,7 @@ class Line:
 
     def verdict(self, other: int) -> str:
         """Return `better` or `worse` of a difference that holds after correction; else nothing."""
-        p, value = self.p[other], self.differences[other].value
-        if p is None or p > ERROR_RATE or not value:
-            return ""
-        return "better" if (value > 0) != self.is_lower_better else "worse"
+        return verdict(self.differences[other].value, self.p[other], is_lower_better=self.is_lower_better)
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,17 @@ def two_families_p(primary: ArrayLike, others: ArrayLike) -> tuple[Floats, Float
     return adjusted, np.minimum(alone, passed_on)
 
 
+def verdict(difference: float | None, p: float | None, *, is_lower_better: bool) -> str:
+    """Return `better` or `worse` of a difference that holds after correction; else nothing.
+
+    >>> [verdict(0.1, p, is_lower_better=False) for p in (0.01, 0.2, None)], verdict(0.1, 0.01, is_lower_better=True)
+    (['better', '', ''], 'worse')
+    """
+    if p is None or p > ERROR_RATE or not difference:
+        return ""
+    return "better" if (difference > 0) != is_lower_better else "worse"
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return p-values adjusted by Holm 1979, A simple sequentially rejective multiple test procedure, Scand J Stat 6.
 

@@ -10,17 +10,7 @@ import pandas as pd
 from auscult.config.task import LEVELS
 from auscult.config.train import NORMAL_CLASS_MONITORS
 from auscult.metrics.aggregation import LevelRows, at_level
-from auscult.metrics.evidence import (
-    Evidence,
-    Owners,
-    binary_evidence,
-    estimates,
-    exact_match_evidence,
-    four_class_evidence,
-    macro_estimates,
-    multi_class_estimates,
-    multi_class_evidence,
-)
+from auscult.metrics.evidence import Evidence, Owners, all_estimates, multi_class_estimates, view_evidence
 from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score, normal_class_scores
 from auscult.metrics.intervals import resample_weights
 from auscult.metrics.operating_points import as_points
@@ -34,7 +24,6 @@ if TYPE_CHECKING:
 
     from auscult.config.task import TaskSettings
     from auscult.metrics.operating_points import LevelPoint
-    from auscult.metrics.score_intervals import Estimate
 
     Weights = NDArray[np.float32]
 
@@ -82,7 +71,7 @@ def summarise(  # noqa: PLR0917 (all seven are needed, in the order of the data 
         if task.type == "multi_class":
             summary[level] = {"multi_class": _multi_class(rows, task, patients, weights)}
         else:
-            summary[level] = _targets(rows, task, np.array(at[level].thresholds), patients, weights)
+            summary[level] = _targets(rows, task, at[level].thresholds, patients, weights)
     return summary
 
 
@@ -132,26 +121,20 @@ def validation_metrics(
 
 
 def _targets(
-    rows: LevelRows, task: TaskSettings, thresholds: NDArray[np.float64], patients: NDArray[np.int64], weights: Weights
+    rows: LevelRows, task: TaskSettings, thresholds: Sequence[float], patients: NDArray[np.int64], weights: Weights
 ) -> dict[str, Any]:
-    predicted = rows.probabilities >= thresholds
-    section: dict[str, Any] = {}
-    owners = Owners(patients, np.arange(len(patients)), weights)
-    every: list[list[Evidence]] = []
-    found: list[dict[str, Estimate]] = []
+    predicted = rows.probabilities >= np.asarray(thresholds, dtype=np.float64)
+    evidence = view_evidence(rows, task, thresholds, Owners(patients, np.arange(len(patients)), weights))
+    section: dict[str, Any] = dict(all_estimates([evidence], task))
     for column, target in enumerate(task.targets):
         known = ~np.isnan(rows.targets[:, column])
         truth, predictions = rows.targets[known, column] == 1, predicted[known, column]
-        evidence = binary_evidence(truth, rows.probabilities[known, column], predictions, owners.at(known))
-        every.append([evidence])
-        found.append(estimates([evidence]))
-        section[target] = {
-            **found[-1],
+        section[target] |= {
             "n": {
                 "positive": int(truth.sum()),
                 "negative": int((~truth).sum()),
                 "unknown": int((~known).sum()),
-                **_n_patients(evidence),
+                **_n_patients(evidence[target]),
             },
             "confusion": {
                 "tp": int((truth & predictions).sum()),
@@ -160,14 +143,10 @@ def _targets(
                 "fn": int((truth & ~predictions).sum()),
             },
         }
-    section["macro"] = macro_estimates(every, found)
-    if len(task.targets) > 1:
-        known = np.logical_and.reduce(~np.isnan(rows.targets), axis=1)
-        exact = exact_match_evidence(rows.targets[known] == 1, predicted[known], owners.at(known))
-        section["macro"] |= estimates([exact])
     columns = four_class_columns(task)
     if columns is not None:
-        section["four_class"] = _four_class(rows.targets, predicted, columns, owners)
+        true, classes = (four_classes(*(table[:, column] for column in columns)) for table in (rows.targets, predicted))
+        section["four_class"] = section.pop("four_class") | _about_four_classes(true, classes, evidence["four_class"])
     return section
 
 
@@ -181,23 +160,13 @@ def _n_patients(evidence: Evidence) -> dict[str, int]:
     }
 
 
-def _four_class(
-    targets: NDArray[np.float32],
-    predicted: NDArray[np.bool_],
-    columns: tuple[int, int],
-    owners: Owners,
-) -> dict[str, Any]:
-    crackle, wheeze = columns
-    true = four_classes(targets[:, crackle], targets[:, wheeze])
+def _about_four_classes(true: NDArray[np.int64], predicted: NDArray[np.int64], evidence: Evidence) -> dict[str, Any]:
     known = true != UNKNOWN
-    predictions = four_classes(predicted[:, crackle], predicted[:, wheeze])
-    evidence = four_class_evidence(true[known], predictions[known], owners.at(known))
     n = _n_patients(evidence)
     return {
-        **estimates([evidence]),
         "unit": "percent",
         "classes": list(CLASSES),
-        "confusion": confusion(true, predictions).tolist(),
+        "confusion": confusion(true, predicted).tolist(),
         "n": {
             "known": int(known.sum()),
             "unknown": int((~known).sum()),
@@ -211,16 +180,14 @@ def _four_class(
 def _multi_class(rows: LevelRows, task: TaskSettings, patients: NDArray[np.int64], weights: Weights) -> dict[str, Any]:
     known = np.logical_and.reduce(~np.isnan(rows.targets), axis=1)
     true = rows.targets[known].argmax(axis=1).astype(np.int64)
-    scores = rows.probabilities[known]
-    predicted = scores.argmax(axis=1).astype(np.int64)
-    owners = Owners(patients, np.arange(len(patients)), weights).at(known)
-    together, evidence = multi_class_evidence(true, scores, owners, task)
-    found, of_classes = multi_class_estimates([together], [[of_class] for of_class in evidence])
+    predicted = rows.probabilities[known].argmax(axis=1).astype(np.int64)
+    evidence = view_evidence(rows, task, (), Owners(patients, np.arange(len(patients)), weights))
+    found, of_classes = multi_class_estimates([evidence["multi_class"]], [[evidence[name]] for name in task.targets])
     classes = {
         name: {
             **of_class,
             "n": int((true == code).sum()),
-            "patients": _n_patients(evidence[code])["positive_patients"],
+            "patients": _n_patients(evidence[name])["positive_patients"],
         }
         for code, (name, of_class) in enumerate(zip(task.targets, of_classes, strict=True))
     }
@@ -234,7 +201,7 @@ def _multi_class(rows: LevelRows, task: TaskSettings, patients: NDArray[np.int64
             "known": int(known.sum()),
             "unknown": int((~known).sum()) - rows.n_mixed,
             "several_classes": rows.n_mixed,
-            "patients": len(np.unique(owners.patients)),
+            "patients": len(np.unique(patients[known])),
         },
     }
 

@@ -16,7 +16,7 @@ from auscult.formatting.numbers import LOWER_IS_BETTER, Number, number_of, plura
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.evidence import OF_A_CLASS, view_values
 from auscult.metrics.intervals import estimate, resample_weights
-from auscult.metrics.multiplicity import ERROR_RATE, max_t_p, two_families_p
+from auscult.metrics.multiplicity import max_t_p, two_families_p, verdict
 from auscult.metrics.repeated import RunPredictions
 from auscult.metrics.score_intervals import MIN_PATIENTS_RESAMPLED
 from auscult.reports.jobs import JobResult, test_predictions
@@ -178,10 +178,8 @@ def _comparison(
         reason = "the two were tested on other patients or labels"
     is_percent = primary.view == "four_class"
     difference = number_of(found, reason, is_percent=is_percent)
-    verdict = ""
-    if p is not None and p <= ERROR_RATE and found["value"]:
-        verdict = "better" if (found["value"] > 0) != (primary.metric in LOWER_IS_BETTER) else "worse"
-    return JobComparison(pair.job, pair.base, difference, p, verdict, is_planned, base.n)
+    word = verdict(found["value"], p, is_lower_better=primary.metric in LOWER_IS_BETTER)
+    return JobComparison(pair.job, pair.base, difference, p, word, is_planned, base.n)
 
 
 def comparison_table(found: Sequence[JobComparison], metric: str) -> pd.DataFrame:

@@ -21,6 +21,9 @@ from auscult.spectrograms.store import FeatureStore, Sums
 from auscult.storage.hdf5 import StoreReader
 from auscult.storage.tables import SUBSETS, read_events, read_recordings, read_split
 
+ID_COLUMNS = ["clip_id", "recording_id", "patient_id"]
+"""By which scores join clips to recordings and patients."""
+
 StoredKind = Literal["spectrogram", "waveform"]
 """What is read of a clip: float16 [mel, frame] in dB from the feature store, or int16 [sample] from the clip store."""
 

@@ -30,7 +30,7 @@ def build_fabric(settings: TrainSettings, device: str) -> Fabric:
     Raises:
         ConfigError: No such device.
     """
-    accelerator = _accelerator(device)
+    accelerator = choose_accelerator(device)
     if accelerator == "cuda" and settings.devices > torch.cuda.device_count():
         raise ConfigError(
             f"train.devices: {settings.devices} were asked for, and torch sees {torch.cuda.device_count()}"
@@ -49,7 +49,12 @@ def build_fabric(settings: TrainSettings, device: str) -> Fabric:
     )
 
 
-def _accelerator(device: str) -> str:
+def choose_accelerator(device: str) -> str:
+    """Return `cpu` or `cuda`, the latter for `auto` where there is one.
+
+    Raises:
+        ConfigError: Another name, or no GPU is there.
+    """
     if device not in {"auto", "cpu", "cuda"}:
         raise ConfigError(unknown_name("device", device, ("auto", "cpu", "cuda")))
     if device == "cuda" and not torch.cuda.is_available():

@@ -18,7 +18,8 @@ from auscult.metrics.summary import validation_metrics
 from auscult.models import SavedModel, average_models, load_model, save_model
 from auscult.models.operating_point import choose_operating_point
 from auscult.models.saved import probabilities
-from auscult.training.dataset import ClipDataset, load_clip_dataset
+from auscult.training.dataset import ID_COLUMNS, ClipDataset, load_clip_dataset
+from auscult.training.distributed import choose_accelerator
 from auscult.training.export import remove_epoch_weights
 from auscult.training.history import EpochRow, History
 from auscult.training.losses import build_loss
@@ -26,7 +27,6 @@ from auscult.training.losses import build_loss
 logger = logging.getLogger(__name__)
 
 _CLIPS_AT_ONCE = 1024
-_ID_COLUMNS = ["clip_id", "recording_id", "patient_id"]
 
 
 def average(
@@ -55,17 +55,17 @@ def average(
         device: `auto` (a GPU where there is one), `cpu` or `cuda`.
 
     Raises:
+        ConfigError: The device is not there.
         DataError: A member is missing, differs from the others, or was trained by another split.
     """
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    models = [load_model(folder, chosen) for folder in folders]
+    models = [load_model(folder, choose_accelerator(device)) for folder in folders]
     names = ["/".join(folder.parts[-2:]) for folder in folders]
     for name, model in zip(names, models, strict=True):
         if model.meta["training"]["split"] != job.split.model_dump(mode="json"):
             raise DataError(f"{name} was trained by another split than its ensemble; train it again")
     dataset = load_clip_dataset(features, tables, split, task, ("train", "val"), clips=clips)
     val = dataset.subset("val")
-    ids, targets = dataset.clips.loc[val, _ID_COLUMNS], dataset.targets[val]
+    ids, targets = dataset.clips.loc[val, ID_COLUMNS], dataset.targets[val]
     ensemble = average_models(models, names, {"best_epoch": 1})
     logits = _logits(ensemble, dataset, val)
     loss = build_loss(dataset.targets[dataset.subset("train")], task, job.train.loss, torch.device("cpu"))

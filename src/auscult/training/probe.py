@@ -33,7 +33,7 @@ from auscult.models.ensemble import AsStored
 from auscult.models.neighbours import NeighbourHead
 from auscult.models.operating_point import choose_operating_point
 from auscult.models.saved import datasets_seen, probabilities
-from auscult.training.dataset import ClipDataset, load_clip_dataset
+from auscult.training.dataset import ID_COLUMNS, ClipDataset, load_clip_dataset
 from auscult.training.export import remove_epoch_weights
 from auscult.training.history import EpochRow, History
 from auscult.training.losses import Loss, build_loss
@@ -44,7 +44,6 @@ from auscult.training.validation import is_better
 logger = logging.getLogger(__name__)
 
 _MAX_DRAWS = 100
-_ID_COLUMNS = ["clip_id", "recording_id", "patient_id"]
 _OF_THE_CLASSIFIER = {"head", "dropout"}
 """Settings of a model that a probe replaces."""
 
@@ -188,7 +187,7 @@ def _embedded(dataset: ClipDataset, subset: str, encoder: SavedModel, folder: Pa
             f"{folder}: its embeddings of {len(clips)} clips are NaN or infinite, such as {clips[:3]}; "
             "this encoder cannot be probed on them"
         )
-    return Embedded(embeddings, dataset.targets[indices], dataset.clips.loc[indices, _ID_COLUMNS])
+    return Embedded(embeddings, dataset.targets[indices], dataset.clips.loc[indices, ID_COLUMNS])
 
 
 def draw_clips(train: Embedded, task: TaskSettings, probe: ProbeSettings, seed: int) -> Embedded:

@@ -26,7 +26,7 @@ from auscult.models.frontends import log_mel
 from auscult.storage.files import sha256_folder
 from auscult.training.batches import Source, Subset, TrainingAugmentation, TrainingData, is_streamed, open_batches
 from auscult.training.checkpoint import VERSION_KEY, CheckpointStore
-from auscult.training.dataset import ClipDataset, StoredKind, load_clip_dataset
+from auscult.training.dataset import ID_COLUMNS, ClipDataset, StoredKind, load_clip_dataset
 from auscult.training.distributed import build_fabric, cpu_threads, determinism, is_launched_as_rank_zero
 from auscult.training.ensemble import average
 from auscult.training.export import EpochWeights, export_model, remove_epoch_weights, require_best_epoch
@@ -47,7 +47,6 @@ STATE_VERSION = 3
 STATE_FOLDER = "state"
 BUDGET_VARIABLE = "AUSCULT_BUDGET_S"
 _RUNTIME_MARGIN_S = 120.0
-_ID_COLUMNS = ["clip_id", "recording_id", "patient_id"]
 _FRONTENDS = {
     "stored": "spectrograms as stored",
     "online": "spectrograms computed in training",
@@ -277,7 +276,7 @@ def _training_data(
 ) -> TrainingData:
     batches = open_batches(dataset, sources, job.train.batches, device)
     train, val = (
-        Subset(batches[name], dataset.targets[source.indices], dataset.clips.loc[source.indices, _ID_COLUMNS])
+        Subset(batches[name], dataset.targets[source.indices], dataset.clips.loc[source.indices, ID_COLUMNS])
         for name, source in sources.items()
     )
     augmentation = _augmentation(dataset, normalisation, train, job=job, task=task, device=device)
