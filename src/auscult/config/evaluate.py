@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from auscult.config.base import Settings
 
@@ -47,6 +47,11 @@ class EvaluateSettings(Settings):
         description="calibrate conformal sets on validation, judge them on test; `auscult predict` says "
         "`unsure` where a set has not one class",
     )
+    shifts_s: tuple[Annotated[float, Field(ge=-60, le=60)], ...] = Field(
+        default=(),
+        description="each clip is rolled along time by each of these, and the mean of the probabilities is its own: "
+        "[-0.5, 0, 0.5]; on validation, on test and in `auscult predict` alike",
+    )
     best_on_test: bool = Field(
         default=False,
         description="evaluate the epoch that is best on the test set too, beside the one validation chose; training "
@@ -60,5 +65,15 @@ class EvaluateSettings(Settings):
     def frozen(self) -> dict[str, Any]:
         """Return what a training depends on, as JSON-like values; all else only changes how it is evaluated."""
         found = self.model_dump(mode="json", include={"threshold", "threshold_target", "calibration", "best_on_test"})
-        # Named only where it is set, so that trainings without it are not made again.
-        return found if self.conformal is None else {**found, "conformal": self.conformal.model_dump(mode="json")}
+        # Named only where they are set, so that trainings without them are not made again.
+        of_doubt = {} if self.conformal is None else {"conformal": self.conformal.model_dump(mode="json")}
+        of_shifts = {"shifts_s": list(self.shifts_s)} if self.shifts_s else {}
+        return {**found, **of_doubt, **of_shifts}
+
+    @model_validator(mode="after")
+    def _check_shifts(self) -> Self:
+        if len(set(self.shifts_s)) < len(self.shifts_s):
+            raise ValueError(f"shifts_s {list(self.shifts_s)} names one twice")
+        if set(self.shifts_s) == {0.0}:
+            raise ValueError("shifts_s [0] shifts nothing; leave it out")
+        return self

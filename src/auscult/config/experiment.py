@@ -81,6 +81,15 @@ class JobSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _check_shifts(self) -> Self:
+        too_far = [shift_s for shift_s in self.evaluate.shifts_s if abs(shift_s) >= self.clips.length_s]
+        if too_far:
+            raise ValueError(
+                f"evaluate.shifts_s {too_far}: clips are {self.clips.length_s:g} s long; shift by less than that"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_repeats(self) -> Self:
         if self.folds is not None and not isinstance(self.split, PatientSplit):
             raise ValueError(
@@ -116,6 +125,11 @@ class JobSettings(Settings):
             raise ValueError(
                 "evaluate_only trains nothing: there are no epochs for evaluate.best_on_test; leave it out"
             )
+        if self.evaluate_only is not None and self.evaluate.shifts_s:
+            raise ValueError(
+                "evaluate_only judges a model as it was frozen: evaluate.shifts_s belongs to its own experiment; leave "
+                "it out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -135,6 +149,9 @@ class JobSettings(Settings):
             "train.loss.label_smoothing (leave it out)": loss.label_smoothing > 0,
             "train.metric_over: batch (use epoch)": self.train.metric_over != "epoch",
             "evaluate.best_on_test (there are no epochs; leave it out)": self.evaluate.best_on_test,
+            "evaluate.shifts_s (embeddings are computed once, of the clips as they are; leave it out)": bool(
+                self.evaluate.shifts_s
+            ),
             "seeds with probe.resample: none (every seed would fit the same probe; with `resample: patients` each seed "
             "draws the training patients anew)": self.seeds and not self.probe.draws,
         }

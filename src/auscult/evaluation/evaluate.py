@@ -112,6 +112,7 @@ def evaluate(
         "threshold_rule": model.meta.get("threshold_rule"),
         "threshold_target": model.meta.get("threshold_target"),
         "temperature": model.temperature,
+        "shifts_s": model.meta.get("shifts_s", []),
         "normal_offset": model.normal_offset,
         "operating_points": model.meta.get("operating_points"),
         "bootstrap_draws": job.evaluate.bootstrap_draws,

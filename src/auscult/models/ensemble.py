@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -66,6 +66,21 @@ class Ensemble(nn.Module):
 
     def _inputs(self, stored: Tensor) -> list[Tensor]:
         return [normalisation.to(stored.device).apply(stored) for normalisation in self.normalisations]
+
+
+def over_shifts(
+    compute: Callable[[Tensor], Tensor], values: Tensor, shifts: Sequence[int], *, is_exclusive: bool
+) -> Tensor:
+    """Return the logits of the mean of the probabilities over rolled copies, shape [clip, target].
+
+    Args:
+        compute: Gives logits.
+        values: Clips, time last.
+        shifts: By how many values along time each copy is rolled; what leaves at one end comes in at the other.
+        is_exclusive: Of a multi-class task.
+    """
+    logits = [compute(values.roll(shift, dims=-1)) for shift in shifts]
+    return mean_logits(torch.stack(logits), is_exclusive=is_exclusive)
 
 
 def mean_logits(logits: Tensor, *, is_exclusive: bool) -> Tensor:

@@ -20,7 +20,7 @@ from auscult.config.clips import FULL_SCALE, ClipSettings
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.errors import ConfigError
 from auscult.models.classifier import Classifier
-from auscult.models.ensemble import mean_logits
+from auscult.models.ensemble import mean_logits, over_shifts
 from auscult.models.frontends import LogSpectrogram, log_mel
 from auscult.models.normalisation import Normalisation
 from auscult.models.saved import SavedModel
@@ -127,7 +127,8 @@ class WaveformModel(nn.Module):
             spectrogram = SpectrogramSettings.model_validate(saved.meta["spectrogram"])
             self.log_mel = ExactSpectrogram(log_mel(spectrogram, clips))
         task: dict[str, Any] = saved.meta["task"]
-        self.is_multi_class = task["type"] == "multi_class"
+        self.is_multi_class = saved.is_multi_class
+        self.shifts = saved.shifts
         self.temperature = saved.temperature
         offset = torch.zeros(len(saved.targets))
         if saved.normal_offset:
@@ -143,13 +144,19 @@ class WaveformModel(nn.Module):
         inputs = (waveform * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
         if self.log_mel is not None:
             inputs = stored = self.log_mel(inputs).to(torch.float16).to(torch.float32)
-        of_members = [member(inputs) for member in self.members]
-        logits = of_members[0]
-        if len(of_members) > 1:
-            logits = mean_logits(torch.stack(of_members), is_exclusive=self.is_multi_class)
+        if self.shifts:
+            logits = over_shifts(self._logits, inputs, self.shifts, is_exclusive=self.is_multi_class)
+        else:
+            logits = self._logits(inputs)
         logits = logits / self.temperature + self.offset
         probabilities = logits.softmax(dim=1) if self.is_multi_class else logits.sigmoid()
         return probabilities if stored is None else (probabilities, stored)
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        of_members = [member(inputs) for member in self.members]
+        if len(of_members) == 1:
+            return of_members[0]
+        return mean_logits(torch.stack(of_members), is_exclusive=self.is_multi_class)
 
 
 def require_packages() -> None:

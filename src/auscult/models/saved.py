@@ -25,7 +25,7 @@ from auscult.config.task import TaskSettings
 from auscult.config.upstream import META_FILE, WEIGHTS_FILE
 from auscult.errors import ConfigError, DataError
 from auscult.models.classifier import Classifier, EmbeddingLayer
-from auscult.models.ensemble import AsStored, Ensemble
+from auscult.models.ensemble import AsStored, Ensemble, over_shifts
 from auscult.models.frontends import build_frontend
 from auscult.models.neighbours import NeighbourHead
 from auscult.models.normalisation import FullScale, Normalisation
@@ -33,9 +33,9 @@ from auscult.models.registry import build_model, count_parameters
 from auscult.storage.files import atomic_path, sha256_file, write_json
 
 FORMAT = "auscult-model"
-FORMAT_VERSION = 4
-"""Of ensembles. Others are written as older installations read them: as version 3 where the head is a vote of
-neighbours, as version 2 where they take waveforms, else as version 1."""
+FORMAT_VERSION = 5
+"""Of models whose clips are shifted. Others are written as older installations read them: ensembles as version 4, as
+version 3 where the head is a vote of neighbours, as version 2 where they take waveforms, else as version 1."""
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ModelSettings)
 
@@ -110,13 +110,27 @@ class SavedModel:
         """What is added to the logit of a task's normal class; 0 unless it was chosen on validation."""
         return float(self.meta.get("normal_offset", 0.0))
 
+    @property
+    def shifts(self) -> tuple[int, ...]:
+        """By how many values along time a clip is rolled, one for each of `evaluate.shifts_s`; empty without them."""
+        rate_hz = ClipSettings.model_validate(self.meta["clips"]).sample_rate_hz
+        if self.takes == "spectrogram":
+            rate_hz /= SpectrogramSettings.model_validate(self.meta["spectrogram"]).hop_samples
+        return tuple(round(shift_s * rate_hz) for shift_s in self.meta.get("shifts_s", ()))
+
+    @property
+    def is_multi_class(self) -> bool:
+        """Probabilities are by softmax, not by sigmoid."""
+        return self.meta["task"]["type"] == "multi_class"
+
     @torch.inference_mode()
     def logits(self, stored: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float32]:
         """Return what the network gives before temperature and sigmoid or softmax, shape [clip, target].
 
-        Arguments and errors are those of `predict_proba`.
+        With shifts they are the logits of the mean of the probabilities. Arguments and errors are those of
+        `predict_proba`.
         """
-        return self._outputs(stored, batch_size, self.module).numpy()
+        return self._logits(stored, batch_size).numpy()
 
     @torch.inference_mode()
     def predict_proba(self, stored: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float64]:
@@ -133,7 +147,7 @@ class SavedModel:
         Raises:
             DataError: They have another shape than the model's.
         """
-        return self._probabilities(self._outputs(stored, batch_size, self.module))
+        return self._probabilities(self._logits(stored, batch_size))
 
     @torch.inference_mode()
     def predict_proba_of_embeddings(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -174,6 +188,16 @@ class SavedModel:
             ConfigError: There is no such layer.
         """
         return self._outputs(stored, batch_size, lambda batch: self.module.embed(batch, layer)).numpy()
+
+    def _logits(self, stored: ArrayLike | Tensor, batch_size: int) -> Tensor:
+        shifts = self.shifts
+        if not shifts:
+            return self._outputs(stored, batch_size, self.module)
+
+        def compute(batch: Tensor) -> Tensor:
+            return over_shifts(self.module, batch, shifts, is_exclusive=self.is_multi_class)
+
+        return self._outputs(stored, batch_size, compute)
 
     def _outputs(self, stored: ArrayLike | Tensor, batch_size: int, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Return what `compute` makes of the prepared values, in float32 on the CPU, shape [clip, ...]."""
@@ -244,7 +268,13 @@ def describe_model(
     neighbours = _describe_neighbours(module.head)
     return {
         "format": FORMAT,
-        "format_version": 3 if neighbours else 2 if module.takes_waveforms else 1,
+        "format_version": FORMAT_VERSION
+        if job.evaluate.shifts_s
+        else 3
+        if neighbours
+        else 2
+        if module.takes_waveforms
+        else 1,
         "architecture": job.model.model_dump(mode="json"),
         "n_parameters": count_parameters(module),
         "input_shape": list(input_shape),
@@ -259,6 +289,7 @@ def describe_model(
         "thresholds": {},
         "best_epoch": training["best_epoch"],
         "training": training,
+        **({"shifts_s": list(job.evaluate.shifts_s)} if job.evaluate.shifts_s else {}),
         **neighbours,
     }
 
@@ -284,7 +315,7 @@ def average_models(models: Sequence[SavedModel], names: Sequence[str], training:
     """
     first = models[0]
     for name, model in zip(names, models, strict=True):
-        found, wanted = ({key: one.meta[key] for key in _OF_ONE_KIND} for one in (model, first))
+        found, wanted = ({key: one.meta.get(key) for key in _OF_ONE_KIND} for one in (model, first))
         faults = [str(change) for change in differences(wanted, found)]
         faults += ["it is a probe"] if isinstance(model.classifier.head, NeighbourHead) else []
         if faults:
@@ -306,7 +337,7 @@ def average_models(models: Sequence[SavedModel], names: Sequence[str], training:
     module = Ensemble(networks, normalisations, is_exclusive=first.meta["task"]["type"] == "multi_class").eval()
     meta = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if first.shifts else 4,
         **{key: first.meta[key] for key in ("architecture", "input_shape", "input_note", "clips", "spectrogram")},
         "normalisation": None,
         **{key: first.meta[key] for key in ("task_name", "task", "targets", "datasets")},
@@ -314,11 +345,12 @@ def average_models(models: Sequence[SavedModel], names: Sequence[str], training:
         "best_epoch": training["best_epoch"],
         "training": training,
         "members": members,
+        **({"shifts_s": first.meta["shifts_s"]} if first.shifts else {}),
     }
     return SavedModel(module, AsStored(), meta)
 
 
-_OF_ONE_KIND = ("architecture", "input_shape", "clips", "spectrogram", "task", "datasets")
+_OF_ONE_KIND = ("architecture", "input_shape", "clips", "spectrogram", "task", "datasets", "shifts_s")
 
 
 def _describe_neighbours(head: nn.Module) -> dict[str, Any]:

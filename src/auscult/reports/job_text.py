@@ -31,6 +31,7 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         ("headline level", task.level),
         *_threshold_facts(metrics, job, task),
         *_temperature_fact(metrics),
+        *_shifts_fact(metrics),
         ("intervals", _interval_fact(metrics)),
         *[("declared", text) for text in _declared(job)],
     ]
@@ -93,6 +94,11 @@ def _temperature_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     if temperature == 1:
         return []
     return [("calibration", f"temperature {metric_text(temperature)}, fitted on validation")]
+
+
+def _shifts_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    shifts_s = metrics.get("shifts_s")
+    return [("shifts", f"mean over clips rolled by {', '.join(f'{s:g}' for s in shifts_s)} s")] if shifts_s else []
 
 
 def _declared(job: JobSettings) -> list[str]:

@@ -96,6 +96,19 @@ def test_the_families_give_the_same_probabilities_on_recordings(make_model, soun
     np.testing.assert_allclose(one, model.saved.predict_proba(spectrogram), atol=1e-5)
 
 
+def test_shifts_are_part_of_the_graph(make_model, sounds, tmp_path):
+    folder = make_model("multi_label", model={"name": "test_cnn"}, clips=CLIPS, spectrogram=SPECTROGRAM)
+    plain = settle(folder, sounds, spreads=True)
+    saved = plain.saved
+    save_model(folder, SavedModel(saved.module, saved.normalisation, {**saved.meta, "shifts_s": [-0.3, 0.0, 0.4]}))
+    model = auscult.load_model(folder)
+    clips = clips_of(model, folder, sounds)
+    report = onnx_export.export_onnx(model, clips, tmp_path / "out")
+    assert report["parity"]["largest_difference"] < 1e-5
+    stored = plain.reader().log_mel(clips.waveforms, None, np.float16)
+    assert np.abs(model.saved.predict_proba(stored) - saved.predict_proba(stored)).max() > 1e-3
+
+
 @pytest.mark.parametrize("frontend", ["learnable_mel", "linear", "cqt"])
 def test_a_front_end_of_the_model_s_own_is_part_of_the_graph(make_model, sounds, tmp_path, frontend):
     settings = {"name": frontend, **({"f_min_hz": 100.0} if frontend == "cqt" else {})}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.unit.models.test_saved import SHAPE, make
 
+from auscult.config import SpectrogramSettings
 from auscult.errors import DataError
 from auscult.models import Normalisation, SavedModel, average_models, load_model, save_model
 from auscult.models.ensemble import mean_logits
@@ -60,6 +61,32 @@ def test_sure_members_neither_overflow_nor_lose_their_order(is_exclusive):
     assert torch.isfinite(found).all()
     both = found.double().softmax(1) if is_exclusive else found.double().sigmoid()
     np.testing.assert_allclose(both, [[2 / 3, 1 / 3]], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["multi_label", "multi_class"])
+def test_shifts_give_the_mean_over_rolled_clips(spectrograms, kind):
+    model = trained(3, kind)
+    settings = SpectrogramSettings.model_validate(model.meta["spectrogram"])
+    frame_s = settings.hop_samples / model.meta["clips"]["sample_rate_hz"]
+    shifted = SavedModel(
+        model.module, model.normalisation, {**model.meta, "shifts_s": [-3 * frame_s, 0.0, 2 * frame_s]}
+    )
+    assert shifted.shifts == (-3, 0, 2)
+    rolled = [model.predict_proba(np.roll(spectrograms, shift, axis=2)) for shift in (-3, 0, 2)]
+    np.testing.assert_allclose(shifted.predict_proba(spectrograms), np.mean(rolled, axis=0), atol=1e-6)
+    assert np.abs(shifted.predict_proba(spectrograms) - rolled[1]).max() > 1e-4
+
+
+def test_shifts_are_saved_with_the_model_and_shared_by_an_ensemble(tmp_path, spectrograms):
+    models = [trained(seed) for seed in range(2)]
+    shifted = [SavedModel(one.module, one.normalisation, {**one.meta, "shifts_s": [0.0, 0.5]}) for one in models]
+    ensemble = averaged(*shifted)
+    save_model(tmp_path, SavedModel(ensemble.module, ensemble.normalisation, {**ensemble.meta, "thresholds": {}}))
+    assert json.loads((tmp_path / "model.json").read_text())["format_version"] == 5
+    expected = np.mean([model.predict_proba(spectrograms) for model in shifted], axis=0)
+    np.testing.assert_allclose(load_model(tmp_path).predict_proba(spectrograms), expected, atol=1e-5)
+    with pytest.raises(DataError, match="shifts_s"):
+        averaged(models[0], shifted[1])
 
 
 def test_the_file_holds_all_members(tmp_path, spectrograms):
