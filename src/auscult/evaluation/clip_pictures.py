@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auscult.audio.clip_store import to_float32
+from auscult.audio.listening import write_listening_copy
 from auscult.config import JobSettings, TaskSettings
 from auscult.config.spectrogram import ConstantQFrontend, LinearFrontend, frontend_range_hz
 from auscult.evaluation.outcomes import OUTCOMES, choose_examples, sample_outcomes
@@ -156,7 +157,10 @@ class ClipPlotter:
         self._job, self._task = job, task
 
     def draw_examples(self, folder: Path) -> None:
-        """Draw the worst errors and the most confident correct predictions; `index.json` describes each picture."""
+        """Draw the worst errors and the most confident correct predictions; `index.json` describes each picture.
+
+        With `evaluate.example_sounds` the sound lies beside each, as MP3.
+        """
         n_examples, is_exclusive = self._job.evaluate.n_examples, self._task.type == "multi_class"
         chosen = choose_examples(self._outcomes, n_examples, multi_class=is_exclusive)
         entries: list[dict[str, Any]] = []
@@ -167,7 +171,18 @@ class ClipPlotter:
         for row, name in zip(self._draw(requests, [folder / name for name in names]), names, strict=True):
             of_clip = self._outcomes.loc[self._outcomes["clip_id"] == row["clip_id"]].to_dict("records")
             entries.append({**_entry(name, row, of_clip, self._task), "clip": self._ids.clip(str(row["clip_id"]))})
+        if self._job.evaluate.example_sounds and chosen:
+            for entry, sound in zip(entries, self._sounds(chosen), strict=True):
+                entry["sound"] = str(Path(entry["file"]).with_suffix(".mp3"))
+                write_listening_copy(sound, self._job.clips.sample_rate_hz, folder / entry["sound"])
         write_json(folder / "index.json", entries)
+
+    def _sounds(self, clip_ids: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Return the sound of clips without padding, each of shape [sample]."""
+        indices = pd.Index(self._predictions["clip_id"]).get_indexer(pd.Index(clip_ids, dtype="str"))
+        n_valid = self._examples.clips["n_valid"].to_numpy()[indices]
+        waveforms = self._examples.waveforms(indices)
+        return [to_float32(waveform[:n]) for waveform, n in zip(waveforms, n_valid, strict=True)]
 
     def draw_outcomes(self, folder: Path, generator: np.random.Generator) -> None:
         """Draw some clips of each outcome into `folder/{tp,tn,fp,fn}/`; `index.json` lists them.

@@ -86,6 +86,11 @@ def png_data(picture: Path | Figure) -> str:
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
+def mp3_data(sound: Path) -> str:
+    """Return an MP3 file as a data URI."""
+    return "data:audio/mpeg;base64," + base64.b64encode(sound.read_bytes()).decode("ascii")
+
+
 def _png(figure: Figure) -> io.BytesIO:
     stream = io.BytesIO()
     write(figure, stream, ".png")

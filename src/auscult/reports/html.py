@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
+from dataclasses import dataclass
+from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
@@ -21,6 +25,26 @@ def page_templates() -> Environment:
     )
     environment.filters |= {"count": "{:,}".format, "metric": metric_text}
     return environment
+
+
+@dataclass(frozen=True)
+class PageScript:
+    """The script of a page, and the source by which its content security policy allows it and no other.
+
+    Attributes:
+        text: The script itself.
+        digest: `sha256-…` of it.
+    """
+
+    text: Markup
+    digest: str
+
+
+def page_script() -> PageScript:
+    """Return what sorts and saves the tables of a page."""
+    text = files("auscult.reports").joinpath("templates", "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return PageScript(Markup(text), f"sha256-{digest}")  # noqa: S704 (a file of this package)
 
 
 _CODE = re.compile(r"`([^`]+)`")

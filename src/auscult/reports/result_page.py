@@ -23,10 +23,11 @@ from auscult.formatting.operating_points import (
     shared_note,
 )
 from auscult.formatting.published import published_rows
-from auscult.plots.inline import PageFigure, png_data, read_figure
+from auscult.plots.inline import PageFigure, mp3_data, png_data, read_figure
 from auscult.reports.data_tables import declared_exceptions, ingested, label_conflicts, label_rules, split_tables
 from auscult.reports.flow_section import lacks
-from auscult.reports.html import page_templates
+from auscult.reports.head_section import head_of
+from auscult.reports.html import page_script, page_templates
 from auscult.reports.job_text import rule_text
 from auscult.reports.jobs import JobResult, Repeats, few_patients
 from auscult.reports.model_card import limits, model_card
@@ -42,6 +43,7 @@ class PageExample:
     text: str
     where: str
     is_error: bool
+    sound: str
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,9 @@ def render(
                 *few_patients_notices(jobs, repeats, task),
                 *label_conflicts(audits),
             ],
+            head=head_of(experiment, jobs, repeats, audits),
+            contents={job.id: _contents(job) for job in jobs if job.id in in_full},
+            script=page_script(),
             lacks=lacks(audits),
             exceptions=declared_exceptions(experiment, audits),
             comparison=comparison,
@@ -176,6 +181,13 @@ def _rerun(experiment: Experiment, provenance: Mapping[str, Any]) -> str:
     return f"snakemake --cores all results/{experiment.group}/{experiment.name}"
 
 
+def _contents(job: JobResult) -> list[tuple[str, str]]:
+    """Return (anchor, title) of the parts of a job's section."""
+    parts = [("metrics", "All metrics", True)]
+    parts += [("slices", "Slices", bool(job.metrics["slices"])), ("examples", "Examples", bool(job.examples))]
+    return [(f"job-{job.anchor}-{name}", title) for name, title, is_there in parts if is_there]
+
+
 def metric_tables(job: JobResult, task: TaskSettings) -> list[MetricTable]:
     """Return the metrics on the test set, one table a view."""
     by_level = {level: blocks(job.metrics["test"], task, level) for level in LEVELS}
@@ -219,6 +231,7 @@ def job_examples(job: JobResult) -> list[PageExample]:
             text=entry["text"],
             where=f"{entry['clip']}, {entry['start_s']:.1f}–{entry['end_s']:.1f} s",
             is_error=entry["is_error"],
+            sound=mp3_data(job.folder / "spectrograms" / entry["sound"]) if "sound" in entry else "",
         )
         for entry in job.examples
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from auscult.audio.listening import write_listening_copy
 from auscult.config import Experiment, JobSettings, TaskSettings
 from auscult.evaluation.evaluate import write_curves
 from auscult.evaluation.outcomes import find_outcomes, write_lists
@@ -300,6 +301,8 @@ def _draw_examples(folder, test, rng):
         entry = {"clip": study_ids().clip(row["clip_id"])}
         entry |= {key: row[key] for key in ("dataset", "start_s", "end_s")}
         entries.append({"file": name, **entry, "is_error": number == 0, "text": "pneumonia: missed (0.12)"})
+    write_listening_copy(rng.normal(0, 0.1, 4_000), 8_000, folder / "01.mp3")
+    entries[0]["sound"] = "01.mp3"
     write_json(folder / "index.json", entries)
     shutil.copyfile(folder / "01.png", folder / "average_pneumonia.png")
     average = {"file": "average_pneumonia.png", "target": "pneumonia", "n": {"tp": 3, "tn": 4, "fp": 0, "fn": 1}}

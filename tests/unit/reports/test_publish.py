@@ -1,3 +1,4 @@
+import base64
 import hashlib
 import io
 import json
@@ -48,7 +49,7 @@ class _Page(HTMLParser):
             self.stack.pop()
 
     def handle_data(self, data):
-        if "style" not in self.stack:
+        if not {"style", "script"} & set(self.stack):
             self.words.append(data)
 
     @property
@@ -100,13 +101,39 @@ def test_the_page_is_well_formed_and_loads_nothing(result, kind):
         *(f"#job{number}" for number in (1, 2)),
         *(f"#flow{number}" for number in (1, 2)),
     }
-    assert all(source.startswith(("#", "data:image/png;base64,")) for source in page.sources)
-    assert not re.search(r"@import|url\((?!#)|<script|<link", text)
+    assert all(source.startswith(("#", "data:image/png;base64,", "data:audio/mpeg;base64,")) for source in page.sources)
+    assert not re.search(r"@import|url\((?!#)|<link", text)
     # A namespace is a name, not an address that is read.
     assert set(re.findall(r"https?://[^\"' <]+", text)) <= {
         "http://www.w3.org/2000/svg",
         "http://www.w3.org/1999/xlink",
     }
+
+
+def test_the_page_allows_its_own_script_and_no_other(result):
+    _, folder = result("binary")
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none';")
+
+
+def test_the_head_is_an_abstract(result):
+    """Question, data, result and caveats stand on the first screen."""
+    _, folder = result("binary")
+    head = _Page((folder / "report.html").read_text(encoding="utf-8").split("</header>", 1)[0]).text
+    assert re.search(r"Question Does the patient have pneumonia\? .* Data .* recordings? of", head)
+    assert re.search(r"Result Job 1, .*AUROC [01]\.\d+ 0\.\d+–[01]\.\d+ ?, Sensitivity", head)
+    assert "Caveats" in head and "No protocol was frozen" in head
+
+
+def test_a_sound_plays_beside_its_example(result):
+    _, folder = result("binary")
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    (source,) = re.findall(r'<audio controls preload="none" src="data:audio/mpeg;base64,([^"]+)"', text)[:1]
+    assert base64.b64decode(source) == (folder / "1" / "spectrograms" / "01.mp3").read_bytes()
 
 
 def test_the_head_of_the_page_says_what_the_data_lack(result):
@@ -296,7 +323,7 @@ def test_on_paper_the_page_is_short_and_tables_stay_whole(result):
     assert ".scroll { overflow: visible; break-inside: avoid;" in style
     assert "thead { display: table-header-group; break-inside: avoid; break-after: avoid; }" in style
     assert "@media screen and (max-width: 640px)" in html
-    gallery = html.index("<h3>Examples from the test set</h3>")
+    gallery = html.index('<h3 id="job-1-examples">Examples from the test set</h3>')
     assert html[:gallery].rstrip().endswith('<div class="on-screen">')
     assert '<p class="quiet on-paper">3 examples from the test set' in html[:gallery]
 

@@ -46,7 +46,7 @@ def test_the_page_shows_them_together_and_the_first_in_full(repeated):
     jobs = json.loads((folder / "metrics.json").read_text())["jobs"]
     mean = f"{jobs['2']['auroc']:.3f} ± {jobs['2']['auroc_deviation']:.3f}"
     assert re.search(rf'{mean} <span class="interval">0\.\d+–\d\.\d+, 3 runs</span>', page)
-    assert "2 jobs, 4 trainings on" in page
+    assert "2 jobs, 4 trainings, evaluated by" in page
     assert 'id="job-2_seed0"' in page
     assert "<code>2/seed1/figures</code>" in page
     assert "<code>2/seed0/figures</code>" not in page

@@ -1,0 +1,142 @@
+"""The head of the report, as the abstract of a paper: question, data, result, caveats, all on the first screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from auscult.config import Experiment
+from auscult.formatting.numbers import Number, plural
+from auscult.formatting.text import listed
+from auscult.reports.data_tables import SUBSETS
+from auscult.reports.jobs import JobResult, Repeats
+
+MOST_JOBS = 4
+"""Of whose results the head speaks one by one; of more only the range of the first figure."""
+_BESIDE = ("Sensitivity", "Specificity")
+"""What stands beside the first figure of a job, where its headline has them; else the next two."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a result.
+
+    Attributes:
+        name: Of the metric.
+        value: As text.
+        interval: As text; empty without one.
+    """
+
+    name: str
+    value: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """The result of one job.
+
+    Attributes:
+        anchor: Of its section.
+        name: Number and label.
+        people: Test patients, in words.
+        figures: The first ones of its headline.
+    """
+
+    anchor: str
+    name: str
+    people: str
+    figures: list[Figure]
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the head says beside the question.
+
+    Attributes:
+        data: Sentences on the recordings and how they were divided.
+        lines: Results, one a job.
+        range: In place of them where there are many: the range of the first figure.
+    """
+
+    data: list[str]
+    lines: list[Line]
+    range: str
+
+
+def head_of(
+    experiment: Experiment,
+    jobs: Sequence[JobResult],
+    repeats: Sequence[Repeats],
+    audits: Sequence[Mapping[str, Any]],
+) -> Head:
+    """Return the head of a report.
+
+    Args:
+        experiment: What was run.
+        jobs: The results of its runs, in order.
+        repeats: The jobs with folds and seeds.
+        audits: One a run.
+    """
+    of_repeats = {run.id for found in repeats for run in found.runs}
+    lines = [
+        Line(
+            found.runs[0].anchor,
+            f"Job {found.job}, {found.runs[0].settings.model.name}, mean of {plural(len(found.runs), 'training')}",
+            found.people,
+            [
+                Figure(name, found.headline[name].text, found.headline[name].interval_text)
+                for name in _chosen(found.headline)
+            ],
+        )
+        for found in repeats
+    ]
+    lines += [
+        Line(
+            job.anchor,
+            job.label if len(jobs) == 1 else f"Job {job.id}, {job.label}",
+            job.people,
+            [_figure(name, job.headline[name]) for name in _chosen(job.headline)],
+        )
+        for job in jobs
+        if job.id not in of_repeats
+    ]
+    lines.sort(key=lambda line: int(line.anchor.split("_")[0]))
+    text = "" if len(lines) <= MOST_JOBS else _range(jobs, len(lines))
+    return Head(_data(experiment, audits), [] if text else lines, text)
+
+
+def _chosen(headline: Mapping[str, Any]) -> list[str]:
+    first, *others = headline
+    return [first, *([name for name in others if name in _BESIDE] or others[:2])]
+
+
+def _figure(name: str, number: Number) -> Figure:
+    if number.value is None:
+        return Figure(name, "undefined", "")
+    return Figure(name, number.value_text, number.interval_text)
+
+
+def _range(jobs: Sequence[JobResult], n_lines: int) -> str:
+    name = next(iter(jobs[0].headline))
+    numbers = [job.headline[name] for job in jobs]
+    values = sorted((number for number in numbers if number.value is not None), key=lambda number: number.value or 0.0)
+    if not values:
+        return f"{name} is undefined in all of {n_lines} jobs: {numbers[0].reason}."
+    return f"{name} of {n_lines} jobs: {values[0].value_text} to {values[-1].value_text}. No job was selected."
+
+
+def _data(experiment: Experiment, audits: Sequence[Mapping[str, Any]]) -> list[str]:
+    datasets = list(dict.fromkeys(name for job in experiment.jobs for name in job.datasets))
+    total = audits[0]["total"]
+    n = {subset: (counts["recordings"], counts["patients"]) for subset, counts in total.items()}
+    recordings, patients = (sum(counts[index] for counts in n.values()) for index in (0, 1))
+    parts = [f"{plural(n[subset][1], 'patient')} for {SUBSETS[subset]}" for subset in SUBSETS if n[subset][0]]
+    how = "of the first split" if any(audit != audits[0] for audit in audits) else "divided by patient"
+    if audits[0]["declared"]:
+        how = "divided as declared below"
+    return [
+        f"{plural(recordings, 'recording')} of {plural(patients, 'patient')} from {listed(datasets, 6)}, {how}: "
+        f"{', '.join(parts)}."
+    ]
