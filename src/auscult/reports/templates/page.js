@@ -46,5 +46,5 @@ for (const table of document.querySelectorAll("main .scroll > table")) {
     link.download = title.toLowerCase().replace(/[^a-z0-9]+/g, "-") + ".csv";
     link.click();
   });
-  table.parentElement.prepend(save);
+  table.parentElement.append(save);
 }
