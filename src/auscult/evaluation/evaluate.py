@@ -14,6 +14,7 @@ import torch
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
+from auscult.evaluation import clinical
 from auscult.evaluation.clip_pictures import ClipPlotter, draw_averages
 from auscult.evaluation.doubt import judge_doubt, risk_curves
 from auscult.evaluation.outcomes import find_outcomes, write_lists
@@ -60,10 +61,10 @@ def evaluate(
     """Evaluate one trained model; the only stage that reads the test set.
 
     Into `output_dir`: `predictions.parquet` (validation and test), `metrics.json`, `report.txt`, and of the test
-    set `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `figures/`, `spectrograms/`
-    and `outcomes/`, the last three emptied first; of a model with conformal sets `risk_coverage.csv` too. Pictures,
-    their files and the four lists call recordings by study ids; the two tables hold the ids themselves, by which they
-    are joined to others.
+    set `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `clinical/`, `figures/`,
+    `spectrograms/` and `outcomes/`, the last four emptied first; of a model with conformal sets `risk_coverage.csv`
+    too. Pictures, their files and the four lists call recordings by study ids; the two tables hold the ids themselves,
+    by which they are joined to others.
 
     Args:
         model_dir: Holds `model.safetensors`, `model.json` and `history.csv`.
@@ -117,7 +118,9 @@ def evaluate(
         "operating_points": model.meta.get("operating_points"),
         "bootstrap_draws": job.evaluate.bootstrap_draws,
     }
-    *generators, of_slices, of_outcomes, of_protocols = np.random.default_rng(job.evaluate.seed).spawn(len(SUBSETS) + 3)
+    *generators, of_slices, of_outcomes, of_protocols, of_clinical = np.random.default_rng(job.evaluate.seed).spawn(
+        len(SUBSETS) + 4
+    )
     for subset, generator in zip(SUBSETS, generators, strict=True):
         if subset not in subsets:
             continue
@@ -142,9 +145,19 @@ def evaluate(
     )
     at_task_level = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
     metrics["conformal"] = judge_doubt(at_task_level, task, model.meta.get("conformal"))
-    metrics["protocols"] = None
-    if job.evaluate.best_on_test:
-        metrics["protocols"] = compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
+    metrics["protocols"] = (
+        compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
+        if job.evaluate.best_on_test
+        else None
+    )
+    at_task_level = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
+    metrics["clinical"] = clinical.clinical_results(
+        at_task_level,
+        task=task,
+        generator=of_clinical,
+        resamples=job.evaluate.bootstrap_draws,
+        folder=output_dir / clinical.FOLDER,
+    )
     write_json(output_dir / "metrics.json", metrics)
     write_text(output_dir / "report.txt", report_text(metrics, job, task))
     outcomes = find_outcomes(test, task, points["clip"].thresholds, points["clip"].normal_shift)
