@@ -26,7 +26,7 @@ BIN_COLUMNS = ("prob", "share", "low", "high", "n")
 def clinical_results(
     rows: LevelRows, *, task: TaskSettings, generator: np.random.Generator, resamples: int, folder: Path
 ) -> dict[str, Any]:
-    """Write `calibration.csv`, `decision_curve.csv` and their figures; return what `metrics.json` says of them.
+    """Write `calibration_bins.csv`, `decision_curve.csv` and their figures; return what `metrics.json` says of them.
 
     Args:
         rows: Predictions and labels of the test set at the task's level.
@@ -36,13 +36,15 @@ def clinical_results(
         folder: Emptied first.
 
     Returns:
-        `calibration`: target -> `intercept` and `slope` (`metrics.calibration_line`). `decision_curve`: target -> the
-        stretches of thresholds at which the model is of more use than treating all or none; None where undefined.
+        `calibration`: target -> `intercept` and `slope` (`metrics.calibration_line`), and `n`: patients with a known
+        row, with a positive and with a negative one. `decision_curve`: target -> the stretches of thresholds at which
+        the model is of more use than treating all or none; None where undefined.
     """
     shutil.rmtree(folder, ignore_errors=True)
     everyone, patients = np.unique(rows.patient_ids.astype(str), return_inverse=True)
     weights = resample_weights(len(everyone), resamples, generator)
     views: list[TargetView] = []
+    counts: dict[str, dict[str, int]] = {}
     for column, target in enumerate(task.targets):
         truth, prob = rows.targets[:, column].astype(np.float64), rows.probabilities[:, column]
         known = ~np.isnan(truth)
@@ -56,11 +58,22 @@ def clinical_results(
                 decision=decision_curve(truth, prob, patients, weights),
             )
         )
-    write_csv(folder / "calibration.csv", _joined({view.target: view.bins for view in views}, BIN_COLUMNS))
+        counts[target] = {
+            name: len(np.unique(patients[chosen]))
+            for name, chosen in (
+                ("patients", known),
+                ("positive_patients", truth == 1),
+                ("negative_patients", truth == 0),
+            )
+        }
+    write_csv(folder / "calibration_bins.csv", _joined({view.target: view.bins for view in views}, BIN_COLUMNS))
     write_csv(folder / "decision_curve.csv", _joined({view.target: view.decision for view in views}, COLUMNS))
     draw_clinical(views, task, folder)
     return {
-        "calibration": {view.target: {name: view.line[name] for name in ("intercept", "slope")} for view in views},
+        "calibration": {
+            view.target: {"intercept": view.line["intercept"], "slope": view.line["slope"], "n": counts[view.target]}
+            for view in views
+        },
         "decision_curve": {
             view.target: None if view.decision is None else [list(ends) for ends in useful_ranges(view.decision)]
             for view in views

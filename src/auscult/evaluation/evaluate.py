@@ -145,12 +145,9 @@ def evaluate(
     )
     at_task_level = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
     metrics["conformal"] = judge_doubt(at_task_level, task, model.meta.get("conformal"))
-    metrics["protocols"] = (
-        compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
-        if job.evaluate.best_on_test
-        else None
-    )
-    at_task_level = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
+    metrics["protocols"] = None
+    if job.evaluate.best_on_test:
+        metrics["protocols"] = compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
     metrics["clinical"] = clinical.clinical_results(
         at_task_level,
         task=task,
@@ -168,11 +165,8 @@ def evaluate(
         shutil.rmtree(output_dir / folder, ignore_errors=True)
     history = pd.read_csv(model_dir / "history.csv")
     write_curves(at_task_level, task, output_dir)
-    risk = None
-    (output_dir / "risk_coverage.csv").unlink(missing_ok=True)
-    if metrics["conformal"] is not None:
-        risk = risk_curves(at_task_level, task, list(thresholds.values()))
-        write_csv(output_dir / "risk_coverage.csv", risk)
+    risk = None if metrics["conformal"] is None else risk_curves(at_task_level, task, list(thresholds.values()))
+    _write_or_remove(output_dir / "risk_coverage.csv", risk)
     draw_job(
         at_task_level,
         metrics["test"],
@@ -234,6 +228,14 @@ def write_curves(rows: LevelRows, task: TaskSettings, folder: Path) -> None:
             pr.append(steps.assign(target=target))
     write_csv(folder / "roc.csv", _joined(roc, ROC_COLUMNS))
     write_csv(folder / "pr.csv", _joined(pr, PR_COLUMNS))
+
+
+def _write_or_remove(path: Path, table: pd.DataFrame | None) -> None:
+    """Write a table; where there is none, remove that of an earlier evaluation."""
+    if table is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_csv(path, table)
 
 
 def _joined(parts: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:

@@ -84,12 +84,11 @@ def calibration_bins(
     for number in np.unique(group):
         members = group == number
         n, hits = int(members.sum()), int(truth[members].sum())
-        interval = wilson_interval(hits, n)
+        low, high = wilson_interval(hits, n)
         if owners is not None:
-            share = Share(truth[members], owners[members], np.flatnonzero(members))
-            found = share_estimate(hits / n, [share])
-            interval = tuple(np.nan if end is None else end for end in (found["low"], found["high"]))
-        rows.append((float(score[members].mean()), hits / n, *interval, n))
+            found = share_estimate(hits / n, [Share(truth[members], owners[members], np.flatnonzero(members))])
+            low, high = (np.nan if end is None else end for end in (found["low"], found["high"]))
+        rows.append((float(score[members].mean()), hits / n, low, high, n))
     if len(rows) < 2:
         return None
     return pd.DataFrame(rows, columns=["prob", "share", "low", "high", "n"])

@@ -132,7 +132,8 @@ def decision_curve(curve: pd.DataFrame) -> Figure:
                 threshold, curve[name], color=series_colour(index), ls=series_dashes(index), label=label, zorder=3
             )
         axes.plot([], [], color=FAINT, linewidth=1, label="treat none")
-        axes.set(xlim=(0, 1), ylim=(LEAST_SHOWN * highest, 1.25 * highest), xticks=np.linspace(0, 1, 6))
+        top = 1.08 * max(highest, float(np.nanmax(high, initial=0.0)))
+        axes.set(xlim=(0, 1), ylim=(LEAST_SHOWN * highest, top), xticks=np.linspace(0, 1, 6))
         axes.set(xlabel="threshold probability", ylabel="net benefit")
         axes.tick_params(axis="y", labelcolor=MUTED)
         axes.grid(visible=True)
