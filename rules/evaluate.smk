@@ -34,6 +34,18 @@ rule evaluate:
                 "figure": "{figure}",
             },
         ),
+        clinical=report(
+            directory("work/runs/{group}/{experiment}/{job}/clinical"),
+            patterns=["{figure}.svg"],
+            caption="../report/figures.rst",
+            category="{group}",
+            subcategory="Clinical evaluation",
+            labels={
+                "experiment": "{experiment}",
+                "job": "{job}",
+                "figure": "{figure}",
+            },
+        ),
         spectrograms=report(
             directory("work/runs/{group}/{experiment}/{job}/spectrograms"),
             patterns=["{picture}.png"],

@@ -14,6 +14,7 @@ import torch
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
+from auscult.evaluation import clinical
 from auscult.evaluation.clip_pictures import ClipPlotter, draw_averages
 from auscult.evaluation.doubt import judge_doubt, risk_curves
 from auscult.evaluation.outcomes import find_outcomes, write_lists
@@ -60,10 +61,10 @@ def evaluate(
     """Evaluate one trained model; the only stage that reads the test set.
 
     Into `output_dir`: `predictions.parquet` (validation and test), `metrics.json`, `report.txt`, and of the test
-    set `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `figures/`, `spectrograms/`
-    and `outcomes/`, the last three emptied first; of a model with conformal sets `risk_coverage.csv` too. Pictures,
-    their files and the four lists call recordings by study ids; the two tables hold the ids themselves, by which they
-    are joined to others.
+    set `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `clinical/`, `figures/`,
+    `spectrograms/` and `outcomes/`, the last four emptied first; of a model with conformal sets `risk_coverage.csv`
+    too. Pictures, their files and the four lists call recordings by study ids; the two tables hold the ids themselves,
+    by which they are joined to others.
 
     Args:
         model_dir: Holds `model.safetensors`, `model.json` and `history.csv`.
@@ -117,7 +118,9 @@ def evaluate(
         "operating_points": model.meta.get("operating_points"),
         "bootstrap_draws": job.evaluate.bootstrap_draws,
     }
-    *generators, of_slices, of_outcomes, of_protocols = np.random.default_rng(job.evaluate.seed).spawn(len(SUBSETS) + 3)
+    *generators, of_slices, of_outcomes, of_protocols, of_clinical = np.random.default_rng(job.evaluate.seed).spawn(
+        len(SUBSETS) + 4
+    )
     for subset, generator in zip(SUBSETS, generators, strict=True):
         if subset not in subsets:
             continue
@@ -145,6 +148,13 @@ def evaluate(
     metrics["protocols"] = None
     if job.evaluate.best_on_test:
         metrics["protocols"] = compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
+    metrics["clinical"] = clinical.clinical_results(
+        at_task_level,
+        task=task,
+        generator=of_clinical,
+        resamples=job.evaluate.bootstrap_draws,
+        folder=output_dir / clinical.FOLDER,
+    )
     write_json(output_dir / "metrics.json", metrics)
     write_text(output_dir / "report.txt", report_text(metrics, job, task))
     outcomes = find_outcomes(test, task, points["clip"].thresholds, points["clip"].normal_shift)
@@ -155,11 +165,8 @@ def evaluate(
         shutil.rmtree(output_dir / folder, ignore_errors=True)
     history = pd.read_csv(model_dir / "history.csv")
     write_curves(at_task_level, task, output_dir)
-    risk = None
-    (output_dir / "risk_coverage.csv").unlink(missing_ok=True)
-    if metrics["conformal"] is not None:
-        risk = risk_curves(at_task_level, task, list(thresholds.values()))
-        write_csv(output_dir / "risk_coverage.csv", risk)
+    risk = None if metrics["conformal"] is None else risk_curves(at_task_level, task, list(thresholds.values()))
+    _write_or_remove(output_dir / "risk_coverage.csv", risk)
     draw_job(
         at_task_level,
         metrics["test"],
@@ -221,6 +228,14 @@ def write_curves(rows: LevelRows, task: TaskSettings, folder: Path) -> None:
             pr.append(steps.assign(target=target))
     write_csv(folder / "roc.csv", _joined(roc, ROC_COLUMNS))
     write_csv(folder / "pr.csv", _joined(pr, PR_COLUMNS))
+
+
+def _write_or_remove(path: Path, table: pd.DataFrame | None) -> None:
+    """Write a table; where there is none, remove that of an earlier evaluation."""
+    if table is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_csv(path, table)
 
 
 def _joined(parts: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:

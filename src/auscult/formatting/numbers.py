@@ -151,6 +151,18 @@ class Number:
         return f"{self.value_text} ({self.interval_text})" if self.interval_text else self.value_text
 
     @property
+    def span_text(self) -> str:
+        """Value and interval on an open scale, such as the logit's, in one line.
+
+        >>> Number(-0.1, -0.42, 0.2).span_text, Number(1.0).span_text, Number(None).span_text
+        ('−0.10 (−0.42 to 0.20)', '1.00', 'undefined')
+        """
+        if self.value is None:
+            return UNDEFINED
+        value, *ends = (f"{x:.2f}".replace("-", "−") for x in (self.value, self.low, self.high) if x is not None)
+        return f"{value} ({' to '.join(ends)})" if len(ends) == 2 else value
+
+    @property
     def signed_text(self) -> str:
         """The value of a difference, with its sign.
 

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from auscult.metrics.effective_size import Share, share_estimate
+
 _Z95 = 1.959963984540054
 
 Values = npt.NDArray[np.floating]
@@ -49,15 +51,30 @@ def pr_points(y_true: Values, prob: Values) -> pd.DataFrame | None:
     return pd.DataFrame({"recall": recall, "precision": precision, "threshold": np.append(threshold, np.nan)})
 
 
-def calibration_bins(y_true: Values, prob: Values, max_bins: int = 10, min_per_bin: int = 8) -> pd.DataFrame | None:
-    """Return observed shares of positives in bins of about equal counts, with 95% Wilson intervals.
+def calibration_bins(
+    y_true: Values,
+    prob: Values,
+    max_bins: int = 10,
+    min_per_bin: int = 8,
+    patients: npt.NDArray[np.integer] | None = None,
+) -> pd.DataFrame | None:
+    """Return observed shares of positives in bins of about equal counts, with 95% intervals.
 
     Equal counts, not equal widths: a bin of two patients says nothing. Equal probabilities stay in one bin.
+
+    Args:
+        y_true: 1, 0 or NaN, shape [n].
+        prob: Probabilities, shape [n].
+        max_bins: Of many rows.
+        min_per_bin: Of few.
+        patients: Whose each row is, numbers from 0, shape [n]: intervals then rest on patients, as all others do
+            (`effective_size.share_estimate`). None: Wilson's intervals of independent rows.
 
     Returns:
         Columns `prob` (the bin's mean), `share`, `low`, `high`, `n`; None when fewer than two bins fill.
     """
     truth, score = known(y_true, prob)
+    owners = None if patients is None else patients[~np.isnan(y_true)].astype(np.int64)
     n_bins = min(max_bins, len(score) // min_per_bin)
     if n_bins < 2:
         return None
@@ -67,7 +84,11 @@ def calibration_bins(y_true: Values, prob: Values, max_bins: int = 10, min_per_b
     for number in np.unique(group):
         members = group == number
         n, hits = int(members.sum()), int(truth[members].sum())
-        rows.append((float(score[members].mean()), hits / n, *wilson_interval(hits, n), n))
+        low, high = wilson_interval(hits, n)
+        if owners is not None:
+            found = share_estimate(hits / n, [Share(truth[members], owners[members], np.flatnonzero(members))])
+            low, high = (np.nan if end is None else end for end in (found["low"], found["high"]))
+        rows.append((float(score[members].mean()), hits / n, low, high, n))
     if len(rows) < 2:
         return None
     return pd.DataFrame(rows, columns=["prob", "share", "low", "high", "n"])

@@ -22,7 +22,7 @@ from auscult.plots.style import save_both
 from auscult.storage.files import file_name, write_json
 
 MAX_TARGETS_DRAWN_APART = 6
-"""Calibration and probabilities have a figure a target; with more targets the page would hold nothing else."""
+"""Probabilities have a figure a target; with more targets the page would hold nothing else."""
 
 _WILSON = "Bars are 95% Wilson intervals."
 
@@ -190,7 +190,7 @@ def _probabilities(
         drawing = Drawing("calibration", "Calibration", f"Test set, {caption} {_WILSON}")
         yield _calibration(is_right.astype(np.float64), prob.max(axis=1, initial=0.0), "", drawing, units)
         return
-    for column, target, name, block in list(_targets(task, views))[:MAX_TARGETS_DRAWN_APART]:
+    for column, target, name, _ in list(_targets(task, views))[:MAX_TARGETS_DRAWN_APART]:
         suffix, of = (f"_{name}", f": {target}") if len(task.targets) > 1 else ("", "")
         truth, prob = known(rows.targets[:, column].astype(np.float64), rows.probabilities[:, column])
         caption = (
@@ -203,15 +203,6 @@ def _probabilities(
             Drawing(f"answers{suffix}", f"Predicted probabilities{of}", caption, none_known),
             predictions.probabilities_by_class(groups, thresholds[target]) if len(prob) else None,
         )
-        caption = (
-            f"Test set, {plural(len(prob), task.level)}. Observed share of {target} over the predicted probability, "
-            f"in bins of about equal count. {_WILSON}"
-        )
-        summary = ""
-        if block is not None:
-            summary = f"Brier {block.numbers['brier'].value_text}, ECE {block.numbers['ece'].value_text}"
-        drawing = Drawing(f"calibration{suffix}", f"Calibration{of}", caption)
-        yield _calibration(truth.astype(np.float64), prob, summary, drawing, units)
 
 
 def _calibration(

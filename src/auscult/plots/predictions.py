@@ -21,37 +21,47 @@ from auscult.plots.style import (
     add_colour_bar,
     panel,
     series_colour,
+    series_dashes,
     styled,
 )
 
 
-def calibration(bins: pd.DataFrame, prob: npt.NDArray[np.floating], summary: str) -> Figure:
+def calibration(
+    bins: pd.DataFrame | None,
+    prob: npt.NDArray[np.floating],
+    summary: str,
+    smooth: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]] | None = None,
+) -> Figure:
     """Observed share of positives over predicted probability, with Wilson intervals; below, a histogram.
 
     Args:
-        bins: From `curves.calibration_bins`.
+        bins: From `curves.calibration_bins`; None: too few rows for bins.
         prob: All probabilities, for the histogram, shape [n].
-        summary: Brier score and calibration error in words, written into the chart.
+        summary: Scores of the calibration in words, written above the chart; may be empty.
+        smooth: Predicted and observed probability of a fitted curve.
     """
     with styled():
         figure, main = panel()
         axes, strip = figure.subplot_mosaic([["a"], ["b"]], height_ratios=[5, 1], sharex=True).values()
         main.remove()
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, zorder=1)
-        spread = [bins["share"] - bins["low"], bins["high"] - bins["share"]]
-        axes.errorbar(
-            bins["prob"],
-            bins["share"],
-            yerr=spread,
-            fmt="o-",
-            ms=4,
-            lw=1.4,
-            color=series_colour(0),
-            elinewidth=1,
-            zorder=3,
-        )
+        if bins is not None:
+            axes.errorbar(
+                bins["prob"],
+                bins["share"],
+                yerr=[bins["share"] - bins["low"], bins["high"] - bins["share"]],
+                fmt="o-" if smooth is None else "o",
+                ms=4,
+                lw=1.4,
+                color=series_colour(0),
+                elinewidth=1,
+                zorder=3,
+            )
+        if smooth is not None:
+            axes.plot(*smooth, color=series_colour(1), lw=1.6, ls=series_dashes(1), zorder=2)
         axes.set(ylabel="observed share", xlim=(0, 1), ylim=(0, 1.01), yticks=np.linspace(0, 1, 6))
-        axes.text(0.03, 0.96, summary, transform=axes.transAxes, va="top", color=INK, fontsize=8.5)
+        # Above the chart: inside, it would lie on somebody's data.
+        axes.set_title(summary, loc="left", color=INK, fontsize=8.5)
         axes.grid(visible=True)
         strip.hist(prob, bins=list(np.linspace(0, 1, 21)), color=series_colour(0), alpha=0.55)
         strip.set(xlabel="predicted probability", ylabel="count", xticks=np.linspace(0, 1, 6))

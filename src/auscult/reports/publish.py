@@ -19,6 +19,14 @@ from auscult.formatting.metric_tables import Block, blocks, flat
 from auscult.formatting.numbers import METRIC_NAMES
 from auscult.plots.comparison import draw_comparison
 from auscult.plots.inline import read_figure
+from auscult.reports.clinical_section import (
+    CALIBRATION_FILE,
+    DECISION_CURVE_FILE,
+    TABLE_ONE_FILE,
+    calibration_csv,
+    decision_curve_csv,
+    table_one_csv,
+)
 from auscult.reports.job_comparison import comparison_table
 from auscult.reports.jobs import JobResult, Repeats, find_repeats, read_jobs, spread_numbers
 from auscult.reports.protocol_section import protocol_view
@@ -50,7 +58,7 @@ REPORT_FILE = "report.html"
 PROTOCOL_FILE = "protocol.yaml"
 LOG_FILE = "train.log"
 OPTIONAL_FILES = ("metrics.jsonl", "risk_coverage.csv", LOG_FILE)
-FOLDERS = ("figures", "spectrograms", "outcomes")
+FOLDERS = ("clinical", "figures", "spectrograms", "outcomes")
 
 
 def publish(
@@ -68,9 +76,10 @@ def publish(
     """Publish an experiment.
 
     Into `output_dir`: a folder a job (1, 2, ..., below it its folds and seeds) with its files; `comparison/` with
-    figures of several jobs; `metrics.json` and `summary.csv` with an entry a training; of several jobs
-    `comparisons.csv`; `experiment.yaml`, the settings; `protocol.yaml`, where one was frozen;
-    `provenance.json`; `checksums.txt` (as `sha256sum --check` reads it); and last `report.html`.
+    figures of several jobs; `metrics.json` and `summary.csv` with an entry a training; `table1.csv`, who took part;
+    `calibration.csv` and `decision_curve.csv` of all trainings; of several jobs `comparisons.csv`; `experiment.yaml`,
+    the settings; `protocol.yaml`, where one was frozen; `provenance.json`; `checksums.txt` (as `sha256sum --check`
+    reads it); and last `report.html`.
 
     Args:
         experiment: Resolved.
@@ -104,6 +113,9 @@ def publish(
     ]
     write_json(output_dir / "metrics.json", {"jobs": _all_numbers(jobs, repeats, task)})
     write_csv(output_dir / "summary.csv", summary_table(jobs, task))
+    write_csv(output_dir / TABLE_ONE_FILE, table_one_csv(experiment, found_audits))
+    write_csv(output_dir / CALIBRATION_FILE, calibration_csv(jobs))
+    write_csv(output_dir / DECISION_CURVE_FILE, decision_curve_csv(jobs))
     write_text(output_dir / "experiment.yaml", experiment_yaml(experiment))
     write_json(output_dir / "provenance.json", provenance)
     view = protocol_view(

@@ -10,6 +10,7 @@ import pandas as pd
 
 from auscult.splits.counts import count_subsets, recording_facts
 from auscult.splits.leaks import BYTE_EQUAL, N_EXAMPLES, NEAR_DUPLICATE, Finding, texts
+from auscult.splits.table_one import table_one
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,7 @@ def build_audit(
         },
         "total": count_subsets(facts, hours, subsets, task.targets),
         "by_dataset": by_dataset,
+        "table_one": table_one(here, subsets, facts, task),
         "left_out": [
             {
                 "reason": reason,

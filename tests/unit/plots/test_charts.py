@@ -14,6 +14,7 @@ def _texts(figure):
     figure.canvas.draw()
     found = [text.get_text() for axes in figure.axes for text in axes.texts]
     found += [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    found += [axes.get_title(loc="left") for axes in figure.axes]
     found += [axes.get_xlabel() for axes in figure.axes] + [axes.get_ylabel() for axes in figure.axes]
     found += [label.get_text() for axes in figure.axes for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]]
     return found

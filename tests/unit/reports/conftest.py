@@ -10,6 +10,7 @@ import pytest
 
 from auscult.audio.listening import write_listening_copy
 from auscult.config import Experiment, JobSettings, TaskSettings
+from auscult.evaluation.clinical import clinical_results
 from auscult.evaluation.evaluate import write_curves
 from auscult.evaluation.outcomes import find_outcomes, write_lists
 from auscult.metrics.aggregation import at_level
@@ -19,6 +20,8 @@ from auscult.plots.job import draw_job
 from auscult.plots.spectrograms import Axis, Mark, spectrogram
 from auscult.plots.style import save
 from auscult.reports.job_text import report_text
+from auscult.splits.counts import RecordingFacts
+from auscult.splits.table_one import table_one
 from auscult.storage.files import write_json, write_text
 from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import predictions_table, probabilities_of, truth_of, write_csv, write_parquet
@@ -198,6 +201,10 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class, truth_see
     write_csv(folder / "history.csv", history)
     rows = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
     write_curves(rows, task, folder)
+    metrics["clinical"] = clinical_results(
+        rows, task=task, generator=rng, resamples=job.evaluate.bootstrap_draws, folder=folder / "clinical"
+    )
+    write_json(folder / "metrics.json", metrics)
     draw_job(
         rows,
         metrics["test"],
@@ -351,6 +358,7 @@ def _audit(task, *, declared):
     return {
         "total": counts,
         "by_dataset": {"one": counts, "two": counts},
+        "table_one": _table_one(task),
         "left_out": [{"reason": "no target is known", "recordings": 6, "patients": 2, "examples": ["one/x"]}],
         "findings": [finding, copies] if declared else [],
         "rules": [
@@ -365,6 +373,29 @@ def _audit(task, *, declared):
         "flow": [_flow_row(*row) for row in FLOW],
         "warnings": ["12 of 192 (6.2%) recordings of one are lost; rejected.csv beside its tables names each"],
     }
+
+
+def _table_one(task):
+    """Table 1 of 60 patients with three recordings each; some ages and all sites are not stated."""
+    clips = _all_clips(60)
+    recordings = clips.drop_duplicates("recording_id").reset_index(drop=True)
+    number = recordings["patient_id"].str[-3:].astype(int)
+    recordings = recordings.assign(
+        age_years=np.where(number % 7 == 0, np.nan, 20.0 + number),
+        sex=np.where(number % 3 == 0, "female", "male"),
+        device=np.where(number < 3, "rare", "Meditron"),
+        site=None,
+    )
+    targets = np.tile(np.where(number % 3 == 0, 1, np.where(number % 10 == 1, np.nan, 0))[:, None], len(task.targets))
+    facts = RecordingFacts(
+        patient_ids=recordings["patient_id"].to_numpy(dtype=object),
+        datasets=recordings["dataset"].to_numpy(dtype=object),
+        targets=targets.astype(np.float32),
+        positive=targets == 1,
+        negative=targets == 0,
+        level=task.level,
+    )
+    return table_one(recordings, recordings["split"].to_numpy(dtype=object), facts, task)
 
 
 FLOW = [

@@ -100,6 +100,8 @@ def test_the_page_is_well_formed_and_loads_nothing(result, kind):
         *(f"#{name}" for name in ("result", "data", "settings", "limits", "provenance", "job", "all")),
         *(f"#job{number}" for number in (1, 2)),
         *(f"#flow{number}" for number in (1, 2)),
+        *(f"#clinical{number}" for number in ("", 1, 2)),
+        *(f"#{name}" for name in ("table1", "flow", "calibration", "decision")),
     }
     assert all(source.startswith(("#", "data:image/png;base64,", "data:audio/mpeg;base64,")) for source in page.sources)
     assert not re.search(r"@import|url\((?!#)|<link", text)
@@ -150,6 +152,44 @@ def test_the_head_of_the_page_says_what_the_data_lack(result):
     assert "lost missing 8 2 0" in page.text
     assert "left out no target is known 6 2 0" in page.text
     assert ">Lost: 12 recordings<" in rest, "the diagram"
+
+
+def test_the_page_and_a_file_have_table_1(result):
+    _, folder = result("binary")
+    page = _Page((folder / "report.html").read_text(encoding="utf-8"))
+    table = pd.read_csv(folder / "table1.csv", dtype=str, keep_default_na=False)
+
+    ages, missing = (row for _, row in table[table["characteristic"] == "Age in years, median (IQR)"].iterrows())
+    assert ages["jobs"] == "1 2", "both jobs have this split"
+    assert ages["all"] == "50 (35.5–64.5)"
+    assert (missing["category"], missing["all"]) == ("Age not stated", "9")
+    assert "Age in years, median (IQR) 50 35.5–64.5" in page.text
+    rare = table[table["category"] == "1 other"].iloc[0]
+    assert (rare["characteristic"], rare["all"]) == ("Device", "3 (5%)")
+    assert "rare" not in table.to_csv(), "three patients alone have that device"
+    assert "pneumonia positive, patients 20 33%" in page.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_and_files_have_calibration_and_net_benefit(result, kind):
+    inputs, folder = result(kind)
+    text = _Page((folder / "report.html").read_text(encoding="utf-8")).text
+
+    metrics = json.loads((folder / "1" / "metrics.json").read_text())["clinical"]
+    curve = pd.read_csv(folder / "1" / "clinical" / "decision_curve.csv", dtype={"target": str})
+    assert set(metrics["calibration"]) == set(metrics["decision_curve"]) == set(inputs.task.targets)
+    assert set(curve["target"]) == {name for name, found in metrics["decision_curve"].items() if found is not None}
+    for target in inputs.task.targets:
+        slope = metrics["calibration"][target]["slope"]
+        shown = f"{slope['value']:.2f}" if slope["value"] is not None else slope["reason"]
+        assert shown.replace("-", "−") in text
+    lines = pd.read_csv(folder / "calibration.csv", dtype={"target": str, "job": str})
+    assert lines["target"].tolist() == list(inputs.task.targets) * len(inputs.job_dirs)
+    first = lines.iloc[0]
+    assert first["intercept"] == metrics["calibration"][first["target"]]["intercept"]["value"]
+    assert first["patients"] >= max(first["positive_patients"], first["negative_patients"])
+    curves = pd.read_csv(folder / "decision_curve.csv", dtype={"target": str, "job": str})
+    pd.testing.assert_frame_equal(curves[curves["job"] == "1"].drop(columns="job"), curve)
 
 
 @pytest.mark.parametrize("kind", KINDS)
