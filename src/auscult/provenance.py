@@ -18,9 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from auscult.errors import DataError
+from auscult.config.files import read_yaml
+from auscult.errors import ConfigError, DataError
 from auscult.storage.files import sha256_file
 
 logger = logging.getLogger(__name__)
@@ -176,9 +175,9 @@ def data_version(root: Path = Path()) -> dict[str, Any]:
     if not pointer.is_file():
         return {"tracked_by": None, "md5": UNKNOWN}
     try:
-        (out,) = yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"]
+        (out,) = read_yaml(pointer)["outs"]
         version = {"tracked_by": DATA_POINTER, "md5": str(out["md5"])}
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{DATA_POINTER}: found no single output with an md5 ({error!r}); make it again with `dvc add data`"
         ) from error

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import TypeAdapter
 
 from auscult.config import DatasetSettings
+from auscult.config.files import dump_yaml
 from auscult.errors import ConfigError, unknown_name
 from auscult_simulate.layouts import WRITERS
 from auscult_simulate.layouts import files_csv as files_csv_layout
@@ -49,7 +49,7 @@ def dataset_yaml(layout: str, root: Path, variant: Variant = "a") -> str:
     patient: patient
     targets: targets.txt
     """
-    text = yaml.safe_dump(_document(layout, root, variant), sort_keys=False, allow_unicode=True, width=120)
+    text = dump_yaml(_document(layout, root, variant), width=120)
     return f"# yaml-language-server: $schema=../schema/dataset.json\n{text}"
 
 

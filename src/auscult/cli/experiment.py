@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from auscult.config import Experiment, list_experiments, load_experiment, load_task, paths
+from auscult.config.files import dump_yaml
 from auscult.config.paths import result_dir
 from auscult.config.schema import write_schemas
 from auscult.errors import AuscultError, ConfigError
@@ -50,7 +50,7 @@ def show(
     resolved = find_experiment(experiment, config, job)
     shown = resolved.model_dump(mode="json") if job is None else resolved.job(job).model_dump(mode="json")
     typer.echo(f"# snakemake --cores all {result_dir(resolved.group, resolved.name)}")
-    typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+    typer.echo(dump_yaml(shown, width=80), nl=False)
 
 
 def reproduce(

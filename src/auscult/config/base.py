@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, WithJsonSchema, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError
+from typing_extensions import override
 
 from auscult.errors import nearest
+
+
+class WrittenFloat(float):
+    """A number that also knows its text, which a label keeps: 1.10 is not 1.1 there.
+
+    Args:
+        value: The number.
+        written: Its text.
+    """
+
+    written: str
+
+    def __new__(cls, value: float, written: str) -> Self:
+        """Return the number with its text."""
+        made = super().__new__(cls, value)
+        made.written = written
+        return made
+
+
+def _strict_numbers(schema: Any) -> Any:
+    """Return a core schema whose numbers take numbers alone: neither true nor text becomes one."""
+    if isinstance(schema, dict):
+        found = {key: value if key == "metadata" else _strict_numbers(value) for key, value in schema.items()}
+        return {**found, "strict": True} if found.get("type") in ("int", "float") else found
+    if isinstance(schema, list):
+        return [_strict_numbers(part) for part in schema]
+    return tuple(_strict_numbers(part) for part in schema) if isinstance(schema, tuple) else schema
 
 
 class Settings(BaseModel):
     """A section of the configuration: immutable, and no key passes unread."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @classmethod
+    @override
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _strict_numbers(handler(source))
 
     @model_validator(mode="before")
     @classmethod
@@ -35,16 +68,18 @@ class Settings(BaseModel):
         return value
 
 
-def _scalar_to_text(value: Any) -> Any:
+def scalar_to_text(value: Any) -> Any:
     """YAML reads 1 and 007 as numbers; a label in a table is text."""
     if isinstance(value, bool):
         raise PydanticCustomError(
             "ambiguous_label", "quote this label: YAML reads it as {value}", {"value": str(value)}
         )
+    if isinstance(value, WrittenFloat):
+        return value.written
     return str(value) if isinstance(value, int | float) else value
 
 
-Label = Annotated[str, BeforeValidator(_scalar_to_text), WithJsonSchema({"type": ["string", "number"]})]
+Label = Annotated[str, BeforeValidator(scalar_to_text), WithJsonSchema({"type": ["string", "number"]})]
 """A value as it stands in a label column; numbers in YAML become their text."""
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"

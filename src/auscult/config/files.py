@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from auscult.config.base import NAME_PATTERN
+from auscult.config.base import NAME_PATTERN, WrittenFloat
 from auscult.config.model import MODELS
 from auscult.errors import ConfigError, nearest, unknown_name
 
@@ -19,25 +19,101 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds one mapping, refusing repeated keys.
 
     Raises:
-        ConfigError: The file is missing, not UTF-8, not YAML, not a mapping, or says a key twice.
+        ConfigError: The file is missing, too large, not UTF-8, not YAML, not a mapping, or says a key twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode("utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder, expected a file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 ({error}); save the file as UTF-8") from None
-    try:
-        value = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML\n  {error}") from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError(
+            f"{path}: larger than {MAX_BYTES // 1_000_000} MB, which no settings are; is it another file?"
+        )
+    value = parse_yaml(text, str(path))
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: found {type(value).__name__}, expected a mapping of keys to values")
     return value
 
 
-class _UniqueKeyLoader(yaml.CSafeLoader):
+MAX_NAME = 200
+"""Characters of a name: it becomes a folder's."""
+MAX_BYTES = 4_000_000
+"""Of a YAML file."""
+MAX_DEPTH = 50
+"""Of lists and mappings in one another."""
+MAX_NODES = 200_000
+"""Values of a document, each alias counted as all that it stands for."""
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Return what a YAML document says: numbers, true and false, null; all else is text, as it is written.
+
+    Args:
+        text: The document.
+        where: Opens the message of an error.
+
+    Raises:
+        ConfigError: It is not YAML, says a key twice, or is deeper or larger than settings are.
+    """
+    try:
+        _require_bounds(text)
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not valid YAML\n  {error}") from None
+
+
+def _require_bounds(text: str) -> None:
+    """Refuse a document before anything is built of it: what nests too deep would end the interpreter.
+
+    Raises:
+        yaml.YAMLError: It is not YAML, or too deep, or too large once its aliases are followed.
+    """
+    sizes: dict[str, int] = {}
+    opened: list[tuple[str | None, int]] = []
+    n_nodes = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            if any(event.anchor == anchor for anchor, _ in opened):
+                raise yaml.constructor.ConstructorError(None, None, f"*{event.anchor} holds itself", event.start_mark)
+            n_nodes += sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            opened.append((event.anchor, n_nodes))
+            n_nodes += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            if anchor is not None:
+                sizes[anchor] = n_nodes - before
+        elif isinstance(event, yaml.ScalarEvent):
+            n_nodes += 1
+        if len(opened) > MAX_DEPTH:
+            raise yaml.constructor.ConstructorError(None, None, f"deeper than {MAX_DEPTH} levels", event.start_mark)
+        if n_nodes > MAX_NODES:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"more than {MAX_NODES:,} values, aliases followed", event.start_mark
+            )
+
+
+class _StrictLoader(yaml.CSafeLoader):
     """`yaml.safe_load` keeps the last of two equal keys in silence; this one refuses."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            shown = node.value if isinstance(node.value, str) else type(node.value).__name__
+            name = node.tag.removeprefix("tag:yaml.org,2002:")
+            text = f"{shown[:60]!r} cannot be read as {name} ({str(error)[:80]}); quote what is text"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark) from None
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        value, written = super().construct_yaml_float(node), self.construct_scalar(node)
+        return value if repr(value) == written else WrittenFloat(value, str(written))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -55,14 +131,49 @@ class _UniqueKeyLoader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1 also reads yes, no, on and off as booleans: `on:` is a key here, and `no` a label that people write.
-_UniqueKeyLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+_StrictLoader.add_constructor("tag:yaml.org,2002:float", _StrictLoader.construct_yaml_float)
+
+# YAML 1.1 reads yes, no, on and off as booleans, 017 as 15, 12:30 as 750, 1_000 as 1000 and 2026-01-01 as a date: all
+# of these are labels that people write. Here they are text, as in YAML 1.2, and a number is what looks like one: 1e-3.
+_YAML_1_1 = {f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "timestamp")}
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _YAML_1_1]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
-_UniqueKeyLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF")
+_PATTERNS = (
+    ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", "-?(0|[1-9][0-9]*)", "-0123456789"),
+    (
+        "float",
+        r"-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|-?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-.0123456789",
+    ),
 )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what this or another reader would take for something else than text."""
+
+
+for _tag, _pattern, _first in _PATTERNS:
+    for _side in (_StrictLoader, _Dumper):
+        _side.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first))
+
+
+def dump_yaml(value: Any, *, width: int = 100, flow: bool = False) -> str:
+    """Return a value as YAML that `parse_yaml` reads back as it was; keys keep their order.
+
+    Args:
+        value: Of plain types.
+        width: Of a line.
+        flow: All in one line, as `{a: 1}`.
+
+    >>> print(dump_yaml({"patient": "1e5", "lr": 1e-3, "side": "no"}), end="")
+    patient: '1e5'
+    lr: 0.001
+    side: 'no'
+    """
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow)
 
 
 def parse(adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
@@ -140,7 +251,7 @@ def named_file(folder: Path, name: str, kind: str, where: str) -> Path:
         ConfigError: There is no such file.
     """
     path = folder / f"{name}.yaml"
-    if not re.match(NAME_PATTERN, name) or not path.is_file():
+    if len(name) > MAX_NAME or not re.match(NAME_PATTERN, name) or not path.is_file():
         known = [known_path.stem for known_path in folder.glob("*.yaml")]
         raise ConfigError(f"{where}: {unknown_name(kind, name, known)} (files in {folder})")
     return path

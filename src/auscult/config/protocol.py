@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from auscult.config.base import Settings
 from auscult.config.evaluate import EvaluateSettings
 from auscult.config.experiment import Experiment, JobSettings
-from auscult.config.files import PROTOCOL_SUFFIX, parse, read_yaml
+from auscult.config.files import PROTOCOL_SUFFIX, dump_yaml, parse, read_yaml
 from auscult.config.flatten import differences
 from auscult.config.task import Level, TaskSettings
 
@@ -122,7 +121,7 @@ def digest_of(protocol: Protocol) -> str:
 
 def protocol_yaml(protocol: Protocol) -> str:
     """Return the text of its file."""
-    text = yaml.safe_dump(protocol.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    text = dump_yaml(protocol.model_dump(mode="json"))
     return _HEAD.format(experiment=protocol.experiment) + text
 
 

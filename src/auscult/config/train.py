@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from auscult.config.base import Settings
+from auscult.config.base import Settings, scalar_to_text
 from auscult.config.optimizer import OptimizerSettings, ScheduleSettings
 from auscult.config.task import TaskSettings
 
@@ -14,6 +14,13 @@ __all__ = ["LossSettings", "OptimizerSettings", "TrainSettings", "monitors_for"]
 
 
 LiveLog = Literal["tensorboard"]
+
+
+Precision = Annotated[
+    Literal["32", "bf16-mixed", "16-mixed"],
+    BeforeValidator(scalar_to_text),
+    WithJsonSchema({"enum": ["32", 32, "bf16-mixed", "16-mixed"], "default": "32"}),
+]
 
 
 class LossSettings(Settings):
@@ -177,7 +184,7 @@ class TrainSettings(Settings):
         default=None, ge=2, description="the epoch from which the frozen part is trained too"
     )
     seed: int = Field(default=0, ge=0)
-    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    precision: Precision = "32"
     devices: int = Field(
         default=1, ge=1, le=64, description="processes that share each batch, on a GPU each or on the CPU (DDP)"
     )

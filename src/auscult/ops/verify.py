@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from auscult.config import load_experiment
+from auscult.config.files import read_yaml
 from auscult.config.flatten import differences
 from auscult.errors import AuscultError, DataError
 from auscult.provenance import UNKNOWN, data_version
@@ -128,12 +126,10 @@ def result_changes(result: Path, task: str, name: str, config_dir: Path, project
 
 def _settings_changes(result: Path, task: str, name: str, config_dir: Path) -> list[str]:
     try:
-        before = yaml.safe_load((result / "experiment.yaml").read_text(encoding="utf-8"))
+        before = read_yaml(result / "experiment.yaml")
         now = load_experiment(config_dir, task, name).model_dump(mode="json")
-    except (OSError, yaml.YAMLError, AuscultError):
+    except (OSError, AuscultError):
         return []  # never published, or told by the workflow itself
-    if not isinstance(before, Mapping):
-        return []
     return [str(found) for found in differences(before, now) if found.key != "description"]
 
 

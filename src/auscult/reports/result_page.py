@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from auscult.config import Experiment, TaskSettings
+from auscult.config.files import dump_yaml
 from auscult.config.flatten import flatten
 from auscult.config.task import LEVELS
 from auscult.formatting.conformal import SetRow, never_ruled_out, promise, set_rows
@@ -279,6 +278,4 @@ def provenance_facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def experiment_yaml(experiment: Experiment) -> str:
     """Return the resolved settings as YAML."""
-    return yaml.safe_dump(
-        experiment.model_dump(mode="json", exclude={"claims"}), sort_keys=False, allow_unicode=True, width=100
-    )
+    return dump_yaml(experiment.model_dump(mode="json", exclude={"claims"}))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from auscult.config import JobSettings
 from auscult.config import flatten as flat
+from auscult.config.files import dump_yaml
 
 _NAMES = ("model.name", "split.kind", "train.optimizer.name")
 """Where such a name differs, nearly everything beside it differs too: the name says it all."""
@@ -33,7 +32,7 @@ def settings_text(value: Any) -> str:
     if isinstance(value, Mapping):
         # As in YAML, without what is not in use.
         used = {key: part for key, part in value.items() if key != "name" and part not in (None, False, [], {}, "")}
-        text = yaml.safe_dump(used, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+        text = dump_yaml(used, width=10_000, flow=True)
         return f"{value.get('name', '')} ({text.strip()[1:-1]})".strip()
     if isinstance(value, list | tuple):
         return ", ".join(settings_text(item) for item in value)

@@ -115,5 +115,5 @@ def test_yes_no_on_and_off_are_words_and_true_and_false_are_booleans(tmp_path):
         "values": {"no": "normal", "yes": "wheeze", "off": "x"},
         "flag": True,
         "other": False,
-        "list": ["no", "on", 7],
+        "list": ["no", "on", "007"],
     }

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
+from auscult.config.files import dump_yaml
 from auscult.datasets.draft.proposal import Place
 
 _WIDTH = 10_000
@@ -56,5 +55,5 @@ def _with(line: str, comment: str | None) -> str:
 
 
 def _flow(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=_WIDTH)
+    text = dump_yaml(value, width=_WIDTH, flow=True)
     return text.removesuffix("\n").removesuffix("\n...")
