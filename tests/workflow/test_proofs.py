@@ -45,12 +45,14 @@ def test_the_demo_experiment_learns_to_tell_pneumonia(snakemake, workflow_dir: P
     assert finished.returncode == 0, finished.stdout[-6000:]
     result = workflow_dir / target
     published = json.loads((result / "metrics.json").read_text())["jobs"]
-    assert published["1"]["auroc"] >= 0.9
+    # The mild cases of the demo sound healthy: a model that learned errs now and then.
+    assert 0.7 <= published["1"]["auroc"] < 1
     # The published figure, computed again from the predictions, by other code.
     patients = predictions(result, 1).groupby("patient_id")[["target_pneumonia", "prob_pneumonia"]].mean()
     assert roc_auc_score(patients["target_pneumonia"], patients["prob_pneumonia"]) == pytest.approx(
         published["1"]["auroc"], abs=1e-9
     )
+    assert len(patients) >= 30
     # No patient of the test set was trained on.
     audit = next((workflow_dir / "work" / "splits" / "pneumonia").glob("*.audit.json"))
     split = pd.read_csv(audit.with_name(audit.name.replace(".audit.json", ".csv")))

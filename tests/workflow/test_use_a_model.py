@@ -58,7 +58,7 @@ def test_the_page_leads_from_a_result_to_answers(workflow_dir: Path, project_dir
 
     answers = pd.read_csv(workflow_dir / "answers.csv")
     assert answers["error"].isna().all()
-    one = answers[answers["file"].str.contains("122_1b1_Pr") & (answers["level"] == "recording")].iloc[0]
+    one = answers[answers["file"].str.contains("122_1b1_Pl") & (answers["level"] == "recording")].iloc[0]
     found = re.fullmatch(r"pneumonia (\d\.\d+), positive: (True|False)\n", run(sys.executable, "-c", of_onnx))
     assert found is not None
     assert float(found[1]) == pytest.approx(one["prob_pneumonia"], abs=2e-3)
@@ -70,9 +70,9 @@ def test_the_page_leads_from_a_result_to_answers(workflow_dir: Path, project_dir
     np.testing.assert_allclose(
         of_clips.loc[own["recording_id"].str.removeprefix("icbhi/"), "prob_pneumonia"], own["prob_pneumonia"], atol=1e-5
     )
-    assert [path.name for path in (workflow_dir / "pictures").iterdir()] == ["122_1b1_Pr_sc_AKGC417L.wav.png"]
+    assert [path.name for path in (workflow_dir / "pictures").iterdir()] == ["122_1b1_Pl_sc_AKGC417L.wav.png"]
     assert "a stored model on perch" in (workflow_dir / "evaluations" / "perch" / "report.html").read_text().lower()
-    assert len(np.load(workflow_dir / "embeddings" / "icbhi.npy")) == 48
+    assert len(np.load(workflow_dir / "embeddings" / "icbhi.npy")) == 70
     assert (workflow_dir / "probes.html").is_file()
     assert ": 2 results</h1>" in (workflow_dir / "compared.html").read_text(encoding="utf-8")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,7 +13,7 @@ from auscult_simulate.signals import Range
 from auscult_simulate.write import make_empty_folder, write_dataset
 
 MAX_BYTES = 7_800_000
-"""Most that the demo may take. A second at 4 kHz and 16 bit is 8,000 bytes: the parts below plan for 7.3 million."""
+"""Most that the demo may take. A second at 4 kHz and 16 bit is 8,000 bytes: the parts below plan for 7.6 million."""
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,24 @@ class DemoPart:
     n_patients: int
     duration_s: Range
     recordings_per_patient: tuple[int, int]
+    severity: Mapping[str, Range] = field(default_factory=dict[str, Range])
 
+
+_MILD_TO_GRAVE: Mapping[str, Range] = MappingProxyType({"pneumonia": (-0.05, 0.8)})
+"""Some patients have pneumonia without any sound of it, and the mild sound nearly healthy: a good model errs too."""
 
 PARTS: Mapping[str, DemoPart] = MappingProxyType(
     {
-        "icbhi": DemoPart(24, (4.0, 5.0), (2, 2)),  # 24 x 2 x 4.5 s = 1.7 MB, and 0.6 MB for the wide ones
-        "jordan": DemoPart(20, (4.0, 4.6), (1, 1)),  # 20 x 3 x 4.3 s = 2.1 MB
-        "bd": DemoPart(20, (3.6, 4.2), (3, 3)),  # 20 x 3 x 3.9 s = 1.9 MB
-        "antwerp": DemoPart(8, (4.0, 5.0), (2, 2)),  # 8 x 2 x 4.5 s = 0.6 MB
-        "antwerp_sim": DemoPart(8, (4.0, 5.0), (1, 1)),  # 8 x 4.5 s = 0.3 MB
-        "perch": DemoPart(8, (4.0, 5.0), (1, 1)),  # 8 x 4.5 s = 0.3 MB
+        # 44 x 1.5 x 4 s = 2.1 MB, and 0.5 MB for the wide ones
+        "icbhi": DemoPart(44, (3.6, 4.4), (1, 2), severity=_MILD_TO_GRAVE),
+        "jordan": DemoPart(24, (3.4, 4.0), (1, 1), severity=_MILD_TO_GRAVE),  # 24 x 3 x 3.7 s = 2.1 MB
+        "bd": DemoPart(42, (3.4, 4.0), (1, 2), severity=_MILD_TO_GRAVE),  # 42 x 1.5 x 3.7 s = 1.9 MB
+        "antwerp": DemoPart(8, (3.6, 4.4), (2, 2)),  # 8 x 2 x 4 s = 0.5 MB
+        "antwerp_sim": DemoPart(8, (3.6, 4.4), (1, 1)),  # 8 x 4 s = 0.3 MB
+        "perch": DemoPart(8, (3.6, 4.4), (1, 1)),  # 8 x 4 s = 0.3 MB
     }
 )
-_WIDE_SHARE = 1 / 12
+_WIDE_SHARE = 1 / 20
 _WIDE_DURATION_S = (2.0, 2.3)
 
 
@@ -72,6 +77,7 @@ def write_demo(root: Path, seed: int) -> dict[str, list[SimulatedRecording]]:
             recordings_per_patient=part.recordings_per_patient,
             wide_share=_WIDE_SHARE,
             wide_duration_s=_WIDE_DURATION_S,
+            severity=part.severity,
         )
         for layout, part in PARTS.items()
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,9 @@ _AGES_YEARS = (0.0, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 18.0, 90.0)
 _BREATHS_PER_MIN = (44.0, 39.0, 34.0, 28.0, 24.0, 22.0, 20.0, 18.0, 16.0, 17.0)
 _BEATS_PER_MIN = (130.0, 132.0, 123.0, 113.0, 104.0, 96.0, 90.0, 83.0, 74.0, 72.0)
 """Medians by age, rounded from Fleming et al. 2011 (Lancet 377:1011); adults at rest beyond 18 years."""
+
+HEALTHY_EXPIRATION_RATIO = 1.65
+"""Expiration over inspiration at rest, the middle of the healthy range."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,36 @@ def draw_patient(patient_id: str, disease: str, ages_years: Range, rng: np.rando
         room_db=rng.uniform(-36, -22),
         hum=float(rng.choice([0.0, 0.03, 0.15])),
         handling_per_min=rng.uniform(0, 8),
+    )
+
+
+def milder(patient: Patient, severity: float) -> Patient:
+    """Return the patient with a milder course: what the disease does to breath and sounds, weakened.
+
+    Args:
+        patient: As drawn, which is the full picture of the disease.
+        severity: 1 leaves the patient as they are; at 0 nothing of the disease is heard but the loudness of the breath.
+
+    Raises:
+        ValueError: If the severity is not between 0 and 1.
+    """
+    if not 0 <= severity <= 1:
+        raise ValueError(f"severity is {severity}; expected 0 (nothing is heard) to 1 (the full picture)")
+    rest = 1 - severity
+    breaths, _ = healthy_rates(patient.age_years)
+    n_spared = round(rest * len(patient.cycles))
+    return replace(
+        patient,
+        breathing=replace(
+            patient.breathing,
+            rate_per_min=severity * patient.breathing.rate_per_min + rest * breaths,
+            expiration_ratio=severity * patient.breathing.expiration_ratio + rest * HEALTHY_EXPIRATION_RATIO,
+        ),
+        bronchial=severity * patient.bronchial,
+        cycles=("none",) * n_spared + patient.cycles[n_spared:],
+        crackles_per_breath=severity * patient.crackles_per_breath,
+        crackle_level=severity * patient.crackle_level,
+        wheeze_level=severity * patient.wheeze_level,
     )
 
 

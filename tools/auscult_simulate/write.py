@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from auscult.errors import ConfigError, DataError, unknown_name
 from auscult.storage.tables import SIMULATED_MARK
+from auscult_simulate.diseases import DISEASES
 from auscult_simulate.layouts import (
     DURATIONS_S,
     RECORDINGS_PER_PATIENT,
@@ -37,6 +39,7 @@ def write_dataset(
     variant: Literal["a", "b"] = "a",
     wide_share: float = 0.1,
     wide_duration_s: Range | None = None,
+    severity: Mapping[str, Range] | None = None,
 ) -> list[SimulatedRecording]:
     """Write a dataset of simulated lung sounds; equal arguments give equal bytes.
 
@@ -51,6 +54,8 @@ def write_dataset(
         variant: Which of the two kinds of copies in the wild is written (see the layout's module).
         wide_share: ICBHI only: share of recordings at 10 or 44.1 kHz with up to 32 bits.
         wide_duration_s: Length of those; None: as the others.
+        severity: Mildest and gravest course by disease, from 0 (nothing is heard) to 1 (the full picture, which those
+            not named have); below 0 is as 0, so that (-0.1, 0.9) leaves one patient in ten without any sound of it.
 
     Returns:
         The truth about each recording, in the order of writing.
@@ -74,6 +79,12 @@ def write_dataset(
         raise ConfigError(f"recordings_per_patient is {per_patient}; expected 1 <= fewest <= most")
     if not 0 <= wide_share <= 1:
         raise ConfigError(f"wide_share is {wide_share}; expected a share from 0 to 1")
+    severity = severity or {}
+    for disease, (mildest, gravest) in severity.items():
+        if disease not in DISEASES:
+            raise ConfigError(f"severity: {unknown_name('disease', disease, DISEASES)}")
+        if not -1 <= mildest <= gravest <= 1:
+            raise ConfigError(f"severity of {disease} is {(mildest, gravest)}; expected -1 <= mildest <= gravest <= 1")
     make_empty_folder(root)
     plan = Plan(
         root=root,
@@ -85,6 +96,7 @@ def write_dataset(
         variant=variant,
         wide_share=wide_share,
         wide_duration_s=wide_duration_s,
+        severity=severity,
     )
     return WRITERS[layout](plan)
 

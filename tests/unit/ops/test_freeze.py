@@ -160,5 +160,5 @@ def test_the_command_says_what_it_froze_and_what_is_missing(config_dir: Path) ->
     assert done.exit_code == 0, done.output
     assert "primary figure       Sensitivity, pneumonia, patient level" in done.output
     assert "planned comparisons  none" in done.output
-    assert "snakemake --cores 1 work/splits/pneumonia/patients_70_15_15-" in done.output
+    assert "snakemake --cores 1 work/splits/pneumonia/patients_50_20_30-" in done.output
     assert (config_dir / "experiments/pneumonia/train2356.protocol.yaml").is_file()

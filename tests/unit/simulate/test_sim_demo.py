@@ -50,6 +50,20 @@ def test_demo_has_pneumonia_and_others_to_learn_from(demo: Demo) -> None:
         assert 7 <= n_ill <= len(diseases) / 2
 
 
+def test_demo_has_mild_cases_that_a_model_may_miss_and_grave_ones_that_it_should_not(demo: Demo) -> None:
+    heard = {
+        f"{name}/{recording.patient.patient_id}": recording.patient.crackles_per_breath
+        for name in ("icbhi", "jordan", "bd")
+        for recording in demo[1][name]
+        if recording.disease == "pneumonia"
+    }
+    counts = np.array(list(heard.values()))
+    assert len(counts) > 30
+    assert 1 <= (counts == 0).sum() <= len(counts) / 8
+    assert (counts < 4).mean() > 0.1
+    assert (counts > 8).mean() > 0.1
+
+
 def test_demo_icbhi_has_all_formats(demo: Demo) -> None:
     infos = [soundfile.info(recording.path) for recording in demo[1]["icbhi"]]
     assert {info.samplerate for info in infos} == {4000, 10_000, 44_100}

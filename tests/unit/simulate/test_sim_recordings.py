@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt, welch
 
+from auscult.errors import ConfigError
 from auscult_simulate.devices import DEVICES, FILTERS
 from auscult_simulate.diseases import DISEASES
-from auscult_simulate.patients import SITES, Patient, deal_diseases, draw_patient, healthy_rates
+from auscult_simulate.patients import SITES, Patient, deal_diseases, draw_patient, healthy_rates, milder
 from auscult_simulate.recording import CRACKLE_KINDS, WHEEZE_KINDS, Sound, cycle_flags, listen, simulate_source
 from auscult_simulate.signals import generator
+from auscult_simulate.write import write_dataset
 
 
 def _patient(disease: str, seed: int = 0) -> Patient:
@@ -171,3 +173,32 @@ def test_diseases_are_dealt_in_their_shares() -> None:
     dealt = deal_diseases(30, {"pneumonia": 1.0, "healthy": 2.0}, generator(0, "deal"))
     assert (dealt.count("pneumonia"), dealt.count("healthy")) == (10, 20)
     assert deal_diseases(1, {"pneumonia": 1.0, "healthy": 2.0}, generator(0, "deal")) == ["healthy"]
+
+
+def test_a_milder_course_is_heard_less_and_the_full_one_is_the_patient_as_drawn() -> None:
+    grave = _patient("pneumonia", 2)
+    assert milder(grave, 1.0) == grave
+    none = milder(grave, 0.0)
+    assert (none.bronchial, none.crackle_level, set(none.cycles)) == (0.0, 0.0, {"none"})
+    assert none.breathing.rate_per_min == pytest.approx(healthy_rates(grave.age_years)[0])
+    source = simulate_source(none, grave.focus, 10.0, 4000, generator(1, "r"))
+    assert {sound.kind for sound in source.sounds} == {"cycle"}
+    half = milder(grave, 0.5)
+    assert half.cycles.count("none") > grave.cycles.count("none")
+    assert half.crackle_level == grave.crackle_level / 2
+    with pytest.raises(ValueError, match=r"expected 0 .nothing is heard. to 1"):
+        milder(grave, 1.5)
+
+
+def test_a_dataset_of_impossible_severity_is_refused(tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"severity of pneumonia is .* expected -1 <= mildest <= gravest <= 1"):
+        write_dataset("bd", tmp_path / "bd", n_patients=3, seed=1, severity={"pneumonia": (0.5, 0.2)})
+    with pytest.raises(ConfigError, match="unknown disease 'pneumonja'; did you mean 'pneumonia'"):
+        write_dataset("bd", tmp_path / "bd", n_patients=3, seed=1, severity={"pneumonja": (0.0, 0.2)})
+
+
+def test_only_the_diseases_that_are_named_run_a_milder_course(tmp_path) -> None:
+    full = write_dataset("icbhi", tmp_path / "full", n_patients=24, seed=1)
+    mild = write_dataset("icbhi", tmp_path / "mild", n_patients=24, seed=1, severity={"pneumonia": (0.0, 0.1)})
+    for one, other in zip(full, mild, strict=True):
+        assert (one.patient == other.patient) == (one.disease != "pneumonia")

@@ -14,7 +14,7 @@ import numpy as np
 from auscult_simulate.audio_files import write_wav
 from auscult_simulate.devices import DEVICES
 from auscult_simulate.layouts.plan import Plan, SimulatedRecording
-from auscult_simulate.patients import Patient, deal_diseases, draw_patient
+from auscult_simulate.patients import Patient, deal_diseases
 from auscult_simulate.recording import draw_level, listen, simulate_source
 from auscult_simulate.signals import uniform
 from auscult_simulate.spreadsheets import Cell, write_xlsx
@@ -46,7 +46,7 @@ def write_bd(plan: Plan) -> list[SimulatedRecording]:
     without_row, uninterpretable, lonely = others[:3] if plan.n_patients >= _FEW else (-1, -1, -1)
     rows: list[list[Cell]] = [["SL", "HOSP_ID", "AGE_MONTHS", "SEX", "PEP1"]]
     for index, (hospital_id, disease) in enumerate(zip(ids[: plan.n_patients], diseases, strict=True)):
-        patient = draw_patient(hospital_id, disease, (2 / 12, 35 / 12), plan.rng(hospital_id))
+        patient = plan.draw_patient(hospital_id, disease, (2 / 12, 35 / 12))
         endpoint: Cell = "Uninterpretable" if index == uninterpretable else int(disease == "pneumonia")
         labels = {"pep1": None if index == without_row else str(endpoint).lower()}
         written += _write_child(plan, patient, 1 if index == lonely else plan.draw_count(hospital_id), labels)

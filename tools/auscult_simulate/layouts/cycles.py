@@ -9,7 +9,7 @@ from auscult.storage.tables import Event
 from auscult_simulate.audio_files import Subtype, write_wav
 from auscult_simulate.devices import DEVICES
 from auscult_simulate.layouts.plan import SOURCE, Plan, SimulatedRecording
-from auscult_simulate.patients import SITES, Patient, deal_diseases, draw_patient
+from auscult_simulate.patients import SITES, Patient, deal_diseases
 from auscult_simulate.recording import Sound, cycle_flags, draw_level, listen, simulate_source
 from auscult_simulate.signals import Range, uniform
 
@@ -129,7 +129,7 @@ def _write_icbhi_like(plan: Plan, first_id: int, device: str) -> list[SimulatedR
     diseases = deal_diseases(plan.n_patients, RESPIRATORY_SHARES, plan.rng("diseases"))
     for number, disease in enumerate(diseases):
         patient_id = str(first_id + number)
-        patient = draw_patient(patient_id, disease, (1, 85), plan.rng(patient_id))
+        patient = plan.draw_patient(patient_id, disease, (1, 85))
         mode = str(plan.rng(patient_id, "mode").choice(_RECORDING_MODES))
         for index, site in enumerate(draw_sites(plan, patient, plan.draw_count(patient_id))):
             stem = icbhi_stem(patient_id, index, site=site, mode=mode, device=device)
@@ -144,7 +144,7 @@ def write_perch(plan: Plan) -> list[SimulatedRecording]:
     numbers = plan.rng("numbers").choice(90_000, plan.n_patients, replace=False) + 100
     for position, disease in enumerate(diseases):
         patient_id = f"{PERCH_SITES[position % len(PERCH_SITES)]}{numbers[position]:05d}"
-        patient = draw_patient(patient_id, disease, (1 / 12, 59 / 12), plan.rng(patient_id))
+        patient = plan.draw_patient(patient_id, disease, (1 / 12, 59 / 12))
         for index, site in enumerate(draw_sites(plan, patient, plan.draw_count(patient_id))):
             stem = f"{patient_id}-{index + 1:02d}.wav_F"
             written.append(write_recording(plan, Job(stem, patient, site, "ds32a", index)))

@@ -15,7 +15,7 @@ from auscult_simulate.audio_files import write_wav
 from auscult_simulate.layouts.cycles import RESPIRATORY_SHARES, as_written, draw_sites
 from auscult_simulate.layouts.plan import SOURCE, Plan, SimulatedRecording
 from auscult_simulate.layouts.takes import Take, record_chest
-from auscult_simulate.patients import deal_diseases, draw_patient
+from auscult_simulate.patients import deal_diseases
 from auscult_simulate.recording import CRACKLE_KINDS, Source
 
 SAMPLE_RATE_HZ = 4000
@@ -45,7 +45,7 @@ def write_hf_lung(plan: Plan) -> list[SimulatedRecording]:
         moment = _FIRST_DAY + timedelta(days=position, seconds=int(plan.rng(name, "time").integers(86_400)))
         is_steth = position % _STETH_EVERY == 0
         session = f"steth_{moment:%Y%m%d_%H_%M_%S}" if is_steth else f"trunc_{moment:%Y-%m-%d-%H-%M-%S}"
-        patient = draw_patient(session, disease, (20, 85), plan.rng(name))
+        patient = plan.draw_patient(session, disease, (20, 85), stream=name)
         count = 1 if is_steth else plan.draw_count(session)
         for index, site in enumerate(draw_sites(plan, patient, count)):
             take = record_chest(plan, patient, site, index, device="Litt3200", sample_rate_hz=SAMPLE_RATE_HZ)

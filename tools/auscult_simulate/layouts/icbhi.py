@@ -14,7 +14,7 @@ from auscult.errors import DataError
 from auscult_simulate.audio_files import Subtype
 from auscult_simulate.layouts.cycles import Job, draw_sites, icbhi_stem, write_recording
 from auscult_simulate.layouts.plan import Plan, SimulatedRecording
-from auscult_simulate.patients import Patient, deal_diseases, draw_patient
+from auscult_simulate.patients import Patient, deal_diseases
 
 SHARES = {
     "pneumonia": 8.0,
@@ -65,7 +65,7 @@ def write_icbhi(plan: Plan) -> list[SimulatedRecording]:
     plan.root.mkdir(parents=True, exist_ok=True)
     diseases = deal_diseases(plan.n_patients, SHARES, plan.rng("diseases"))
     patients = [
-        draw_patient(str(number), disease, (0.3, 88), plan.rng(str(number)))
+        plan.draw_patient(str(number), disease, (0.3, 88))
         for number, disease in sorted(zip(_deal_ids(diseases, plan.rng("ids")), diseases, strict=True))
     ]
     written: list[SimulatedRecording] = []
@@ -73,7 +73,7 @@ def write_icbhi(plan: Plan) -> list[SimulatedRecording]:
     for patient in patients:
         rng = plan.rng(patient.patient_id, "device")
         mode, narrow = str(rng.choice(["sc", "mc"])), str(rng.choice(_NARROW_DEVICES))
-        for index, site in enumerate(draw_sites(plan, patient, plan.draw_count(patient.patient_id))):
+        for index, site in enumerate(draw_sites(plan, patient, _count(plan, patient.patient_id))):
             device, rate_hz, subtype, duration_s = narrow, 4000, "PCM_16", None
             if every and len(written) % every == every // 2:
                 device, rate_hz, subtype = _WIDE_FORMATS[len(written) // every % len(_WIDE_FORMATS)]
@@ -86,6 +86,11 @@ def write_icbhi(plan: Plan) -> list[SimulatedRecording]:
     _write_demographics(plan, patients)
     _write_official_split(plan, written)
     return written
+
+
+def _count(plan: Plan, patient_id: str) -> int:
+    """Return how many recordings a patient has; who is to stand on both sides of the official list has the most."""
+    return plan.recordings_per_patient[1] if int(patient_id) in BOTH_SIDES_IDS else plan.draw_count(patient_id)
 
 
 def _deal_ids(diseases: list[str], rng: np.random.Generator) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 from auscult_simulate.audio_files import write_wav
 from auscult_simulate.devices import DEVICES, FILTERS
 from auscult_simulate.layouts.plan import Plan, SimulatedRecording
-from auscult_simulate.patients import Patient, deal_diseases, draw_patient
+from auscult_simulate.patients import Patient, deal_diseases
 from auscult_simulate.recording import CRACKLE_KINDS, WHEEZE_KINDS, Source, draw_level, listen, simulate_source
 from auscult_simulate.signals import uniform
 from auscult_simulate.spreadsheets import Cell, write_xlsx
@@ -75,7 +75,7 @@ def write_jordan(plan: Plan) -> list[SimulatedRecording]:
     rows: list[list[Cell]] = [["Age", "Gender", "Location", "Sound type", "Diagnosis"]]
     diseases = deal_diseases(plan.n_patients, SHARES, plan.rng("diseases"))
     for number, disease in enumerate(diseases, start=1):
-        patient = draw_patient(str(number), disease, (4, 88), plan.rng(str(number)))
+        patient = plan.draw_patient(str(number), disease, (4, 88))
         rng = plan.rng(str(number), "recording")
         site = patient.focus
         source = simulate_source(patient, site, uniform(plan.duration_s, rng), SAMPLE_RATE_HZ, rng)

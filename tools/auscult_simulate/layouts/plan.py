@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 
 from auscult.storage.tables import Event
-from auscult_simulate.patients import Patient
+from auscult_simulate.patients import Patient, draw_patient, milder
 from auscult_simulate.recording import Sound
-from auscult_simulate.signals import Range, generator
+from auscult_simulate.signals import Range, generator, uniform
 
 SOURCE = "simulation"
 
@@ -31,6 +31,8 @@ class Plan:
         variant: The two ways in which copies of the dataset differ in the wild (see the layout's module).
         wide_share: ICBHI only: share of recordings at 10 or 44.1 kHz and with up to 32 bits.
         wide_duration_s: Length of those; None: as the others.
+        severity: Mildest and gravest course by disease, from 0 (nothing is heard) to 1 (the full picture, which those
+            not named have); below 0 is as 0, so that (-0.1, 0.9) leaves one patient in ten without any sound of it.
     """
 
     root: Path
@@ -42,10 +44,26 @@ class Plan:
     variant: Literal["a", "b"] = "a"
     wide_share: float = 0.1
     wide_duration_s: Range | None = None
+    severity: Mapping[str, Range] = field(default_factory=dict[str, Range])
 
     def rng(self, *names: str) -> np.random.Generator:
         """Return the generator of a part of this dataset."""
         return generator(self.seed, self.dataset, *names)
+
+    def draw_patient(self, patient_id: str, disease: str, ages_years: Range, *, stream: str | None = None) -> Patient:
+        """Draw a patient with a disease, whose course is as severe as the plan has it.
+
+        Args:
+            patient_id: Native id.
+            disease: A key of `diseases.DISEASES`.
+            ages_years: Youngest and oldest.
+            stream: Name of the patient's generator, where it is not the id.
+        """
+        stream = stream or patient_id
+        patient = draw_patient(patient_id, disease, ages_years, self.rng(stream))
+        if disease not in self.severity:
+            return patient
+        return milder(patient, max(0.0, uniform(self.severity[disease], self.rng(stream, "severity"))))
 
     def draw_count(self, patient_id: str) -> int:
         """Draw how many recordings a patient has."""

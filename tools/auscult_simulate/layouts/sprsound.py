@@ -14,7 +14,7 @@ from auscult_simulate.audio_files import write_wav
 from auscult_simulate.layouts.cycles import PAEDIATRIC_SHARES
 from auscult_simulate.layouts.plan import SOURCE, Plan, SimulatedRecording
 from auscult_simulate.layouts.takes import Take, record_chest
-from auscult_simulate.patients import Sex, deal_diseases, draw_patient
+from auscult_simulate.patients import Sex, deal_diseases
 from auscult_simulate.recording import CRACKLE_KINDS, WHEEZE_KINDS, SoundKind, cycle_contents
 
 SAMPLE_RATE_HZ = 8000
@@ -52,7 +52,7 @@ def write_sprsound(plan: Plan) -> list[SimulatedRecording]:
     written: list[SimulatedRecording] = []
     for position, disease in enumerate(deal_diseases(plan.n_patients, PAEDIATRIC_SHARES, plan.rng("diseases"))):
         patient_id = str(_FIRST_PATIENT + position)
-        patient = draw_patient(patient_id, disease, (1 / 12, 17.9), plan.rng(patient_id))
+        patient = plan.draw_patient(patient_id, disease, (1 / 12, 17.9))
         order = plan.rng(patient_id, "sites").permutation(list(LOCATIONS))
         for index in range(plan.draw_count(patient_id)):
             take = record_chest(

@@ -12,7 +12,7 @@ from auscult_simulate.audio_files import write_audio
 from auscult_simulate.devices import DEVICES, LITTMANN_BELL
 from auscult_simulate.layouts.cycles import RESPIRATORY_SHARES, draw_sites
 from auscult_simulate.layouts.plan import Plan, SimulatedRecording
-from auscult_simulate.patients import Patient, deal_diseases, draw_patient
+from auscult_simulate.patients import Patient, deal_diseases
 from auscult_simulate.recording import CRACKLE_KINDS, WHEEZE_KINDS, Sound, Source, draw_level, listen, simulate_source
 from auscult_simulate.signals import Signal, uniform
 
@@ -98,7 +98,7 @@ def draw_takes(plan: Plan) -> Iterator[tuple[Take, str]]:
     """
     for position, disease in enumerate(deal_diseases(plan.n_patients, RESPIRATORY_SHARES, plan.rng("diseases"))):
         patient_id = f"P{position + 1:03d}"
-        patient = draw_patient(patient_id, disease, (1, 85), plan.rng(patient_id))
+        patient = plan.draw_patient(patient_id, disease, (1, 85))
         for index, site in enumerate(draw_sites(plan, patient, plan.draw_count(patient_id))):
             number = 3 * position + index
             suffix = _FORMATS[number % len(_FORMATS)]
