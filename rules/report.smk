@@ -38,6 +38,7 @@ rule publish:
         recordings=by_experiment(PLAN.recordings),
         tracked="work/runs/{group}/{experiment}/tracked.json",
         protocol=by_experiment(PLAN.protocols),
+        studies=by_experiment(PLAN.studies),
     output:
         report(
             directory("results/{group}/{experiment}"),

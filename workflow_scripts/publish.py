@@ -34,5 +34,6 @@ with stage_log(snakemake.log[0]):
             "tracking": read_json(Path(snakemake.input.tracked)),
         },
         ids=ids,
+        studies=[Path(path) for path in snakemake.input.studies],
         protocol=next(map(Path, snakemake.input.protocol), None),
     )

@@ -21,6 +21,7 @@ app.add_typer(experiment.app, name="experiment", help="The experiments of this p
 app.add_typer(experiment.models_app, name="models", help="The models that an experiment may name.")
 app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the layouts of real datasets.")
 for command in (
+    ops.checklist,
     inference.compare,
     ops.doctor,
     inference.embed,

@@ -9,6 +9,19 @@ from typing import Annotated
 import typer
 
 
+def checklist(
+    result: Annotated[Path, typer.Argument(help="Such as results/pneumonia/train2356.")],
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Print all rows, not only those that are missing.")] = False,
+) -> None:
+    """Print what TRIPOD+AI, STARD-AI and CLAIM still miss of a result, and where to say it."""
+    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
+
+    from auscult.reports.checklist_text import print_checklists  # noqa: PLC0415
+
+    print_checklists(result, Console(), shows_all=every)
+
+
 def doctor(
     *,
     job: Annotated[bool, typer.Option(help="On a cluster, run a job of seconds to see whether it gets a GPU.")] = True,

@@ -276,11 +276,14 @@ def require_config(config_dir: Path) -> None:
 PROTOCOL_SUFFIX = ".protocol.yaml"
 """Of what `auscult freeze` writes beside an experiment's file."""
 
+STUDY_FILE = "study.yaml"
+"""What only authors know, of a project or of a folder of experiments."""
+
 
 def yaml_of_experiments(config_dir: Path) -> list[Path]:
-    """Return the YAML files in the folders of experiments, sorted, without protocols."""
+    """Return the YAML files in the folders of experiments, sorted, without protocols and `study.yaml`."""
     found = (config_dir / "experiments").glob("*/*.yaml")
-    return sorted(path for path in found if not path.name.endswith(PROTOCOL_SUFFIX))
+    return sorted(path for path in found if not path.name.endswith(PROTOCOL_SUFFIX) and path.name != STUDY_FILE)
 
 
 Kind = Literal["dataset", "task"]

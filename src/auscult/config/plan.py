@@ -19,6 +19,7 @@ from auscult.config.experiment import Experiment, JobSettings
 from auscult.config.project import ProjectSettings, load_dataset
 from auscult.config.protocol import protocol_path
 from auscult.config.resolve import list_experiments, load_experiment, load_task
+from auscult.config.study import study_paths
 from auscult.config.task import TaskSettings
 from auscult.config.upstream import META_FILE, RunName, Upstream, UpstreamResults
 from auscult.errors import AuscultError, ConfigError
@@ -260,6 +261,11 @@ class Plan:
         """Return the protocol of an experiment, where one was frozen."""
         path = protocol_path(self._config_dir, group, experiment)
         return [path.as_posix()] if path.is_file() else []
+
+    def studies(self, group: str, experiment: str) -> list[str]:
+        """Return the `study.yaml` of the project and of an experiment's folder, where they are."""
+        del experiment
+        return [path.as_posix() for path in study_paths(self._config_dir, group)]
 
     def untracked(self, group: str, experiment: str) -> list[str]:
         """Return the datasets of an experiment that DVC does not track: of them `data.dvc` says nothing."""

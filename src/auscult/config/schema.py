@@ -14,6 +14,7 @@ from auscult.config.dataset import DatasetSettings
 from auscult.config.experiment import JobSettings
 from auscult.config.project import ProjectSettings
 from auscult.config.resolve import PRESET_SECTIONS
+from auscult.config.study import StudySettings
 from auscult.config.task import TaskSettings
 from auscult.storage.files import write_text
 
@@ -80,6 +81,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "config": ProjectSettings.model_json_schema,
     "dataset": TypeAdapter[Any](DatasetSettings).json_schema,
     "experiment": experiment_schema,
+    "study": StudySettings.model_json_schema,
     "task": TaskSettings.model_json_schema,
 }
 

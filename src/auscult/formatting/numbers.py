@@ -41,6 +41,19 @@ METRIC_NAMES = {
 The two-class specificity is not among them: it equals the strict one.
 """
 
+_PROPER_NAMES = ("Brier",)
+
+
+def in_sentence(name: str) -> str:
+    """Return a metric's name as it stands within a sentence.
+
+    >>> [in_sentence(name) for name in ("Sensitivity", "AUROC", "F1, mean of classes", "Brier score")]
+    ['sensitivity', 'AUROC', 'F1, mean of classes', 'Brier score']
+    """
+    stays = name.startswith(_PROPER_NAMES) or not name[1:2].islower()
+    return name if stays else f"{name[:1].lower()}{name[1:]}"
+
+
 LOWER_IS_BETTER = frozenset({"brier", "ece"})
 OUTCOME_NAMES = {"tp": "true positive", "tn": "true negative", "fp": "false positive", "fn": "false negative"}
 UNDEFINED = "undefined"

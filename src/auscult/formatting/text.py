@@ -44,3 +44,12 @@ def tally(counts: Mapping[str, int], *, most: int | None = None, missing: int = 
     if missing:
         parts.append(f"not stated ({missing:,})" if parts else "not stated")
     return ", ".join(parts) or none
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Join words as a sentence does.
+
+    >>> join_words(["a"]), join_words(["a", "b"]), join_words(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -15,6 +15,7 @@ import pandas as pd
 
 from auscult import provenance
 from auscult.config import Experiment, JobSettings, TaskSettings, load_task
+from auscult.config.files import STUDY_FILE
 from auscult.config.paths import METRICS_FILE
 from auscult.config.project import project_settings
 from auscult.config.upstream import WEIGHTS_FILE
@@ -146,6 +147,7 @@ def evaluate_model(
                 uses_pointer=bool(settings.tracked_by),
             ),
             ids=ids,
+            studies=[path for path in (config_dir / STUDY_FILE,) if path.is_file()],
         )
     return output_dir / "report.html"
 

@@ -9,15 +9,17 @@ from auscult.config import TaskSettings
 from auscult.config.task import LEVELS
 from auscult.formatting.numbers import plural
 from auscult.formatting.operating_points import decision_text, is_shared, point_rows, shared_note
+from auscult.formatting.text import listed
 from auscult.reports.job_text import rule_text
 from auscult.reports.jobs import JobResult
 
+_MOST_FOLDERS = 6
 FEW_PATIENTS = 50
 """Test sets with fewer patients get a warning."""
 
 
 def model_card(jobs: Sequence[JobResult], task: TaskSettings) -> list[tuple[str, str]]:
-    """Return (heading, text): purpose, input, output, training data, operating point, calibration."""
+    """Return (heading, text): purpose, input, output, files, training data, operating point, calibration."""
     clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
     datasets = dict.fromkeys(name for job in jobs for name in job.settings.datasets)
     output = "the probabilities of the classes" if task.type == "multi_class" else "the probability of"
@@ -30,10 +32,25 @@ def model_card(jobs: Sequence[JobResult], task: TaskSettings) -> list[tuple[str,
             "output",
             f"{output} {', '.join(task.targets)}; clips are combined by {task.aggregate.method} to {task.level} level",
         ),
+        (
+            "poor or missing input",
+            "auscult predict gives no result for a file that it cannot read and says why, marks a sound that is silent "
+            "or clipped, and pads a short one; it does not judge whether a sound is fit for the question",
+        ),
+        ("the model itself", _files(jobs)),
         ("training data", ", ".join(datasets)),
         ("operating point", _operating_point(jobs, task)),
         ("calibration", f"temperature scaling, job {', '.join(calibrated)}" if calibrated else "none"),
     ]
+
+
+def _files(jobs: Sequence[JobResult]) -> str:
+    folders = listed([job.id for job in jobs], _MOST_FOLDERS)
+    where = f"folder {folders}" if len(jobs) == 1 else f"folders {folders}"
+    return (
+        f"weights in model.safetensors, all else that a prediction needs in model.json, {where} beside this page; "
+        "auscult predict applies them to other sounds"
+    )
 
 
 def _operating_point(jobs: Sequence[JobResult], task: TaskSettings) -> str:

@@ -14,11 +14,13 @@ import pandas as pd
 from auscult.config import Experiment, TaskSettings
 from auscult.config.paths import split_of_audit
 from auscult.config.protocol import read_protocol
+from auscult.config.study import read_study
 from auscult.errors import DataError
 from auscult.formatting.metric_tables import Block, blocks, flat
 from auscult.formatting.numbers import METRIC_NAMES
 from auscult.plots.comparison import draw_comparison
 from auscult.plots.inline import read_figure
+from auscult.reports.checklist import fill, places_of, write_checklists
 from auscult.reports.clinical_section import (
     CALIBRATION_FILE,
     DECISION_CURVE_FILE,
@@ -29,6 +31,7 @@ from auscult.reports.clinical_section import (
 )
 from auscult.reports.job_comparison import comparison_table
 from auscult.reports.jobs import JobResult, Repeats, find_repeats, read_jobs, spread_numbers
+from auscult.reports.methods_text import methods_paragraphs, methods_text
 from auscult.reports.protocol_section import protocol_view
 from auscult.reports.result_page import experiment_yaml, render
 from auscult.reports.settings import differing_keys, job_settings, settings_text
@@ -72,14 +75,15 @@ def publish(
     provenance: dict[str, Any],
     ids: StudyIds,
     protocol: Path | None = None,
+    studies: Sequence[Path] = (),
 ) -> None:
     """Publish an experiment.
 
     Into `output_dir`: a folder a job (1, 2, ..., below it its folds and seeds) with its files; `comparison/` with
     figures of several jobs; `metrics.json` and `summary.csv` with an entry a training; `table1.csv`, who took part;
-    `calibration.csv` and `decision_curve.csv` of all trainings; of several jobs `comparisons.csv`; `experiment.yaml`,
-    the settings; `protocol.yaml`, where one was frozen; `provenance.json`; `checksums.txt` (as `sha256sum --check`
-    reads it); and last `report.html`.
+    `calibration.csv` and `decision_curve.csv` of all trainings; of several jobs `comparisons.csv`; `methods.txt`;
+    `checklists.html`, and a CSV of each checklist; `experiment.yaml`, the settings; `protocol.yaml`, where one was
+    frozen; `provenance.json`; `checksums.txt` (as `sha256sum --check` reads it); and last `report.html`.
 
     Args:
         experiment: Resolved.
@@ -92,6 +96,7 @@ def publish(
         ids: What pages and logs call recordings and patients. `predictions.parquet` and `outcomes.csv` are tables to be
             joined with others, and hold the ids themselves.
         protocol: The protocol that was frozen; None without one.
+        studies: The `study.yaml` that are there, the project's first.
 
     Raises:
         DataError: A file is missing or unreadable.
@@ -132,6 +137,16 @@ def publish(
         write_csv(
             output_dir / "comparisons.csv", comparison_table([pair for pair, _ in view.comparisons], view.primary)
         )
+    methods = methods_paragraphs(
+        experiment,
+        task,
+        jobs,
+        audits=found_audits,
+        summaries=found_summaries,
+        provenance=provenance,
+        protocol=view.summary,
+    )
+    write_text(output_dir / "methods.txt", methods_text(methods))
     page = render(
         experiment,
         task,
@@ -142,7 +157,10 @@ def publish(
         provenance=provenance,
         comparison=comparison,
         protocol=view,
+        methods=methods,
     )
+    sheets = fill(places_of(page, jobs, found_summaries), read_study(studies))
+    write_checklists(sheets, output_dir, f"{experiment.group} / {experiment.name}")
     _write_checksums(output_dir, {REPORT_FILE: page})
     write_text(output_dir / REPORT_FILE, page)
     logger.info("published %s", output_dir / "report.html")

@@ -86,6 +86,7 @@ def render(
     provenance: Mapping[str, Any],
     comparison: Sequence[PageFigure],
     protocol: ProtocolView,
+    methods: Mapping[str, str],
 ) -> str:
     """Return the page.
 
@@ -99,6 +100,7 @@ def render(
         provenance: Nested facts; `notices`, a list of sentences, is printed at the top.
         comparison: Figures of several jobs.
         protocol: What was prespecified, and the jobs compared.
+        methods: Subject -> paragraph, from `methods_text.methods_paragraphs`.
     """
     settings = [job.settings for job in jobs]
     keys = differing_keys(settings)
@@ -132,6 +134,8 @@ def render(
             tables={job.id: metric_tables(job, task) for job in jobs},
             published={job.id: published_rows(job.metrics, task, experiment.claims) for job in jobs},
             protocol=protocol,
+            methods=methods,
+            has_confusion={job.id: any("confusion" in entry["name"] for entry in job.figures) for job in jobs},
             p_text=p_text,
             points={job.id: point_rows(job.metrics, task) for job in jobs},
             point_heads=point_heads(task),

@@ -1,0 +1,187 @@
+"""Sentences of a methods section on data, labels and their division into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from auscult.config import Experiment, JobSettings, TaskSettings
+from auscult.config.split import (
+    ColumnSplit,
+    LeaveDatasetOutSplit,
+    LeaveSiteOutSplit,
+    OfficialSplit,
+    PatientSplit,
+)
+from auscult.formatting.numbers import plural
+from auscult.formatting.text import join_words, listed
+from auscult.reports.data_tables import label_rules
+
+_TYPES = {
+    "binary": "one target is present or absent",
+    "multi_label": "each target is present or absent, independently of the others",
+    "multi_class": "exactly one of several classes applies",
+}
+_PARTS = {"train": "training", "val": "validation", "test": "test"}
+_MOST_SHOWN = 6
+
+
+def data_text(settings: Sequence[JobSettings], summaries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return which recordings they are, of how many patients, and by which devices."""
+    names = list(dict.fromkeys(name for job in settings for name in job.datasets))
+    found = {name: summaries[name] for name in names if name in summaries}
+    texts = [
+        f"{name} ({plural(one['recordings'], 'recording')} of {plural(one['patients'], 'patient')})"
+        for name, one in found.items()
+    ]
+    simulated = [name for name, one in found.items() if "simulated" in one["notices"]]
+    parts = [f"The data were {join_words(texts or names)}."]
+    if simulated:
+        parts.append(f"The sounds of {join_words(simulated)} are simulated: no patient was recorded for them.")
+    return " ".join([*parts, _devices_text(found)]).strip()
+
+
+def states_devices(summaries: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether any dataset says what recorded it."""
+    return any(one["devices"] for one in summaries.values())
+
+
+def _devices_text(summaries: Mapping[str, Mapping[str, Any]]) -> str:
+    if not states_devices(summaries):
+        return ""
+    stated = _same(
+        (name, listed(list(one["devices"]), _MOST_SHOWN)) for name, one in summaries.items() if one["devices"]
+    )
+    unstated = [name for name, one in summaries.items() if not one["devices"]]
+    rest = f"; those of {join_words(unstated)} are not stated" if unstated else ""
+    return f"The recording devices were {'; '.join(f'{what} in {of}' for what, of in stated)}{rest}."
+
+
+def _same(stated: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return (text, the names that it is said of, joined) for pairs of name and text.
+
+    >>> _same([("a", "long"), ("b", "short"), ("c", "long")])
+    [('long', 'a and c'), ('short', 'b')]
+    """
+    names: dict[str, list[str]] = {}
+    for name, text in stated:
+        names.setdefault(text, []).append(name)
+    return [(text, join_words(of)) for text, of in names.items()]
+
+
+def task_text(task: TaskSettings) -> str:
+    """Return the question, and of which kind it is."""
+    kind = task.type.replace("_", "-")
+    what = "classes" if task.type == "multi_class" else "target" if len(task.targets) == 1 else "targets"
+    asked = task.description.rstrip(".")
+    question = f"The question was: {asked}{'' if asked.endswith('?') else '.'} " if asked else ""
+    return (
+        f"{question}This is a {kind} task, where {_TYPES[task.type]} ({what}: {', '.join(task.targets)}), judged by "
+        f"{task.level}."
+    )
+
+
+def labels_text(task: TaskSettings, experiment: Experiment) -> str:
+    """Return the reference standard as the task's rules take it from the data, a sentence a dataset."""
+    stated = [
+        (dataset, join_words([f"{'the class' if name == 'class' else name} ({rule})" for _, name, rule in rules]))
+        for dataset, rules in groupby(label_rules(task, experiment), key=lambda rule: rule[0])
+    ]
+    text = " ".join(f"In {names}, labels were taken as follows: {rules}." for rules, names in _same(stated))
+    return text.replace("`", "")
+
+
+SIZE_TEXT = (
+    "The size of the study is that of these data. Recordings without a known label were left out, and no value was "
+    "imputed."
+)
+"""How the size came about, and what became of missing values."""
+
+
+def split_text(job: JobSettings) -> str:
+    """Return how the data were divided, and how the parts differ."""
+    if job.evaluate_only is not None:
+        return "The model had been trained before; only a test part was used here."
+    split = job.split
+    if isinstance(split, PatientSplit):
+        return f"{_patients_text(split, job.folds)} {_SAME_SOURCES}"
+    differs = _SAME_SOURCES
+    validation = (
+        f"{split.val_fraction:.0%} of the other patients, drawn at random (seed {split.seed}), were the validation part"
+    )
+    if isinstance(split, ColumnSplit):
+        test = f"Recordings whose {split.column} is {listed(list(split.test_values), _MOST_SHOWN)} were the test part"
+        if split.val:
+            validation = f"those with {listed(list(split.val), _MOST_SHOWN)} were the validation part"
+        differs = f"The parts thus differ in {split.column}; label rules and preparation were the same."
+    elif isinstance(split, LeaveDatasetOutSplit):
+        test = f"All of the dataset {split.dataset} was the test part"
+        differs = (
+            "The test part thus comes from another dataset than training and validation, with label rules of its own; "
+            "it was prepared in the same way."
+        )
+    elif isinstance(split, LeaveSiteOutSplit):
+        of = "" if split.dataset is None else f" of {split.dataset}"
+        test = f"All patients of the site {split.site}{of} were the test part"
+        differs = "The test part thus comes from another site than the others; it was prepared in the same way."
+    elif isinstance(split, OfficialSplit):
+        test = "The dataset's own list gave the test part"
+    else:
+        test = f"Fold {split.fold} of {split.n_folds} was the test part"
+    return f"{test}; {validation}. {differs}"
+
+
+_SAME_SOURCES = "All parts come from the same datasets, with the same label rules and the same preparation."
+
+
+def _patients_text(split: PatientSplit, folds: int | None) -> str:
+    shares = split.fractions
+    if folds is not None:
+        return (
+            f"Patients were divided into {folds} folds at random, stratified by dataset and target (seed "
+            f"{split.seed}). Each fold was the test part once; {shares.val / (shares.train + shares.val):.0%} of the "
+            "other patients were the validation part."
+        )
+    return (
+        f"Patients were divided at random, stratified by dataset and target, into training ({shares.train:.0%}), "
+        f"validation ({shares.val:.0%}) and test ({shares.test:.0%}) parts (seed {split.seed})."
+    )
+
+
+def sizes_text(audit: Mapping[str, Any], job: JobSettings) -> str:
+    """Return how many patients and recordings each part held, and how many patients had each target."""
+    used = _PARTS if job.evaluate_only is None else {"test": "test"}
+    texts = [
+        f"the {used[part]} part held {plural(counts['patients'], 'patient')} "
+        f"({plural(counts['recordings'], 'recording')}{_positives(counts)})"
+        for part, counts in audit["total"].items()
+        if part in used and counts["patients"]
+    ]
+    if not texts:
+        return ""
+    text = f"{'in the first fold, ' if job.folds is not None else ''}{join_words(texts)}."
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _positives(counts: Mapping[str, Any]) -> str:
+    """Return how many patients have each target; empty for a task of classes, whose parts are counted elsewhere."""
+    found = counts["targets"]
+    texts = [
+        f"{name} in {one['patients_with_positive']:,}"
+        for name, one in found.items()
+        if one.get("patients_with_positive") is not None
+    ]
+    return f"; {', '.join(texts)}" if texts and len(texts) <= _MOST_SHOWN else ""
+
+
+def overlap_text(job: JobSettings) -> str:
+    """Return whether patients are in one part alone."""
+    if job.evaluate_only is not None:
+        return ""
+    if getattr(job.split, "allow_patient_overlap", False):
+        return "Patients may be in more than one part, as declared: the results are optimistic for new patients."
+    return (
+        "No patient was in more than one part, and recordings were searched for the same or nearly the same sound in "
+        "two parts."
+    )
