@@ -145,8 +145,8 @@ class JobSettings(Settings):
             )
         if self.val_folds is None and len(self.seeds) < 2:
             raise ValueError(
-                f"ensemble averages the trainings of seeds or of val_folds: found {len(self.seeds)} seeds, expected 2 "
-                "or more, or val_folds"
+                f"ensemble averages the trainings of seeds, of val_folds or of both: of seeds found {len(self.seeds)}, "
+                "expected 2 or more"
             )
         if self.probe is not None:
             raise ValueError("ensemble averages trained networks; a probe is none: leave one of the two out")

@@ -144,7 +144,7 @@ def _out_of_fold(
     """Judge every clip by the members of which it is validation.
 
     Args:
-        members: Each with a split table of its own; those of one table (seeds) are averaged.
+        members: Each with its split table; those of one part of the patients (seeds) are averaged.
         dataset: Of the patients outside the test set.
         is_exclusive: Of a multi-class task.
 
@@ -153,16 +153,17 @@ def _out_of_fold(
         [clip, target]. Clips of patients who also stand in test are validation of none.
 
     Raises:
-        DataError: A member has no such clip, or one is validation by one split table and again by another.
+        DataError: A member has no such clip, or one is validation in two parts.
     """
     recordings = dataset.clips["recording_id"].to_numpy(dtype=object)
     logits = np.zeros((len(dataset), dataset.targets.shape[1]), dtype=np.float32)
     judged = np.zeros(len(dataset), dtype=bool)
-    by_split: dict[Path, list[_Member]] = {}
+    by_fold: dict[int, list[_Member]] = {}
     for member in members:
-        by_split.setdefault(member.split, []).append(member)
-    for path, of_split in by_split.items():
-        names = ", ".join(member.name for member in of_split)
+        by_fold.setdefault(int(member.model.meta["training"]["split"]["val_fold"]["fold"]), []).append(member)
+    for of_fold in by_fold.values():
+        names = ", ".join(member.name for member in of_fold)
+        path = of_fold[0].split
         table = read_split(path)
         rows = np.flatnonzero(np.isin(recordings, table.loc[table["split"] == "val", "recording_id"].tolist()))
         if not len(rows):
@@ -173,7 +174,7 @@ def _out_of_fold(
                 f"{path}: {n_again} recordings of its validation set are validation of other members too; expected "
                 f"parts that share none; make the splits of {names} again"
             )
-        found = np.stack([_logits(member.model, dataset, rows) for member in of_split])
+        found = np.stack([_logits(member.model, dataset, rows) for member in of_fold])
         logits[rows] = mean_logits(torch.from_numpy(found), is_exclusive=is_exclusive).numpy()
         judged[rows] = True
     chosen = np.flatnonzero(judged)
