@@ -3,6 +3,7 @@ rule train:
         unpack(training_inputs),
         clips=by_job(lambda *job: all_of(PLAN.clips_read(*job))),
         earlier=by_job(PLAN.upstream_files),
+        member_splits=by_job(PLAN.member_splits),
     output:
         weights="work/runs/{group}/{experiment}/{job}/model.safetensors",
         description="work/runs/{group}/{experiment}/{job}/model.json",

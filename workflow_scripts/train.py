@@ -26,6 +26,7 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
             split=Path(snakemake.input.split),
             clips={dataset: [Path(path) for path in paths] for dataset, paths in snakemake.params.clips.items()},
             embeddings={name: [Path(path) for path in paths] for name, paths in snakemake.params.embeddings.items()},
+            member_splits=[Path(path) for path in snakemake.input.member_splits],
             job=job,
             task=task,
             output_dir=folder,

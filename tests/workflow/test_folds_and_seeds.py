@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import auscult
+
 
 @pytest.fixture
 def repeated_experiment(workflow_dir: Path, tiny_experiment: str) -> str:
@@ -85,3 +87,42 @@ def test_an_ensemble_is_a_row_of_its_own_and_a_model_like_any_other(
     assert (one - other).abs().max() > 0
     pd.testing.assert_series_equal(mean, (one + other.loc[one.index]) / 2, check_exact=False, atol=1e-6)
     assert "mean probability of the 2 trainings 1/seed0, 1/seed1" in (result / "report.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prepared_experiment")
+def test_folds_of_validation_become_one_model_that_is_judged_on_their_common_test_set(
+    snakemake, tiny_experiment: str, workflow_dir: Path
+) -> None:
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
+    shared, _, _ = path.read_text().partition("jobs:")
+    shared = shared.replace("evaluate: {", "evaluate: {calibration: temperature, conformal: {alpha: 0.2}, ")
+    path.write_text(shared + "jobs:\n  - {val_folds: 2, ensemble: true}\n")
+    finished = snakemake(tiny_experiment)
+    assert finished.returncode == 0, finished.stdout[-6000:]
+    result = workflow_dir / tiny_experiment
+    names = ("val1", "val2", "ensemble")
+    tables = {name: pd.read_parquet(result / "1" / name / "predictions.parquet") for name in names}
+    one, other, mean = (
+        table[table["split"] == "test"].set_index("clip_id")["prob_pneumonia"] for table in tables.values()
+    )
+    raw = json.loads((result / "1" / "ensemble" / "model.json").read_text())
+    assert set(one.index) == set(other.index) == set(mean.index)
+    validated = [set(tables[name].query("split == 'val'")["patient_id"]) for name in names]
+    assert validated[0] and validated[1] and not validated[0] & validated[1] and not validated[2]
+    assert raw["chosen_on"] == raw["calibration"]["fitted_on"] == "out_of_fold"
+    assert raw["training"]["n_val"] == sum(int((tables[name]["split"] == "val").sum()) for name in names)
+    # The operating point is the ensemble's own.
+    assert raw["thresholds"] not in [
+        json.loads((result / "1" / n / "model.json").read_text())["thresholds"] for n in names[:2]
+    ]
+    metrics = json.loads((result / "1" / "ensemble" / "metrics.json").read_text())
+    assert "val" not in metrics and metrics["thresholds"] == raw["thresholds"]
+    model = auscult.load_model(result / "1" / "ensemble")
+    assert model.thresholds == pytest.approx(raw["thresholds"])
+    page, text = ((result / name).read_text() for name in ("report.html", "1/ensemble/report.txt"))
+    assert "chosen out of fold, each patient is judged by the trainings that did not learn from them" in page
+    assert "fitted on out-of-fold validation" in page and "calibrated on out-of-fold validation" in page
+    assert "chosen on out-of-fold validation" in text and "VALIDATION SET" not in text
+    jobs = json.loads((result / "metrics.json").read_text())["jobs"]
+    assert list(jobs) == ["1", "1/val1", "1/val2", "1/ensemble"] and jobs["1"]["runs"] == 2

@@ -16,7 +16,7 @@ from auscult.config.model import ModelSettings
 from auscult.config.probe import ProbeSettings
 from auscult.config.registry import load_plugins
 from auscult.config.spectrogram import SpectrogramSettings
-from auscult.config.split import FoldSplit, PatientSplit, SplitSettings
+from auscult.config.split import FoldSplit, PatientSplit, SplitSettings, ValFold
 from auscult.config.train import TrainSettings
 
 # Before the first settings that may be what a plugin registers.
@@ -42,13 +42,20 @@ class JobSettings(Settings):
         le=100,
         description="train once for each of so many parts of the patients, which is the test set",
     )
+    val_folds: int | None = Field(
+        default=None,
+        ge=2,
+        le=100,
+        description="train once for each of so many parts of the patients outside the test set; the part is the "
+        "validation set of that training, and all of them share the test set",
+    )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(), description="train once for each, in place of train.seed"
     )
     ensemble: bool | tuple[str, ...] = Field(
         default=False,
-        description="average the trainings of `seeds` into one model with an operating point of its own, which is "
-        "judged as a row of its own (in a resolved run: the trainings)",
+        description="average the trainings of `seeds`, of `val_folds` or of both into one model with an operating "
+        "point of its own, which is judged as a row of its own (in a resolved run: the trainings)",
     )
     evaluate_only: str | None = Field(
         default=None,
@@ -100,17 +107,47 @@ class JobSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _check_val_folds(self) -> Self:
+        val_fold = self.split.val_fold
+        if self.val_folds is None:
+            has_validation = val_fold is None or val_fold.fold is not None
+            if not has_validation and self.ensemble is False and self.evaluate_only is None:
+                raise ValueError(
+                    "split.val_fold without `fold` leaves a training without a validation set; name the part, or let "
+                    "the job's `val_folds` name each in turn"
+                )
+            return self
+        if self.folds is not None:
+            raise ValueError(
+                "folds with val_folds: choose whether the parts of the patients are tested or validated on"
+            )
+        if val_fold is not None:
+            raise ValueError("val_folds names split.val_fold of each training itself; leave split.val_fold out")
+        if self.split.names_validation:
+            raise ValueError(
+                f"val_folds divides the patients outside the test set anew, but {self.split.names_validation}"
+            )
+        if self.evaluate_only is not None:
+            raise ValueError(
+                "evaluate_only trains nothing: val_folds would evaluate one model several times; leave them out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_ensemble(self) -> Self:
         if self.ensemble is not True:
             return self
         if self.folds is not None:
             raise ValueError(
                 "ensemble with folds: every patient is in the test set of one fold and in the training set of the "
-                "others, so the average has no test set that none of its members has seen; use `seeds`, whose "
-                "trainings share one test set"
+                "others, so the average has no test set that none of its members has seen; use `seeds` or "
+                "`val_folds`, whose trainings share one test set"
             )
-        if len(self.seeds) < 2:
-            raise ValueError(f"ensemble averages the trainings of seeds: found {len(self.seeds)}, expected 2 or more")
+        if self.val_folds is None and len(self.seeds) < 2:
+            raise ValueError(
+                f"ensemble averages the trainings of seeds, of val_folds or of both: of seeds found {len(self.seeds)}, "
+                "expected 2 or more"
+            )
         if self.probe is not None:
             raise ValueError("ensemble averages trained networks; a probe is none: leave one of the two out")
         return self
@@ -176,7 +213,7 @@ class Run(NamedTuple):
     """One training: a job, one of its folds and seeds, or their ensemble.
 
     Attributes:
-        id: Its folder below the experiment's: `2`, `2/fold1_seed0`, or `2/ensemble`.
+        id: Its folder below the experiment's: `2`, `2/fold1_seed0`, `2/val1_seed0`, or `2/ensemble`.
         job: Number of its job, from 1.
         settings: With nothing left to expand.
     """
@@ -215,17 +252,27 @@ def _expand(number: int, job: JobSettings) -> Iterator[Run]:
     if job.ensemble is True:
         # The epochs of its members are theirs.
         evaluation = job.evaluate.model_copy(update={"best_on_test": False})
-        changes = {"seeds": (), "ensemble": tuple(run.id for run in members), "evaluate": evaluation}
+        changes = {
+            "seeds": (),
+            "val_folds": None,
+            "split": job.split if job.val_folds is None else _val_fold(job.split, job.val_folds),
+            "ensemble": tuple(run.id for run in members),
+            "evaluate": evaluation,
+        }
         yield Run(f"{number}/{ENSEMBLE}", number, job.model_copy(update=changes))
 
 
 def _repeats(number: int, job: JobSettings) -> Iterator[Run]:
-    for fold in [None] if job.folds is None else range(1, job.folds + 1):
+    for part, split in _parts(job):
         for seed in job.seeds or [None]:
-            names = [] if fold is None else [f"fold{fold}"]
-            changes: dict[str, Any] = {"folds": None, "seeds": (), "ensemble": False}
-            if fold is not None and job.folds is not None and isinstance(job.split, PatientSplit):
-                changes["split"] = _fold(job.split, job.folds, fold)
+            names = [part] if part else []
+            changes: dict[str, Any] = {
+                "folds": None,
+                "val_folds": None,
+                "seeds": (),
+                "ensemble": False,
+                "split": split,
+            }
             if seed is not None:
                 names.append(f"seed{seed}")
                 changes["train"] = job.train.model_copy(update={"seed": seed})
@@ -234,11 +281,28 @@ def _repeats(number: int, job: JobSettings) -> Iterator[Run]:
             )
 
 
+def _parts(job: JobSettings) -> Iterator[tuple[str, SplitSettings]]:
+    """Yield name and split of each fold of a job; one without a name where it has none."""
+    if job.folds is not None and isinstance(job.split, PatientSplit):
+        for fold in range(1, job.folds + 1):
+            yield f"fold{fold}", _fold(job.split, job.folds, fold)
+    elif job.val_folds is not None:
+        for fold in range(1, job.val_folds + 1):
+            yield f"val{fold}", _val_fold(job.split, job.val_folds, fold)
+    else:
+        yield "", job.split
+
+
 def _fold(split: PatientSplit, n_folds: int, fold: int) -> FoldSplit:
     """Return one fold of patients; validation takes the share of the rest that it has in `split`."""
     shares = split.fractions
     val_fraction = shares.val / (shares.train + shares.val)
     return FoldSplit(kind="folds", n_folds=n_folds, fold=fold, val_fraction=val_fraction, seed=split.seed)
+
+
+def _val_fold(split: SplitSettings, n_folds: int, fold: int | None = None) -> SplitSettings:
+    """Return a split whose validation set is one part of the patients outside the test set; None: nobody is in it."""
+    return split.model_copy(update={"val_fold": ValFold(n_folds=n_folds, fold=fold)})
 
 
 class ExperimentFile(Settings):
@@ -259,6 +323,7 @@ class ExperimentFile(Settings):
     evaluate: dict[str, Any] = Field(default={})
     allow_doubtful: list[str] = Field(default=[])
     folds: int | None = None
+    val_folds: int | None = None
     seeds: list[int] = Field(default=[])
     ensemble: bool = False
     evaluate_only: str | None = None

@@ -154,10 +154,15 @@ def flow_path(split: str) -> str:
 
 
 def _split_slug(split: SplitSettings) -> str:
+    slug = f"column_{split.column}" if isinstance(split, ColumnSplit) else split.kind
     if isinstance(split, PatientSplit):
         shares = split.fractions
-        return f"patients_{shares.train * 100:.0f}_{shares.val * 100:.0f}_{shares.test * 100:.0f}"
-    return f"column_{split.column}" if isinstance(split, ColumnSplit) else split.kind
+        slug = f"patients_{shares.train * 100:.0f}_{shares.val * 100:.0f}_{shares.test * 100:.0f}"
+    if split.val_fold is None:
+        return slug
+    return (
+        f"{slug}_{'no_val' if split.val_fold.fold is None else f'val{split.val_fold.fold}'}of{split.val_fold.n_folds}"
+    )
 
 
 def result_dir(task: str, experiment: str) -> str:

@@ -211,6 +211,13 @@ class Plan:
             return {}
         return {path: paths.file_facts(Path(path)) for path in upstream.needs}
 
+    def member_splits(self, group: str, experiment: str, run: str) -> list[str]:
+        """Return the split table of each member of an ensemble whose members have validation sets of their own."""
+        job = self.job(group, experiment, run)
+        if not isinstance(job.ensemble, tuple) or job.split.val_fold is None:
+            return []
+        return [self.files(group, experiment, member).split for member in job.ensemble]
+
     # --- inputs
 
     def raw_data(self, dataset: str) -> list[str]:
@@ -310,8 +317,8 @@ class Plan:
 
 
 def job_params(job: JobSettings) -> dict[str, Any]:
-    """Return a job's settings; its note shapes nothing."""
-    return {**job.model_dump(mode="json"), "note": ""}
+    """Return a job's settings; its note shapes nothing, and a run's `val_folds` are in its split."""
+    return {**job.model_dump(mode="json", exclude={"val_folds"}), "note": ""}
 
 
 def _encoder_key(upstream: Upstream) -> dict[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from auscult.config.base import Label, Settings
 
@@ -28,6 +28,24 @@ class Fractions(Settings):
         return self
 
 
+class ValFold(Settings):
+    """One part of the patients outside the test set as validation: they are in `n_folds` equal parts, stratified.
+
+    The test set is that of the split without it. Equal `seed` and `n_folds` give the same parts for every `fold`.
+    """
+
+    n_folds: int = Field(ge=2, le=100)
+    fold: int | None = Field(
+        default=None, ge=1, description="the part that is validation, from 1; none: nobody is, all of them are train"
+    )
+
+    @model_validator(mode="after")
+    def _check_fold(self) -> Self:
+        if self.fold is not None and self.fold > self.n_folds:
+            raise ValueError(f"fold {self.fold} lies beyond n_folds {self.n_folds}")
+        return self
+
+
 class _Split(Settings):
     """What every kind of split may declare."""
 
@@ -41,6 +59,27 @@ class _Split(Settings):
         default={},
         description="targets of which a subset may hold no patient, which the report prints: {val: [stridor]}",
     )
+
+    val_fold: ValFold | None = Field(
+        default=None, description="the validation set as one part of several; the experiment's `val_folds: N` makes all"
+    )
+
+    @property
+    def names_validation(self) -> str:
+        """Say what fixes the validation set of this kind; empty where it is drawn from the patients outside test."""
+        return ""
+
+    @model_validator(mode="after")
+    def _check_val_fold(self) -> Self:
+        if self.val_fold is not None and self.names_validation:
+            raise ValueError(f"val_fold divides the patients outside the test set anew, but {self.names_validation}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not asked for, so that splits which were made before keep their key."""
+        found: dict[str, Any] = handler(self)
+        return {name: value for name, value in found.items() if name != "val_fold" or value is not None}
 
 
 class PatientSplit(_Split):
@@ -93,6 +132,11 @@ class ColumnSplit(_Split):
         description="patients whom the values put in train (or val) and test; `keep` needs allow_patient_overlap",
     )
     allow_patient_overlap: bool = Field(default=False, description="declared in the report when true")
+
+    @property
+    def names_validation(self) -> str:
+        """Say which values are validation."""
+        return f"the values {', '.join(self.val)} of {self.column} are validation; leave `val` out" if self.val else ""
 
     @property
     def test_parts(self) -> dict[str, tuple[Label, ...]]:
@@ -150,6 +194,11 @@ class FoldSplit(_Split):
     fold: int = Field(ge=1, description="the part that is tested, from 1")
     val_fraction: float = Field(default=0.15, gt=0, lt=1, description="of the patients outside the fold")
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def names_validation(self) -> str:
+        """Say that the folds are those of the test set."""
+        return "every fold has a test set of its own here; use split.kind: patients"
 
     @model_validator(mode="after")
     def _check_fold(self) -> Self:

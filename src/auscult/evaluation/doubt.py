@@ -13,24 +13,26 @@ from auscult.metrics.aggregation import LevelRows
 from auscult.metrics.conformal import decision_confidence, fewest_patients, judge_sets, risk_coverage
 
 
-def judge_doubt(rows: LevelRows, task: TaskSettings, described: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def judge_doubt(rows: LevelRows, task: TaskSettings, model: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what `metrics.json` says of conformal sets; None for a model without them.
 
     Args:
         rows: Predictions and labels of the test set at the task's level.
         task: What was predicted.
-        described: `conformal` of `model.json`.
+        model: `model.json`.
 
     Returns:
-        `alpha`, `level`, `fewest_patients` (a class of fewer on validation is in every set), `calibrated_on` (view ->
-        class -> patients) and `views` (`metrics.conformal.judge_sets`).
+        `chosen_on`, `alpha`, `level`, `fewest_patients` (a class of fewer to calibrate on is in every set),
+        `calibrated_on` (view -> class -> patients) and `views` (`metrics.conformal.judge_sets`).
     """
+    described: Mapping[str, Any] | None = model.get("conformal")
     if described is None:
         return None
     calibrated_on = {
         view: {name: found["n"] for name, found in classes.items()} for view, classes in described["classes"].items()
     }
     return {
+        "chosen_on": model.get("chosen_on", "val"),
         "alpha": described["alpha"],
         "level": described["level"],
         "fewest_patients": fewest_patients(described["alpha"]),

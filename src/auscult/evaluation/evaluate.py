@@ -21,6 +21,7 @@ from auscult.evaluation.outcomes import find_outcomes, write_lists
 from auscult.evaluation.predict import predict
 from auscult.evaluation.protocols import compare_protocols
 from auscult.evaluation.slices import slice_metrics
+from auscult.formatting.operating_points import chosen_on_text
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.curves import pr_points, roc_points
 from auscult.metrics.operating_points import LevelPoint, points_of
@@ -110,6 +111,7 @@ def evaluate(
         "best_epoch": int(model.meta["best_epoch"]),
         "n_parameters": int(model.meta["n_parameters"]),
         "thresholds": thresholds,
+        "chosen_on": model.meta.get("chosen_on", "val"),
         "threshold_rule": model.meta.get("threshold_rule"),
         "threshold_target": model.meta.get("threshold_target"),
         "temperature": model.temperature,
@@ -144,7 +146,7 @@ def evaluate(
         split=job.split,
     )
     at_task_level = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
-    metrics["conformal"] = judge_doubt(at_task_level, task, model.meta.get("conformal"))
+    metrics["conformal"] = judge_doubt(at_task_level, task, model.meta)
     metrics["protocols"] = None
     if job.evaluate.best_on_test:
         metrics["protocols"] = compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
@@ -178,6 +180,7 @@ def evaluate(
         folder=output_dir / "figures",
         protocols=metrics["protocols"],
         risk=risk,
+        chosen_on=chosen_on_text(metrics),
     )
     plotter = ClipPlotter(model, examples, predictions, outcomes, tables=tables, job=job, task=task, ids=ids)
     plotter.draw_examples(output_dir / "spectrograms")
@@ -186,7 +189,10 @@ def evaluate(
 
 
 def _subsets(split: Path) -> tuple[str, ...]:
-    """Return the subsets to evaluate; there is no validation set for a model that was trained elsewhere."""
+    """Return the subsets to evaluate.
+
+    There is no validation set for a model that was trained elsewhere, nor for a mean over folds of validation.
+    """
     present = set(read_split(split)["split"])
     return tuple(subset for subset in SUBSETS if subset == "test" or subset in present)
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from auscult.formatting.operating_points import chosen_on_text
+
 UNSURE = "unsure"
 """Said of a set that has not one class."""
 
@@ -59,8 +61,8 @@ def promise(found: Mapping[str, Any]) -> str:
     rows = "" if found["level"] == "patient" else f", in the sets of all their {found['level']}s"
     return (
         f"Of the patients of a class at least {100 * (1 - found['alpha']):g}% should have it in their sets{rows}. "
-        "The sets were calibrated on validation, which chose the epoch as well, so slightly too narrow sets are "
-        "possible"
+        f"The sets were calibrated on {chosen_on_text(found)}, which chose the epoch as well, so slightly too narrow "
+        "sets are possible"
     )
 
 

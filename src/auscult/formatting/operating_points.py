@@ -13,6 +13,9 @@ from auscult.formatting.numbers import metric_text, plural_of
 
 DECISION = "Decision at"
 """Heads the row or the line that says where decisions are taken."""
+_CHOSEN_ON = {"val": "validation", "out_of_fold": "out-of-fold validation"}
+OUT_OF_FOLD = "out of fold, each patient is judged by the trainings that did not learn from them"
+"""Said of an ensemble whose members have validation sets of their own."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,18 @@ class PointRow:
     values: list[str]
     chosen_on: str
     notes: list[str]
+
+
+def chosen_on_text(described: Mapping[str, Any]) -> str:
+    """Return what temperature, operating points and conformal sets were chosen on.
+
+    Args:
+        described: `metrics.json` or `model.json`.
+
+    >>> chosen_on_text({"chosen_on": "out_of_fold"}), chosen_on_text({})
+    ('out-of-fold validation', 'validation')
+    """
+    return _CHOSEN_ON[described.get("chosen_on") or "val"]
 
 
 def decision_text(metrics: Mapping[str, Any], task: TaskSettings, level: str, targets: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,18 @@ from auscult.metrics.icbhi import confusion, normal_class_scores
 from auscult.metrics.thresholds import N_GRID_CUTS, Fallback, thresholds_for_task
 from auscult.models.saved import probabilities, shifted_probabilities
 
+ChosenOn = Literal["val", "out_of_fold"]
+"""The validation set, or the parts of the patients that were validation in turn, each judged by its own trainings."""
+
 
 def choose_operating_point(
-    logits: NDArray[Any], targets: ArrayLike, ids: pd.DataFrame, task: TaskSettings, settings: EvaluateSettings
+    logits: NDArray[Any],
+    targets: ArrayLike,
+    ids: pd.DataFrame,
+    task: TaskSettings,
+    settings: EvaluateSettings,
+    *,
+    chosen_on: ChosenOn = "val",
 ) -> dict[str, Any]:
     """Return what `model.json` says of the operating point: first the temperature, then thresholds on what it gives.
 
@@ -31,11 +40,12 @@ def choose_operating_point(
         ids: Columns `clip_id`, `recording_id` and `patient_id`.
         task: Gives type, level and aggregation.
         settings: The rules.
+        chosen_on: What the logits are of.
 
     Returns:
-        `temperature`, `calibration` (what was fitted; None without), `threshold_rule`, `threshold_target` (None for
-        rules without one) and `operating_points`: for each level `thresholds` (target -> threshold; empty for a
-        multi-class task, which predicts the most probable class), `normal_offset` (added to the logit of the normal
+        `chosen_on`, `temperature`, `calibration` (what was fitted; None without), `threshold_rule`, `threshold_target`
+        (None for rules without one) and `operating_points`: for each level `thresholds` (target -> threshold; empty for
+        a multi-class task, which predicts the most probable class), `normal_offset` (added to the logit of the normal
         class; 0 unless the rule weighs it), `notes`, `kept` (targets, or the normal class, for which validation chose
         nothing at this level, so that what the task's level chose stands) and `chosen_on` (what validation holds at
         this level). `thresholds`, `normal_offset` and `threshold_notes` are those of the task's level. With
@@ -47,7 +57,7 @@ def choose_operating_point(
         temperature = fitted.value
         calibration = {
             "method": "temperature",
-            "fitted_on": "val",
+            "fitted_on": chosen_on,
             "loss_before": fitted.loss_before,
             "loss_after": fitted.loss_after,
         }
@@ -67,6 +77,7 @@ def choose_operating_point(
         conformal = {"conformal": calibrate(rows, task, settings.conformal.alpha)}
     has_goal = settings.threshold in {"target_sensitivity", "target_specificity"}
     return {
+        "chosen_on": chosen_on,
         "temperature": temperature,
         "calibration": calibration,
         "thresholds": main["thresholds"],

@@ -41,7 +41,8 @@ def draw_flow(rows: Sequence[Row]) -> Figure:
     lost, left_out = _reasons("Lost", rows, "lost"), _reasons("Left out", rows, "left_out")
     heights = [_height(side) for side in (lost, left_out)]
     total = sum(_height(box) for box in (found, read, used)) + sum(heights) + 2 * _GAP + _GAP
-    bottom = [_box(title, _sum(rows, step)) for step, title in _SUBSETS.items()]
+    present = {row["step"] for row in rows}
+    bottom = [_box(title, _sum(rows, step)) for step, title in _SUBSETS.items() if step in present]
     total += max(_height(box) for box in bottom) + 2 * _MARGIN
     with styled():
         figure = Figure(figsize=(WIDTH_INCHES, total))
@@ -69,9 +70,9 @@ _MAIN_STEPS = (("Found", "found"), ("Read", "read"), ("Used", "used"))
 
 
 def _draw_subsets(axes: Axes, start: float, boxes: Sequence[list[str]]) -> None:
-    """Draw the three subsets side by side, and the lines that lead to them."""
+    """Draw the subsets side by side, and the lines that lead to them."""
     middle, branch, top = (_MAIN[0] + _MAIN[1]) / 2, start + _GAP / 2, start + _GAP
-    lefts = [number * (_BOX_WIDTH + _BETWEEN) for number in range(3)]
+    lefts = [number * (_BOX_WIDTH + _BETWEEN) for number in range(len(boxes))]
     axes.plot([middle, middle], [start, branch], color=MUTED, linewidth=1)
     axes.plot([middle, lefts[-1] + _BOX_WIDTH / 2], [branch, branch], color=MUTED, linewidth=1)
     for left, box in zip(lefts, boxes, strict=True):

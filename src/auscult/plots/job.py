@@ -56,6 +56,7 @@ def draw_job(
     folder: Path,
     protocols: dict[str, Any] | None = None,
     risk: pd.DataFrame | None = None,
+    chosen_on: str = "validation",
 ) -> None:
     """Draw every figure of a job as SVG and PNG, at the task's level.
 
@@ -70,13 +71,14 @@ def draw_job(
         folder: Where to write; made when absent.
         protocols: From `protocols.judge_protocols`; None where it was not asked for.
         risk: From `doubt.risk_curves`; None where it was not asked for.
+        chosen_on: What the thresholds were chosen on, in words.
     """
     views = blocks(subset, task, task.level)
     entries: list[Drawing] = []
     for drawing, figure in (
         *_curves(rows, views, task),
         *_confusions(views, task),
-        *_probabilities(rows, views, thresholds, task),
+        *_probabilities(rows, views, thresholds, task, chosen_on),
         _learning(history, best_epoch, job),
         *_protocols(protocols, task),
         *_risk(risk, task),
@@ -179,7 +181,7 @@ def _confusions(views: list[Block], task: TaskSettings) -> Iterator[tuple[Drawin
 
 
 def _probabilities(
-    rows: LevelRows, views: list[Block], thresholds: dict[str, float], task: TaskSettings
+    rows: LevelRows, views: list[Block], thresholds: dict[str, float], task: TaskSettings, chosen_on: str
 ) -> Iterator[tuple[Drawing, Figure | None]]:
     units = plural_of(task.level)
     if task.type == "multi_class":
@@ -195,7 +197,7 @@ def _probabilities(
         truth, prob = known(rows.targets[:, column].astype(np.float64), rows.probabilities[:, column])
         caption = (
             f"Test set, one dot per {task.level}, by actual class. The line is the threshold of "
-            f"{plural_of(task.level)}, chosen on validation."
+            f"{plural_of(task.level)}, chosen on {chosen_on}."
         )
         none_known = None if len(prob) else f"no {task.level} with a known label"
         groups = [(f"no {target}", prob[~truth]), (target, prob[truth])]

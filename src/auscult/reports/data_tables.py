@@ -97,7 +97,14 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
         if len(of_datasets) > 1:
             of_datasets = {"all": audit["total"], **of_datasets}
         rows = [
-            (name, [(word, _subset_cells(counts[subset], task)) for subset, word in SUBSETS.items()])
+            (
+                name,
+                [
+                    (word, _subset_cells(counts[subset], task))
+                    for subset, word in SUBSETS.items()
+                    if audit["total"][subset]["patients"]
+                ],
+            )
             for name, counts in of_datasets.items()
         ]
         tables.append(

@@ -10,7 +10,16 @@ from auscult.config.task import LEVELS
 from auscult.formatting.conformal import never_ruled_out, promise, set_rows
 from auscult.formatting.metric_tables import OPTIMISTIC, Block, blocks, interval_notes, protocol_table, slice_table
 from auscult.formatting.numbers import METRIC_NAMES, metric_text, plural
-from auscult.formatting.operating_points import DECISION, decided_by, decision_text, is_shared, point_rows, shared_note
+from auscult.formatting.operating_points import (
+    DECISION,
+    OUT_OF_FOLD,
+    chosen_on_text,
+    decided_by,
+    decision_text,
+    is_shared,
+    point_rows,
+    shared_note,
+)
 
 SUBSETS = {"test": "TEST SET", "val": "VALIDATION SET (optimistic: epoch and thresholds were chosen on it)"}
 
@@ -61,8 +70,8 @@ def _threshold_facts(metrics: dict[str, Any], job: JobSettings, task: TaskSettin
     rule = rule_text(metrics, job)
     if is_shared(metrics):
         values = decision_text(metrics, task, task.level, task.targets)
-        return [("thresholds", f"{values} ({rule}, chosen on validation)")]
-    facts = [("thresholds", f"by {rule}, chosen on validation at each level")]
+        return [("thresholds", f"{values} ({rule}, chosen on {chosen_on_text(metrics)})")]
+    facts = [("thresholds", f"by {rule}, chosen on {chosen_on_text(metrics)} at each level")]
     for row in point_rows(metrics, task):
         values = decision_text(metrics, task, row.level, task.targets)
         facts.append((f"  {row.level}", "; ".join([f"{values} (n +/− {row.chosen_on})", *row.notes])))
@@ -82,7 +91,7 @@ def class_decision(metrics: Mapping[str, Any], job: JobSettings, task: TaskSetti
     if not rows:
         return "the class of highest probability"
     added = ", ".join(f"{row.level} {' '.join(row.values)}" for row in rows)
-    shared = f" {shared_note(task)}" if is_shared(metrics) else " chosen on validation at each level"
+    shared = f" {shared_note(task)}" if is_shared(metrics) else f" chosen on {chosen_on_text(metrics)} at each level"
     return (
         f"the class of highest probability, after this is added to the logit of {task.normal_class}: {added} "
         f"({rule_text(metrics, job)},{shared})"
@@ -93,7 +102,7 @@ def _temperature_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     temperature = metrics.get("temperature", 1.0)
     if temperature == 1:
         return []
-    return [("calibration", f"temperature {metric_text(temperature)}, fitted on validation")]
+    return [("calibration", f"temperature {metric_text(temperature)}, fitted on {chosen_on_text(metrics)}")]
 
 
 def _shifts_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:
@@ -223,7 +232,9 @@ def _model_fact(metrics: dict[str, Any], job: JobSettings) -> tuple[str, str]:
     if job.evaluate_only is not None:
         return "not trained", f"the model of {job.evaluate_only}, epoch {metrics['best_epoch']}"
     if isinstance(job.ensemble, tuple):
-        return "ensemble", f"mean probability of {len(job.ensemble)} trainings: {', '.join(job.ensemble)}"
+        text = f"mean probability of {len(job.ensemble)} trainings: {', '.join(job.ensemble)}"
+        is_out_of_fold = metrics.get("chosen_on") == "out_of_fold"
+        return "ensemble", f"{text}; {OUT_OF_FOLD}" if is_out_of_fold else text
     if job.probe is not None:
         return "probe", f"{job.probe.method}, on {job.probe.encoder}; chosen by {job.train.monitor} on validation"
     return "kept epoch", f"{metrics['best_epoch']}, by {job.train.monitor} on validation"

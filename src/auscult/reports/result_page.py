@@ -14,6 +14,8 @@ from auscult.formatting.conformal import SetRow, never_ruled_out, promise, set_r
 from auscult.formatting.metric_tables import Block, blocks, interval_notes, protocol_table, slice_table
 from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, OUTCOME_NAMES, Number, p_text, plural
 from auscult.formatting.operating_points import (
+    OUT_OF_FOLD,
+    chosen_on_text,
     decided_by,
     decision_text,
     is_shared,
@@ -139,6 +141,8 @@ def render(
             p_text=p_text,
             points={job.id: point_rows(job.metrics, task) for job in jobs},
             point_heads=point_heads(task),
+            chosen_on={job.id: chosen_on_text(job.metrics) for job in jobs},
+            out_of_fold=OUT_OF_FOLD,
             point_rules={job.id: rule_text(job.metrics, job.settings) for job in jobs},
             points_shared={job.id: shared_note(task) if is_shared(job.metrics) else "" for job in jobs},
             decisions={job.id: decision_text(job.metrics, task, task.level, task.targets) for job in jobs},

@@ -14,7 +14,7 @@ _NAMES = ("model.name", "split.kind", "train.optimizer.name")
 
 
 NO_SEED = "none of its own"
-"""Stands for the seed of an ensemble."""
+"""Stands for the seed of an ensemble, and for its part of the patients."""
 
 
 def settings_text(value: Any) -> str:
@@ -46,6 +46,8 @@ def job_settings(job: JobSettings) -> dict[str, Any]:
         # The seed is that of no training.
         found["ensemble"] = f"of {len(job.ensemble)}"
         found["train"]["seed"] = NO_SEED
+        if job.split.val_fold is not None:
+            found["split"]["val_fold"]["fold"] = NO_SEED
     return flat.flatten(found)
 
 
@@ -95,4 +97,6 @@ def _part(key: str, value: Any) -> str:
     text = settings_text(value)
     if key.endswith(".name"):
         return text
+    if key.startswith("split.val_fold."):
+        return f"validation {key.rsplit('.', 1)[-1]} {text}"
     return f"split by {text}" if key == "split.kind" else f"{key.rsplit('.', 1)[-1]} {text}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Counts = NDArray[np.int64]
     Floats = NDArray[np.float64]
-    from auscult.config.split import FoldSplit, Fractions
+    from auscult.config.split import FoldSplit, Fractions, ValFold
     from auscult.splits.assign import Assignment
 
 
@@ -262,3 +262,27 @@ def draw_validation(made: Assignment, fraction: float, seed: int) -> None:
     generator = np.random.default_rng([seed, 1])
     drawn = allocate(evidence, (1 - fraction, fraction), generator, by_class=made.by_class)
     made.move(set(evidence.patient_ids[drawn == 1]), VAL)
+
+
+def draw_val_fold(made: Assignment, settings: ValFold, seed: int) -> None:
+    """Make one of several parts of the patients outside test validation, or none; all others of them are train.
+
+    Those who stand in test too stay in train.
+
+    Raises:
+        InfeasibleError: There are fewer such patients than parts.
+    """
+    made.subsets[made.subsets == VAL] = TRAIN
+    if settings.fold is None:
+        return
+    candidates = made.patients_in(TRAIN) - made.patients_in(TEST)
+    if len(candidates) < settings.n_folds:
+        raise InfeasibleError(
+            f"{len(candidates)} patients outside the test set cannot be divided into {settings.n_folds} parts; lower "
+            "val_folds"
+        )
+    evidence = made.facts.take((made.subsets == TRAIN) & made.holds(candidates)).by_patient()
+    shares = [1 / settings.n_folds] * settings.n_folds
+    # A stream of its own: the test set is the same whatever becomes of validation.
+    parts = allocate(evidence, shares, np.random.default_rng([seed, 2]), by_class=made.by_class)
+    made.move(set(evidence.patient_ids[parts == settings.fold - 1]), VAL)

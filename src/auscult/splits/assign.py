@@ -18,7 +18,7 @@ from auscult.config.split import (
     SplitSettings,
 )
 from auscult.errors import ConfigError, InfeasibleError, unknown_name
-from auscult.splits.allocate import draw_fold, draw_subsets, draw_validation
+from auscult.splits.allocate import draw_fold, draw_subsets, draw_val_fold, draw_validation
 from auscult.splits.counts import recording_facts
 from auscult.storage.tables import ATTRIBUTE_PREFIX, SUBSETS
 
@@ -102,7 +102,7 @@ def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettin
 
     Raises:
         ConfigError: A column, dataset or site that is not there.
-        InfeasibleError: Patients are in several subsets, or nobody is left to draw validation from.
+        InfeasibleError: Patients are in several subsets, or too few are left to draw validation from.
     """
     recordings = recordings.sort_values("recording_id").reset_index(drop=True)
     facts = recording_facts(recordings, events, task)
@@ -110,20 +110,20 @@ def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettin
     made = Assignment(recordings, facts, task.type == "multi_class", unassigned)
     if isinstance(settings, PatientSplit):
         draw_subsets(made, settings.fractions, settings.seed)
-        return made
-    if isinstance(settings, FoldSplit):
+    elif isinstance(settings, FoldSplit):
         draw_fold(made, settings)
     elif isinstance(settings, OfficialSplit):
         _follow_list(made, settings)
     elif isinstance(settings, ColumnSplit):
         _follow_column(made, settings)
-        if settings.val:
-            return made
     elif isinstance(settings, LeaveDatasetOutSplit):
         _leave_dataset_out(made, settings)
     else:
         _leave_site_out(made, settings)
-    draw_validation(made, settings.val_fraction, settings.seed)
+    if settings.val_fold is not None:
+        draw_val_fold(made, settings.val_fold, settings.seed)
+    elif not isinstance(settings, PatientSplit) and not (isinstance(settings, ColumnSplit) and settings.val):
+        draw_validation(made, settings.val_fraction, settings.seed)
     return made
 
 

@@ -196,7 +196,8 @@ def refuse_infeasible(
     """Stop when a subset cannot train, choose or judge some target.
 
     Every subset needs a patient with a positive and one with a negative of every target, at the task's level; for a
-    multi-class task, a patient of every class. What `settings.allow_absent` names may be missing.
+    multi-class task, a patient of every class. What `settings.allow_absent` names may be missing, and validation where
+    the settings leave nobody there.
 
     Args:
         counts: Of each subset, all datasets together.
@@ -217,6 +218,8 @@ def refuse_infeasible(
     kinds = ("positive",) if task.type == "multi_class" else ("positive", "negative")
     for target in task.targets:
         for subset in SUBSETS:
+            if subset == "val" and _has_no_validation(settings):
+                continue
             for kind in kinds if target not in settings.allow_absent.get(subset, ()) else ():
                 if counts[subset]["targets"][target][f"patients_with_{kind}"] == 0:
                     missing.append(f"{subset} holds no patient with a {kind} of {target!r}")
@@ -229,6 +232,10 @@ def refuse_infeasible(
             f"this split cannot support the task (targets {', '.join(task.targets)}): {shown}.\n{table}\n"
             f"{said}{_proposal(counts, settings, sorted(short), kinds)}"
         )
+
+
+def _has_no_validation(settings: SplitSettings) -> bool:
+    return settings.val_fold is not None and settings.val_fold.fold is None
 
 
 def _counts_text(counts: dict[str, Counts], by_dataset: dict[str, dict[str, Counts]], targets: Sequence[str]) -> str:
@@ -262,6 +269,14 @@ def _proposal(
         return (
             f"Proposal: {fewest} patients in all hold a {kind} of {target!r}, and each of the three subsets needs one: "
             f"add a dataset whose labels hold it, or choose another task"
+        )
+    lacks_validation = any(
+        counts["val"]["targets"][name][f"patients_with_{of}"] == 0 for name in targets for of in kinds
+    )
+    if settings.val_fold is not None and settings.val_fold.fold is not None and lacks_validation:
+        return (
+            f"Proposal: lower val_folds, for every one of the {settings.val_fold.n_folds} parts is validation once and "
+            f"needs a patient of each kind, or declare what one lacks: `allow_absent: {{val: [{target}]}}`"
         )
     if settings.kind == "column":
         return (

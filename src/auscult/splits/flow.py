@@ -1,4 +1,4 @@
-"""The flow of recordings through a split: found, lost, read, left out, used, and then train, val and test."""
+"""The flow of recordings through a split: found, lost, read, left out, used, and then its subsets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ of nobody knows whom."""
 def split_flow(
     flows: Mapping[str, pd.DataFrame], split: pd.DataFrame, left_out: Mapping[str, list[str]]
 ) -> pd.DataFrame:
-    """Count what becomes of the recordings of each dataset, in the order of `STEPS`.
+    """Count what becomes of the recordings of each dataset, in the order of `STEPS`; empty subsets have no row.
 
     Args:
         flows: Dataset -> its flow (`storage.flow`).
@@ -32,6 +32,7 @@ def split_flow(
     """
     rows: list[dict[str, Any]] = []
     sides = {str(name): str(side) for name, side in zip(split["recording_id"], split["split"], strict=True)}
+    subsets = [name for name in SUBSETS if name in sides.values()]
     for dataset, flow in flows.items():
         read = pd.DataFrame(flow[flow["status"] == READ])
         side = pd.Series([sides.get(str(name)) for name in read["recording_id"]], index=read.index, dtype=object)
@@ -42,7 +43,7 @@ def split_flow(
             left = pd.DataFrame(read[read["recording_id"].isin(names)])
             rows += [_row(dataset, "left_out", reason, count_rows(left))] if len(left) else []
         rows.append(_row(dataset, "used", "", count_rows(pd.DataFrame(read[side.notna()]))))
-        rows += [_row(dataset, name, "", count_rows(pd.DataFrame(read[side == name]))) for name in SUBSETS]
+        rows += [_row(dataset, name, "", count_rows(pd.DataFrame(read[side == name]))) for name in subsets]
     return pd.DataFrame(rows, columns=pd.Index(FLOW_COLUMNS))
 
 

@@ -61,6 +61,7 @@ def train(
     *,
     clips: Mapping[str, Sequence[Path]] | None = None,
     embeddings: Mapping[str, Sequence[Path]] | None = None,
+    member_splits: Sequence[Path] = (),
     job: JobSettings,
     task: TaskSettings,
     output_dir: Path,
@@ -83,6 +84,7 @@ def train(
         split: The split table.
         clips: Dataset -> the clip stores behind its feature stores, where spectrograms are computed in training.
         embeddings: Dataset -> the embeddings of its clips by the encoder of a probe, in the same order.
+        member_splits: The split table of each member of an ensemble, where they differ.
         job: What to train.
         task: What is predicted.
         output_dir: The run folder.
@@ -103,7 +105,18 @@ def train(
         return
     if isinstance(job.ensemble, tuple):
         folders = [Path(folder) for folder in job.ensemble]
-        average(folders, features, tables, split, clips, job=job, task=task, output_dir=output_dir, device=device)
+        average(
+            folders,
+            features,
+            tables,
+            split,
+            clips,
+            job=job,
+            task=task,
+            output_dir=output_dir,
+            member_splits=member_splits,
+            device=device,
+        )
         return
     if job.probe is not None:
         fit_probe(features, tables, split, embeddings or {}, job=job, task=task, output_dir=output_dir)

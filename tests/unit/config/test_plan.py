@@ -146,6 +146,17 @@ def test_probes_of_one_encoder_share_its_embeddings(config_dir: Path) -> None:
     assert plan.files(*MAIN, "1").embeddings == {}
 
 
+def test_an_ensemble_reads_the_splits_of_members_that_differ_in_them(config_dir: Path) -> None:
+    write(config_dir, "parts", jobs=[{"val_folds": 2, "seeds": [0, 1], "ensemble": True}])
+    write(config_dir, "seeds", jobs=[{"seeds": [0, 1], "ensemble": True}])
+    plan = plan_of(config_dir)
+    splits = plan.member_splits("pneumonia", "parts", "1/ensemble")
+    assert splits == [plan.files("pneumonia", "parts", run).split for run in list(plan.runs("pneumonia", "parts"))[:4]]
+    assert len(set(splits)) == 2 and plan.files("pneumonia", "parts", "1/ensemble").split not in splits
+    assert plan.member_splits("pneumonia", "parts", "1/val1_seed0") == []
+    assert plan.member_splits("pneumonia", "seeds", "1/ensemble") == []
+
+
 def test_an_encoder_from_elsewhere_is_known_by_its_weights(config_dir: Path, tmp_path: Path) -> None:
     paths = []
     for folder, digest in (("a", "1" * 64), ("b", "1" * 64), ("c", "2" * 64)):

@@ -54,6 +54,24 @@ def test_a_fold_keeps_the_seed_and_the_share_of_validation() -> None:
     assert fold == FoldSplit(kind="folds", n_folds=4, fold=3, val_fraction=0.25, seed=7)
 
 
+def test_folds_of_validation_share_the_split_but_for_their_part() -> None:
+    made = experiment({"val_folds": 2, "seeds": [0, 5], "ensemble": True}, {"val_folds": 2})
+    assert [run.id for run in made.runs] == [
+        "1/val1_seed0", "1/val1_seed5", "1/val2_seed0", "1/val2_seed5", "1/ensemble",
+        "2/val1", "2/val2",
+    ]  # fmt: skip
+    parts = [run.settings.split.val_fold for run in made.runs]
+    assert [part and part.fold for part in parts] == [1, 1, 2, 2, None, 1, 2]
+    assert all(
+        run.settings.val_folds is None and part and part.n_folds == 2
+        for run, part in zip(made.runs, parts, strict=True)
+    )
+    assert len({run.settings.split.model_copy(update={"val_fold": None}).model_dump_json() for run in made.runs}) == 1
+    last = made.runs[4].settings
+    assert last.ensemble == tuple(run.id for run in made.runs[:4])
+    assert type(last).model_validate(last.model_dump(mode="json")) == last
+
+
 def test_one_seed_more_leaves_the_settings_of_the_others() -> None:
     few, more = experiment({"seeds": [0, 1]}), experiment({"seeds": [0, 1, 2]})
     assert more.runs[:2] == few.runs
@@ -68,7 +86,16 @@ def test_one_seed_more_leaves_the_settings_of_the_others() -> None:
         ({"seeds": [-1]}, "greater than or equal to 0"),
         ({"ensemble": True}, "found 0, expected 2 or more"),
         ({"ensemble": True, "seeds": [1]}, "found 1, expected 2 or more"),
-        ({"ensemble": True, "folds": 2}, "no test set that none of its members has seen; use `seeds`"),
+        ({"ensemble": True, "folds": 2}, "no test set that none of its members has seen; use `seeds` or `val_folds`"),
+        ({"folds": 2, "val_folds": 2}, "whether the parts of the patients are tested or validated on"),
+        ({"val_folds": 2, "split": {"kind": "folds", "fold": 1}}, "every fold has a test set of its own"),
+        (
+            {"val_folds": 2, "split": {"kind": "column", "column": "ward", "test": ["a"], "val": ["b"]}},
+            "the values b of ward are validation",
+        ),
+        ({"val_folds": 2, "evaluate_only": "results/a/b/1"}, "val_folds would evaluate one model several times"),
+        ({"val_folds": 2, "split": {"kind": "patients", "val_fold": {"n_folds": 2}}}, "leave split.val_fold out"),
+        ({"split": {"kind": "patients", "val_fold": {"n_folds": 2}}}, "leaves a training without a validation set"),
     ],
 )
 def test_what_cannot_be_expanded_is_refused(changes: dict[str, Any], message: str) -> None:

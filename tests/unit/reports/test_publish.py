@@ -276,7 +276,7 @@ def test_conformal_sets_are_counted_by_class_with_what_they_promise(published_on
     text = _Page((tmp_path / "result" / "report.html").read_text()).text
     assert text.count("Doubt: conformal sets") == 1
     assert "at least 90% should have it in their sets" in text
-    assert "fewer than 9 patients of it: positive" in text
+    assert "fewer than 9 patients of it to calibrate on: positive" in text
     assert "negative 18 of 20 (90%) 13 of 20 (65%) 6 of 20 (30%) 1 of 20 (5%) 30" in text
     said = report_text({**metrics, "conformal": conformal}, source.experiment.jobs[0], source.task)
     assert re.search(r"negative +18 of 20 \(90%\) +13 of 20 \(65%\) ", said)

@@ -312,3 +312,60 @@ def test_an_unlisted_recording_of_a_moved_patient_stays_out(make_recordings, pne
         split, audit = run_split(table, {"kind": "official", "patients_on_both_sides": subset}, pneumonia)
         assert "icbhi/y" not in split.index
         assert len(split) + sum(entry["recordings"] for entry in audit["left_out"]) == 22
+
+
+class TestValidationFolds:
+    KINDS = (
+        {"kind": "patients", "fractions": {"train": 0.6, "val": 0.2, "test": 0.2}, "seed": 4},
+        {"kind": "official", "seed": 4},
+        {"kind": "column", "column": "ward", "test": ["south"], "seed": 4},
+        {"kind": "leave_site_out", "site": "east", "seed": 4},
+    )
+
+    def recordings(self, make_patients):
+        n = 40
+        wards = ["south" if k % 5 == 0 else "north" for k in range(n) for _ in range(2)]
+        listed = ["test" if k % 5 < 2 else "train" for k in range(n) for _ in range(2)]
+        sites = ["east" if k % 4 == 0 else "west" for k in range(n) for _ in range(2)]
+        return make_patients(n, every=3, attr_ward=wards, attr_official_split=listed, site=sites)
+
+    @pytest.mark.parametrize("settings", KINDS, ids=lambda settings: settings["kind"])
+    def test_the_test_set_stays_and_every_other_patient_is_validation_once(
+        self, make_patients, pneumonia, run_split, settings
+    ):
+        recordings = self.recordings(make_patients)
+        plain = subsets(run_split(recordings, settings, pneumonia)[0])
+        tested = {name for name, subset in plain.items() if subset == "test"}
+        validated, sick = [], []
+        for fold in (1, 2, 3, None):
+            split, audit = run_split(recordings, {**settings, "val_fold": {"n_folds": 3, "fold": fold}}, pneumonia)
+            assert set(split.index[split["split"] == "test"]) == tested
+            assert set(split.index) == set(plain)
+            patients = split.loc[split["split"] == "val", "patient_id"].unique().tolist()
+            assert set(patients).isdisjoint(split.loc[split["split"] != "val", "patient_id"])
+            if fold is None:
+                assert not patients
+                assert [row["step"] for row in audit["flow"]][-2:] == ["train", "test"]
+                continue
+            validated += patients
+            sick.append(audit["total"]["val"]["targets"]["pneumonia"]["patients"]["positive"])
+        others = {name for name, subset in plain.items() if subset != "test"}
+        assert sorted(validated) == sorted(set(split.loc[sorted(others), "patient_id"]))
+        assert max(sick) - min(sick) <= 1 and min(sick) >= 1
+
+    def test_patients_who_stand_in_test_too_are_never_validation(self, make_recordings, pneumonia, run_split):
+        settings = {"kind": "official", "patients_on_both_sides": "keep", "allow_patient_overlap": True}
+        for fold in (1, 2):
+            split, _ = run_split(
+                official(make_recordings, both=(1, 12)),
+                {**settings, "val_fold": {"n_folds": 2, "fold": fold}},
+                pneumonia,
+            )
+            assert {"icbhi/p01", "icbhi/p12"}.isdisjoint(split.loc[split["split"] == "val", "patient_id"])
+            assert subsets(split)["icbhi/r01"] == "train"
+
+    def test_too_many_parts_are_refused_with_what_to_change(self, make_patients, pneumonia, run_split):
+        for n_folds, message in ((60, "divided into 60 parts; lower val_folds"), (33, "Proposal: lower val_folds")):
+            settings = {"kind": "patients", "val_fold": {"n_folds": n_folds, "fold": 1}}
+            with pytest.raises(InfeasibleError, match=message):
+                run_split(self.recordings(make_patients), settings, pneumonia)

@@ -17,11 +17,32 @@ SPLIT = TypeAdapter(SplitSettings)
         ({"kind": "column", "column": "ward", "test": []}, "at least 1 item"),
         ({"kind": "column", "column": "ward", "test": ["a"], "val": ["a"]}, r"\['a'\] stand in both test and val"),
         ({"kind": "leave_site_out", "seed": 1}, "site"),
+        ({"kind": "patients", "val_fold": {"n_folds": 3, "fold": 4}}, "fold 4 lies beyond n_folds 3"),
+        ({"kind": "folds", "fold": 1, "val_fold": {"n_folds": 3, "fold": 1}}, "every fold has a test set of its own"),
+        (
+            {"kind": "column", "column": "ward", "test": ["a"], "val": ["b", "c"], "val_fold": {"n_folds": 3}},
+            "the values b, c of ward are validation; leave `val` out",
+        ),
     ],
 )
 def test_impossible_splits_are_refused(settings, message):
     with pytest.raises(ValidationError, match=message):
         SPLIT.validate_python(settings)
+
+
+def test_what_is_not_asked_for_changes_no_key_of_a_split():
+    plain = {
+        "allow_leaks": {},
+        "allow_absent": {},
+        "kind": "patients",
+        "fractions": {"train": 0.7, "val": 0.15, "test": 0.15},
+        "seed": 0,
+    }
+    assert SPLIT.dump_python(SPLIT.validate_python({"kind": "patients"}), mode="json") == plain
+    part = {"kind": "patients", "val_fold": {"n_folds": 5, "fold": None}}
+    dumped = SPLIT.dump_python(SPLIT.validate_python(part), mode="json")
+    assert dumped == {**plain, "val_fold": {"n_folds": 5, "fold": None}}
+    assert SPLIT.validate_python(dumped) == SPLIT.validate_python(part)
 
 
 def test_numbers_of_sites_and_values_are_labels():
