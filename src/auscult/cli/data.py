@@ -64,6 +64,7 @@ def describe(
     root: _Root = None,
     out: Annotated[Path | None, typer.Option(help="Write a page with pictures: one HTML file.")] = None,
     show_ids: Annotated[bool, typer.Option("--show-ids", help="Show ids of patients and recordings too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite --out.")] = False,
     config: _Config = Path("config"),
 ) -> None:
     """Describe a dataset: what it holds, what each task knows of it, what was rejected, and the layout's own words.
@@ -74,7 +75,10 @@ def describe(
     from auscult.datasets.tasks import load_tasks  # noqa: PLC0415
     from auscult.errors import ConfigError  # noqa: PLC0415
     from auscult.reports.dataset_text import print_description  # noqa: PLC0415
+    from auscult.storage.files import require_free  # noqa: PLC0415
 
+    if out is not None:
+        require_free(out, is_forced=force)
     settings = _settings(name, root, config)
     tasks, faults = load_tasks(config)
     tables_dir = None if root else Path(paths.tables_dir(name))

@@ -210,12 +210,16 @@ def preview(
     job: Annotated[int, typer.Option(min=1, help="Whose augmentation.")] = 1,
     out: Annotated[Path | None, typer.Option(help="The page; default: <name>-<job>-augmentation.html")] = None,
     clips: Annotated[int, typer.Option(min=1, max=20, help="So many clips of each step.")] = 3,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite --out.")] = False,
     config: Annotated[Path, typer.Option(help="The folder with the configuration.")] = Path("config"),
 ) -> None:
     """Write a page: the same clips before and after each step of a job, to look at and to listen to."""
     from auscult.reports import augmentation_page  # noqa: PLC0415
+    from auscult.storage.files import require_free  # noqa: PLC0415
     from auscult.training import augmentation_preview  # noqa: PLC0415 (torch: seconds)
 
+    if out is not None:
+        require_free(out, is_forced=force)
     found = find_experiment(experiment, config, job)
     target = out or Path(f"{found.name}-{job}-augmentation.html")
     shown = augmentation_preview.preview(

@@ -142,6 +142,7 @@ def test_a_layout_is_shown_in_full(call: Call) -> None:
         (("verify", "small", "--root", "config"), ["no usable recording"]),
         (("describe", "small", "--root", "config/tasks/lungs.yaml"), ["is a file, expected a folder"]),
         (("describe", "small", "--out", "config"), ["is a folder, expected a file"]),
+        (("describe", "small", "--out", "config/tasks/lungs.yaml"), ["is there already", "--force"]),
     ],
 )
 def test_a_mistake_ends_with_one_message_and_status_1(call: Call, arguments: tuple[str, ...], parts: list[str]) -> None:
