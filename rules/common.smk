@@ -25,6 +25,7 @@ from auscult.config.plan import (
 from auscult.config.project import require_device
 from auscult.errors import AuscultError
 from auscult.ops.snakemake_faults import Faults, speak_briefly
+from auscult.ops.workflow_lock import take_over
 
 # A plan of thousands of jobs is millions of objects that all live to its end: garbage collection after every 700 new ones
 # took a quarter of a dry run's time and freed nothing.
@@ -55,6 +56,8 @@ if workflow.is_main_process:
     FAULTS = Faults()
     FAULTS.never_again(Job)
     speak_briefly(logger, FAULTS)
+    # Kept open: it tells other runs that this one lives.
+    WORKFLOW_LOCK = None if workflow.dryrun else take_over()
 
 PROJECT = clear_errors(load_project)(config)
 PLAN = clear_errors(Plan)(CONFIG_DIR, PROJECT)
