@@ -12,10 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 
 from auscult.formatting.numbers import metric_text
+from auscult.provenance import redact
 
 
 def page_templates() -> Environment:
-    """Return the templates of all pages, with the filters `count` and `metric`."""
+    """Return the templates of all pages, with the filters `count`, `metric` and `redact`."""
     environment = Environment(
         loader=PackageLoader("auscult.reports", "templates"),
         autoescape=select_autoescape(default=True),
@@ -23,7 +24,7 @@ def page_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": "{:,}".format, "metric": metric_text}
+    environment.filters |= {"count": "{:,}".format, "metric": metric_text, "redact": redact}
     return environment
 
 

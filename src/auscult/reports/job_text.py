@@ -20,6 +20,7 @@ from auscult.formatting.operating_points import (
     point_rows,
     shared_note,
 )
+from auscult.provenance import redact
 
 SUBSETS = {"test": "TEST SET", "val": "VALIDATION SET (optimistic: epoch and thresholds were chosen on it)"}
 
@@ -230,11 +231,14 @@ def _aligned(facts: Sequence[tuple[str, str]], separator: str) -> str:
 
 def _model_fact(metrics: dict[str, Any], job: JobSettings) -> tuple[str, str]:
     if job.evaluate_only is not None:
-        return "not trained", f"the model of {job.evaluate_only}, epoch {metrics['best_epoch']}"
+        return "not trained", f"the model of {redact(job.evaluate_only)}, epoch {metrics['best_epoch']}"
     if isinstance(job.ensemble, tuple):
         text = f"mean probability of {len(job.ensemble)} trainings: {', '.join(job.ensemble)}"
         is_out_of_fold = metrics.get("chosen_on") == "out_of_fold"
         return "ensemble", f"{text}; {OUT_OF_FOLD}" if is_out_of_fold else text
     if job.probe is not None:
-        return "probe", f"{job.probe.method}, on {job.probe.encoder}; chosen by {job.train.monitor} on validation"
+        return (
+            "probe",
+            f"{job.probe.method}, on {redact(job.probe.encoder)}; chosen by {job.train.monitor} on validation",
+        )
     return "kept epoch", f"{metrics['best_epoch']}, by {job.train.monitor} on validation"

@@ -8,6 +8,7 @@ from typing import Any
 from auscult.config import JobSettings
 from auscult.config import flatten as flat
 from auscult.config.files import dump_yaml
+from auscult.provenance import redact
 
 _NAMES = ("model.name", "split.kind", "train.optimizer.name")
 """Where such a name differs, nearly everything beside it differs too: the name says it all."""
@@ -18,12 +19,14 @@ NO_SEED = "none of its own"
 
 
 def settings_text(value: Any) -> str:
-    """Return the value of a setting in one line.
+    """Return the value of a setting in one line; of an absolute path only what names neither user nor machine.
 
     >>> settings_text(0.001), settings_text(["a", "b"]), settings_text(None), settings_text(True), settings_text([])
     ('0.001', 'a, b', '–', 'yes', '–')
     >>> settings_text([{"name": "mixup", "quantity": 0.2, "classes": [0, 1], "alpha": None, "unpadded_only": False}])
     'mixup (quantity: 0.2, classes: [0, 1])'
+    >>> settings_text("/mnt/zarah/results/t/e/1"), settings_text("results/t/e/1")
+    ('.../1', 'results/t/e/1')
     """
     if value is None or value in ([], {}, ""):
         return "–"
@@ -33,10 +36,10 @@ def settings_text(value: Any) -> str:
         # As in YAML, without what is not in use.
         used = {key: part for key, part in value.items() if key != "name" and part not in (None, False, [], {}, "")}
         text = dump_yaml(used, width=10_000, flow=True)
-        return f"{value.get('name', '')} ({text.strip()[1:-1]})".strip()
+        return redact(f"{value.get('name', '')} ({text.strip()[1:-1]})".strip())
     if isinstance(value, list | tuple):
         return ", ".join(settings_text(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else redact(str(value))
 
 
 def job_settings(job: JobSettings) -> dict[str, Any]:

@@ -165,3 +165,13 @@ def test_an_encoder_from_elsewhere_is_known_by_its_weights(config_dir: Path, tmp
         write(config_dir, folder, jobs=[{"probe": {"encoder": folder}}], augment={})
         paths.append(plan_of(config_dir).files("pneumonia", folder, "1").embeddings["bd"])
     assert paths[0] == paths[1] != paths[2]
+
+
+def test_study_yaml_is_read_by_a_result_and_is_no_experiment(config_dir: Path) -> None:
+    assert plan_of(config_dir).studies(*MAIN) == []
+    for folder in (config_dir, config_dir / "experiments/pneumonia", config_dir / "experiments/icbhi"):
+        (folder / "study.yaml").write_text("funding: none\n")
+    plan = plan_of(config_dir)
+    folder = config_dir.as_posix()
+    assert plan.studies(*MAIN) == [f"{folder}/study.yaml", f"{folder}/experiments/pneumonia/study.yaml"]
+    assert not [name for _, name in plan.experiments if name == "study"]

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from rich.console import Console
-from tests.unit.reports.conftest import study_ids
+from tests.unit.reports.conftest import make_published, study_ids
 
 from auscult.config import Experiment
 from auscult.config.claims import Claim
@@ -97,13 +97,16 @@ def test_the_page_is_well_formed_and_loads_nothing(result, kind):
     assert page.stack == []
     assert len(page.ids) == len(set(page.ids))
     assert {source.split("-")[0] for source in page.sources if source.startswith("#")} <= {
-        *(f"#{name}" for name in ("result", "data", "settings", "limits", "provenance", "job", "all")),
+        *(f"#{name}" for name in ("result", "data", "settings", "limits", "methods", "provenance", "job", "all")),
         *(f"#job{number}" for number in (1, 2)),
         *(f"#flow{number}" for number in (1, 2)),
         *(f"#clinical{number}" for number in ("", 1, 2)),
         *(f"#{name}" for name in ("table1", "flow", "calibration", "decision")),
     }
-    assert all(source.startswith(("#", "data:image/png;base64,", "data:audio/mpeg;base64,")) for source in page.sources)
+    allowed = ("#", "data:image/png;base64,", "data:audio/mpeg;base64,")
+    # A link to the page beside it is followed by a click, and loads nothing.
+    assert {source for source in page.sources if not source.startswith(allowed)} == {"checklists.html"}
+    assert (folder / "checklists.html").is_file()
     assert not re.search(r"@import|url\((?!#)|<link", text)
     # A namespace is a name, not an address that is read.
     assert set(re.findall(r"https?://[^\"' <]+", text)) <= {
@@ -342,6 +345,23 @@ def test_no_page_picture_or_log_names_a_patient_or_recording(result, kind):
     assert re.search(r"two-r\d{3}:0000|one-r\d{3}:0000", page)
     log = (folder / "1" / "train.log").read_text()
     assert re.fullmatch(r"a warning: one-r\d{3} and one-r\d{3} of one-p\d{3} are short\n", log)
+
+
+def test_no_page_text_or_table_says_in_whose_folder_a_model_lies(tmp_path):
+    split = {"kind": "patients"}
+    differences = [
+        {"split": split, "evaluate_only": "/home/of_somebody/t/e/1"},
+        {"split": split, "train": {"pretrained": {"weights": "/mnt/of_somebody/weights.pt"}}},
+    ]
+    made = make_published(tmp_path, "binary", draws=20, n_patients=24, differences=differences)
+    run(**made.arguments(tmp_path / "out"))
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    # The settings themselves stay, for `auscult verify`.
+    named = {path.name for path in files if b"of_somebody" in path.read_bytes()}
+    assert named == {"experiment.yaml"}
+    page = _Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).text
+    assert "this is the model of .../1 , epoch" in page
+    assert "weights .../weights.pt" in page
 
 
 def test_findings_of_the_audit_have_study_ids_too(result):
