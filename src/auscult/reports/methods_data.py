@@ -104,10 +104,11 @@ def split_text(job: JobSettings) -> str:
     if job.evaluate_only is not None:
         return "The model had been trained before; only a test part was used here."
     split = job.split
+    parts = _validation_parts(job)
     if isinstance(split, PatientSplit):
-        return f"{_patients_text(split, job.folds)} {_SAME_SOURCES}"
+        return f"{_patients_text(split, job.folds, parts)} {_SAME_SOURCES}"
     differs = _SAME_SOURCES
-    validation = (
+    validation = parts or (
         f"{split.val_fraction:.0%} of the other patients, drawn at random (seed {split.seed}), were the validation part"
     )
     if isinstance(split, ColumnSplit):
@@ -135,8 +136,23 @@ def split_text(job: JobSettings) -> str:
 _SAME_SOURCES = "All parts come from the same datasets, with the same label rules and the same preparation."
 
 
-def _patients_text(split: PatientSplit, folds: int | None) -> str:
+def _validation_parts(job: JobSettings) -> str:
+    """Return how validation parts take turns; empty where one is drawn once."""
+    chosen = job.split.val_fold
+    if job.val_folds is not None:
+        turns = "each of which was the validation part of a training of its own"
+    elif chosen is not None:
+        turns = f"of which part {chosen.fold} was the validation part"
+    else:
+        return ""
+    n_parts = job.val_folds if chosen is None else chosen.n_folds
+    return f"the other patients were divided at random into {n_parts} equal parts (seed {job.split.seed}), {turns}"
+
+
+def _patients_text(split: PatientSplit, folds: int | None, parts: str) -> str:
     shares = split.fractions
+    if parts:
+        return f"{shares.test:.0%} of the patients, drawn at random, were the test part; {parts}."
     if folds is not None:
         return (
             f"Patients were divided into {folds} folds at random, stratified by dataset and target (seed "
@@ -160,7 +176,8 @@ def sizes_text(audit: Mapping[str, Any], job: JobSettings) -> str:
     ]
     if not texts:
         return ""
-    text = f"{'in the first fold, ' if job.folds is not None else ''}{join_words(texts)}."
+    of_several = "fold" if job.folds is not None else "training" if job.val_folds is not None else ""
+    text = f"{f'in the first {of_several}, ' if of_several else ''}{join_words(texts)}."
     return f"{text[:1].upper()}{text[1:]}"
 
 

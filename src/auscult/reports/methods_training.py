@@ -165,17 +165,25 @@ def repeats_text(job: JobSettings) -> str:
     """Return which folds and seeds were trained, and what was made of them."""
     if job.evaluate_only is not None:
         return ""
-    in_folds = "" if job.folds is None else " in each fold"
+    in_folds = " in each fold" if job.folds is not None else ""
+    in_folds = " for each validation part" if job.val_folds is not None else in_folds
     if not job.seeds:
-        mean = "" if job.folds is None else "; results are means over the folds"
+        mean = f"; results are means over the {'trainings' if job.folds is None else 'folds'}" if in_folds else ""
         if job.probe is not None:
             return f"One probe was fitted{in_folds}{mean}." if in_folds else ""
-        return f"Training was run once{in_folds}, with the random seed {job.train.seed}{mean or _SINGLE}."
+        seed = f"Training was run once{in_folds}, with the random seed {job.train.seed}"
+        return f"{seed}{mean or _SINGLE}.{_averaged(job)}"
     seeds = join_words([str(seed) for seed in job.seeds])
-    averaged = (
-        " Their probabilities were also averaged to an ensemble with thresholds of its own." if job.ensemble else ""
-    )
-    return f"Training was repeated with the seeds {seeds}{in_folds}; results are means over the trainings.{averaged}"
+    means = "results are means over the trainings."
+    return f"Training was repeated with the seeds {seeds}{in_folds}; {means}{_averaged(job)}"
+
+
+def _averaged(job: JobSettings) -> str:
+    if not job.ensemble:
+        return ""
+    own = "chosen where each patient is judged by the trainings that did not learn from them"
+    chosen = "" if job.val_folds is None else f", {own}"
+    return f" Their probabilities were also averaged to an ensemble with thresholds of its own{chosen}."
 
 
 _SINGLE = "; no models were combined"

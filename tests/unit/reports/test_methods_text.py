@@ -8,6 +8,7 @@ from auscult.config import JobSettings
 from auscult.reports.jobs import read_jobs
 from auscult.reports.methods_data import data_text, split_text
 from auscult.reports.methods_text import methods_paragraphs, methods_text
+from auscult.reports.methods_training import repeats_text
 from auscult.storage.files import read_json
 
 PROVENANCE = {
@@ -33,9 +34,11 @@ def paragraphs(published, **changes):
     )
 
 
-def job_of(split, *datasets):
+def job_of(split, *datasets, **changes):
     needed = {"clips": {}, "spectrogram": {}, "model": {"name": "mixednet"}}
-    return JobSettings.model_validate({"task": "t", "datasets": datasets or ("one", "two"), "split": split, **needed})
+    return JobSettings.model_validate(
+        {"task": "t", "datasets": datasets or ("one", "two"), "split": split, **needed, **changes}
+    )
 
 
 def text_of(published, **changes):
@@ -176,6 +179,22 @@ def test_only_the_test_part_of_a_stored_model_is_told_and_no_path_of_its_owner(p
 )
 def test_a_division_says_how_the_parts_differ(split, said):
     assert said in split_text(job_of(split))
+
+
+def test_parts_that_take_turns_as_validation_are_told():
+    split = {"kind": "patients", "fractions": {"train": 0.6, "val": 0.2, "test": 0.2}, "seed": 3}
+    job = job_of(split, val_folds=4, ensemble=True)
+    assert (
+        "20% of the patients, drawn at random, were the test part; the other patients were divided at random into 4 "
+        "equal parts (seed 3), each of which was the validation part of a training of its own." in split_text(job)
+    )
+    assert repeats_text(job) == (
+        "Training was run once for each validation part, with the random seed 0; results are means over the trainings. "
+        "Their probabilities were also averaged to an ensemble with thresholds of its own, chosen where each patient "
+        "is judged by the trainings that did not learn from them."
+    )
+    one = job_of({"kind": "official", "val_fold": {"n_folds": 4, "fold": 2}})
+    assert "into 4 equal parts (seed 0), of which part 2 was the validation part." in split_text(one)
 
 
 def test_simulated_sounds_are_called_so_and_unknown_devices_are_not_passed_over():
