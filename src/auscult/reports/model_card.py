@@ -81,7 +81,7 @@ def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str
     found += [
         "Intervals are 95%, over patients. They cover which patients were sampled, not the "
         "variation between trainings with other seeds or splits.",
-        "Epoch and thresholds were chosen on validation; the test set was read once, after that. Choosing the best of "
+        "Epoch and thresholds were chosen on validation; the test set was read after that. Choosing the best of "
         "many jobs by their test metrics would still be optimistic.",
         _population(summaries),
     ]
