@@ -20,7 +20,7 @@ from auscult.evaluation.doubt import judge_doubt, risk_curves
 from auscult.evaluation.outcomes import find_outcomes, write_lists
 from auscult.evaluation.predict import predict
 from auscult.evaluation.protocols import compare_protocols
-from auscult.evaluation.slices import slice_metrics
+from auscult.evaluation.slices import slice_attributes, slice_metrics
 from auscult.formatting.operating_points import chosen_on_text
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.curves import pr_points, roc_points
@@ -151,8 +151,10 @@ def evaluate(
     if job.evaluate.best_on_test:
         metrics["protocols"] = compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
     metrics["clinical"] = clinical.clinical_results(
-        at_task_level,
+        test,
+        slice_attributes(test, tables, job.split),
         task=task,
+        thresholds=thresholds,
         generator=of_clinical,
         resamples=job.evaluate.bootstrap_draws,
         folder=output_dir / clinical.FOLDER,

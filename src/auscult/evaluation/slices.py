@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,11 @@ def slice_metrics(
         and `metrics` (name -> estimate). Below `MIN_PATIENTS` patients `metrics` is None and `n` holds clips
         and patients only.
     """
-    attributes = _attributes(test, tables, split)
+    attributes = slice_attributes(test, tables, split)
     found: list[dict[str, Any]] = []
     for by in attributes.columns:
         values = attributes[by]
-        names = sorted(values.unique(), key=_order)
+        names = in_order(values.unique())
         if len(names) < 2:
             continue
         for value in names:
@@ -92,14 +92,26 @@ def age_group(age_years: float) -> str:
     return next((name for end, name in AGE_GROUPS if age_years < end), NOT_STATED)
 
 
-def _order(value: str) -> tuple[bool, int, str]:
-    """Age groups by age, other values by name, `not stated` last."""
+def in_order(values: Iterable[str]) -> list[str]:
+    """Return age groups by age, other values by name, `not stated` last.
+
+    >>> in_order(["not stated", "65 and over", "5 to 17"])
+    ['5 to 17', '65 and over', 'not stated']
+    """
     groups = [name for _, name in AGE_GROUPS]
-    return value == NOT_STATED, groups.index(value) if value in groups else -1, value
+    return sorted(
+        values, key=lambda value: (value == NOT_STATED, groups.index(value) if value in groups else -1, value)
+    )
 
 
-def _attributes(test: pd.DataFrame, tables: Mapping[str, Path], split: SplitSettings | None) -> pd.DataFrame:
-    """Return the columns `SLICED_BY` of every clip, after `TEST_PART` where the split names parts."""
+def slice_attributes(test: pd.DataFrame, tables: Mapping[str, Path], split: SplitSettings | None) -> pd.DataFrame:
+    """Return the columns `SLICED_BY` of every clip, after `TEST_PART` where the split names parts.
+
+    Args:
+        test: The test set's rows of `predictions.parquet`.
+        tables: Dataset -> folder with `recordings.parquet`.
+        split: Names the parts of the test set, if it has any.
+    """
     names = sorted(set(test["dataset"]))
     recordings = pd.concat([read_recordings(tables[name] / "recordings.parquet") for name in names], ignore_index=True)
     at = pd.Index(recordings["recording_id"]).get_indexer(pd.Index(test["recording_id"]))

@@ -86,21 +86,9 @@ def share_estimate(value: float, runs: Sequence[Share]) -> Estimate:
     n_patients = len(np.unique(np.concatenate([run.patients for run in runs])))
     if n_patients < MIN_PATIENTS:
         return without_interval(value, too_few(n_patients, MIN_PATIENTS, "patients that count here"))
-    size = max(int(run.patients.max()) for run in runs) + 1
-    parts = np.zeros(size)
-    for run in runs:
-        mean = float(run.right.mean())
-        parts += np.bincount(run.patients, run.right - mean, size) / (len(run.right) * len(runs))
-    n_rows, n_independent = _extent([run.rows for run in runs]), _extent([run.patients for run in runs])
-    spread = value * (1 - value)
-    of_patients = float((parts**2).sum())
-    if of_patients <= _NO_VARIANCE or spread <= _NO_VARIANCE:
-        n = n_independent
-    else:
-        most_cautious = min(n_independent, spread / of_patients)
-        with_patients = spread / (of_patients * n_patients / (n_patients - 1))
-        n = float(np.clip(with_patients * _caution(parts), most_cautious, n_rows))
+    n = share_size(value, runs)
     low, high = proportion_interval(min(value * n, n), n)
+    n_rows, n_independent = _extent([run.rows for run in runs]), _extent([run.patients for run in runs])
     is_exact = abs(n_rows - n_independent) < 1e-6 and abs(n - n_rows) < 1e-6
     method = "Clopper-Pearson (mid-P)" if is_exact else "Clopper-Pearson (mid-P), effective number over patients"
     return Estimate(value=value, low=low, high=high, method=method, reason="")
@@ -120,6 +108,41 @@ def area_estimate(value: float, runs: Sequence[Ranked]) -> Estimate:
     n_of_sides = [len(np.unique(np.concatenate(side))) for side in sides]
     if min(n_of_sides) < MIN_PATIENTS:
         return without_interval(value, too_few(min(n_of_sides), MIN_PATIENTS, "patients of a class"))
+    sizes = area_sizes(value, runs)
+    low, high = auroc_interval(min(max(value, 0.0), 1.0), *sizes)
+    return Estimate(value=value, low=low, high=high, method="Newcombe, effective numbers over patients", reason="")
+
+
+def share_size(value: float, runs: Sequence[Share]) -> float:
+    """Return how many independent rows a proportion is worth.
+
+    Args:
+        value: The proportion.
+        runs: Those with rows, of at least two patients.
+    """
+    size = max(int(run.patients.max()) for run in runs) + 1
+    parts = np.zeros(size)
+    for run in runs:
+        mean = float(run.right.mean())
+        parts += np.bincount(run.patients, run.right - mean, size) / (len(run.right) * len(runs))
+    n_rows, n_independent = _extent([run.rows for run in runs]), _extent([run.patients for run in runs])
+    spread = value * (1 - value)
+    of_patients = float((parts**2).sum())
+    if of_patients <= _NO_VARIANCE or spread <= _NO_VARIANCE:
+        return n_independent
+    n_patients = len(np.unique(np.concatenate([run.patients for run in runs])))
+    most_cautious = min(n_independent, spread / of_patients)
+    with_patients = spread / (of_patients * n_patients / (n_patients - 1))
+    return float(np.clip(with_patients * _caution(parts), most_cautious, n_rows))
+
+
+def area_sizes(value: float, runs: Sequence[Ranked]) -> tuple[float, float]:
+    """Return how many independent positives and negatives an area is worth.
+
+    Args:
+        value: The area.
+        runs: Those with both classes, each of at least two patients.
+    """
     size = max(int(run.patients.max()) for run in runs) + 1
     above, below = np.zeros(size), np.zeros(size)
     for run in runs:
@@ -127,10 +150,11 @@ def area_estimate(value: float, runs: Sequence[Ranked]) -> Estimate:
         area = of_positives.mean()
         above += np.bincount(run.patients[run.truth], of_positives - area, size) / (len(of_positives) * len(runs))
         below += np.bincount(run.patients[~run.truth], of_negatives - area, size) / (len(of_negatives) * len(runs))
+    sides = [[side.patients[side.truth == is_positive] for side in runs] for is_positive in (True, False)]
     independent = [_extent(side) for side in sides]
     rows = [_extent([run.rows[run.truth == is_positive] for run in runs]) for is_positive in (True, False)]
     # Obuchowski 1997, as in `delong.areas_of`.
-    with_positive, with_negative = n_of_sides
+    with_positive, with_negative = (len(np.unique(np.concatenate(side))) for side in sides)
     n_patients = len(np.unique(np.concatenate([run.patients for run in runs])))
     variance = float(
         with_positive / (with_positive - 1) * (above**2).sum()
@@ -138,16 +162,15 @@ def area_estimate(value: float, runs: Sequence[Ranked]) -> Estimate:
         + 2 * n_patients / (n_patients - 1) * (above * below).sum()
     )
     expected = area_variance(value, *rows)
-    sizes = independent
-    if variance > _NO_VARIANCE and expected > _NO_VARIANCE:
-        factor = expected / variance
-        caution = _caution(above, below)
-        sizes = [
-            float(np.clip(factor * caution * n, min(least, factor * n), n))
-            for n, least in zip(rows, independent, strict=True)
-        ]
-    low, high = auroc_interval(min(max(value, 0.0), 1.0), *sizes)
-    return Estimate(value=value, low=low, high=high, method="Newcombe, effective numbers over patients", reason="")
+    if variance <= _NO_VARIANCE or expected <= _NO_VARIANCE:
+        return independent[0], independent[1]
+    factor = expected / variance
+    caution = _caution(above, below)
+    positive, negative = (
+        float(np.clip(factor * caution * n, min(least, factor * n), n))
+        for n, least in zip(rows, independent, strict=True)
+    )
+    return positive, negative
 
 
 def mean_estimate(

@@ -366,6 +366,16 @@ def _by_resamples(name: str, values: Floats, fewest: int, view: Evidence) -> Est
     return estimate(values, fewest, OF_A_CLASS, bounds_of(name, view))
 
 
+def count_patients(view: Evidence) -> dict[str, int]:
+    """Return how many patients have known rows, positive ones, and negative ones; some may have both."""
+    positive, negative = (set(patients.tolist()) for patients in view.classes)
+    return {
+        "patients": len(positive | negative),
+        "positive_patients": len(positive),
+        "negative_patients": len(negative),
+    }
+
+
 def bounds_of(name: str, view: Evidence) -> tuple[float, float]:
     """Return the range of a score."""
     if name == "mcc":

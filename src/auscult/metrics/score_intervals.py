@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from scipy.optimize import root_scalar
-from scipy.special import betainc, betaincinv
+from scipy.special import betainc, betaincinv, ndtri
 
 LEVEL = 0.95
 Z95 = 1.959963984540054
@@ -58,8 +58,8 @@ def too_few(found: int, least: int, what: str) -> str:
     return f"{found} {counted}, at least {least} are needed"
 
 
-def proportion_interval(right: float, n: float) -> tuple[float, float]:
-    """Return the 95% interval of a proportion: Clopper and Pearson 1934, what was seen counted half (mid-P).
+def proportion_interval(right: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+    """Return the interval of a proportion: Clopper and Pearson 1934, what was seen counted half (mid-P).
 
     Lancaster 1961, Significance tests in discrete distributions, JASA 56:223. Without mid-P the method covers the truth
     in 98 to 100% of small samples; Wilson's interval covers it in as little as 83% of samples of five.
@@ -67,6 +67,7 @@ def proportion_interval(right: float, n: float) -> tuple[float, float]:
     Args:
         right: How many are right; effective numbers need not be whole.
         n: Of how many, above 0.
+        level: How often it is to hold the truth.
 
     Raises:
         ValueError: Not 0 <= right <= n, or n is not positive.
@@ -78,14 +79,14 @@ def proportion_interval(right: float, n: float) -> tuple[float, float]:
     """
     if not 0 <= right <= n or n <= 0:
         raise ValueError(f"expected 0 <= right <= n with n above 0, found right {right} and n {n}")
-    return _lowest_share(right, n), 1 - _lowest_share(n - right, n)
+    tail = (1 - level) / 2
+    return _lowest_share(right, n, tail), 1 - _lowest_share(n - right, n, tail)
 
 
-def _lowest_share(right: float, n: float) -> float:
-    """Return the share at which `right` or more of `n` are seen in 2.5% of samples, `right` itself counted half."""
+def _lowest_share(right: float, n: float, tail: float) -> float:
+    """Return the share at which `right` or more of `n` are seen with the chance `tail`, `right` itself counted half."""
     if right <= 0:
         return 0.0
-    tail = (1 - LEVEL) / 2
 
     def excess(share: float) -> float:
         at_least = betainc(right, n - right + 1, share)
@@ -99,15 +100,17 @@ def _lowest_share(right: float, n: float) -> float:
     return float(root_scalar(excess, bracket=(whole, nothing), xtol=1e-10).root)
 
 
-def auroc_interval(value: float, n_positive: float, n_negative: float) -> tuple[float, float]:
-    """Return the 95% interval of an area under an ROC curve: Newcombe 2006, Stat Med 25:559, method 5.
+def auroc_interval(value: float, n_positive: float, n_negative: float, level: float = LEVEL) -> tuple[float, float]:
+    """Return the interval of an area under an ROC curve: Newcombe 2006, Stat Med 25:559, method 5.
 
-    It holds the areas from which `value` lies at most 1.96 of their own standard deviations, by `area_variance`.
+    It holds the areas from which `value` lies at most 1.96 (at 95%) of their own standard deviations, by
+    `area_variance`.
 
     Args:
         value: The area, in [0, 1].
         n_positive: Independent positives; effective numbers need not be whole.
         n_negative: Independent negatives.
+        level: How often it is to hold the truth.
 
     Raises:
         ValueError: The area lies outside [0, 1], or a number is not positive.
@@ -119,7 +122,8 @@ def auroc_interval(value: float, n_positive: float, n_negative: float) -> tuple[
         raise ValueError(
             f"expected an area in [0, 1] and numbers above 0, found {value}, {n_positive} and {n_negative}"
         )
-    return _lowest_area(value, n_positive, n_negative), 1 - _lowest_area(1 - value, n_positive, n_negative)
+    z = float(ndtri((1 + level) / 2))
+    return _lowest_area(value, n_positive, n_negative, z), 1 - _lowest_area(1 - value, n_positive, n_negative, z)
 
 
 def area_variance(area: float, n_positive: float, n_negative: float) -> float:
@@ -133,13 +137,13 @@ def area_variance(area: float, n_positive: float, n_negative: float) -> float:
     return area * (1 - area) * max(spread, 0.0) / (n_positive * n_negative)
 
 
-def _lowest_area(value: float, n_positive: float, n_negative: float) -> float:
+def _lowest_area(value: float, n_positive: float, n_negative: float, z: float) -> float:
     # So close to the value itself the variance outweighs the squared distance, at 1 too.
     nearest = value - 1e-9
     if nearest <= 0:
         return 0.0
 
     def excess(area: float) -> float:
-        return (value - area) ** 2 - Z95**2 * area_variance(area, n_positive, n_negative)
+        return (value - area) ** 2 - z**2 * area_variance(area, n_positive, n_negative)
 
     return float(root_scalar(excess, bracket=(0, nearest), xtol=1e-10).root) if excess(nearest) < 0 else nearest

@@ -10,7 +10,14 @@ import pandas as pd
 from auscult.config.task import LEVELS
 from auscult.config.train import NORMAL_CLASS_MONITORS
 from auscult.metrics.aggregation import LevelRows, at_level
-from auscult.metrics.evidence import Evidence, Owners, all_estimates, multi_class_estimates, view_evidence
+from auscult.metrics.evidence import (
+    Evidence,
+    Owners,
+    all_estimates,
+    count_patients,
+    multi_class_estimates,
+    view_evidence,
+)
 from auscult.metrics.icbhi import CLASSES, UNKNOWN, confusion, four_classes, icbhi_score, normal_class_scores
 from auscult.metrics.intervals import resample_weights
 from auscult.metrics.operating_points import as_points
@@ -134,7 +141,7 @@ def _targets(
                 "positive": int(truth.sum()),
                 "negative": int((~truth).sum()),
                 "unknown": int((~known).sum()),
-                **_n_patients(evidence[target]),
+                **count_patients(evidence[target]),
             },
             "confusion": {
                 "tp": int((truth & predictions).sum()),
@@ -150,19 +157,9 @@ def _targets(
     return section
 
 
-def _n_patients(evidence: Evidence) -> dict[str, int]:
-    """Return how many patients have known rows, positive ones, and negative ones; some may have both."""
-    positive, negative = (set(patients.tolist()) for patients in evidence.classes)
-    return {
-        "patients": len(positive | negative),
-        "positive_patients": len(positive),
-        "negative_patients": len(negative),
-    }
-
-
 def _about_four_classes(true: NDArray[np.int64], predicted: NDArray[np.int64], evidence: Evidence) -> dict[str, Any]:
     known = true != UNKNOWN
-    n = _n_patients(evidence)
+    n = count_patients(evidence)
     return {
         "unit": "percent",
         "classes": list(CLASSES),
@@ -187,7 +184,7 @@ def _multi_class(rows: LevelRows, task: TaskSettings, patients: NDArray[np.int64
         name: {
             **of_class,
             "n": int((true == code).sum()),
-            "patients": _n_patients(evidence[name])["positive_patients"],
+            "patients": count_patients(evidence[name])["positive_patients"],
         }
         for code, (name, of_class) in enumerate(zip(task.targets, of_classes, strict=True))
     }

@@ -108,7 +108,8 @@ def places_of(page: str, jobs: Sequence[JobResult], summaries: Mapping[str, Mapp
         if anchor in anchors:
             places |= {"fairness": anchor} if _tells_apart(job, _OF_PEOPLE) else {}
             places |= {"clusters": anchor} if _tells_apart(job, _OF_CLUSTERS) else {}
-    places |= {"fairness": "subgroups"} if "subgroups" in anchors else {}
+    compared = {entry["by"] for job in jobs for entry in job.metrics["clinical"]["subgroups"]}
+    places |= {"fairness": "subgroups"} if compared & _OF_PEOPLE and "subgroups" in anchors else {}
     by = {entry["by"] for job in jobs for entry in job.metrics["slices"]}
     places |= {"clusters_by": "methods-groups"} if by & _OF_CLUSTERS and "methods-groups" in anchors else {}
     places |= {"devices": "methods-data"} if states_devices(summaries) and "methods-data" in anchors else {}

@@ -13,6 +13,7 @@ from auscult.errors import DataError
 from auscult.formatting.numbers import Number, number_of, people_text
 from auscult.plots.inline import PageFigure, read_figure
 from auscult.reports.jobs import JobResult
+from auscult.reports.subgroup_section import SubgroupRow, heterogeneity_texts, subgroup_rows
 from auscult.splits.table_one import NOT_STATED
 from auscult.storage.files import read_json
 
@@ -27,8 +28,10 @@ CONTENTS = {
     "flow": "Flow of recordings",
     "calibration": "Calibration",
     "decision-curve": "Decision curve",
+    "subgroups": "Subgroups",
+    "heterogeneity": "Datasets and sites",
 }
-"""Anchor -> heading, in the order of the page."""
+"""Anchor -> heading, in the order of the page; the last two only where there is something to compare."""
 HEADINGS = {"all": "All", "train": "Training", "val": "Validation", "test": "Test"}
 WORDS = {
     "patients": "Patients",
@@ -94,12 +97,18 @@ class ClinicalJob:
         rows: One a target.
         calibration: Figures, of at most six targets.
         decision: The same of decision curves.
+        forest: Forest plots over datasets and sites.
+        subgroups: Each against the rest.
+        heterogeneity: What is said of datasets and sites.
     """
 
     job: JobResult
     rows: list[TargetRow]
     calibration: list[PageFigure]
     decision: list[PageFigure]
+    forest: list[PageFigure]
+    subgroups: list[SubgroupRow]
+    heterogeneity: list[str]
 
 
 def tables_one(experiment: Experiment, audits: Sequence[Mapping[str, Any]]) -> list[TableOne]:
@@ -159,6 +168,15 @@ def _joined(value: str, more: str) -> str:
     return f"{value} ({more})" if more else value
 
 
+def clinical_contents(jobs: Sequence[JobResult]) -> dict[str, str]:
+    """Return anchor -> heading of what the section has for these jobs."""
+    return {
+        anchor: title
+        for anchor, title in CONTENTS.items()
+        if anchor not in {"subgroups", "heterogeneity"} or any(job.metrics["clinical"][anchor] for job in jobs)
+    }
+
+
 def clinical_jobs(jobs: Sequence[JobResult], task: TaskSettings) -> list[ClinicalJob]:
     """Return the clinical evaluation of jobs.
 
@@ -171,14 +189,20 @@ def clinical_jobs(jobs: Sequence[JobResult], task: TaskSettings) -> list[Clinica
     """
     return [
         ClinicalJob(
-            job, _rows(job, task), *(_figures(job, name, len(jobs) > 1) for name in ("calibration", "decision"))
+            job,
+            _rows(job, task),
+            calibration=_figures(job, "calibration", is_titled=len(jobs) > 1),
+            decision=_figures(job, "decision", is_titled=len(jobs) > 1),
+            forest=_figures(job, "forest", is_titled=False),
+            subgroups=subgroup_rows(job),
+            heterogeneity=heterogeneity_texts(job, names_target=len(task.targets) > 1),
         )
         for job in jobs
     ]
 
 
-def _figures(job: JobResult, name: str, is_one_of_several: bool) -> list[PageFigure]:
-    """Return the figures whose names begin with `name`; of several jobs each is titled by its job."""
+def _figures(job: JobResult, name: str, *, is_titled: bool) -> list[PageFigure]:
+    """Return the figures whose names begin with `name`, titled by their job where several stand in a row."""
     folder = job.folder / "clinical"
     try:
         entries = read_json(folder / "index.json")
@@ -188,7 +212,7 @@ def _figures(job: JobResult, name: str, is_one_of_several: bool) -> list[PageFig
         ) from error
     found: list[PageFigure] = []
     for entry in (entry for entry in entries if entry["name"].startswith(name)):
-        title = f"Job {job.id}: {entry['title']}" if is_one_of_several else entry["title"]
+        title = f"Job {job.id}: {entry['title']}" if is_titled else entry["title"]
         if entry["undefined"] is not None:
             found.append(PageFigure(title, entry["caption"], None, entry["undefined"]))
             continue

@@ -111,7 +111,7 @@ def methods_paragraphs(
             _comparison_text(settings),
             protocol,
         ],
-        "groups": [_groups_text(jobs)],
+        "groups": [_groups_text(jobs), _between_text(jobs)],
         "software": [_software_text(provenance)],
     }
     return {subject: " ".join(filter(None, sentences)) for subject, sentences in found.items()}
@@ -256,6 +256,23 @@ def _metric(name: str) -> str:
     """
     plain, _, of = METRIC_NAMES[name].partition(", ")
     return f"{in_sentence(plain)} ({of})" if of else in_sentence(plain)
+
+
+def _between_text(jobs: Sequence[JobResult]) -> str:
+    """Return how subgroups were compared and results pooled, where they were."""
+    found: list[str] = []
+    if any(job.metrics["clinical"]["subgroups"] for job in jobs):
+        found.append(
+            "Each group was compared with the other patients by the difference of AUROC, sensitivity and specificity "
+            "(MOVER intervals of both sides), with p-values corrected by Holm."
+        )
+    pooled = {one["by"]: None for job in jobs for one in job.metrics["clinical"]["heterogeneity"] if one["pooled"]}
+    if pooled:
+        found.append(
+            f"AUROC was pooled over {join_words([f'{by}s' for by in pooled])} by random effects on the logit scale "
+            "(variance by Paule and Mandel, interval by Hartung and Knapp), with a 95% prediction interval."
+        )
+    return " ".join(found)
 
 
 def _groups_text(jobs: Sequence[JobResult]) -> str:

@@ -35,6 +35,7 @@ from auscult.reports.methods_text import methods_paragraphs, methods_text
 from auscult.reports.protocol_section import protocol_view
 from auscult.reports.result_page import experiment_yaml, render
 from auscult.reports.settings import differing_keys, job_settings, settings_text
+from auscult.reports.subgroup_section import HETEROGENEITY_FILE, SUBGROUPS_FILE, heterogeneity_csv, subgroups_csv
 from auscult.storage.files import read_json, sha256_file, write_json, write_text
 from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import write_csv
@@ -81,9 +82,10 @@ def publish(
 
     Into `output_dir`: a folder a job (1, 2, ..., below it its folds and seeds) with its files; `comparison/` with
     figures of several jobs; `metrics.json` and `summary.csv` with an entry a training; `table1.csv`, who took part;
-    `calibration.csv` and `decision_curve.csv` of all trainings; of several jobs `comparisons.csv`; `methods.txt`;
-    `checklists.html`, and a CSV of each checklist; `experiment.yaml`, the settings; `protocol.yaml`, where one was
-    frozen; `provenance.json`; `checksums.txt` (as `sha256sum --check` reads it); and last `report.html`.
+    `calibration.csv`, `decision_curve.csv`, `subgroups.csv` and `heterogeneity.csv` of all trainings; of several jobs
+    `comparisons.csv`; `methods.txt`; `checklists.html`, and a CSV of each checklist; `experiment.yaml`, the settings;
+    `protocol.yaml`, where one was frozen; `provenance.json`; `checksums.txt` (as `sha256sum --check` reads it); and
+    last `report.html`.
 
     Args:
         experiment: Resolved.
@@ -121,6 +123,8 @@ def publish(
     write_csv(output_dir / TABLE_ONE_FILE, table_one_csv(experiment, found_audits))
     write_csv(output_dir / CALIBRATION_FILE, calibration_csv(jobs))
     write_csv(output_dir / DECISION_CURVE_FILE, decision_curve_csv(jobs))
+    write_csv(output_dir / SUBGROUPS_FILE, subgroups_csv(jobs))
+    write_csv(output_dir / HETEROGENEITY_FILE, heterogeneity_csv(jobs))
     write_text(output_dir / "experiment.yaml", experiment_yaml(experiment))
     write_json(output_dir / "provenance.json", provenance)
     view = protocol_view(

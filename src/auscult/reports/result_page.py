@@ -25,7 +25,7 @@ from auscult.formatting.operating_points import (
 )
 from auscult.formatting.published import published_rows
 from auscult.plots.inline import PageFigure, mp3_data, png_data, read_figure
-from auscult.reports.clinical_section import CONTENTS, HEADINGS, MOST_TABLES, clinical_jobs, tables_one
+from auscult.reports.clinical_section import HEADINGS, MOST_TABLES, clinical_contents, clinical_jobs, tables_one
 from auscult.reports.data_tables import declared_exceptions, ingested, label_conflicts, label_rules, split_tables
 from auscult.reports.flow_section import lacks
 from auscult.reports.head_section import head_of
@@ -35,6 +35,7 @@ from auscult.reports.jobs import JobResult, Repeats, few_patients
 from auscult.reports.model_card import limits, model_card
 from auscult.reports.protocol_section import ProtocolView
 from auscult.reports.settings import differing_keys, job_settings, settings_text, shared_settings
+from auscult.reports.subgroup_section import gap_names
 from auscult.splits.table_one import FEWEST_PATIENTS
 
 
@@ -148,10 +149,11 @@ def render(
             decisions={job.id: decision_text(job.metrics, task, task.level, task.targets) for job in jobs},
             conformal={job.id: _conformal(job) for job in jobs},
             slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},
-            clinical_contents=CONTENTS,
+            clinical_contents=clinical_contents([job for job in jobs if job.id in in_full]),
             tables_one=tables_one(experiment, audits),
             most_tables=MOST_TABLES,
             fewest_patients=FEWEST_PATIENTS,
+            gap_names=gap_names([job for job in jobs if job.id in in_full]),
             headings=list(HEADINGS.values()),
             clinical=clinical_jobs([job for job in jobs if job.id in in_full], task),
             figures={job.id: job_figures(job) for job in jobs if job.id in in_full},

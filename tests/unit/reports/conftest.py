@@ -202,7 +202,13 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class, truth_see
     rows = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
     write_curves(rows, task, folder)
     metrics["clinical"] = clinical_results(
-        rows, task=task, generator=rng, resamples=job.evaluate.bootstrap_draws, folder=folder / "clinical"
+        test,
+        _attributes(test),
+        task=task,
+        thresholds=metrics["thresholds"],
+        generator=rng,
+        resamples=job.evaluate.bootstrap_draws,
+        folder=folder / "clinical",
     )
     write_json(folder / "metrics.json", metrics)
     draw_job(
@@ -219,6 +225,21 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class, truth_see
     _draw_outcomes(folder / "outcomes", test)
     (folder / "model.safetensors").write_bytes(b"weights")
     write_json(folder / "model.json", {"architecture": {"name": job.model.name}, "threshold_notes": []})
+
+
+def _attributes(test):
+    """Return attributes of clips: one site of three is not stated for one patient, a rare device has two patients."""
+    number = test["patient_id"].str[-3:].astype(int).to_numpy()
+    site = np.array(["north", "south", "west"], dtype=object)[number % 3]
+    return pd.DataFrame(
+        {
+            "dataset": test["dataset"].to_numpy(dtype=object),
+            "site": np.where(number == 2, "not stated", site),
+            "device": np.where(number < 7, "rare", "Meditron"),
+            "sex": np.where(number % 5 < 2, "female", "male"),
+            "age group": np.array(["under 5 years", "5 to 17", "18 to 64"], dtype=object)[number // 3 % 3],
+        }
+    )
 
 
 def _points(task, thresholds):

@@ -101,7 +101,7 @@ def test_the_page_is_well_formed_and_loads_nothing(result, kind):
         *(f"#job{number}" for number in (1, 2)),
         *(f"#flow{number}" for number in (1, 2)),
         *(f"#clinical{number}" for number in ("", 1, 2)),
-        *(f"#{name}" for name in ("table1", "flow", "calibration", "decision")),
+        *(f"#{name}" for name in ("table1", "flow", "calibration", "decision", "subgroups", "heterogeneity")),
     }
     allowed = ("#", "data:image/png;base64,", "data:audio/mpeg;base64,")
     # A link to the page beside it is followed by a click, and loads nothing.
@@ -193,6 +193,35 @@ def test_the_page_and_files_have_calibration_and_net_benefit(result, kind):
     assert first["patients"] >= max(first["positive_patients"], first["negative_patients"])
     curves = pd.read_csv(folder / "decision_curve.csv", dtype={"target": str, "job": str})
     pd.testing.assert_frame_equal(curves[curves["job"] == "1"].drop(columns="job"), curve)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_and_files_compare_subgroups_and_pool_sites(result, kind):
+    _, folder = result(kind)
+    text = _Page((folder / "report.html").read_text(encoding="utf-8")).text
+    clinical = json.loads((folder / "1" / "metrics.json").read_text())["clinical"]
+    table = pd.read_csv(folder / "subgroups.csv", dtype={"job": str, "target": str})
+
+    assert set(table["by"]) >= {"site", "sex", "age group"}
+    first = clinical["subgroups"][0]
+    gap = first["gaps"]["auroc"]
+    row = table[(table["job"] == "1") & (table["score"] == "auroc")].iloc[0]
+    assert (row["by"], row["value"], row["against"]) == (first["by"], first["value"], first["against"])
+    assert row["difference"] == pytest.approx(gap["value"])
+    sex = next(entry for entry in clinical["subgroups"] if entry["by"] == "sex")
+    assert "sex female against male" in text
+    assert f"against {sex['n_against']['patients']} patients" in text.replace("\xa0", " ")
+    studies = pd.read_csv(folder / "heterogeneity.csv", dtype={"job": str, "target": str})
+    of_sites = studies[(studies["job"] == "1") & (studies["by"] == "site")]
+    assert set(of_sites.loc[of_sites["row"] == "study", "value"]) == {"north", "south", "west"}
+    found = next(entry for entry in clinical["heterogeneity"] if entry["by"] == "site")
+    said = found["reason"] if found["pooled"] is None else f"AUROC {found['pooled']['value']:.3f}"
+    assert said in text
+    assert sum(name.startswith("forest") for name in _figure_names(folder / "1" / "clinical")) >= 1
+
+
+def _figure_names(folder):
+    return [path.name for path in folder.glob("*.svg")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
