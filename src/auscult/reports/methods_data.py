@@ -13,6 +13,7 @@ from auscult.config.split import (
     LeaveSiteOutSplit,
     OfficialSplit,
     PatientSplit,
+    SplitSettings,
 )
 from auscult.formatting.numbers import plural
 from auscult.formatting.text import join_words, listed
@@ -23,7 +24,7 @@ _TYPES = {
     "multi_label": "each target is present or absent, independently of the others",
     "multi_class": "exactly one of several classes applies",
 }
-_PARTS = {"train": "training", "val": "validation", "test": "test"}
+_PARTS = {"train": "training", "val": "validation", "calibration": "calibration", "test": "test"}
 _MOST_SHOWN = 6
 
 
@@ -105,11 +106,13 @@ def split_text(job: JobSettings) -> str:
         return "The model had been trained before; only a test part was used here."
     split = job.split
     if isinstance(split, PatientSplit):
-        return f"{_patients_text(split, job.folds)} {_SAME_SOURCES}"
+        return f"{_patients_text(split, job)}{_calibration_text(split)} {_SAME_SOURCES}"
     differs = _SAME_SOURCES
     validation = (
         f"{split.val_fraction:.0%} of the other patients, drawn at random (seed {split.seed}), were the validation part"
     )
+    if job.val_folds is not None:
+        validation = _val_folds_text(split, job.val_folds)
     if isinstance(split, ColumnSplit):
         test = f"Recordings whose {split.column} is {listed(list(split.test_values), _MOST_SHOWN)} were the test part"
         if split.val:
@@ -129,14 +132,36 @@ def split_text(job: JobSettings) -> str:
         test = "The dataset's own list gave the test part"
     else:
         test = f"Fold {split.fold} of {split.n_folds} was the test part"
-    return f"{test}; {validation}. {differs}"
+    return f"{test}; {validation}.{_calibration_text(split)} {differs}"
 
 
 _SAME_SOURCES = "All parts come from the same datasets, with the same label rules and the same preparation."
 
 
-def _patients_text(split: PatientSplit, folds: int | None) -> str:
-    shares = split.fractions
+def _val_folds_text(split: SplitSettings, n_folds: int) -> str:
+    return (
+        f"the other patients were divided into {n_folds} equal parts at random, stratified by dataset and target (seed "
+        f"{split.seed}), and each was the validation part of one training and in the training part of the others"
+    )
+
+
+def _calibration_text(split: SplitSettings) -> str:
+    """Return a sentence on the calibration part, after a blank; empty where there is none."""
+    if not split.calibration_fraction:
+        return ""
+    return (
+        f" Of the patients of the validation part {split.calibration_fraction:.0%}, drawn at random and stratified "
+        "alike, were set apart as a calibration part, which took no part in the choice of the epoch."
+    )
+
+
+def _patients_text(split: PatientSplit, job: JobSettings) -> str:
+    shares, folds = split.fractions, job.folds
+    if job.val_folds is not None:
+        return (
+            f"{shares.test:.0%} of the patients, drawn at random and stratified by dataset and target, were the test "
+            f"part; {_val_folds_text(split, job.val_folds)}."
+        )
     if folds is not None:
         return (
             f"Patients were divided into {folds} folds at random, stratified by dataset and target (seed "
@@ -160,7 +185,9 @@ def sizes_text(audit: Mapping[str, Any], job: JobSettings) -> str:
     ]
     if not texts:
         return ""
-    text = f"{'in the first fold, ' if job.folds is not None else ''}{join_words(texts)}."
+    first = "in the first fold, " if job.folds is not None else ""
+    first = "in the first training, " if job.val_folds is not None else first
+    text = f"{first}{join_words(texts)}."
     return f"{text[:1].upper()}{text[1:]}"
 
 

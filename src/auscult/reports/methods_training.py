@@ -166,16 +166,27 @@ def repeats_text(job: JobSettings) -> str:
     if job.evaluate_only is not None:
         return ""
     in_folds = "" if job.folds is None else " in each fold"
+    in_folds = in_folds if job.val_folds is None else " for each validation part"
     if not job.seeds:
-        mean = "" if job.folds is None else "; results are means over the folds"
+        over = "the folds" if job.folds is not None else "these trainings"
+        mean = f"; results are means over {over}" if in_folds else ""
         if job.probe is not None:
             return f"One probe was fitted{in_folds}{mean}." if in_folds else ""
-        return f"Training was run once{in_folds}, with the random seed {job.train.seed}{mean or _SINGLE}."
+        once = f"Training was run once{in_folds}, with the random seed {job.train.seed}{mean or _SINGLE}."
+        return f"{once}{_averaged_text(job)}"
     seeds = join_words([str(seed) for seed in job.seeds])
-    averaged = (
-        " Their probabilities were also averaged to an ensemble with thresholds of its own." if job.ensemble else ""
-    )
-    return f"Training was repeated with the seeds {seeds}{in_folds}; results are means over the trainings.{averaged}"
+    repeated = f"Training was repeated with the seeds {seeds}{in_folds}; results are means over the trainings."
+    return f"{repeated}{_averaged_text(job)}"
 
 
 _SINGLE = "; no models were combined"
+
+
+def _averaged_text(job: JobSettings) -> str:
+    """Return a sentence on the ensemble, after a blank; empty where there is none."""
+    if not job.ensemble:
+        return ""
+    thresholds = "thresholds of its own"
+    if job.val_folds is not None:
+        thresholds += ", chosen out of fold: each patient was judged by the trainings that had not learned from them"
+    return f" Their probabilities were also averaged to an ensemble with {thresholds}."
