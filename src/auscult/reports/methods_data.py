@@ -13,6 +13,7 @@ from auscult.config.split import (
     LeaveSiteOutSplit,
     OfficialSplit,
     PatientSplit,
+    SplitSettings,
 )
 from auscult.formatting.numbers import plural
 from auscult.formatting.text import join_words, listed
@@ -23,7 +24,7 @@ _TYPES = {
     "multi_label": "each target is present or absent, independently of the others",
     "multi_class": "exactly one of several classes applies",
 }
-_PARTS = {"train": "training", "val": "validation", "test": "test"}
+_PARTS = {"train": "training", "val": "validation", "calibration": "calibration", "test": "test"}
 _MOST_SHOWN = 6
 
 
@@ -104,13 +105,13 @@ def split_text(job: JobSettings) -> str:
     if job.evaluate_only is not None:
         return "The model had been trained before; only a test part was used here."
     split = job.split
-    parts = _validation_parts(job)
     if isinstance(split, PatientSplit):
-        return f"{_patients_text(split, job.folds, parts)} {_SAME_SOURCES}"
+        return f"{_patients_text(split, job)}{_calibration_text(split)} {_SAME_SOURCES}"
     differs = _SAME_SOURCES
-    validation = parts or (
+    validation = (
         f"{split.val_fraction:.0%} of the other patients, drawn at random (seed {split.seed}), were the validation part"
     )
+    validation = _val_folds_text(job) or validation
     if isinstance(split, ColumnSplit):
         test = f"Recordings whose {split.column} is {listed(list(split.test_values), _MOST_SHOWN)} were the test part"
         if split.val:
@@ -130,29 +131,46 @@ def split_text(job: JobSettings) -> str:
         test = "The dataset's own list gave the test part"
     else:
         test = f"Fold {split.fold} of {split.n_folds} was the test part"
-    return f"{test}; {validation}. {differs}"
+    return f"{test}; {validation}.{_calibration_text(split)} {differs}"
 
 
 _SAME_SOURCES = "All parts come from the same datasets, with the same label rules and the same preparation."
 
 
-def _validation_parts(job: JobSettings) -> str:
-    """Return how validation parts take turns; empty where one is drawn once."""
-    chosen = job.split.val_fold
+def _val_folds_text(job: JobSettings) -> str:
+    """Return how parts take turns as validation; empty where validation is drawn once."""
+    one = job.split.val_fold
     if job.val_folds is not None:
-        turns = "each of which was the validation part of a training of its own"
-    elif chosen is not None:
-        turns = f"of which part {chosen.fold} was the validation part"
+        turns = "and each was the validation part of one training and in the training part of the others"
+    elif one is not None and one.fold is not None:
+        turns = f"and part {one.fold} was the validation part"
     else:
         return ""
-    n_parts = job.val_folds if chosen is None else chosen.n_folds
-    return f"the other patients were divided at random into {n_parts} equal parts (seed {job.split.seed}), {turns}"
+    n_parts = job.val_folds if one is None else one.n_folds
+    return (
+        f"the other patients were divided into {n_parts} equal parts at random, stratified by dataset and target (seed "
+        f"{job.split.seed}), {turns}"
+    )
 
 
-def _patients_text(split: PatientSplit, folds: int | None, parts: str) -> str:
-    shares = split.fractions
+def _calibration_text(split: SplitSettings) -> str:
+    """Return a sentence on the calibration part, after a blank; empty where there is none."""
+    if not split.calibration_fraction:
+        return ""
+    return (
+        f" Of the patients of the validation part {split.calibration_fraction:.0%}, drawn at random and stratified "
+        "alike, were set apart as a calibration part, which took no part in the choice of the epoch."
+    )
+
+
+def _patients_text(split: PatientSplit, job: JobSettings) -> str:
+    shares, folds = split.fractions, job.folds
+    parts = _val_folds_text(job)
     if parts:
-        return f"{shares.test:.0%} of the patients, drawn at random, were the test part; {parts}."
+        return (
+            f"{shares.test:.0%} of the patients, drawn at random and stratified by dataset and target, were the test "
+            f"part; {parts}."
+        )
     if folds is not None:
         return (
             f"Patients were divided into {folds} folds at random, stratified by dataset and target (seed "
@@ -176,8 +194,9 @@ def sizes_text(audit: Mapping[str, Any], job: JobSettings) -> str:
     ]
     if not texts:
         return ""
-    of_several = "fold" if job.folds is not None else "training" if job.val_folds is not None else ""
-    text = f"{f'in the first {of_several}, ' if of_several else ''}{join_words(texts)}."
+    first = "in the first fold, " if job.folds is not None else ""
+    first = "in the first training, " if job.val_folds is not None else first
+    text = f"{first}{join_words(texts)}."
     return f"{text[:1].upper()}{text[1:]}"
 
 

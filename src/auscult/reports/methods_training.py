@@ -165,25 +165,28 @@ def repeats_text(job: JobSettings) -> str:
     """Return which folds and seeds were trained, and what was made of them."""
     if job.evaluate_only is not None:
         return ""
-    in_folds = " in each fold" if job.folds is not None else ""
-    in_folds = " for each validation part" if job.val_folds is not None else in_folds
+    in_folds = "" if job.folds is None else " in each fold"
+    in_folds = in_folds if job.val_folds is None else " for each validation part"
     if not job.seeds:
-        mean = f"; results are means over the {'trainings' if job.folds is None else 'folds'}" if in_folds else ""
+        over = "the folds" if job.folds is not None else "these trainings"
+        mean = f"; results are means over {over}" if in_folds else ""
         if job.probe is not None:
             return f"One probe was fitted{in_folds}{mean}." if in_folds else ""
-        seed = f"Training was run once{in_folds}, with the random seed {job.train.seed}"
-        return f"{seed}{mean or _SINGLE}.{_averaged(job)}"
+        once = f"Training was run once{in_folds}, with the random seed {job.train.seed}{mean or _SINGLE}."
+        return f"{once}{_averaged_text(job)}"
     seeds = join_words([str(seed) for seed in job.seeds])
-    means = "results are means over the trainings."
-    return f"Training was repeated with the seeds {seeds}{in_folds}; {means}{_averaged(job)}"
-
-
-def _averaged(job: JobSettings) -> str:
-    if not job.ensemble:
-        return ""
-    own = "chosen where each patient is judged by the trainings that did not learn from them"
-    chosen = "" if job.val_folds is None else f", {own}"
-    return f" Their probabilities were also averaged to an ensemble with thresholds of its own{chosen}."
+    repeated = f"Training was repeated with the seeds {seeds}{in_folds}; results are means over the trainings."
+    return f"{repeated}{_averaged_text(job)}"
 
 
 _SINGLE = "; no models were combined"
+
+
+def _averaged_text(job: JobSettings) -> str:
+    """Return a sentence on the ensemble, after a blank; empty where there is none."""
+    if not job.ensemble:
+        return ""
+    thresholds = "thresholds of its own"
+    if job.val_folds is not None:
+        thresholds += ", chosen out of fold: each patient was judged by the trainings that had not learned from them"
+    return f" Their probabilities were also averaged to an ensemble with {thresholds}."

@@ -185,16 +185,18 @@ def test_parts_that_take_turns_as_validation_are_told():
     split = {"kind": "patients", "fractions": {"train": 0.6, "val": 0.2, "test": 0.2}, "seed": 3}
     job = job_of(split, val_folds=4, ensemble=True)
     assert (
-        "20% of the patients, drawn at random, were the test part; the other patients were divided at random into 4 "
-        "equal parts (seed 3), each of which was the validation part of a training of its own." in split_text(job)
+        "were the test part; the other patients were divided into 4 equal parts at random, stratified by dataset and "
+        "target (seed 3), and each was the validation part of one training" in split_text(job)
     )
     assert repeats_text(job) == (
-        "Training was run once for each validation part, with the random seed 0; results are means over the trainings. "
-        "Their probabilities were also averaged to an ensemble with thresholds of its own, chosen where each patient "
-        "is judged by the trainings that did not learn from them."
+        "Training was run once for each validation part, with the random seed 0; results are means over these "
+        "trainings. Their probabilities were also averaged to an ensemble with thresholds of its own, chosen out of "
+        "fold: each patient was judged by the trainings that had not learned from them."
     )
     one = job_of({"kind": "official", "val_fold": {"n_folds": 4, "fold": 2}})
-    assert "into 4 equal parts (seed 0), of which part 2 was the validation part." in split_text(one)
+    assert "into 4 equal parts at random, stratified by dataset and target (seed 0), and part 2 was the" in split_text(
+        one
+    )
 
 
 def test_simulated_sounds_are_called_so_and_unknown_devices_are_not_passed_over():
