@@ -58,6 +58,11 @@ class EvaluateSettings(Settings):
         "then keeps the weights of every validated epoch",
     )
     bootstrap_draws: int = Field(default=2000, ge=0, le=100_000, description="0: no intervals")
+    baselines: bool = Field(
+        default=True,
+        description="judge metadata alone beside the model, and probe whether its embeddings tell device, site and "
+        "dataset",
+    )
     seed: int = Field(default=0, ge=0, description="of the bootstrap and of sampled outcomes")
     n_examples: int = Field(default=8, ge=0, le=64, description="example spectrograms in the report")
     example_sounds: bool = Field(default=True, description="the sound of each example, to play in the report")

@@ -15,6 +15,7 @@ import torch
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
 from auscult.evaluation import clinical
+from auscult.evaluation.baselines import measure_baselines
 from auscult.evaluation.clip_pictures import ClipPlotter, draw_averages
 from auscult.evaluation.doubt import judge_doubt, risk_curves
 from auscult.evaluation.outcomes import find_outcomes, write_lists
@@ -121,9 +122,8 @@ def evaluate(
         "operating_points": model.meta.get("operating_points"),
         "bootstrap_draws": job.evaluate.bootstrap_draws,
     }
-    *generators, of_slices, of_outcomes, of_protocols, of_clinical = np.random.default_rng(job.evaluate.seed).spawn(
-        len(SUBSETS) + 4
-    )
+    of_all = np.random.default_rng(job.evaluate.seed).spawn(len(SUBSETS) + 5)
+    *generators, of_slices, of_outcomes, of_protocols, of_clinical, of_baselines = of_all
     for subset, generator in zip(SUBSETS, generators, strict=True):
         if subset not in subsets:
             continue
@@ -159,6 +159,22 @@ def evaluate(
         generator=of_clinical,
         resamples=job.evaluate.bootstrap_draws,
         folder=output_dir / clinical.FOLDER,
+    )
+    metrics["baselines"] = (
+        measure_baselines(
+            model,
+            predictions,
+            features=features,
+            clips=clips,
+            embeddings=embeddings,
+            tables=tables,
+            split=split,
+            task=task,
+            generator=of_baselines,
+            resamples=job.evaluate.bootstrap_draws,
+        )
+        if job.evaluate.baselines
+        else None
     )
     write_json(output_dir / "metrics.json", metrics)
     write_text(output_dir / "report.txt", report_text(metrics, job, task))

@@ -130,7 +130,7 @@ def gather_probes(
     runs: dict[Path, list[Result]] = {}
     for path in dict.fromkeys(job for folder in folders for job in find_jobs(folder)):
         # 2/fold1_seed0 is a run of job 2.
-        job = path.parent if path.name.startswith(("fold", "seed")) else path
+        job = path.parent if path.name.startswith(("fold", "seed", "without")) else path
         runs.setdefault(job, []).append(read_result(path))
     names = _names_of_encoders([found[0] for found in runs.values()])
     rows: dict[EncoderRow, None] = {}

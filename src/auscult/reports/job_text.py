@@ -7,9 +7,10 @@ from typing import Any
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.config.task import LEVELS
+from auscult.formatting.baselines import baselines_of
 from auscult.formatting.conformal import never_ruled_out, promise, set_rows
 from auscult.formatting.metric_tables import OPTIMISTIC, Block, blocks, interval_notes, protocol_table, slice_table
-from auscult.formatting.numbers import METRIC_NAMES, metric_text, plural
+from auscult.formatting.numbers import METRIC_NAMES, Number, metric_text, plural
 from auscult.formatting.operating_points import (
     DECISION,
     OUT_OF_FOLD,
@@ -62,8 +63,7 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         if subset == "test" and metrics["slices"]:
             parts += ["", *_slices(metrics, task)]
         if subset == "test":
-            parts += _protocols(metrics, task)
-            parts += _conformal(metrics)
+            parts += [*_baselines(metrics, task), *_protocols(metrics, task), *_conformal(metrics)]
     return "\n".join(parts) + "\n"
 
 
@@ -171,6 +171,31 @@ def _slices(metrics: Mapping[str, Any], task: TaskSettings) -> list[str]:
     if table.too_small:
         lines.append(f"  left out, fewer than 5 patients: {table.too_small}")
     return [title, "-" * len(title), *lines]
+
+
+def _baselines(metrics: Mapping[str, Any], task: TaskSettings) -> list[str]:
+    found = baselines_of(metrics, task)
+    if found is None:
+        return []
+    title = f"baselines, {task.level} level"
+    lines = ["", title, "-" * len(title), f"  {found.verdict}"]
+    if found.rows:
+        rows = [("", *found.heads)]
+        rows += [(f"  {name}", *(number.text for number in numbers)) for name, numbers in found.rows]
+        rows += [(f"  {name}", *(_signed(number) for number in numbers)) for name, numbers in found.differences]
+        lines += ["", *_table(rows).splitlines()]
+    if found.shortcuts:
+        rows = [("  the embeddings tell", "AUROC, same label", "AUROC, any label")]
+        rows += [(f"  {row.by}", row.auroc.reason or row.auroc.text, row.any_label.text) for row in found.shortcuts]
+        warning = "WARNING: " if found.has_warning else ""
+        lines += ["", f"  {warning}{found.shortcut_verdict}", "", *_table(rows).splitlines()]
+    return lines
+
+
+def _signed(number: Number) -> str:
+    return (
+        f"{number.signed_text} ({number.signed_interval_text})" if number.signed_interval_text else number.signed_text
+    )
 
 
 def _protocols(metrics: dict[str, Any], task: TaskSettings) -> list[str]:

@@ -10,6 +10,7 @@ from auscult.config import Experiment, TaskSettings
 from auscult.config.files import dump_yaml
 from auscult.config.flatten import flatten
 from auscult.config.task import LEVELS
+from auscult.formatting.baselines import baselines_of
 from auscult.formatting.conformal import SetRow, never_ruled_out, promise, set_rows
 from auscult.formatting.metric_tables import Block, blocks, interval_notes, protocol_table, slice_table
 from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, OUTCOME_NAMES, Number, p_text, plural
@@ -159,6 +160,7 @@ def render(
             examples={job.id: job_examples(job) for job in jobs if job.id in in_full},
             averages={job.id: job_averages(job) for job in jobs if job.id in in_full},
             counts={job.id: outcome_counts(job) for job in jobs},
+            baselines_of={job.id: baselines_of(job.metrics, task) for job in jobs},
             protocols={job.id: protocol_table(job.metrics, task) for job in jobs},
             rules=label_rules(task, experiment),
             ingested=[ingested(name, summary) for name, summary in summaries.items()],
@@ -199,7 +201,7 @@ def _rerun(experiment: Experiment, provenance: Mapping[str, Any]) -> str:
 
 def _contents(job: JobResult) -> list[tuple[str, str]]:
     """Return (anchor, title) of the parts of a job's section."""
-    parts = [("metrics", "All metrics", True)]
+    parts = [("metrics", "All metrics", True), ("baselines", "Baselines", bool(job.metrics.get("baselines")))]
     parts += [("slices", "Slices", bool(job.metrics["slices"])), ("examples", "Examples", bool(job.examples))]
     return [(f"job-{job.anchor}-{name}", title) for name, title, is_there in parts if is_there]
 
