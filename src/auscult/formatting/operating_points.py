@@ -96,7 +96,9 @@ def point_rows(metrics: Mapping[str, Any], task: TaskSettings) -> list[PointRow]
         point = _point(metrics, level)
         names = task.targets[:1] if task.type == "multi_class" else task.targets
         values = [decision_text(metrics, task, level, (name,)) for name in names]
-        rows.append(PointRow(level, values, _chosen_on(point, task), list(point.get("notes", []))))
+        # Of a shared point, in `metrics` itself, `chosen_on` says on which subset, and nobody counted.
+        counted = "" if is_shared(metrics) else _chosen_on(point, task)
+        rows.append(PointRow(level, values, counted, list(point.get("notes", []))))
     return rows
 
 
