@@ -203,7 +203,7 @@ def clinical_jobs(jobs: Sequence[JobResult], task: TaskSettings) -> list[Clinica
             _rows(job, task),
             calibration=_figures(job, "calibration", is_titled=len(jobs) > 1),
             decision=_figures(job, "decision", is_titled=len(jobs) > 1),
-            forest=_figures(job, "forest", is_titled=False),
+            forest=_figures(job, "forest", is_titled=len(jobs) > 1),
             subgroups=subgroup_rows(job),
             heterogeneity=heterogeneity_texts(job, names_target=len(task.targets) > 1),
         )

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from auscult.config import Experiment
+from auscult.config import Experiment, TaskSettings
+from auscult.formatting.baselines import baselines_of
 from auscult.formatting.numbers import Number, plural
 from auscult.formatting.text import listed
 from auscult.reports.data_tables import SUBSETS
@@ -42,12 +43,14 @@ class Line:
         name: Number and label.
         people: Test patients, in words.
         figures: The first ones of its headline.
+        note: What the sound adds to metadata; empty where nobody asked.
     """
 
     anchor: str
     name: str
     people: str
     figures: list[Figure]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Head:
 
 def head_of(
     experiment: Experiment,
+    task: TaskSettings,
     jobs: Sequence[JobResult],
     repeats: Sequence[Repeats],
     audits: Sequence[Mapping[str, Any]],
@@ -75,6 +79,7 @@ def head_of(
 
     Args:
         experiment: What was run.
+        task: What was predicted.
         jobs: The results of its runs, in order.
         repeats: The jobs with folds and seeds.
         audits: One a run.
@@ -98,6 +103,7 @@ def head_of(
             job.label if len(jobs) == 1 else f"Job {job.id}, {job.label}",
             job.people,
             [_figure(name, job.headline[name]) for name in _chosen(job.headline)],
+            found.verdict if (found := baselines_of(job.metrics, task)) else "",
         )
         for job in jobs
         if job.id not in of_repeats

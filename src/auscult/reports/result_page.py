@@ -127,7 +127,7 @@ def render(
                 *few_patients_notices(jobs, repeats, task),
                 *label_conflicts(audits),
             ],
-            head=head_of(experiment, jobs, repeats, audits),
+            head=head_of(experiment, task, jobs, repeats, audits),
             contents={job.id: _contents(job) for job in jobs if job.id in in_full},
             script=page_script(),
             lacks=lacks(audits),
@@ -201,8 +201,7 @@ def _rerun(experiment: Experiment, provenance: Mapping[str, Any]) -> str:
 
 def _contents(job: JobResult) -> list[tuple[str, str]]:
     """Return (anchor, title) of the parts of a job's section."""
-    parts = [("metrics", "All metrics", True), ("baselines", "Baselines", bool(job.metrics.get("baselines")))]
-    parts += [("slices", "Slices", bool(job.metrics["slices"])), ("examples", "Examples", bool(job.examples))]
+    parts = [("metrics", "All metrics", True), ("examples", "Examples", bool(job.examples))]
     return [(f"job-{job.anchor}-{name}", title) for name, title, is_there in parts if is_there]
 
 
