@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from auscult_simulate.diseases import DISEASES
 from auscult_simulate.write import write_dataset
 
 pytestmark = pytest.mark.slow
@@ -50,7 +51,7 @@ def write_ward(folder: Path, *, hums: bool) -> None:
         seed=5,
         duration_s=(3.2, 3.6),
         recordings_per_patient=(1, 1),
-        severity={"pneumonia": (0.1, 0.5)},
+        severity=dict.fromkeys(DISEASES, (0.1, 0.5)),
     )
     shares = {recording.patient.patient_id: 0.75 if recording.disease == "pneumonia" else 0.25 for recording in written}
     devices = {patient: "humming" if rng.random() < share else "quiet" for patient, share in shares.items()}
