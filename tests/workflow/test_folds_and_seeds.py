@@ -36,6 +36,18 @@ def test_a_fold_that_is_not_there_is_refused(snakemake, repeated_experiment: str
     assert "2/fold3_seed0 was asked for" in finished.stdout
 
 
+def test_a_calibration_subset_makes_a_split_of_its_own(snakemake, workflow_dir: Path, tiny_experiment: str) -> None:
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
+    path.write_text(path.read_text().replace("  - {train: {epochs: 3}}", "  - {split: {calibration_fraction: 0.5}}"))
+    finished = snakemake("--dry-run", tiny_experiment)
+    assert finished.returncode == 0, finished.stdout
+    assert finished.stdout.count("Dividing the patients of pneumonia") == 2
+    path.write_text(path.read_text().replace("calibration_fraction: 0.5}", "calibration_fraction: 0.5}, val_folds: 2"))
+    finished = snakemake("--dry-run", tiny_experiment)
+    assert finished.returncode != 0
+    assert "calibration_fraction with folds of validation" in finished.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("prepared_experiment")
 def test_every_patient_is_tested_once_by_the_folds_and_one_more_seed_trains_alone(

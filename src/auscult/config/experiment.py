@@ -16,7 +16,7 @@ from auscult.config.model import ModelSettings
 from auscult.config.probe import ProbeSettings
 from auscult.config.registry import load_plugins
 from auscult.config.spectrogram import SpectrogramSettings
-from auscult.config.split import FoldSplit, PatientSplit, SplitSettings, ValFold
+from auscult.config.split import WITH_CALIBRATION, FoldSplit, PatientSplit, SplitSettings, ValFold
 from auscult.config.train import TrainSettings
 
 # Before the first settings that may be what a plugin registers.
@@ -123,6 +123,8 @@ class JobSettings(Settings):
             )
         if val_fold is not None:
             raise ValueError("val_folds names split.val_fold of each training itself; leave split.val_fold out")
+        if self.split.calibration_fraction:
+            raise ValueError(WITH_CALIBRATION)
         if self.split.names_validation:
             raise ValueError(
                 f"val_folds divides the patients outside the test set anew, but {self.split.names_validation}"
@@ -297,7 +299,16 @@ def _fold(split: PatientSplit, n_folds: int, fold: int) -> FoldSplit:
     """Return one fold of patients; validation takes the share of the rest that it has in `split`."""
     shares = split.fractions
     val_fraction = shares.val / (shares.train + shares.val)
-    return FoldSplit(kind="folds", n_folds=n_folds, fold=fold, val_fraction=val_fraction, seed=split.seed)
+    return FoldSplit(
+        kind="folds",
+        n_folds=n_folds,
+        fold=fold,
+        val_fraction=val_fraction,
+        seed=split.seed,
+        allow_leaks=split.allow_leaks,
+        allow_absent=split.allow_absent,
+        calibration_fraction=split.calibration_fraction,
+    )
 
 
 def _val_fold(split: SplitSettings, n_folds: int, fold: int | None = None) -> SplitSettings:

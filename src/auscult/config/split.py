@@ -46,6 +46,13 @@ class ValFold(Settings):
         return self
 
 
+WITH_CALIBRATION = (
+    "calibration_fraction with folds of validation: their mean has its operating point from every patient outside the "
+    "test set already, out of fold; leave one of the two out"
+)
+_LATER = ("val_fold", "calibration_fraction")
+
+
 class _Split(Settings):
     """What every kind of split may declare."""
 
@@ -55,13 +62,21 @@ class _Split(Settings):
         "prints: {near_duplicate_audio: why}",
     )
 
-    allow_absent: dict[Literal["train", "val", "test"], tuple[Label, ...]] = Field(
+    allow_absent: dict[Literal["train", "val", "calibration", "test"], tuple[Label, ...]] = Field(
         default={},
         description="targets of which a subset may hold no patient, which the report prints: {val: [stridor]}",
     )
 
     val_fold: ValFold | None = Field(
         default=None, description="the validation set as one part of several; the experiment's `val_folds: N` makes all"
+    )
+
+    calibration_fraction: float = Field(
+        default=0,
+        ge=0,
+        lt=1,
+        description="share of the validation patients on which temperature, operating points and conformal sets are "
+        "chosen, in place of validation, which then chooses the epoch alone; 0: none",
     )
 
     @property
@@ -73,13 +88,15 @@ class _Split(Settings):
     def _check_val_fold(self) -> Self:
         if self.val_fold is not None and self.names_validation:
             raise ValueError(f"val_fold divides the patients outside the test set anew, but {self.names_validation}")
+        if self.val_fold is not None and self.calibration_fraction:
+            raise ValueError(WITH_CALIBRATION)
         return self
 
     @model_serializer(mode="wrap")
     def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is not asked for, so that splits which were made before keep their key."""
         found: dict[str, Any] = handler(self)
-        return {name: value for name, value in found.items() if name != "val_fold" or value is not None}
+        return {name: value for name, value in found.items() if name not in _LATER or value}
 
 
 class PatientSplit(_Split):

@@ -42,6 +42,7 @@ PR_COLUMNS = ("target", "recall", "precision", "threshold")
 logger = logging.getLogger(__name__)
 
 SUBSETS = ("test", "val")
+"""Those that are judged."""
 
 
 def evaluate(
@@ -61,11 +62,11 @@ def evaluate(
 ) -> None:
     """Evaluate one trained model; the only stage that reads the test set.
 
-    Into `output_dir`: `predictions.parquet` (validation and test), `metrics.json`, `report.txt`, and of the test
-    set `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`, `roc.csv`, `pr.csv`, `clinical/`, `figures/`,
-    `spectrograms/` and `outcomes/`, the last four emptied first; of a model with conformal sets `risk_coverage.csv`
-    too. Pictures, their files and the four lists call recordings by study ids; the two tables hold the ids themselves,
-    by which they are joined to others.
+    Into `output_dir`: `predictions.parquet` (test, and validation and calibration where a split has them),
+    `metrics.json`, `report.txt`, and of the test set `outcomes.csv`, `tps.txt`, `tns.txt`, `fps.txt`, `fns.txt`,
+    `roc.csv`, `pr.csv`, `clinical/`, `figures/`, `spectrograms/` and `outcomes/`, the last four emptied first; of a
+    model with conformal sets `risk_coverage.csv` too. Pictures, their files and the four lists call recordings by study
+    ids; the two tables hold the ids themselves, by which they are joined to others.
 
     Args:
         model_dir: Holds `model.safetensors`, `model.json` and `history.csv`.
@@ -191,12 +192,12 @@ def evaluate(
 
 
 def _subsets(split: Path) -> tuple[str, ...]:
-    """Return the subsets to evaluate.
+    """Return the subsets to predict.
 
     There is no validation set for a model that was trained elsewhere, nor for a mean over folds of validation.
     """
     present = set(read_split(split)["split"])
-    return tuple(subset for subset in SUBSETS if subset == "test" or subset in present)
+    return tuple(subset for subset in (*SUBSETS, "calibration") if subset == "test" or subset in present)
 
 
 def _device(name: str) -> str:

@@ -43,13 +43,13 @@ def compare_protocols(
 ) -> dict[str, Any]:
     """Evaluate every kept epoch on the test set, and compare the best one with the one chosen on validation.
 
-    Each epoch gets its own temperature and thresholds, from validation by the same rules, so that only the choice of
-    the epoch differs. Both use the same bootstrap resamples of patients: the interval of the gap is paired.
+    Each epoch gets its own temperature and thresholds, by the model's rules and from the same subset, so that only the
+    choice of the epoch differs. Both use the same bootstrap resamples of patients: the interval of the gap is paired.
 
     Args:
         model: Its description lists the epochs.
         model_dir: Holds `epochs/`.
-        examples: Of the subsets `val` and `test`.
+        examples: Of the subsets `val` and `test`, and `calibration` where the split has one.
         job: For the monitored metric and the rules.
         task: What is predicted.
         generator: The only source of randomness.
@@ -72,12 +72,15 @@ def compare_protocols(
     metric = _metric(job, task)
     subsets = {name: examples.subset(name) for name in ("val", "test")}
     ids = examples.clips
+    chosen_on = "calibration" if job.split.calibration_fraction else "val"
+    tuned = examples.subset(chosen_on)
     epochs: list[dict[str, Any]] = []
     predictions: dict[int, tuple[dict[str, Any], NDArray[np.float64]]] = {}
     for entry in kept:
         logits = predict_logits(_at_epoch(model, model_dir, entry), examples, job.train.batch_size)
-        val = subsets["val"]
-        point = choose_operating_point(logits[val], examples.targets[val], ids.iloc[val], task, job.evaluate)
+        point = choose_operating_point(
+            logits[tuned], examples.targets[tuned], ids.iloc[tuned], task, job.evaluate, chosen_on=chosen_on
+        )
         scaled = torch.as_tensor(logits) / point["temperature"]
         if task.normal_class is None:
             found = probabilities(scaled, task.type)

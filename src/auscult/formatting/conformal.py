@@ -58,11 +58,13 @@ def set_rows(found: Mapping[str, Any]) -> list[SetRow]:
 
 def promise(found: Mapping[str, Any]) -> str:
     """Return what the sets promise, and on what it rests."""
+    chose_epoch = "which chose the epoch as well, so slightly too narrow sets are possible"
+    if found.get("chosen_on") == "calibration":
+        chose_epoch = "which had no part in the choice of the epoch"
     rows = "" if found["level"] == "patient" else f", in the sets of all their {found['level']}s"
     return (
         f"Of the patients of a class at least {100 * (1 - found['alpha']):g}% should have it in their sets{rows}. "
-        f"The sets were calibrated on {chosen_on_text(found)}, which chose the epoch as well, so slightly too narrow "
-        "sets are possible"
+        f"The sets were calibrated on {chosen_on_text(found)}, {chose_epoch}"
     )
 
 

@@ -13,7 +13,11 @@ from auscult.formatting.numbers import metric_text, plural_of
 
 DECISION = "Decision at"
 """Heads the row or the line that says where decisions are taken."""
-_CHOSEN_ON = {"val": "validation", "out_of_fold": "out-of-fold validation"}
+_CHOSEN_ON = {
+    "val": "validation",
+    "calibration": "the calibration subset",
+    "out_of_fold": "out-of-fold validation",
+}
 OUT_OF_FOLD = "out of fold, each patient is judged by the trainings that did not learn from them"
 """Said of an ensemble whose members have validation sets of their own."""
 

@@ -35,13 +35,16 @@ class Temperature:
     note: str = ""
 
 
-def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, multi_class: bool = False) -> Temperature:
+def fit_temperature(
+    logits: ArrayLike, targets: ArrayLike, *, multi_class: bool = False, source: str = "validation"
+) -> Temperature:
     """Choose the temperature of the least negative log likelihood over all known truths.
 
     Args:
         logits: Shape [clip, target], finite.
         targets: Shape [clip, target]: 1, 0 or NaN; multi-class: one-hot rows or rows of NaN.
         multi_class: Softmax over the row instead of a sigmoid of each target.
+        source: What the clips are called in notes.
 
     Returns:
         1.0 and a note where validation holds one class only, for nothing can be fitted to it.
@@ -58,7 +61,7 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike, *, multi_class: bool 
     n_classes = len(np.unique(truth.argmax(axis=1) if multi_class else truth)) if len(truth) else 0
     if n_classes < 2:
         before = _loss(scores, truth, 1.0, multi_class=multi_class) if len(truth) else None
-        return Temperature(1.0, before, before, "validation holds one class only; temperature 1 kept")
+        return Temperature(1.0, before, before, f"{source} holds one class only; temperature 1 kept")
     low, high = np.log(LIMITS)
     found = minimize_scalar(
         lambda log_value: _loss(scores, truth, float(np.exp(log_value)), multi_class=multi_class),

@@ -72,6 +72,7 @@ def choose_thresholds(  # noqa: PLR0917 (three are needed, three have defaults)
     goal: float = DEFAULT_GOAL,
     *,
     fallback: Fallback | None = None,
+    source: str = "validation",
 ) -> Thresholds:
     """Choose one threshold a target.
 
@@ -89,6 +90,7 @@ def choose_thresholds(  # noqa: PLR0917 (three are needed, three have defaults)
         names: The targets' names, for the notes; default: their numbers.
         goal: What `target_sensitivity` and `target_specificity` ask for.
         fallback: What stands where validation cannot choose; default: 0.5.
+        source: What the rows are called in notes.
 
     Returns:
         Where validation holds one class only, or no cut is better than chance, the fallback and a note that says so.
@@ -113,7 +115,7 @@ def choose_thresholds(  # noqa: PLR0917 (three are needed, three have defaults)
     for column, name in enumerate(names):
         if column not in joint:
             own = "youden" if rule == "icbhi_score" else rule
-            found, note = _single(truth[:, column], predictions[:, column], own, goal)
+            found, note = _single(truth[:, column], predictions[:, column], own, goal, source)
             if found is None:
                 kept.append(name)
                 note = f"{note}; threshold {fallback.name} kept"
@@ -122,7 +124,7 @@ def choose_thresholds(  # noqa: PLR0917 (three are needed, three have defaults)
             notes += [f"{name}: {note}"] if note else []
     if joint:
         crackle, wheeze = joint
-        pair, note = _joint(truth[:, [crackle, wheeze]], predictions[:, [crackle, wheeze]])
+        pair, note = _joint(truth[:, [crackle, wheeze]], predictions[:, [crackle, wheeze]], source)
         if pair is None:
             kept += [names[crackle], names[wheeze]]
             notes.append(f"{names[crackle]} and {names[wheeze]}: {note}; thresholds {fallback.name} kept")
@@ -141,6 +143,7 @@ def thresholds_for_task(  # noqa: PLR0917 (in the order of the data flow)
     *,
     level: str | None = None,
     fallback: Fallback | None = None,
+    source: str = "validation",
 ) -> Thresholds:
     """Choose the thresholds of a task from clips, at one level; none for a multi-class task.
 
@@ -153,12 +156,15 @@ def thresholds_for_task(  # noqa: PLR0917 (in the order of the data flow)
         goal: What `target_sensitivity` and `target_specificity` ask for.
         level: `clip`, `recording` or `patient`; default: the task's.
         fallback: What stands where validation cannot choose; default: 0.5.
+        source: What the clips are called in notes.
     """
     if task.type == "multi_class":
         return Thresholds(())
     rows = at_level(probabilities, targets, ids, task, level or task.level)
     columns = four_class_columns(task)
-    return choose_thresholds(rows.targets, rows.probabilities, rule, columns, task.targets, goal, fallback=fallback)
+    return choose_thresholds(
+        rows.targets, rows.probabilities, rule, columns, task.targets, goal, fallback=fallback, source=source
+    )
 
 
 def four_class_columns(task: TaskSettings) -> tuple[int, int] | None:
@@ -201,13 +207,13 @@ def _best(merit: Floats | NDArray[np.int64], gaps: Floats) -> int:
     return int(ties[np.argmax(gaps[ties])])
 
 
-def _single(truth: Floats, scores: Floats, rule: Rule, goal: float) -> tuple[float | None, str]:
+def _single(truth: Floats, scores: Floats, rule: Rule, goal: float, source: str) -> tuple[float | None, str]:
     """Return a threshold and a note on it, or None and the reason why there is none."""
     known = ~np.isnan(truth)
     positive, scores = truth[known] == 1, scores[known]
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     if not n_positive or not n_negative:
-        return None, f"validation holds {n_positive} positives and {n_negative} negatives"
+        return None, f"{source} holds {n_positive} positives and {n_negative} negatives"
     cuts = _cuts(scores)
     n_cuts = len(cuts.thresholds)
     # tp[k], fp[k]: positives and negatives of rank >= k; the last entry is 0.
@@ -218,36 +224,36 @@ def _single(truth: Floats, scores: Floats, rule: Rule, goal: float) -> tuple[flo
         # n_positive * n_negative * (Se + Sp - 1), in whole numbers so that ties are ties.
         merit = tp * n_negative - fp * n_positive
         if merit.max() <= 0:
-            return None, "no threshold is better than chance on validation"
+            return None, f"no threshold is better than chance on {source}"
     elif rule == "f1":
         merit = ratio((2 * tp).astype(np.float64), (tp + fp + n_positive).astype(np.float64))
     elif rule == "target_sensitivity":
         # Calling everything positive reaches any goal: the least number of false positives among those that do.
         merit = np.where(tp >= goal * n_positive - _ROUNDING, n_negative - fp, -1)
-        note = _cost("specificity", int(merit.max()), n_negative, f"sensitivity {goal:g}")
+        note = _cost("specificity", int(merit.max()), n_negative, f"sensitivity {goal:g}", source)
     else:
         merit = np.where(n_negative - fp >= goal * n_negative - _ROUNDING, tp, -1)
-        note = _cost("sensitivity", int(merit.max()), n_positive, f"specificity {goal:g}")
+        note = _cost("sensitivity", int(merit.max()), n_positive, f"specificity {goal:g}", source)
     return float(cuts.thresholds[_best(merit, cuts.gaps)]), note
 
 
-def _cost(name: str, n_right: int, n_all: int, goal: str) -> str:
+def _cost(name: str, n_right: int, n_all: int, goal: str, source: str) -> str:
     """Say so where a goal is reached by predicting one class for all."""
-    return "" if n_right else f"{goal} is reached on validation only at {name} 0 (0 of {n_all})"
+    return "" if n_right else f"{goal} is reached on {source} only at {name} 0 (0 of {n_all})"
 
 
 def _at_least(ranks: NDArray[np.int64], n_cuts: int) -> NDArray[np.int64]:
     return np.cumsum(np.bincount(ranks, minlength=n_cuts)[::-1])[::-1].astype(np.int64)
 
 
-def _joint(truth: Floats, scores: Floats) -> tuple[tuple[float, float] | None, str]:
+def _joint(truth: Floats, scores: Floats, source: str) -> tuple[tuple[float, float] | None, str]:
     """Return two thresholds, or None and the reason why there are none."""
     classes = four_classes(truth[:, 0], truth[:, 1])
     known = classes != UNKNOWN
     classes, scores = classes[known], scores[known]
     n_normal, n_abnormal = int((classes == 0).sum()), int((classes != 0).sum())
     if not n_normal or not n_abnormal:
-        return None, f"validation holds {n_normal} normal and {n_abnormal} abnormal rows"
+        return None, f"{source} holds {n_normal} normal and {n_abnormal} abnormal rows"
     # A right prediction for a normal row is worth n_abnormal, for an abnormal one n_normal: 2 x both x the score, as a
     # whole number.
     worth = np.where(classes == 0, n_abnormal, n_normal).astype(np.int64)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from auscult.config.evaluate import NORMAL_CLASS_RULES, EvaluateSettings
 from auscult.config.task import LEVELS, TaskSettings
 from auscult.formatting.numbers import plural_of
+from auscult.formatting.operating_points import chosen_on_text
 from auscult.metrics.aggregation import at_level
 from auscult.metrics.calibration import fit_temperature
 from auscult.metrics.conformal import calibrate
@@ -19,8 +20,9 @@ from auscult.metrics.icbhi import confusion, normal_class_scores
 from auscult.metrics.thresholds import N_GRID_CUTS, Fallback, thresholds_for_task
 from auscult.models.saved import probabilities, shifted_probabilities
 
-ChosenOn = Literal["val", "out_of_fold"]
-"""The validation set, or the parts of the patients that were validation in turn, each judged by its own trainings."""
+ChosenOn = Literal["val", "calibration", "out_of_fold"]
+"""The validation set, the calibration subset, or the parts of the patients that were validation in turn, each judged by
+its own trainings."""
 
 
 def choose_operating_point(
@@ -52,8 +54,9 @@ def choose_operating_point(
         `settings.conformal` also `conformal` (`metrics.conformal.calibrate`), at the task's level.
     """
     temperature, calibration, notes = 1.0, None, []
+    source = chosen_on_text({"chosen_on": chosen_on})
     if settings.calibration == "temperature":
-        fitted = fit_temperature(logits, targets, multi_class=task.type == "multi_class")
+        fitted = fit_temperature(logits, targets, multi_class=task.type == "multi_class", source=source)
         temperature = fitted.value
         calibration = {
             "method": "temperature",
@@ -63,11 +66,11 @@ def choose_operating_point(
         }
         notes = [fitted.note] if fitted.note else []
     scaled = torch.as_tensor(logits) / temperature
-    main = _choose_at(task.level, None, scaled, targets, ids, task=task, settings=settings)
+    main = _choose_at(task.level, None, scaled, targets, ids, task=task, settings=settings, source=source)
     points = {
         level: main
         if level == task.level
-        else _choose_at(level, main, scaled, targets, ids, task=task, settings=settings)
+        else _choose_at(level, main, scaled, targets, ids, task=task, settings=settings, source=source)
         for level in LEVELS
     }
     conformal: dict[str, Any] = {}
@@ -99,6 +102,7 @@ def _choose_at(
     *,
     task: TaskSettings,
     settings: EvaluateSettings,
+    source: str,
 ) -> dict[str, Any]:
     """Return the operating point of one level; where validation cannot choose, that of the task's level, `main`."""
     predicted = probabilities(logits, task.type)
@@ -106,7 +110,7 @@ def _choose_at(
     point["chosen_on"] = _counts(at_level(predicted, targets, ids, task, level).targets, task)
     of_main = f"of {plural_of(task.level)}"
     if settings.threshold in NORMAL_CLASS_RULES:
-        found, reason = _choose_normal_offset(logits, targets, ids, task, settings.threshold, level)
+        found, reason = _choose_normal_offset(logits, targets, ids, task, settings.threshold, level, source)
         if found is None:
             point["kept"] = [task.normal_class]
             point["notes"] = [f"{reason}; {'0' if main is None else f'that {of_main}'} kept"]
@@ -122,6 +126,7 @@ def _choose_at(
         settings.threshold,
         settings.threshold_target,
         level=level,
+        source=source,
         fallback=None if main is None else Fallback(tuple(main["thresholds"].values()), of_main),
     )
     thresholds = dict(zip(task.targets, chosen.values, strict=True))
@@ -139,7 +144,7 @@ def _counts(targets: NDArray[np.float32], task: TaskSettings) -> dict[str, Any]:
 
 
 def _choose_normal_offset(  # noqa: PLR0917 (in the order of the data flow)
-    logits: torch.Tensor, targets: ArrayLike, ids: pd.DataFrame, task: TaskSettings, score: str, level: str
+    logits: torch.Tensor, targets: ArrayLike, ids: pd.DataFrame, task: TaskSettings, score: str, level: str, source: str
 ) -> tuple[float | None, str]:
     """Return what to add to the logit of the normal class so that `score` is highest at `level`, or None and why.
 
@@ -163,6 +168,6 @@ def _choose_normal_offset(  # noqa: PLR0917 (in the order of the data flow)
 
     values = np.array([value(float(offset)) for offset in offsets])
     if np.isnan(values).any():
-        return None, f"{score} is undefined on validation, which holds no normal or no adventitious {level}"
+        return None, f"{score} is undefined on {source}, which holds no normal or no adventitious {level}"
     ties = np.flatnonzero(values == values.max())
     return float(offsets[ties[np.argmax(gaps[ties])]]), ""

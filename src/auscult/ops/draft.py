@@ -245,7 +245,7 @@ def _try_split(name: str, tables_dir: Path, split: Mapping[str, Any], guess: Tas
         return
     recordings, targets = _clip_targets(read_tables(tables_dir), guess)
     subset_of = pd.read_csv(scratch / "split.csv", index_col="recording_id")["split"].to_dict()
-    for subset in SUBSETS:
+    for subset in (name for name in SUBSETS if name in subset_of.values()):
         known = targets[[subset_of.get(recording) == subset for recording in recordings]]
         for column, target in enumerate(task.targets):
             for value, kind in ((1, "with"), (0, "known to be without")):

@@ -18,15 +18,13 @@ MAX_REASONS = 12
 """So many reasons have a line of their own; the others are summed up."""
 WIDTH_INCHES = 6.6
 _MARGIN, _LINE, _PAD, _GAP = 0.08, 0.17, 0.09, 0.26
-_BETWEEN = 0.2
-_BOX_WIDTH = (WIDTH_INCHES - 2 * _MARGIN - 2 * _BETWEEN) / 3
-_MAIN = (0.0, _BOX_WIDTH)
-"""Above the training's box, and as wide: one straight line leads from the first box to it."""
+_BETWEEN = {3: 0.2, 4: 0.1}
+"""Between the boxes of so many subsets."""
 _SIDE = (2.5, WIDTH_INCHES - 2 * _MARGIN)
 _COUNT = 0.4
 """Width of the numbers before reasons, which end at one line."""
 _MAX_REASON_CHARACTERS = 34
-_SUBSETS = {"train": "Training", "val": "Validation", "test": "Test"}
+_SUBSETS = {"train": "Training", "val": "Validation", "calibration": "Calibration", "test": "Test"}
 
 Row = Mapping[str, Any]
 
@@ -44,6 +42,8 @@ def draw_flow(rows: Sequence[Row]) -> Figure:
     present = {row["step"] for row in rows}
     bottom = [_box(title, _sum(rows, step)) for step, title in _SUBSETS.items() if step in present]
     total += max(_height(box) for box in bottom) + 2 * _MARGIN
+    width = _box_width(len(bottom))
+    main = (0.0, width)  # above the training's box, and as wide: one straight line leads from the first box to it
     with styled():
         figure = Figure(figsize=(WIDTH_INCHES, total))
         FigureCanvasAgg(figure)
@@ -52,8 +52,8 @@ def draw_flow(rows: Sequence[Row]) -> Figure:
         axes.axis("off")
         top = 0.0
         for box, side, gap in ((found, lost, heights[0]), (read, left_out, heights[1])):
-            _draw(axes, _MAIN, top, box)
-            middle = (_MAIN[0] + _MAIN[1]) / 2
+            _draw(axes, main, top, box)
+            middle = width / 2
             start = top + _height(box)
             top = start + gap + _GAP
             _arrow(axes, (middle, start), (middle, top))
@@ -61,7 +61,7 @@ def draw_flow(rows: Sequence[Row]) -> Figure:
                 at = start + (gap + _GAP - _height(side)) / 2
                 _draw(axes, _SIDE, at, side, colour=SERIES[1])
                 _arrow(axes, (middle, at + _height(side) / 2), (_SIDE[0], at + _height(side) / 2))
-        _draw(axes, _MAIN, top, used)
+        _draw(axes, main, top, used)
         _draw_subsets(axes, top + _height(used), bottom)
     return figure
 
@@ -71,13 +71,20 @@ _MAIN_STEPS = (("Found", "found"), ("Read", "read"), ("Used", "used"))
 
 def _draw_subsets(axes: Axes, start: float, boxes: Sequence[list[str]]) -> None:
     """Draw the subsets side by side, and the lines that lead to them."""
-    middle, branch, top = (_MAIN[0] + _MAIN[1]) / 2, start + _GAP / 2, start + _GAP
-    lefts = [number * (_BOX_WIDTH + _BETWEEN) for number in range(len(boxes))]
+    width = _box_width(len(boxes))
+    middle, branch, top = width / 2, start + _GAP / 2, start + _GAP
+    lefts = [number * (width + _BETWEEN[max(len(boxes), 3)]) for number in range(len(boxes))]
     axes.plot([middle, middle], [start, branch], color=MUTED, linewidth=1)
-    axes.plot([middle, lefts[-1] + _BOX_WIDTH / 2], [branch, branch], color=MUTED, linewidth=1)
+    axes.plot([middle, lefts[-1] + width / 2], [branch, branch], color=MUTED, linewidth=1)
     for left, box in zip(lefts, boxes, strict=True):
-        _arrow(axes, (left + _BOX_WIDTH / 2, branch), (left + _BOX_WIDTH / 2, top))
-        _draw(axes, (left, left + _BOX_WIDTH), top, box, colour=SERIES[0])
+        _arrow(axes, (left + width / 2, branch), (left + width / 2, top))
+        _draw(axes, (left, left + width), top, box, colour=SERIES[0])
+
+
+def _box_width(n_subsets: int) -> float:
+    """Return the width at which so many boxes, three at least, fill the figure side by side."""
+    n_boxes = max(n_subsets, 3)
+    return (WIDTH_INCHES - 2 * _MARGIN - (n_boxes - 1) * _BETWEEN[n_boxes]) / n_boxes
 
 
 def _sum(rows: Sequence[Row], step: str, reason: str | None = None) -> dict[str, int]:

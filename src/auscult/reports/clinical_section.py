@@ -32,7 +32,7 @@ CONTENTS = {
     "heterogeneity": "Datasets and sites",
 }
 """Anchor -> heading, in the order of the page; the last two only where there is something to compare."""
-HEADINGS = {"all": "All", "train": "Training", "val": "Validation", "test": "Test"}
+HEADINGS = {"all": "All", "train": "Training", "val": "Validation", "calibration": "Calibration", "test": "Test"}
 WORDS = {
     "patients": "Patients",
     "recordings": "Recordings",
@@ -54,10 +54,12 @@ class TableOne:
 
     Attributes:
         jobs: The runs that share the split.
-        rows: (characteristic, category, cell of each of `HEADINGS`); the category is empty where there is none.
+        headings: Of the columns: all, and the subsets that hold anybody.
+        rows: (characteristic, category, cell of each heading); the category is empty where there is none.
     """
 
     jobs: list[str]
+    headings: list[str]
     rows: list[tuple[str, str, list[Cell]]]
 
     @property
@@ -126,26 +128,34 @@ def tables_one(experiment: Experiment, audits: Sequence[Mapping[str, Any]]) -> l
             found[seen.index(rows)].jobs.append(run.id)
             continue
         seen.append(rows)
+        keys = [key for key in HEADINGS if key in rows[0] and rows[0][key]["n"]]
         texts: list[tuple[str, str, list[Cell]]] = []
         for row in rows:
-            name, cells = WORDS.get(row["characteristic"], str(row["characteristic"])), [row[key] for key in HEADINGS]
+            name, cells = WORDS.get(row["characteristic"], str(row["characteristic"])), [row[key] for key in keys]
             is_total = row["characteristic"] in {"patients", "recordings"}
             texts.append((name, str(row["category"]), [_cell(cell, is_total=is_total) for cell in cells]))
             if any(cell.get("missing") for cell in cells):
                 texts.append((name, f"Age {NOT_STATED}", [(f"{cell['missing']:,}", "") for cell in cells]))
-        found.append(TableOne([run.id], texts))
+        found.append(TableOne([run.id], [HEADINGS[key] for key in keys], texts))
     return found
 
 
 def table_one_csv(experiment: Experiment, audits: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the tables as they are written: columns `jobs`, `characteristic`, `category` and those of `HEADINGS`."""
-    columns = ["jobs", "characteristic", "category", *HEADINGS]
-    rows = [
-        (" ".join(table.jobs), characteristic, category, *(_joined(*cell) for cell in cells))
-        for table in tables_one(experiment, audits)
-        for characteristic, category, cells in table.rows
-    ]
-    return pd.DataFrame(rows, columns=pd.Index(columns))
+    """Return the tables as they are written: `jobs`, `characteristic`, `category` and the columns of `HEADINGS`.
+
+    That of the calibration subset is there where a split has one.
+    """
+    tables = tables_one(experiment, audits)
+    present = {heading for table in tables for heading in table.headings}
+    columns = {key: heading for key, heading in HEADINGS.items() if key != "calibration" or heading in present}
+    rows: list[tuple[str, ...]] = []
+    for table in tables:
+        for characteristic, category, cells in table.rows:
+            of = {heading: _joined(*cell) for heading, cell in zip(table.headings, cells, strict=True)}
+            rows.append(
+                (" ".join(table.jobs), characteristic, category, *(of.get(name, "") for name in columns.values()))
+            )
+    return pd.DataFrame(rows, columns=pd.Index(["jobs", "characteristic", "category", *columns]))
 
 
 def _cell(cell: Mapping[str, Any], *, is_total: bool = False) -> Cell:

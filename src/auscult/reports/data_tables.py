@@ -12,7 +12,7 @@ from auscult.formatting.text import listed, tally
 from auscult.reports.flow_section import FlowView, flow_view
 from auscult.reports.settings import settings_text
 
-SUBSETS = {"train": "training", "val": "validation", "test": "test"}
+SUBSETS = {"train": "training", "val": "validation", "calibration": "calibration", "test": "test"}
 MAX_VALUES_SHOWN = 8
 MAX_IDS_SHOWN = 6
 
@@ -102,7 +102,7 @@ def split_tables(experiment: Experiment, task: TaskSettings, audits: Sequence[Ma
                 [
                     (word, _subset_cells(counts[subset], task))
                     for subset, word in SUBSETS.items()
-                    if audit["total"][subset]["patients"]
+                    if audit["total"].get(subset, {}).get("patients")
                 ],
             )
             for name, counts in of_datasets.items()

@@ -1,4 +1,4 @@
-"""The report's account of the recordings: what the data lack, and the flow from found to train, val and test."""
+"""The report's account of the recordings: what the data lack, and the flow from found to the subsets."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ STEPS = {
     "used": "used",
     "train": "training",
     "val": "validation",
+    "calibration": "calibration",
     "test": "test",
 }
 

@@ -132,7 +132,9 @@ def _data(experiment: Experiment, audits: Sequence[Mapping[str, Any]]) -> list[s
     total = audits[0]["total"]
     n = {subset: (counts["recordings"], counts["patients"]) for subset, counts in total.items()}
     recordings, patients = (sum(counts[index] for counts in n.values()) for index in (0, 1))
-    parts = [f"{plural(n[subset][1], 'patient')} for {SUBSETS[subset]}" for subset in SUBSETS if n[subset][0]]
+    parts = [
+        f"{plural(n[subset][1], 'patient')} for {SUBSETS[subset]}" for subset in SUBSETS if n.get(subset, (0, 0))[0]
+    ]
     how = "of the first split" if any(audit != audits[0] for audit in audits) else "divided by patient"
     if audits[0]["declared"]:
         how = "divided as declared below"

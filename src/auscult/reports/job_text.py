@@ -22,7 +22,7 @@ from auscult.formatting.operating_points import (
 )
 from auscult.provenance import redact
 
-SUBSETS = {"test": "TEST SET", "val": "VALIDATION SET (optimistic: epoch and thresholds were chosen on it)"}
+SUBSETS = {"test": "TEST SET", "val": "VALIDATION SET (optimistic: {chosen} chosen on it)"}
 
 
 def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -> str:
@@ -48,9 +48,11 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
     if job.note:
         facts.insert(0, ("note", job.note))
     parts = [_aligned(facts, separator="  ")]
-    for subset, title in SUBSETS.items():
+    chosen = "the epoch was" if metrics.get("chosen_on") == "calibration" else "epoch and thresholds were"
+    for subset, pattern in SUBSETS.items():
         if subset not in metrics:
             continue
+        title = pattern.format(chosen=chosen)
         parts += ["", title, "=" * len(title)]
         by_level = {level: blocks(metrics[subset], task, level) for level in LEVELS}
         for index, block in enumerate(by_level[task.level]):

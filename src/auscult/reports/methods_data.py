@@ -13,6 +13,7 @@ from auscult.config.split import (
     LeaveSiteOutSplit,
     OfficialSplit,
     PatientSplit,
+    SplitSettings,
 )
 from auscult.formatting.numbers import plural
 from auscult.formatting.text import join_words, listed
@@ -23,7 +24,7 @@ _TYPES = {
     "multi_label": "each target is present or absent, independently of the others",
     "multi_class": "exactly one of several classes applies",
 }
-_PARTS = {"train": "training", "val": "validation", "test": "test"}
+_PARTS = {"train": "training", "val": "validation", "calibration": "calibration", "test": "test"}
 _MOST_SHOWN = 6
 
 
@@ -106,7 +107,7 @@ def split_text(job: JobSettings) -> str:
     split = job.split
     parts = _validation_parts(job)
     if isinstance(split, PatientSplit):
-        return f"{_patients_text(split, job.folds, parts)} {_SAME_SOURCES}"
+        return f"{_patients_text(split, job.folds, parts)}{_calibration_text(split)} {_SAME_SOURCES}"
     differs = _SAME_SOURCES
     validation = parts or (
         f"{split.val_fraction:.0%} of the other patients, drawn at random (seed {split.seed}), were the validation part"
@@ -130,7 +131,7 @@ def split_text(job: JobSettings) -> str:
         test = "The dataset's own list gave the test part"
     else:
         test = f"Fold {split.fold} of {split.n_folds} was the test part"
-    return f"{test}; {validation}. {differs}"
+    return f"{test}; {validation}.{_calibration_text(split)} {differs}"
 
 
 _SAME_SOURCES = "All parts come from the same datasets, with the same label rules and the same preparation."
@@ -147,6 +148,16 @@ def _validation_parts(job: JobSettings) -> str:
         return ""
     n_parts = job.val_folds if chosen is None else chosen.n_folds
     return f"the other patients were divided at random into {n_parts} equal parts (seed {job.split.seed}), {turns}"
+
+
+def _calibration_text(split: SplitSettings) -> str:
+    """Return a sentence on the calibration part, after a blank; empty where there is none."""
+    if not split.calibration_fraction:
+        return ""
+    return (
+        f" Of the patients of the validation part {split.calibration_fraction:.0%}, drawn at random and stratified "
+        "alike, were set apart as a calibration part, which took no part in the choice of the epoch."
+    )
 
 
 def _patients_text(split: PatientSplit, folds: int | None, parts: str) -> str:

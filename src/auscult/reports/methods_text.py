@@ -171,7 +171,7 @@ def _aggregate_text(task: TaskSettings) -> str:
 def _decision_text(result: JobResult, task: TaskSettings) -> str:
     metrics, evaluate = result.metrics, result.settings.evaluate
     rule = str(metrics.get("threshold_rule") or evaluate.threshold)
-    own = "the model's own validation part" if result.settings.evaluate_only is not None else "the validation part"
+    own = _chosen_on(metrics, "the model's own " if result.settings.evaluate_only is not None else "the ")
     has_levels = bool(metrics.get("operating_points"))
     if task.type == "multi_class":
         if not metrics.get("normal_offset") and rule not in NORMAL_CLASS_RULES:
@@ -192,21 +192,29 @@ def _decision_text(result: JobResult, task: TaskSettings) -> str:
     return f"{which} was the one that {chosen} on {own}{levels}."
 
 
+def _chosen_on(metrics: Mapping[str, Any], before: str = "the ") -> str:
+    """Return what temperature and thresholds were chosen on."""
+    if metrics.get("chosen_on") == "out_of_fold":
+        return "the validation parts, out of fold"
+    return f"{before}{'calibration' if metrics.get('chosen_on') == 'calibration' else 'validation'} part"
+
+
 def _calibration_text(result: JobResult) -> str:
     if result.metrics.get("temperature", 1.0) != 1:
-        return "Probabilities were calibrated by temperature scaling, fitted on the validation part."
+        return f"Probabilities were calibrated by temperature scaling, fitted on {_chosen_on(result.metrics)}."
     kind = result.settings.evaluate.calibration
     if kind not in {"none", "temperature"}:
-        return f"Probabilities were calibrated ({kind}), fitted on the validation part."
+        return f"Probabilities were calibrated ({kind}), fitted on {_chosen_on(result.metrics)}."
     return "Probabilities were not recalibrated."
 
 
 def _doubt_text(job: JobSettings) -> str:
     if job.evaluate.conformal is None:
         return "Every recording had a result; none was called indeterminate."
+    part = "calibration" if job.split.calibration_fraction else "validation"
     return (
         f"Class-conditional conformal sets (alpha {job.evaluate.conformal.alpha:g}) were calibrated by patient on the "
-        "validation part; a set without exactly one class was called unsure."
+        f"{part} part; a set without exactly one class was called unsure."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from auscult.config import TaskSettings
 from auscult.config.task import LEVELS
 from auscult.formatting.numbers import plural
-from auscult.formatting.operating_points import decision_text, is_shared, point_rows, shared_note
+from auscult.formatting.operating_points import chosen_on_text, decision_text, is_shared, point_rows, shared_note
 from auscult.formatting.text import listed
 from auscult.reports.job_text import rule_text
 from auscult.reports.jobs import JobResult
@@ -58,14 +58,15 @@ def _operating_point(jobs: Sequence[JobResult], task: TaskSettings) -> str:
     if not any(point_rows(job.metrics, task) for job in jobs):
         return "the class of highest probability"
     what = f"the weight of {task.normal_class}" if task.type == "multi_class" else "thresholds"
+    chosen_on = " or ".join(dict.fromkeys(chosen_on_text(job.metrics) for job in jobs))
     shared = [job.id for job in jobs if is_shared(job.metrics)]
     if len(shared) == len(jobs):
-        return f"{what} by {rules} on validation, {shared_note(task)}"
+        return f"{what} by {rules} on {chosen_on}, {shared_note(task)}"
     values = [
         f"{level}: {decision_text(jobs[0].metrics, task, level, task.targets)}" if len(jobs) == 1 else level
         for level in LEVELS
     ]
-    text = f"{what} by {rules}, chosen on validation for each level ({'; '.join(values)})"
+    text = f"{what} by {rules}, chosen on {chosen_on} for each level ({'; '.join(values)})"
     return f"{text}; of job {', '.join(shared)} {shared_note(task)}" if shared else text
 
 
@@ -81,8 +82,8 @@ def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str
     found += [
         "Intervals are 95%, over patients. They cover which patients were sampled, not the "
         "variation between trainings with other seeds or splits.",
-        "Epoch and thresholds were chosen on validation; the test set was read after that. Choosing the best of "
-        "many jobs by their test metrics would still be optimistic.",
+        f"{_choices(jobs)}; the test set was read after that. Choosing the best of many jobs by their test metrics would "
+        "still be optimistic.",
         _population(summaries),
     ]
     clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
@@ -92,10 +93,17 @@ def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str
     )
     if task.type != "multi_class":
         found.append(
-            "The thresholds suit the prevalence in this validation set. At another prevalence the predictive values "
+            "The thresholds suit the prevalence where they were chosen. At another prevalence the predictive values "
             "differ; choose the thresholds again."
         )
     return found
+
+
+def _choices(jobs: Sequence[JobResult]) -> str:
+    chosen_on = list(dict.fromkeys(chosen_on_text(job.metrics) for job in jobs))
+    if chosen_on == ["validation"]:
+        return "Epoch and thresholds were chosen on validation"
+    return f"The epoch was chosen on validation, thresholds on {' or '.join(chosen_on)}"
 
 
 def _test_patients(job: JobResult, task: TaskSettings) -> int:

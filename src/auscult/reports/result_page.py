@@ -25,7 +25,7 @@ from auscult.formatting.operating_points import (
 )
 from auscult.formatting.published import published_rows
 from auscult.plots.inline import PageFigure, mp3_data, png_data, read_figure
-from auscult.reports.clinical_section import HEADINGS, MOST_TABLES, clinical_contents, clinical_jobs, tables_one
+from auscult.reports.clinical_section import MOST_TABLES, clinical_contents, clinical_jobs, tables_one
 from auscult.reports.data_tables import declared_exceptions, ingested, label_conflicts, label_rules, split_tables
 from auscult.reports.flow_section import lacks
 from auscult.reports.head_section import head_of
@@ -154,7 +154,6 @@ def render(
             most_tables=MOST_TABLES,
             fewest_patients=FEWEST_PATIENTS,
             gap_names=gap_names([job for job in jobs if job.id in in_full]),
-            headings=list(HEADINGS.values()),
             clinical=clinical_jobs([job for job in jobs if job.id in in_full], task),
             figures={job.id: job_figures(job) for job in jobs if job.id in in_full},
             examples={job.id: job_examples(job) for job in jobs if job.id in in_full},

@@ -216,7 +216,7 @@ def _covered(plan: _Plan, counts: Counts) -> int:
     return int(np.count_nonzero(plan.labels.T.astype(np.int64) @ counts))
 
 
-TRAIN, VAL, TEST = SUBSETS
+TRAIN, VAL, CALIBRATION, TEST = SUBSETS
 
 
 def draw_subsets(made: Assignment, fractions: Fractions, seed: int) -> None:
@@ -225,7 +225,7 @@ def draw_subsets(made: Assignment, fractions: Fractions, seed: int) -> None:
     shares = (fractions.train, fractions.val, fractions.test)
     drawn = allocate(evidence, shares, np.random.default_rng(seed), by_class=made.by_class)
     at = np.searchsorted(evidence.patient_ids.astype(str), made.patients.astype(str))
-    made.subsets = np.array(SUBSETS, dtype=object)[drawn[at]]
+    made.subsets = np.array((TRAIN, VAL, TEST), dtype=object)[drawn[at]]
 
 
 def draw_fold(made: Assignment, settings: FoldSplit) -> None:
@@ -286,3 +286,22 @@ def draw_val_fold(made: Assignment, settings: ValFold, seed: int) -> None:
     # A stream of its own: the test set is the same whatever becomes of validation.
     parts = allocate(evidence, shares, np.random.default_rng([seed, 2]), by_class=made.by_class)
     made.move(set(evidence.patient_ids[parts == settings.fold - 1]), VAL)
+
+
+def draw_calibration(made: Assignment, fraction: float, seed: int) -> None:
+    """Move a stratified share of the patients who stand in validation alone to the calibration subset.
+
+    Raises:
+        InfeasibleError: There are fewer than two such patients.
+    """
+    candidates = made.patients_in(VAL) - made.patients_in(TRAIN) - made.patients_in(TEST)
+    if len(candidates) < 2:
+        raise InfeasibleError(
+            f"calibration_fraction divides the patients of validation; found {len(candidates)}, at least 2 are needed: "
+            "raise the share of validation, or leave calibration_fraction out"
+        )
+    evidence = made.facts.take((made.subsets == VAL) & made.holds(candidates)).by_patient()
+    # A stream of its own: the other subsets are the same whatever becomes of validation.
+    generator = np.random.default_rng([seed, 3])
+    drawn = allocate(evidence, (1 - fraction, fraction), generator, by_class=made.by_class)
+    made.move(set(evidence.patient_ids[drawn == 1]), CALIBRATION)

@@ -18,7 +18,7 @@ from auscult.config.split import (
     SplitSettings,
 )
 from auscult.errors import ConfigError, InfeasibleError, unknown_name
-from auscult.splits.allocate import draw_fold, draw_subsets, draw_val_fold, draw_validation
+from auscult.splits.allocate import draw_calibration, draw_fold, draw_subsets, draw_val_fold, draw_validation
 from auscult.splits.counts import recording_facts
 from auscult.storage.tables import ATTRIBUTE_PREFIX, SUBSETS
 
@@ -40,7 +40,7 @@ class Assignment:
         recordings: Those that may take part, sorted by id.
         facts: What is known of them.
         by_class: The task is multi-class.
-        subsets: `train`, `val`, `test` or None, one a recording.
+        subsets: `train`, `val`, `calibration`, `test` or None, one a recording.
         left_out: Reason -> ids of the recordings left out for it.
         notes: (kind, text, ids) of what the reader of the audit should know.
     """
@@ -84,7 +84,7 @@ class Assignment:
         self.subsets[self.holds(patients) & ~self.unassigned] = subset
 
 
-TRAIN, VAL, TEST = SUBSETS
+TRAIN, VAL, CALIBRATION, TEST = SUBSETS
 FACTS = ("dataset", "site", "device", "sex")
 """Columns of the recordings table that a split may go by, beside the attributes."""
 OFFICIAL = "official_split"
@@ -124,6 +124,8 @@ def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettin
         draw_val_fold(made, settings.val_fold, settings.seed)
     elif not isinstance(settings, PatientSplit) and not (isinstance(settings, ColumnSplit) and settings.val):
         draw_validation(made, settings.val_fraction, settings.seed)
+    if settings.calibration_fraction:
+        draw_calibration(made, settings.calibration_fraction, settings.seed)
     return made
 
 

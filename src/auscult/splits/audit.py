@@ -11,6 +11,7 @@ import pandas as pd
 from auscult.splits.counts import count_subsets, recording_facts
 from auscult.splits.leaks import BYTE_EQUAL, N_EXAMPLES, NEAR_DUPLICATE, Finding, texts
 from auscult.splits.table_one import table_one
+from auscult.storage.tables import named_subsets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,10 +44,11 @@ def build_audit(
     facts = recording_facts(here, events, task)
     hours = here["duration_s"].to_numpy(dtype=np.float64) / 3600
     patients = dict(zip(recordings["recording_id"], recordings["patient_id"], strict=True))
+    names = named_subsets(subsets)
     by_dataset: dict[str, Any] = {}
     for name in sorted(set(facts.datasets)):
         chosen = facts.datasets == name
-        by_dataset[name] = count_subsets(facts.take(chosen), hours[chosen], subsets[chosen], task.targets)
+        by_dataset[name] = count_subsets(facts.take(chosen), hours[chosen], subsets[chosen], task.targets, names)
     return {
         "format": FORMAT,
         "task": {
@@ -55,7 +57,7 @@ def build_audit(
             "level": task.level,
             "targets": list(task.targets),
         },
-        "total": count_subsets(facts, hours, subsets, task.targets),
+        "total": count_subsets(facts, hours, subsets, task.targets, names),
         "by_dataset": by_dataset,
         "table_one": table_one(here, subsets, facts, task),
         "left_out": [

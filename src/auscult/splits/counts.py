@@ -141,7 +141,11 @@ Counts = dict[str, Any]
 
 
 def count_subsets(
-    facts: RecordingFacts, hours: NDArray[np.float64], subsets: NDArray[np.object_], targets: Sequence[str]
+    facts: RecordingFacts,
+    hours: NDArray[np.float64],
+    subsets: NDArray[np.object_],
+    targets: Sequence[str],
+    names: Sequence[str] = ("train", "val", "test"),
 ) -> dict[str, Counts]:
     """Count every subset.
 
@@ -150,6 +154,7 @@ def count_subsets(
         hours: Their durations.
         subsets: The subset of each recording.
         targets: The targets' names.
+        names: The subsets to count.
 
     Returns:
         subset -> {"patients", "recordings", "hours", "targets": target -> counts}, where counts are of "patients" and
@@ -157,7 +162,7 @@ def count_subsets(
         ("patients_with_positive") and a negative ("patients_with_negative").
     """
     counts: dict[str, Counts] = {}
-    for subset in SUBSETS:
+    for subset in names:
         here = facts.take(subsets == subset)
         of_patients = here.patient_values()
         evidence = here.by_patient()
@@ -218,7 +223,7 @@ def refuse_infeasible(
     kinds = ("positive",) if task.type == "multi_class" else ("positive", "negative")
     for target in task.targets:
         for subset in SUBSETS:
-            if subset == "val" and _has_no_validation(settings):
+            if subset not in counts or (subset == "val" and _has_no_validation(settings)):
                 continue
             for kind in kinds if target not in settings.allow_absent.get(subset, ()) else ():
                 if counts[subset]["targets"][target][f"patients_with_{kind}"] == 0:
@@ -252,7 +257,7 @@ def _counts_text(counts: dict[str, Counts], by_dataset: dict[str, dict[str, Coun
         }
         for target in targets
         for name, of_part in parts.items()
-        for subset in SUBSETS
+        for subset in of_part
     ]
     return pd.DataFrame(rows).to_string(index=False)
 
@@ -261,14 +266,15 @@ def _proposal(
     counts: dict[str, Counts], settings: SplitSettings, targets: Sequence[str], kinds: tuple[str, ...]
 ) -> str:
     fewest, target, kind = min(
-        (sum(counts[subset]["targets"][target][f"patients_with_{kind}"] for subset in SUBSETS), target, kind)
+        (sum(counts[subset]["targets"][target][f"patients_with_{kind}"] for subset in counts), target, kind)
         for target in targets
         for kind in kinds
     )
-    if fewest < len(SUBSETS):
+    if fewest < len(counts):
+        n_subsets = {3: "three", 4: "four"}[len(counts)]
         return (
-            f"Proposal: {fewest} patients in all hold a {kind} of {target!r}, and each of the three subsets needs one: "
-            f"add a dataset whose labels hold it, or choose another task"
+            f"Proposal: {fewest} patients in all hold a {kind} of {target!r}, and each of the {n_subsets} subsets "
+            f"needs one: add a dataset whose labels hold it, or choose another task"
         )
     lacks_validation = any(
         counts["val"]["targets"][name][f"patients_with_{of}"] == 0 for name in targets for of in kinds
@@ -277,6 +283,11 @@ def _proposal(
         return (
             f"Proposal: lower val_folds, for every one of the {settings.val_fold.n_folds} parts is validation once and "
             f"needs a patient of each kind, or declare what one lacks: `allow_absent: {{val: [{target}]}}`"
+        )
+    if settings.calibration_fraction:
+        return (
+            "Proposal: raise the share of validation, of which calibration_fraction takes its patients, change "
+            "calibration_fraction, or take another seed"
         )
     if settings.kind == "column":
         return (

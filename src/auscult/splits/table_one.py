@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from auscult.storage.tables import SUBSETS
+from auscult.storage.tables import named_subsets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     Texts = NDArray[np.object_]
 
 ALL = "all"
-COLUMNS = (ALL, *SUBSETS)
 NOT_STATED = "not stated"
 FEWEST_PATIENTS = 5
 """Sites and devices of fewer patients in all subsets together are summed up: they could identify somebody."""
@@ -55,7 +54,7 @@ def table_one(
             },
         }
     )
-    parts = {name: np.ones(len(table), dtype=bool) if name == ALL else subsets == name for name in COLUMNS}
+    parts = {ALL: np.ones(len(table), dtype=bool), **{name: subsets == name for name in named_subsets(subsets)}}
     here = {name: pd.DataFrame(table[chosen]) for name, chosen in parts.items()}
     n_patients = {name: len(set(part["patient"])) for name, part in here.items()}
     rows = [

@@ -28,7 +28,20 @@ LABEL_PREFIX = "label_"
 ATTRIBUTE_PREFIX = "attr_"
 SIMULATED_MARK = "SIMULATED.md"
 """A file of this name beside datasets says that they are simulated; their tables and reports then say so too."""
-SUBSETS = ("train", "val", "test")
+SUBSETS = ("train", "val", "calibration", "test")
+"""`calibration` is there only where a split asks for it."""
+
+
+def named_subsets(found: Iterable[object]) -> tuple[str, ...]:
+    """Return the subsets that tables and counts name: three, and the calibration subset where it is among `found`.
+
+    >>> named_subsets(["train", "test"]), named_subsets(["calibration"])
+    (('train', 'val', 'test'), ('train', 'val', 'calibration', 'test'))
+    """
+    present = set(found)
+    return tuple(name for name in SUBSETS if name != "calibration" or name in present)
+
+
 UNPLACED = "unplaced"
 """Kind of an event that spans what is unknown of a recording because an event in it could not be placed in time."""
 ANNOTATED = "annotated"

@@ -68,7 +68,7 @@ class ClipDataset:
         return len(self.clips)
 
     def subset(self, name: str) -> NDArray[np.int64]:
-        """Return the indices of the clips of one subset, `train`, `val` or `test`.
+        """Return the indices of the clips of one subset, one of `tables.SUBSETS`.
 
         Raises:
             DataError: That subset was not asked for, or holds no clip.

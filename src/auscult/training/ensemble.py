@@ -27,13 +27,11 @@ from auscult.models.saved import probabilities
 from auscult.storage.tables import read_split
 from auscult.training.dataset import ID_COLUMNS, ClipDataset, load_clip_dataset
 from auscult.training.distributed import choose_accelerator
-from auscult.training.export import remove_epoch_weights
+from auscult.training.export import logits_of, remove_epoch_weights
 from auscult.training.history import EpochRow, History
 from auscult.training.losses import build_loss
 
 logger = logging.getLogger(__name__)
-
-_CLIPS_AT_ONCE = 1024
 
 
 class _Member(NamedTuple):
@@ -81,14 +79,15 @@ def average(
     members = [_Member(*each) for each in zip(names, models, tables_of_members, strict=True)]
     for member in members:
         _require_split(member, job)
-    subsets = ("train",) if is_out_of_fold else ("train", "val")
+    has_calibration = job.split.calibration_fraction > 0
+    subsets = ("train",) if is_out_of_fold else ("train", "val", *(("calibration",) if has_calibration else ()))
     dataset = load_clip_dataset(features, tables, split, task, subsets, clips=clips)
     ensemble = average_models(models, names, {"best_epoch": 1})
     if is_out_of_fold:
         val, logits = _out_of_fold(members, dataset, is_exclusive=task.type == "multi_class")
     else:
         val = dataset.subset("val")
-        logits = _logits(ensemble, dataset, val)
+        logits = logits_of(ensemble, dataset, val)
     ids, targets = dataset.clips.loc[val, ID_COLUMNS], dataset.targets[val]
     loss = build_loss(dataset.targets[dataset.subset("train")], task, job.train.loss, torch.device("cpu"))
     found = loss(torch.from_numpy(logits), torch.from_numpy(targets))
@@ -107,6 +106,11 @@ def average(
         "split": job.split.model_dump(mode="json"),
     }
     chosen_on = "out_of_fold" if is_out_of_fold else "val"
+    if has_calibration:
+        chosen_on, rows = "calibration", dataset.subset("calibration")
+        about["n_calibration"] = len(rows)
+        logits, targets = logits_of(ensemble, dataset, rows), dataset.targets[rows]
+        ids = dataset.clips.loc[rows, ID_COLUMNS]
     point = choose_operating_point(logits, targets, ids, task, job.evaluate, chosen_on=chosen_on)
     for note in point["threshold_notes"]:
         logger.warning("operating point: %s", note)
@@ -174,13 +178,8 @@ def _out_of_fold(
                 f"{path}: {n_again} recordings of its validation set are validation of other members too; expected "
                 f"parts that share none; make the splits of {names} again"
             )
-        found = np.stack([_logits(member.model, dataset, rows) for member in of_fold])
+        found = np.stack([logits_of(member.model, dataset, rows) for member in of_fold])
         logits[rows] = mean_logits(torch.from_numpy(found), is_exclusive=is_exclusive).numpy()
         judged[rows] = True
     chosen = np.flatnonzero(judged)
     return chosen, logits[chosen]
-
-
-def _logits(model: SavedModel, dataset: ClipDataset, rows: NDArray[np.integer]) -> NDArray[np.float32]:
-    blocks = [rows[start : start + _CLIPS_AT_ONCE] for start in range(0, len(rows), _CLIPS_AT_ONCE)]
-    return np.concatenate([model.logits(dataset.stored(model.takes, block)) for block in blocks])

@@ -23,6 +23,7 @@ from auscult.models.operating_point import choose_operating_point
 from auscult.storage.files import atomic_path, sha256_file
 from auscult.training.batches import Subset
 from auscult.training.checkpoint import Checkpoint
+from auscult.training.dataset import ID_COLUMNS, ClipDataset
 from auscult.training.history import EpochRow
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EPOCHS_FOLDER = "epochs"
+_CLIPS_AT_ONCE = 1024
 
 
 def export_model(
@@ -39,8 +41,19 @@ def export_model(
     checkpoint: Checkpoint,
     job: JobSettings,
     input_shape: tuple[int, int],
+    *,
+    calibration: ClipDataset | None = None,
 ) -> SavedModel:
-    """Return the model in its best epoch, with thresholds chosen on its predictions for the validation subset."""
+    """Return the model in its best epoch, with thresholds chosen on its predictions for the validation subset.
+
+    Args:
+        trainer: Of the finished training.
+        normalisation: Of the model's inputs.
+        checkpoint: The last one.
+        job: What was trained.
+        input_shape: Mel bands and frames.
+        calibration: The calibration subset, whose clips take the place of those of validation where a split has one.
+    """
     task, val = trainer.task, trainer.data.val
     rows = checkpoint.state["history"]
     training = {
@@ -61,8 +74,19 @@ def export_model(
         training=training,
     )
     model = SavedModel(trainer.module.eval(), normalisation, meta)
-    logits = np.concatenate(list(_logits(model, val)))
-    operating_point = choose_operating_point(logits, val.targets, val.ids, task, job.evaluate)
+    if calibration is None:
+        logits = np.concatenate(list(_logits(model, val)))
+        operating_point = choose_operating_point(logits, val.targets, val.ids, task, job.evaluate)
+    else:
+        training["n_calibration"] = len(calibration)
+        operating_point = choose_operating_point(
+            logits_of(model, calibration, np.arange(len(calibration))),
+            calibration.targets,
+            calibration.clips.loc[:, ID_COLUMNS],
+            task,
+            job.evaluate,
+            chosen_on="calibration",
+        )
     for note in operating_point["threshold_notes"]:
         logger.warning("operating point: %s", note)
     return SavedModel(trainer.module, normalisation, {**meta, **operating_point})
@@ -71,6 +95,12 @@ def export_model(
 def _logits(model: SavedModel, subset: Subset) -> Iterator[NDArray[np.float32]]:
     for block in subset.batches.stored():
         yield model.logits(block)
+
+
+def logits_of(model: SavedModel, dataset: ClipDataset, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return the logits of some clips of a dataset, shape [clip, target], read in blocks."""
+    blocks = [rows[start : start + _CLIPS_AT_ONCE] for start in range(0, len(rows), _CLIPS_AT_ONCE)]
+    return np.concatenate([model.logits(dataset.stored(model.takes, block)) for block in blocks])
 
 
 def require_best_epoch(checkpoint: Checkpoint, job: JobSettings, task: TaskSettings, val: Subset) -> None:

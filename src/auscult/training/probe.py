@@ -31,7 +31,7 @@ from auscult.models import SavedModel, build_model_of, describe_model, load_mode
 from auscult.models.classifier import Classifier, Head
 from auscult.models.ensemble import AsStored
 from auscult.models.neighbours import NeighbourHead
-from auscult.models.operating_point import choose_operating_point
+from auscult.models.operating_point import ChosenOn, choose_operating_point
 from auscult.models.saved import datasets_seen, probabilities
 from auscult.training.dataset import ID_COLUMNS, ClipDataset, load_clip_dataset
 from auscult.training.export import remove_epoch_weights
@@ -93,18 +93,22 @@ def fit_probe(
     folder = Path(job.probe.encoder)
     encoder = load_model(folder)
     _require_same_encoder(encoder, job, folder)
-    dataset = load_clip_dataset(features, tables, split, task, ("train", "val"), embeddings=embeddings)
-    subsets = {name: _embedded(dataset, name, encoder, folder) for name in ("train", "val")}
+    chosen_on = "calibration" if job.split.calibration_fraction else "val"
+    names = tuple(dict.fromkeys(("train", "val", chosen_on)))
+    dataset = load_clip_dataset(features, tables, split, task, names, embeddings=embeddings)
+    subsets = {name: _embedded(dataset, name, encoder, folder) for name in names}
     drawn = draw_clips(subsets["train"], task, job.probe, job.train.seed)
     choice = choose(drawn, subsets["val"], encoder.classifier, job.probe, train=job.train, task=task)
     row: EpochRow = {"epoch": 1, **choice.row}
-    model = _with_head(encoder, choice.best.head, subsets["val"], job, task)
+    model = _with_head(encoder, choice.best.head, job, task)
+    model = _with_operating_point(model, subsets[chosen_on], job, task, chosen_on)
     about = {
         "best_epoch": 1,
         "monitor": job.train.monitor,
         "at_best_epoch": row,
         "n_train": len(drawn.targets),
         "n_val": len(subsets["val"].targets),
+        **({"n_calibration": len(subsets["calibration"].targets)} if "calibration" in subsets else {}),
         "settings": job.train.model_dump(mode="json"),
         "split": job.split.model_dump(mode="json"),
         "probe": _describe_probe(job, job.probe, encoder.meta, choice),
@@ -291,10 +295,8 @@ def _mean_loss(loss: Loss, logits: Tensor, subset: Embedded) -> float | None:
     return float(found.mean()) if found.n_known else None
 
 
-def _with_head(
-    encoder: SavedModel, head: Head | NeighbourHead, val: Embedded, job: JobSettings, task: TaskSettings
-) -> SavedModel:
-    """Return the encoder with another head, and the operating point that validation gives it."""
+def _with_head(encoder: SavedModel, head: Head | NeighbourHead, job: JobSettings, task: TaskSettings) -> SavedModel:
+    """Return the encoder with another head, as yet without an operating point."""
     normalisation = encoder.normalisation
     if isinstance(normalisation, AsStored):
         raise DataError("probe.encoder is an ensemble; name one of its members")
@@ -311,12 +313,20 @@ def _with_head(
         input_shape=encoder.input_shape,
         training={"best_epoch": 1},
     )
-    model = SavedModel(module, normalisation, meta)
-    logits = model.logits_of_embeddings(val.embeddings).numpy()
-    operating_point = choose_operating_point(logits, val.targets, val.ids, task, job.evaluate)
+    return SavedModel(module, normalisation, meta)
+
+
+def _with_operating_point(
+    model: SavedModel, subset: Embedded, job: JobSettings, task: TaskSettings, chosen_on: ChosenOn
+) -> SavedModel:
+    """Return the model with the operating point that a subset gives it."""
+    logits = model.logits_of_embeddings(subset.embeddings).numpy()
+    operating_point = choose_operating_point(
+        logits, subset.targets, subset.ids, task, job.evaluate, chosen_on=chosen_on
+    )
     for note in operating_point["threshold_notes"]:
         logger.warning("operating point: %s", note)
-    return replace(model, meta={**meta, **operating_point})
+    return replace(model, meta={**model.meta, **operating_point})
 
 
 def _describe_probe(

@@ -135,6 +135,12 @@ def train(
         clips = clips if job.frontend != "stored" else None
         module = build_initial_model(job, task)  # before any data: a file that does not fit is told at once
         dataset = load_clip_dataset(features, tables, split, task, ("train", "val"), clips=clips)
+        # Apart from what shapes the weights: another label in it rewrites the operating point and trains nothing again.
+        calibration = (
+            load_clip_dataset(features, tables, split, task, ("calibration",), clips=clips)
+            if job.split.calibration_fraction
+            else None
+        )
         normalisation = Normalisation.from_bands(*dataset.normalisation())
         sources = _sources(dataset, normalisation, job)
         store = None
@@ -163,7 +169,7 @@ def train(
         remove_epoch_weights(output_dir)
         epochs = [] if epoch_weights is None else epoch_weights.publish(output_dir, rows, job.train.monitor)
         prepared = FullScale() if trainer.module.takes_waveforms else normalisation.to(fabric.device)
-        model = export_model(trainer, prepared, checkpoint, job, backbone_shape(job))
+        model = export_model(trainer, prepared, checkpoint, job, backbone_shape(job), calibration=calibration)
         save_model(output_dir, replace(model, meta={**model.meta, "epochs": epochs}))
         store.finish()
 

@@ -54,6 +54,16 @@ def test_a_fold_keeps_the_seed_and_the_share_of_validation() -> None:
     assert fold == FoldSplit(kind="folds", n_folds=4, fold=3, val_fraction=0.25, seed=7)
 
 
+def test_a_fold_keeps_what_its_split_declares() -> None:
+    declared = {"allow_leaks": {"similar_patient_ids": "told apart"}, "allow_absent": {"val": ["pneumonia"]}}
+    split = {**JOB["split"], **declared, "calibration_fraction": 0.3}
+    fold = experiment({"folds": 4, "split": split}).runs[0].settings.split
+    assert fold.model_dump(include={*declared, "calibration_fraction"}, mode="json") == {
+        **declared,
+        "calibration_fraction": 0.3,
+    }
+
+
 def test_folds_of_validation_share_the_split_but_for_their_part() -> None:
     made = experiment({"val_folds": 2, "seeds": [0, 5], "ensemble": True}, {"val_folds": 2})
     assert [run.id for run in made.runs] == [
@@ -92,6 +102,10 @@ def test_one_seed_more_leaves_the_settings_of_the_others() -> None:
         (
             {"val_folds": 2, "split": {"kind": "column", "column": "ward", "test": ["a"], "val": ["b"]}},
             "the values b of ward are validation",
+        ),
+        (
+            {"val_folds": 2, "split": {"kind": "patients", "calibration_fraction": 0.3}},
+            "calibration_fraction with folds of validation",
         ),
         ({"val_folds": 2, "evaluate_only": "results/a/b/1"}, "val_folds would evaluate one model several times"),
         ({"val_folds": 2, "split": {"kind": "patients", "val_fold": {"n_folds": 2}}}, "leave split.val_fold out"),

@@ -369,3 +369,76 @@ class TestValidationFolds:
             settings = {"kind": "patients", "val_fold": {"n_folds": n_folds, "fold": 1}}
             with pytest.raises(InfeasibleError, match=message):
                 run_split(self.recordings(make_patients), settings, pneumonia)
+
+
+class TestCalibration:
+    KINDS = (
+        *TestValidationFolds.KINDS,
+        {"kind": "folds", "n_folds": 4, "fold": 2, "val_fraction": 0.4, "seed": 4},
+        {"kind": "column", "column": "ward", "test": ["south"], "val": ["north"], "seed": 4},
+    )
+
+    def recordings(self, make_patients):
+        wards = [("south", "north", "east", "east", "east")[k % 5] for k in range(60) for _ in range(2)]
+        listed = ["test" if k % 5 < 2 else "train" for k in range(60) for _ in range(2)]
+        sites = ["east" if k % 4 == 0 else "west" for k in range(60) for _ in range(2)]
+        return make_patients(60, every=3, attr_ward=wards, attr_official_split=listed, site=sites)
+
+    @pytest.mark.parametrize("settings", KINDS, ids=lambda settings: settings["kind"])
+    def test_a_stratified_share_of_validation_moves_and_nobody_else(
+        self, make_patients, pneumonia, run_split, settings
+    ):
+        settings = {**settings, "val_fraction": 0.3} if settings["kind"] not in {"patients", "folds"} else settings
+        recordings = self.recordings(make_patients)
+        plain, before = run_split(recordings, settings, pneumonia)
+        split, audit = run_split(recordings, {**settings, "calibration_fraction": 0.4}, pneumonia)
+        moved = split["split"] != plain["split"]
+        assert set(plain.loc[moved, "split"]) == {"val"} and set(split.loc[moved, "split"]) == {"calibration"}
+        assert split.groupby("patient_id")["split"].nunique().max() == 1
+        patients = {name: count["patients"] for name, count in audit["total"].items()}
+        assert list(patients) == ["train", "val", "calibration", "test"]
+        n_val = before["total"]["val"]["patients"]
+        assert patients["val"] + patients["calibration"] == n_val
+        assert abs(patients["calibration"] - 0.4 * n_val) <= 1
+        held = audit["total"]["calibration"]["targets"]["pneumonia"]["patients"]
+        assert held["positive"] > 0 and held["negative"] > 0
+        assert [row["step"] for row in audit["flow"]][-4:] == ["train", "val", "calibration", "test"]
+        assert audit["table_one"][0]["calibration"]["n"] == patients["calibration"]
+
+    def test_without_it_no_count_names_it(self, make_patients, pneumonia, run_split):
+        _, audit = run_split(self.recordings(make_patients), {"kind": "patients"}, pneumonia)
+        assert "calibration" not in str(audit["total"]) + str(audit["flow"]) + str(audit["table_one"])
+
+    def test_patients_who_stand_in_validation_and_elsewhere_stay_there(self, make_recordings, pneumonia, run_split):
+        wards = ["north", "south", "east"]
+        rows = [(f"r{k:02d}_{ward}", f"p{k:02d}", ("pneumonia", "copd")[k % 2]) for k in range(4) for ward in wards]
+        rows += [(f"v{k:02d}", f"v{k:02d}", ("pneumonia", "copd")[k % 2]) for k in range(8)]
+        column = wards * 4 + ["north"] * 8
+        settings = {
+            "kind": "column", "column": "ward", "test": ["south"], "val": ["north"], "calibration_fraction": 0.5,
+            "patients_on_both_sides": "keep", "allow_patient_overlap": True,
+        }  # fmt: skip
+        split, _ = run_split(make_recordings(rows, attr_ward=column), settings, pneumonia)
+        calibrated = set(split.loc[split["split"] == "calibration", "patient_id"])
+        assert len(calibrated) == 4 and all(name.startswith("icbhi/v") for name in calibrated)
+
+    def test_a_class_that_it_lacks_is_told_with_the_counts(self, make_patients, pneumonia, run_split):
+        settings = {"kind": "patients", "fractions": {"train": 0.8, "val": 0.1, "test": 0.1}}
+        table = make_patients(20, every=2)
+        run_split(table, settings, pneumonia)
+        with pytest.raises(
+            InfeasibleError, match=r"(?s)holds no patient with a .*calibration .*raise the share of val"
+        ):
+            run_split(table, {**settings, "calibration_fraction": 0.5}, pneumonia)
+
+    def test_one_patient_cannot_be_divided(self, make_patients, pneumonia, run_split):
+        wards = ["north", *("south", "east") * 9, "east"]
+        settings = {
+            "kind": "column",
+            "column": "ward",
+            "test": ["south"],
+            "val": ["north"],
+            "calibration_fraction": 0.5,
+        }
+        with pytest.raises(InfeasibleError, match="found 1, at least 2 are needed: raise the share of validation"):
+            run_split(make_patients(20, per_patient=1, attr_ward=wards), settings, pneumonia)

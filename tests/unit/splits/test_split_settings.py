@@ -23,6 +23,11 @@ SPLIT = TypeAdapter(SplitSettings)
             {"kind": "column", "column": "ward", "test": ["a"], "val": ["b", "c"], "val_fold": {"n_folds": 3}},
             "the values b, c of ward are validation; leave `val` out",
         ),
+        (
+            {"kind": "patients", "calibration_fraction": 0.3, "val_fold": {"n_folds": 3, "fold": 1}},
+            "calibration_fraction with folds of validation",
+        ),
+        ({"kind": "patients", "calibration_fraction": 1}, "less than 1"),
     ],
 )
 def test_impossible_splits_are_refused(settings, message):
@@ -39,6 +44,8 @@ def test_what_is_not_asked_for_changes_no_key_of_a_split():
         "seed": 0,
     }
     assert SPLIT.dump_python(SPLIT.validate_python({"kind": "patients"}), mode="json") == plain
+    with_calibration = SPLIT.validate_python({"kind": "patients", "calibration_fraction": 0.3})
+    assert SPLIT.dump_python(with_calibration, mode="json") == {**plain, "calibration_fraction": 0.3}
     part = {"kind": "patients", "val_fold": {"n_folds": 5, "fold": None}}
     dumped = SPLIT.dump_python(SPLIT.validate_python(part), mode="json")
     assert dumped == {**plain, "val_fold": {"n_folds": 5, "fold": None}}
