@@ -35,12 +35,13 @@ def draw_flow(rows: Sequence[Row]) -> Figure:
     Args:
         rows: Of `<split>.flow.csv`: dataset, step, reason, recordings, patients, patients_unknown.
     """
-    found, read, used = (_box(title, _sum(rows, step)) for title, step in _MAIN_STEPS)
+    subsets = [step for step in _SUBSETS if any(row["step"] == step for row in rows)]
+    is_narrow = len(subsets) > 3
+    found, read, used = (_box(title, _sum(rows, step), is_narrow=is_narrow) for title, step in _MAIN_STEPS)
+    bottom = [_box(_SUBSETS[step], _sum(rows, step), is_narrow=is_narrow) for step in subsets]
     lost, left_out = _reasons("Lost", rows, "lost"), _reasons("Left out", rows, "left_out")
     heights = [_height(side) for side in (lost, left_out)]
     total = sum(_height(box) for box in (found, read, used)) + sum(heights) + 2 * _GAP + _GAP
-    present = {row["step"] for row in rows}
-    bottom = [_box(title, _sum(rows, step)) for step, title in _SUBSETS.items() if step in present]
     total += max(_height(box) for box in bottom) + 2 * _MARGIN
     width = _box_width(len(bottom))
     main = (0.0, width)  # above the training's box, and as wide: one straight line leads from the first box to it
@@ -92,9 +93,16 @@ def _sum(rows: Sequence[Row], step: str, reason: str | None = None) -> dict[str,
     return {name: sum(int(row[name]) for row in chosen) for name in ("recordings", "patients", "patients_unknown")}
 
 
-def _box(title: str, counts: Mapping[str, int]) -> list[str]:
+def _box(title: str, counts: Mapping[str, int], *, is_narrow: bool) -> list[str]:
     lines = [title, plural(counts["recordings"], "recording"), plural(counts["patients"], "patient")]
-    return [*lines, f"{counts['patients_unknown']:,} of unknown patients"] if counts["patients_unknown"] else lines
+    n_unknown = counts["patients_unknown"]
+    if not n_unknown:
+        return lines
+    return (
+        [*lines, f"{n_unknown:,} of unknown", "patients"]
+        if is_narrow
+        else [*lines, f"{n_unknown:,} of unknown patients"]
+    )
 
 
 def _reasons(title: str, rows: Sequence[Row], step: str) -> list[str]:
