@@ -82,8 +82,8 @@ def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str
     found += [
         "Intervals are 95%, over patients. They cover which patients were sampled, not the "
         "variation between trainings with other seeds or splits.",
-        f"{_choices(jobs)}; the test set was read after that. Choosing the best of many jobs by their test metrics would "
-        "still be optimistic.",
+        f"{_choices(jobs)}; the test set was read after that. Choosing the best of many jobs by their test metrics "
+        "would still be optimistic.",
         _population(summaries),
     ]
     clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
