@@ -38,9 +38,9 @@ class Estimate(TypedDict):
     reason: str
 
 
-def undefined() -> Estimate:
-    """Return the estimate of a score that is not defined."""
-    return Estimate(value=None, low=None, high=None, method="", reason="")
+def undefined(reason: str = "") -> Estimate:
+    """Return the estimate of a score that is not defined, and why it is not where that is not plain."""
+    return Estimate(value=None, low=None, high=None, method="", reason=reason)
 
 
 def without_interval(value: float, reason: str) -> Estimate:

@@ -1,0 +1,36 @@
+"""How events in time are judged."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from auscult.config.base import Settings
+
+
+class Collars(Settings):
+    """How far apart a true event and one found may begin and end, to be one."""
+
+    onset_s: float = Field(default=0.2, gt=0)
+    offset_s: float | None = Field(default=0.2, gt=0, description="null: offsets do not count")
+    offset_share: float = Field(
+        default=0.5, ge=0, le=1, description="of the true event's length; what is longer counts, this or offset_s"
+    )
+
+
+class IntersectionCriteria(Settings):
+    """When events found count by what they share with true ones (PSDS; Bilen et al. 2020)."""
+
+    detection: float = Field(
+        default=0.7, gt=0, le=1, description="share of an event found that true events of its kind must cover"
+    )
+    truth: float = Field(
+        default=0.7, gt=0, le=1, description="share of a true event that such events must cover for a hit"
+    )
+    cross_trigger: float = Field(
+        default=0.3, gt=0, le=1, description="share that true events of another kind cover in a cross trigger"
+    )
+    cross_trigger_weight: float = Field(default=0.0, ge=0, le=1, description="of cross triggers as false alarms")
+    instability_weight: float = Field(
+        default=0.0, ge=0, le=1, description="of the deviation over kinds, taken off the mean rate of hits"
+    )
+    max_false_alarms_per_hour: float = Field(default=100.0, gt=0)
