@@ -61,6 +61,25 @@ def merge_intervals(intervals: Intervals) -> Intervals:
     return Intervals(rows[first], starts[first], reach[last])
 
 
+def without_intervals(intervals: Intervals, removed: Intervals) -> Intervals:
+    """Return what is left of each interval: one that `removed` interrupts becomes two.
+
+    >>> def one(start, end):
+    ...     return Intervals(np.array([0]), np.array([start]), np.array([end]))
+    >>> parts = without_intervals(one(0.0, 3.0), one(1.0, 2.0))
+    >>> parts.starts.tolist(), parts.ends.tolist()
+    ([0.0, 2.0], [1.0, 3.0])
+    """
+    gaps = merge_intervals(removed)
+    owner, gap, _ = overlaps(intervals, gaps)
+    owners = np.concatenate([np.arange(len(intervals.rows)), owner])
+    starts = np.concatenate([intervals.starts, np.minimum(gaps.ends[gap], intervals.ends[owner])])
+    ends = np.concatenate([intervals.ends, np.maximum(gaps.starts[gap], intervals.starts[owner])])
+    # Sorted within their interval, the n-th start and the n-th end are of one part.
+    starts, ends = starts[np.lexsort((starts, owners))], ends[np.lexsort((ends, owners))]
+    return Intervals(intervals.rows[np.sort(owners)], starts, ends).take(ends - starts > ROUNDING_S)
+
+
 def _running_maximum(rows: Integers, values: Floats) -> Floats:
     """Return the running maximum of `values` within each run of equal, sorted `rows`."""
     order = np.lexsort((values, rows))
@@ -93,6 +112,9 @@ def _lexicographic(rows: Integers, values: Floats) -> NDArray[np.complex128]:
     """Return (row, value) as numbers that numpy orders by row, then by value, without loss."""
     return rows + 1j * values
 
+
+ROUNDING_S = 1e-6
+"""Times are compared with this slack: the difference of two that are 0.1 s apart may be a little more in floats."""
 
 WHOLE_RECORDING = "recording"
 """In `annotated_by`: the annotators listened to the recording from end to end."""
@@ -184,6 +206,68 @@ def recording_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: Task
     return _targets(recordings, task, np.arange(len(recordings)), _FromEvents(from_events, classes))
 
 
+def event_stretches(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -> tuple[Intervals, Intervals]:
+    """Return where the task's events are, and where it is unknown whether there is one.
+
+    Events of one target that overlap are one. Unknown is what no interval of `annotated_by` covers, and what an event
+    of `unknown` covers; where there is an event of the target, it is known.
+
+    Args:
+        recordings: Rows of `tables.RECORDINGS`.
+        events: Rows of `tables.EVENTS`.
+        task: Of type `events`.
+
+    Returns:
+        Events and unknown stretches; their rows are `recording x number of targets + target`, and they end with their
+        recording.
+
+    Raises:
+        DataError: A dataset has no rule.
+    """
+    known = _Events(recordings, events)
+    datasets = recordings["dataset"].to_numpy(dtype=object)
+    names = _supported(datasets, task)
+    durations = recordings["duration_s"].to_numpy(dtype=np.float64)
+    true: list[Intervals] = []
+    unknown: list[Intervals] = []
+    for column, target in enumerate(task.targets):
+        for rule, chosen, where in _rules(task, target, datasets, names):
+            if not isinstance(rule, EventRule):
+                raise DataError(f"{where}: {target!r} is read from a column; a task of type `events` reads events")
+            rows = np.flatnonzero(chosen)
+            of_kind = _merge_overlapping(_within(known.of_kinds(rule.events), chosen, durations))
+            open_parts = [_within(known.of_kinds((*rule.unknown, UNPLACED)), chosen, durations)]
+            if WHOLE_RECORDING not in rule.annotated_by:
+                whole = Intervals(rows, np.zeros(len(rows)), durations[rows])
+                open_parts.append(without_intervals(whole, known.of_kinds(rule.annotated_by)))
+            left = without_intervals(merge_intervals(_joined(open_parts)), of_kind)
+            for found, intervals in ((true, of_kind), (unknown, left)):
+                cells = intervals.rows * len(task.targets) + column
+                found.append(Intervals(cells, intervals.starts, intervals.ends))
+    return _joined(true), _joined(unknown)
+
+
+def _within(intervals: Intervals, chosen: NDArray[np.bool_], durations_s: Floats) -> Intervals:
+    """Return the intervals of chosen recordings, ended with these."""
+    kept = intervals.take(chosen[intervals.rows])
+    ended = Intervals(kept.rows, kept.starts, np.minimum(kept.ends, durations_s[kept.rows]))
+    return ended.take(ended.ends > ended.starts)
+
+
+def _merge_overlapping(intervals: Intervals) -> Intervals:
+    """Merge intervals that share sound; those that only touch stay two."""
+    merged = merge_intervals(Intervals(intervals.rows, intervals.starts + ROUNDING_S, intervals.ends))
+    return Intervals(merged.rows, merged.starts - ROUNDING_S, merged.ends)
+
+
+def _joined(parts: list[Intervals]) -> Intervals:
+    return Intervals(
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.starts for part in parts]),
+        np.concatenate([part.ends for part in parts]),
+    )
+
+
 def patient_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -> pd.DataFrame:
     """Return what is known of every patient: the maximum over what is known of the patient's recordings.
 
@@ -217,13 +301,7 @@ def _targets(
 ) -> Targets:
     """Fill [row, target]; `rows` points into `recordings`, `answers` are those of event rules."""
     datasets = recordings["dataset"].to_numpy(dtype=object)
-    names = sorted(set(datasets))
-    missing = [name for name in names if name not in task.supported_datasets]
-    if missing:
-        raise DataError(
-            f"datasets {missing} have no labels for this task (targets {', '.join(task.targets)}); "
-            f"supported: {', '.join(sorted(task.supported_datasets))}"
-        )
+    names = _supported(datasets, task)
     targets = np.full((len(rows), len(task.targets)), np.nan, dtype=np.float32)
     if task.type == "multi_class":
         for name in names:
@@ -245,6 +323,22 @@ def _targets(
                     rows[here]
                 ]
     return targets
+
+
+def _supported(datasets: NDArray[np.object_], task: TaskSettings) -> list[str]:
+    """Return the names of the datasets.
+
+    Raises:
+        DataError: The task has no rule for one.
+    """
+    names = sorted(set(datasets))
+    missing = [name for name in names if name not in task.supported_datasets]
+    if missing:
+        raise DataError(
+            f"datasets {missing} have no labels for this task (targets {', '.join(task.targets)}); "
+            f"supported: {', '.join(sorted(task.supported_datasets))}"
+        )
+    return names
 
 
 def _rules(

@@ -179,7 +179,7 @@ def mixing_fault(step: Mixing, task: TaskSettings) -> str | None:
     if step.label == "union" and task.type == "multi_class":
         return "label: union would give one clip two classes of a multi_class task; use soft or dominant"
     allowed: list[ClassName] = [0, 1] if task.type == "binary" else list(task.targets)
-    if task.type == "multi_label":
+    if task.type in {"multi_label", "events"}:
         allowed = [*allowed, NONE]
     strange = [name for name in step.classes or () if name not in allowed]
     if strange:

@@ -1,4 +1,4 @@
-"""How events in time are judged."""
+"""Events in time: what is learned of them, how they are read from maps, and how they are judged."""
 
 from __future__ import annotations
 
@@ -34,3 +34,27 @@ class IntersectionCriteria(Settings):
         default=0.0, ge=0, le=1, description="of the deviation over kinds, taken off the mean rate of hits"
     )
     max_false_alarms_per_hour: float = Field(default=100.0, gt=0)
+
+
+class EventSettings(Settings):
+    """What a task of type `events` learns and how it is judged; its decoding is chosen on validation."""
+
+    boundary_s: float = Field(default=0.1, gt=0, description="width of an onset or offset in the map of boundaries")
+    collars: Collars = Collars()
+    segment_s: float = Field(default=1.0, gt=0, description="of the grid of segments")
+    intersection: IntersectionCriteria = IntersectionCriteria()
+    tolerances_s: tuple[float, ...] = Field(
+        default=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0), description="collars of onset and offset for the score over tolerance"
+    )
+
+
+class KindDecoding(Settings):
+    """How events of one kind are read from its maps; chosen on validation, and frozen with the model."""
+
+    threshold: float = Field(default=0.5, gt=0, lt=1, description="from which probability on a frame is in an event")
+    median_s: float = Field(default=0.0, ge=0, description="of the probabilities over time; 0: they are not filtered")
+    merge_s: float = Field(default=0.0, ge=0, description="a gap of at most this does not part two events")
+    least_s: float = Field(default=0.0, ge=0, description="an event that is shorter is none")
+    boundary: float | None = Field(
+        default=None, gt=0, lt=1, description="from which probability of a boundary on an event is cut in two"
+    )

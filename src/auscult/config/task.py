@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from auscult.config.base import Label, Settings
+from auscult.config.events import EventSettings
 
 Level = Literal["clip", "recording", "patient"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -205,7 +206,9 @@ class TaskSettings(Settings):
     """A task: `config/tasks/<name>.yaml`."""
 
     description: str
-    type: Literal["binary", "multi_label", "multi_class"]
+    type: Literal["binary", "multi_label", "multi_class", "events"] = Field(
+        description="events: targets are kinds of events, found with onset and offset; judged as multi_label too"
+    )
     targets: tuple[Label, ...] = Field(min_length=1, description="multi_class: the classes, in order")
     level: Level = Field(description="where the headline figure is taken")
     datasets: dict[str, dict[str, TargetRule]] = Field(default={}, description="dataset -> target -> rule")
@@ -214,6 +217,7 @@ class TaskSettings(Settings):
     overlap: OverlapRule = OverlapRule()
     aggregate: Aggregate = Aggregate()
     four_class: FourClass | None = None
+    events: EventSettings | None = Field(default=None, description="type events only")
     normal_class: Label | None = Field(
         default=None, description="multi_class: the class of healthy sounds; sensitivity and specificity go by it"
     )
@@ -221,11 +225,18 @@ class TaskSettings(Settings):
         default=(), description="multi_class: classes whose rows the scores by normal_class leave out (poor quality)"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_events(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("type") == "events" and value.get("events") is None:
+            return {**value, "events": {}}
+        return value
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.type == "binary" and len(self.targets) != 1:
             raise ValueError(f"a binary task has one target, not {list(self.targets)}")
-        if self.type != "binary" and len(self.targets) < 2:
+        if self.type not in {"binary", "events"} and len(self.targets) < 2:
             raise ValueError(f"a {self.type} task has at least two targets, not {list(self.targets)}")
         if len({target.casefold() for target in self.targets}) < len(self.targets):
             raise ValueError(f"targets {list(self.targets)} names one twice")
@@ -252,6 +263,7 @@ class TaskSettings(Settings):
             if strange:
                 raise ValueError(f"classes_from.{dataset}: {strange} are no classes of this task")
         self._check_normal_class()
+        self._check_events()
         if self.four_class and not {self.four_class.crackle, self.four_class.wheeze} <= set(self.targets):
             raise ValueError(f"four_class names {self.four_class}, the targets are {list(self.targets)}")
         return self
@@ -269,6 +281,37 @@ class TaskSettings(Settings):
             raise ValueError(f"normal_class and left_out_classes name a class twice: {given}")
         if self.normal_class is not None and len(set(self.targets) - set(given)) == 0:
             raise ValueError("no class is left that is neither normal_class nor in left_out_classes")
+
+    def _check_events(self) -> None:
+        if self.events is not None and self.type != "events":
+            raise ValueError(f"`events` belongs to tasks of type events; this task is {self.type}")
+        if self.events is None:
+            return
+        if "micro" in self.targets:
+            raise ValueError("targets cannot be called 'micro': results of events use this name for all kinds together")
+        for dataset, rules in self.datasets.items():
+            columns = [target for target, rule in rules.items() if isinstance(rule, ColumnRule)]
+            if columns:
+                raise ValueError(
+                    f"datasets.{dataset}: {columns} are read from columns; a task of type events reads events: "
+                    "name their kinds under `events`"
+                )
+
+    @property
+    def finds_events(self) -> bool:
+        """Whether it finds events in time, beside saying which are there."""
+        return self.events is not None
+
+    @property
+    def event_settings(self) -> EventSettings:
+        """What is learned of events and how they are judged.
+
+        Raises:
+            ValueError: The task finds none.
+        """
+        if self.events is None:
+            raise ValueError(f"a {self.type} task finds no events in time")
+        return self.events
 
     @property
     def normal_column(self) -> int:

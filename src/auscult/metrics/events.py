@@ -18,7 +18,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from auscult.labels import Intervals, merge_intervals, overlaps
+from auscult.labels import ROUNDING_S, Intervals, merge_intervals, overlaps, without_intervals
 from auscult.metrics.intervals import estimate
 from auscult.metrics.rates import ratio
 from auscult.metrics.score_intervals import Estimate, undefined
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 MICRO, MACRO = "micro", "macro"
-
-_ROUNDING_S = 1e-6
-"""Times are compared with this slack: the difference of two that are 0.1 s apart may be a little more in floats."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class TrueEvents:
     def known_s(self) -> Floats:
         """Return how long each recording is known, shape [recording, kind]."""
         whole = Intervals(np.arange(self.n_cells), np.zeros(self.n_cells), np.repeat(self.durations_s, len(self.kinds)))
-        parts = known_parts(whole, self.unknown)
+        parts = without_intervals(whole, self.unknown)
         return seconds_of(parts, self)
 
 
@@ -98,26 +95,6 @@ class EventCounts:
         return EventCounts(tp, fp, fn, by_recording @ self.substitutions)
 
 
-def known_parts(events: Intervals, unknown: Intervals) -> Intervals:
-    """Cut events down to what is known of them: an event that an unknown stretch interrupts becomes two.
-
-    >>> def one(start, end):
-    ...     return Intervals(np.array([0]), np.array([start]), np.array([end]))
-    >>> parts = known_parts(one(0.0, 3.0), one(1.0, 2.0))
-    >>> parts.starts.tolist(), parts.ends.tolist()
-    ([0.0, 2.0], [1.0, 3.0])
-    """
-    gaps = merge_intervals(unknown)
-    event, gap, _ = overlaps(events, gaps)
-    owners = np.concatenate([np.arange(len(events.rows)), event])
-    starts = np.concatenate([events.starts, np.minimum(gaps.ends[gap], events.ends[event])])
-    ends = np.concatenate([events.ends, np.maximum(gaps.starts[gap], events.starts[event])])
-    # Sorted within their event, the n-th start and the n-th end are of one part.
-    starts, ends = starts[np.lexsort((starts, owners))], ends[np.lexsort((ends, owners))]
-    parts = Intervals(events.rows[np.sort(owners)], starts, ends)
-    return parts.take(ends - starts > _ROUNDING_S)
-
-
 def per_cell(rows: Integers, truth: TrueEvents) -> Floats:
     """Return how many of `rows` each recording and kind has, shape [recording, kind]."""
     return np.bincount(rows, minlength=truth.n_cells).reshape(-1, len(truth.kinds)).astype(np.float64)
@@ -142,7 +119,7 @@ def count_events(truth: TrueEvents, found: Intervals, collars: Collars) -> Event
         collars: How far apart onsets and offsets may be.
     """
     n_kinds = len(truth.kinds)
-    true, found = known_parts(truth.events, truth.unknown), known_parts(found, truth.unknown)
+    true, found = without_intervals(truth.events, truth.unknown), without_intervals(found, truth.unknown)
     true_pairs, found_pairs = _candidates(true, found, collars, n_kinds)
     of_kind = true.rows[true_pairs] == found.rows[found_pairs]
     partners = _matched(true_pairs[of_kind], found_pairs[of_kind], len(true.rows), len(found.rows))
@@ -165,14 +142,14 @@ def count_events(truth: TrueEvents, found: Intervals, collars: Collars) -> Event
 
 def _candidates(true: Intervals, found: Intervals, collars: Collars, n_kinds: int) -> tuple[Integers, Integers]:
     """Return all pairs of one recording, whatever their kinds, that begin and end together."""
-    near = collars.onset_s + _ROUNDING_S
+    near = collars.onset_s + ROUNDING_S
     around = Intervals(true.rows // n_kinds, true.starts - near, true.starts + near)
-    onsets = Intervals(found.rows // n_kinds, found.starts, found.starts + 2 * _ROUNDING_S)
+    onsets = Intervals(found.rows // n_kinds, found.starts, found.starts + 2 * ROUNDING_S)
     true_pairs, found_pairs, _ = overlaps(around, onsets)
     kept = np.abs(true.starts[true_pairs] - found.starts[found_pairs]) <= near
     if collars.offset_s is not None:
         lengths = (true.ends - true.starts)[true_pairs]
-        allowed = np.maximum(collars.offset_s, collars.offset_share * lengths) + _ROUNDING_S
+        allowed = np.maximum(collars.offset_s, collars.offset_share * lengths) + ROUNDING_S
         kept &= np.abs(true.ends[true_pairs] - found.ends[found_pairs]) <= allowed
     return true_pairs[kept], found_pairs[kept]
 
@@ -188,11 +165,11 @@ def _matched(true_pairs: Integers, found_pairs: Integers, n_true: int, n_found: 
 def _is_scrap(parts: Intervals, unknown: Intervals, collar_s: float) -> Flags:
     """Return which parts border on an unknown stretch and are not longer than the collar."""
     at, _, _ = overlaps(
-        Intervals(parts.rows, parts.starts - 2 * _ROUNDING_S, parts.ends + 2 * _ROUNDING_S), merge_intervals(unknown)
+        Intervals(parts.rows, parts.starts - 2 * ROUNDING_S, parts.ends + 2 * ROUNDING_S), merge_intervals(unknown)
     )
     touches = np.zeros(len(parts.rows), dtype=bool)
     touches[at] = True
-    return touches & (parts.ends - parts.starts <= collar_s + _ROUNDING_S)
+    return touches & (parts.ends - parts.starts <= collar_s + ROUNDING_S)
 
 
 def count_segments(truth: TrueEvents, found: Intervals, segment_s: float) -> EventCounts:
@@ -220,11 +197,11 @@ def count_segments(truth: TrueEvents, found: Intervals, segment_s: float) -> Eve
         np.add.at(steps, (firsts[recordings] + end, kinds), -1)
         return steps.cumsum(axis=0)[:-1] > 0
 
-    is_true, is_found = (holds(known_parts(events, truth.unknown)) for events in (truth.events, found))
+    is_true, is_found = (holds(without_intervals(events, truth.unknown)) for events in (truth.events, found))
     whole = Intervals(
         np.arange(truth.n_cells), np.zeros(truth.n_cells), np.repeat(truth.durations_s, n_kinds).astype(np.float64)
     )
-    is_known = holds(known_parts(whole, truth.unknown))
+    is_known = holds(without_intervals(whole, truth.unknown))
     recordings = np.repeat(np.arange(len(n_segments)), n_segments)
     return _counted(is_true, is_found, is_known, recordings, len(n_segments))
 

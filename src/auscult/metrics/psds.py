@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auscult.labels import Intervals, overlaps
-from auscult.metrics.events import TrueEvents, known_parts, per_cell, seconds_of
+from auscult.labels import Intervals, overlaps, without_intervals
+from auscult.metrics.events import TrueEvents, per_cell, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,8 +62,8 @@ def count_intersections(
         points: The events found at each, their rows as those of `truth`; those of one kind do not overlap.
         criteria: When they count.
     """
-    true = known_parts(truth.events, truth.unknown)
-    counts = [_count(truth, true, known_parts(found, truth.unknown), criteria) for found in points]
+    true = without_intervals(truth.events, truth.unknown)
+    counts = [_count(truth, true, without_intervals(found, truth.unknown), criteria) for found in points]
     hits, false_alarms, cross_triggers = (np.stack(parts, axis=1) for parts in zip(*counts, strict=True))
     return IntersectionCounts(
         hits,

@@ -8,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auscult.config.events import Collars, IntersectionCriteria
-from auscult.labels import Intervals
+from auscult.labels import Intervals, without_intervals
 from auscult.metrics.events import (
     EventCounts,
     TrueEvents,
     count_cells,
     count_events,
     count_segments,
-    known_parts,
     score_estimates,
     score_values,
 )
@@ -199,7 +198,7 @@ def test_what_is_found_in_unknown_stretches_changes_nothing(
         for (cell, start, end), (c, s, e) in product(noise, unknown)
         if c == cell and max(s, start) < min(e, end)
     ]
-    kept = known_parts(intervals(found), hidden)
+    kept = without_intervals(intervals(found), hidden)
     other = intervals(made_up)
     changed = Intervals(
         *(np.concatenate([getattr(kept, name), getattr(other, name)]) for name in ("rows", "starts", "ends"))
