@@ -285,6 +285,53 @@ class LayersSettings(BaseModelSettings):
     layers: Layers = Field(min_length=1, description="from the spectrogram [1, mel, frame] on")
 
 
+Trim = Literal["resize", "padding", "reflect"]
+"""How a spectrogram is brought to a size that can be halved often enough; what comes out is brought back."""
+
+
+@MODELS.register("auscult.models.unet:build")
+class UNetSettings(BaseModelSettings):
+    """U-Net (Ronneberger et al. 2015): down by halves and up again, each level joined with its own size on the way."""
+
+    decides_over_time: ClassVar[bool] = True
+
+    name: Literal["unet"]
+    channels: int = Field(default=16, ge=1, description="of the first level; each further level has twice as many")
+    depth: int = Field(default=4, ge=1, le=8, description="how often the maps are halved")
+    block_dropout: float = Field(default=0.0, ge=0, lt=1, description="of whole maps, in each block")
+    trim: Trim = Field(default="padding", description="how sizes are fitted that cannot be halved so often")
+
+
+@MODELS.register("auscult.models.dcan:build")
+class DcanSettings(BaseModelSettings):
+    """DCAN (Chen et al. 2016): one way down, and from all its levels two branches up, of objects and of contours."""
+
+    decides_over_time: ClassVar[bool] = True
+
+    name: Literal["dcan"]
+    channels: int = Field(default=16, ge=1, description="of the first level; each further level has twice as many")
+    depth: int = Field(default=4, ge=1, le=8, description="how often the maps are halved")
+    block_dropout: float = Field(default=0.0, ge=0, lt=1, description="of whole maps, in each block")
+    trim: Trim = Field(default="padding", description="how sizes are fitted that cannot be halved so often")
+    final_activation: Literal["sigmoid", "tanh"] = Field(
+        default="sigmoid", description="of maps; tanh: from -1 to 1, read as a probability from 0 to 1"
+    )
+
+
+@MODELS.register("auscult.models.crnn:build")
+class CrnnSettings(BaseModelSettings):
+    """Convolutions that pool over frequency, then a recurrent network over time (Cakir et al. 2017)."""
+
+    decides_over_time: ClassVar[bool] = True
+
+    name: Literal["crnn"]
+    channels: tuple[int, ...] = Field(default=(32, 64, 64), min_length=1, description="of each block")
+    time_pool: int = Field(default=1, ge=1, le=16, description="frames that the first block joins to one step")
+    gru_size: int = Field(default=64, ge=1, description="of each direction")
+    gru_layers: int = Field(default=1, ge=1, le=4)
+    block_dropout: float = Field(default=0.1, ge=0, lt=1, description="of whole maps, after each block")
+
+
 @MODELS.register("auscult.models.tiny_cnn:build")
 class TestCnnSettings(BaseModelSettings):
     """A tiny network for fast tests."""

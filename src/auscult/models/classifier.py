@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -38,12 +38,18 @@ class Backbone:
         input_note: How the input is padded or resized; empty when it is taken as it is.
         least_shape: The smallest spectrogram that is taken with these settings, mel bands and frames; None where only
             trying would tell.
+        frames_per_step: Frames from one step of time to the next, where features keep time.
+        is_branched: The features are two halves: for maps of objects, and for maps of boundaries.
+        logit_scale: What the logits of maps are multiplied by.
     """
 
     module: nn.Module
     n_features: int
     input_note: str = ""
     least_shape: tuple[int, int] | None = None
+    frames_per_step: float = 1.0
+    is_branched: bool = False
+    logit_scale: float = 1.0
 
 
 def as_maps(spectrograms: Tensor) -> Tensor:
@@ -97,7 +103,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         self.n_features = n_features
-        self.over_time = over_time
+        self.over_time: OverTime | None = over_time
         self.dropout = nn.Dropout(dropout)
         self.hidden: nn.Module = nn.Identity()
         self.after_hidden: nn.Module = nn.Identity()
@@ -130,9 +136,87 @@ class Head(nn.Module):
         """Combine the logits of steps, [batch, step, target]."""
         if self.over_time == "attention":
             return (self.attention(hidden).softmax(dim=1) * logits).sum(dim=1)
-        if self.over_time == "log_mean_exp":
-            return logits.logsumexp(dim=1) - math.log(logits.shape[1])
-        return logits.amax(dim=1) if self.over_time == "max" else logits.mean(dim=1)
+        return _combined(logits, self.over_time)
+
+
+def _combined(logits: Tensor, over_time: OverTime | None) -> Tensor:
+    """Combine the logits of steps, [batch, step, target], without weights."""
+    if over_time == "log_mean_exp":
+        return logits.logsumexp(dim=1) - math.log(logits.shape[1])
+    return logits.amax(dim=1) if over_time == "max" else logits.mean(dim=1)
+
+
+class _Branches(nn.Module):
+    """A linear layer for each half of the features: objects, and boundaries."""
+
+    def __init__(self, n_features: int, n_targets: int) -> None:
+        super().__init__()
+        self.objects = nn.Linear(n_features // 2, n_targets)
+        self.boundaries = nn.Linear(n_features // 2, n_targets)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn [..., feature] into [..., 2 x target]."""
+        of_objects, of_boundaries = features.chunk(2, dim=-1)
+        return torch.cat([self.objects(of_objects), self.boundaries(of_boundaries)], dim=-1)
+
+
+class EventHead(Head):
+    """A head that decides at each step of time, on objects and on boundaries of each kind of event.
+
+    Args:
+        backbone: Gives features at steps of time.
+        n_targets: Kinds of events.
+        settings: As of `Head`.
+        dropout: On the features.
+        over_time: How the logits of a clip's frames become those of the clip.
+
+    Raises:
+        ConfigError: The model pools its features over the clip, or weighs steps by attention, or a branched one is
+            given a dense layer.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        n_targets: int,
+        settings: HeadSettings,
+        dropout: float,
+        over_time: OverTime | None,
+    ) -> None:
+        if over_time is None or over_time == "attention":
+            raise ConfigError(
+                f"model.over_time: found {over_time}; a model that finds events combines its frames by max, mean or "
+                "log_mean_exp"
+            )
+        super().__init__(backbone.n_features, 2 * n_targets, settings, dropout, over_time)
+        if backbone.is_branched:
+            if settings.hidden_size is not None:
+                raise ConfigError("model.head.hidden_size: each branch has a linear layer of its own; leave it out")
+            branches: Any = _Branches(backbone.n_features, n_targets)
+            self.linear = branches
+        self.n_targets = n_targets
+        self.frames_per_step = backbone.frames_per_step
+        self.logit_scale = backbone.logit_scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn features [batch, step, feature] into logits [batch, step, 2 x target]: of objects, of boundaries."""
+        return self.linear(self.after_hidden(self.hidden(self.dropout(features)))) * self.logit_scale
+
+    def at_frames(self, logits: Tensor, n_frames: int) -> Tensor:
+        """Turn logits at steps [batch, step, channel] into maps [batch, channel, frame], linear between two steps."""
+        n_steps = logits.shape[1]
+        if self.frames_per_step == 1 and n_steps == n_frames:
+            return logits.transpose(1, 2)
+        middles = (torch.arange(n_frames, device=logits.device) + 0.5) / self.frames_per_step - 0.5
+        places = middles.clamp(0, n_steps - 1)
+        before = places.floor().long()
+        behind = (before + 1).clamp_max(n_steps - 1)
+        share = (places - before).to(logits.dtype)[:, None]
+        return torch.lerp(logits[:, before], logits[:, behind], share).transpose(1, 2)
+
+    def over_clip(self, maps: Tensor) -> Tensor:
+        """Turn the logits of maps [batch, channel, frame] into those of clips [batch, target]."""
+        return _combined(maps[:, : self.n_targets].transpose(1, 2), self.over_time)
 
 
 class Classifier(nn.Module):
@@ -159,16 +243,25 @@ class Classifier(nn.Module):
         self.n_features = head.n_features
         self.input_note = input_note
 
-    def forward(self, inputs: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def forward(
+        self, inputs: Tensor, change: Callable[[Tensor], Tensor] | None = None, *, as_maps: bool = False
+    ) -> Tensor:
         """Turn inputs into logits [batch, target].
 
         Args:
             inputs: Normalised spectrograms [batch, mel, frame]; with a front end, waveforms [batch, sample] of full
                 scale 1.
             change: Augments the spectrograms.
+            as_maps: Of a model that finds events: return the logits of its maps, [batch, 2 x target, frame].
         """
         spectrograms = self.spectrograms(inputs)
-        return self.head(self.backbone(spectrograms if change is None else change(spectrograms)))
+        if change is not None:
+            spectrograms = change(spectrograms)
+        logits = self.head(self.backbone(spectrograms))
+        if not isinstance(self.head, EventHead):
+            return logits
+        maps = self.head.at_frames(logits, spectrograms.shape[2])
+        return maps if as_maps else self.head.over_clip(maps)
 
     def spectrograms(self, inputs: Tensor) -> Tensor:
         """Return what the backbone sees of the inputs, shape [batch, band, frame]."""

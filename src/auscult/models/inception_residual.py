@@ -105,4 +105,6 @@ def build(settings: InceptionResidualSettings, input_shape: tuple[int, int]) -> 
     # The stem rounds up: one less than a power of two is enough.
     least = (2**n_halvings - 1, 2**n_halvings - 1)
     require_size("inception_residual", input_shape, least, f"halves its input {n_halvings} times")
-    return Backbone(InceptionResidual(settings), settings.channels[-1], least_shape=least)
+    return Backbone(
+        InceptionResidual(settings), settings.channels[-1], least_shape=least, frames_per_step=2**n_halvings
+    )

@@ -96,4 +96,4 @@ def build(settings: MixedNetSettings, input_shape: tuple[int, int]) -> Backbone:
     least = (2**n_stages, 2**n_stages)
     require_size("mixednet", input_shape, least, f"halves its input {n_stages} times")
     module = MixedNet(settings.channels, settings.kernel_sizes, keeps_time=settings.over_time is not None)
-    return Backbone(module, settings.channels[-1], least_shape=least)
+    return Backbone(module, settings.channels[-1], least_shape=least, frames_per_step=2**n_stages)

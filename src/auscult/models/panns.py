@@ -85,4 +85,4 @@ def build(settings: Cnn6Settings | Cnn10Settings | Cnn14Settings, input_shape: t
         dropout=settings.block_dropout,
         keeps_time=settings.over_time is not None,
     )
-    return Backbone(module, channels[-1], least_shape=least)
+    return Backbone(module, channels[-1], least_shape=least, frames_per_step=2**n_pooled)

@@ -19,7 +19,7 @@ from auscult.config.encoder import encoder_names
 from auscult.config.experiment import JobSettings
 from auscult.config.model import MODELS, TIMM_PREFIX, BaseModelSettings, TimmSettings, timm_names
 from auscult.errors import ConfigError
-from auscult.models.classifier import Backbone, Classifier, Head
+from auscult.models.classifier import Backbone, Classifier, EventHead, Head
 from auscult.models.frontends import Frontend, build_frontend
 
 INPUT_SHAPE = (128, 311)
@@ -62,17 +62,17 @@ def family_of(name: str) -> str:
     return timm.model_entrypoint(name.removeprefix(TIMM_PREFIX)).__module__.rsplit(".", 1)[-1]
 
 
-def build_model_of(job: JobSettings, n_targets: int, *, seed: int = 0) -> Classifier:
-    """Build the network of a job, with its front end where it has one.
+def build_model_of(job: JobSettings, n_targets: int, *, seed: int = 0, finds_events: bool = False) -> Classifier:
+    """Build the network of a job, with its front end where it has one; arguments as of `build_model`.
 
     Raises:
         ConfigError: As `build_model`.
     """
     if job.model.frontend is None:
         shape = (job.spectrogram.n_mels, job.spectrogram.n_frames(job.clips.n_samples))
-        return build_model(job.model, n_targets, shape, seed=seed)
+        return build_model(job.model, n_targets, shape, seed=seed, finds_events=finds_events)
     frontend = build_frontend(job.model.frontend, job.spectrogram, job.clips)
-    return build_model(job.model, n_targets, frontend.shape, seed=seed, frontend=frontend)
+    return build_model(job.model, n_targets, frontend.shape, seed=seed, frontend=frontend, finds_events=finds_events)
 
 
 def build_model(
@@ -82,6 +82,7 @@ def build_model(
     *,
     seed: int = 0,
     frontend: Frontend | None = None,
+    finds_events: bool = False,
 ) -> Classifier:
     """Build the network that `settings` name, its weights drawn from `seed` alone.
 
@@ -93,6 +94,7 @@ def build_model(
         input_shape: Mel bands and frames of one spectrogram.
         seed: Of the initial weights; equal settings, shapes and seeds give equal weights.
         frontend: What makes the spectrograms inside the model; None: it is given them.
+        finds_events: It decides at each frame, on objects and boundaries.
 
     Returns:
         The model on the CPU, in training mode.
@@ -103,7 +105,10 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = build_backbone(settings, input_shape)
-        head = Head(backbone.n_features, n_targets, settings.head, settings.dropout, settings.over_time)
+        if finds_events:
+            head: Head = EventHead(backbone, n_targets, settings.head, settings.dropout, settings.over_time)
+        else:
+            head = Head(backbone.n_features, n_targets, settings.head, settings.dropout, settings.over_time)
     return Classifier(backbone.module, head, backbone.input_note, frontend)
 
 

@@ -118,7 +118,12 @@ def build(settings: TimmSettings, input_shape: tuple[int, int]) -> Backbone:
     stage = None if settings.over_time is None else -1 if settings.stage is None else settings.stage
     candidates = [replace(fit, stage=stage) for fit in _candidates(name, input_shape)]
     for fit, model, n_features in _working(name, candidates):
-        return Backbone(TimmBackbone(name, model, fit), n_features, fit.note(input_shape))
+        return Backbone(
+            TimmBackbone(name, model, fit),
+            n_features,
+            fit.note(input_shape),
+            frames_per_step=_frames_per_step(model, fit, input_shape[1]),
+        )
     if stage is not None:
         raise ConfigError(
             f"model {settings.name!r}: over_time: the architecture gives no maps of {_stage_named(settings.stage)} for "
@@ -128,6 +133,15 @@ def build(settings: TimmSettings, input_shape: tuple[int, int]) -> Backbone:
         f"model {settings.name!r} takes no input of [{input_shape[0]} mel, {input_shape[1]} frames], "
         "neither as it is nor padded nor resized; choose another architecture"
     )
+
+
+def _frames_per_step(model: nn.Module, fit: _Fit, n_frames: int) -> float:
+    """Return how many frames of the spectrogram lie between two steps of the maps; 1 where there are none."""
+    if fit.stage is None:
+        return 1.0
+    info: Any = model.feature_info
+    share = n_frames / fit.size[1] if fit.is_resized else 1.0
+    return float(info.reduction()[0]) * share
 
 
 def _working(name: str, candidates: list[_Fit]) -> Iterator[tuple[_Fit, nn.Module, int]]:

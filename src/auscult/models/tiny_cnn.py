@@ -9,6 +9,7 @@ from auscult.config.model import TestCnnSettings
 from auscult.models.classifier import Backbone
 
 _CHANNELS = 8
+_STRIDE = 4
 
 
 class TestCnn(nn.Module):
@@ -19,7 +20,7 @@ class TestCnn(nn.Module):
     def __init__(self, *, keeps_time: bool = False) -> None:
         super().__init__()
         self.keeps_time = keeps_time
-        self.convolution = nn.Conv2d(1, _CHANNELS, kernel_size=5, stride=4, padding=2, bias=False)
+        self.convolution = nn.Conv2d(1, _CHANNELS, kernel_size=5, stride=_STRIDE, padding=2, bias=False)
         self.norm = nn.BatchNorm2d(_CHANNELS)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
@@ -32,4 +33,5 @@ class TestCnn(nn.Module):
 
 def build(settings: TestCnnSettings, input_shape: tuple[int, int]) -> Backbone:
     """Build the backbone; any input will do."""
-    return Backbone(TestCnn(keeps_time=settings.over_time is not None), 2 * _CHANNELS, least_shape=(1, 1))
+    module = TestCnn(keeps_time=settings.over_time is not None)
+    return Backbone(module, 2 * _CHANNELS, least_shape=(1, 1), frames_per_step=_STRIDE)

@@ -1,0 +1,83 @@
+"""DCAN (Chen, Qi, Yu and Heng 2016, arXiv:1604.02677) on spectrograms: objects and their contours from one network.
+
+What the levels of one way down see is brought to full size and added up, once for objects and once for contours. The
+linear layers of the two stand in the head (`EventHead`). The auxiliary losses of the paper are not used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from auscult.models.classifier import Backbone, as_maps, steps_of_maps
+from auscult.models.trim import restore, trim
+from auscult.models.unet import Descent, input_note, widths_of
+
+if TYPE_CHECKING:
+    from auscult.config.model import DcanSettings, Trim
+
+
+class Branch(nn.Module):
+    """All levels at full size, added up, then a convolution.
+
+    Args:
+        widths: Channels of each level.
+    """
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.enlarged = nn.ModuleList(
+            nn.ConvTranspose2d(n_in, widths[0], 2**level, stride=2**level) for level, n_in in enumerate(widths)
+        )
+        self.last = nn.Sequential(
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(widths[0], widths[0], 3, padding=1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Return maps of the size of the first level."""
+        enlarged = [enlarge(level) for enlarge, level in zip(self.enlarged, levels, strict=True)]
+        return self.last(torch.stack(enlarged).sum(dim=0))
+
+
+class Dcan(nn.Module):
+    """The way down and the two branches; the features of objects come first."""
+
+    def __init__(self, settings: DcanSettings) -> None:
+        super().__init__()
+        self.keeps_time = settings.over_time is not None
+        self.trim: Trim = settings.trim
+        self.multiple = 2**settings.depth
+        widths = widths_of(settings)
+        self.descent = Descent(widths, settings.block_dropout)
+        self.objects = Branch(widths)
+        self.contours = Branch(widths)
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """Turn [batch, mel, frame] into features [batch, feature], or [batch, frame, feature]."""
+        levels = self.descent(trim(as_maps(spectrograms), self.multiple, self.trim))
+        maps = torch.cat([self.objects(levels), self.contours(levels)], dim=1)
+        maps = restore(maps, (spectrograms.shape[1], spectrograms.shape[2]), self.trim)
+        return steps_of_maps(maps) if self.keeps_time else maps.mean(dim=(2, 3))
+
+
+def build(settings: DcanSettings, input_shape: tuple[int, int]) -> Backbone:
+    """Build the backbone.
+
+    Raises:
+        ConfigError: There is hardly any input.
+    """
+    return Backbone(
+        Dcan(settings),
+        2 * settings.channels,
+        input_note(settings, input_shape),
+        least_shape=(1, 2),
+        is_branched=True,
+        # (1 + tanh x) / 2 is the sigmoid of 2 x.
+        logit_scale=2.0 if settings.final_activation == "tanh" else 1.0,
+    )

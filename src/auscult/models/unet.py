@@ -1,0 +1,97 @@
+"""U-Net (Ronneberger, Fischer and Brox 2015, arXiv:1505.04597) on spectrograms: features of every cell, or pooled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from auscult.models.classifier import Backbone, as_maps, require_size, steps_of_maps
+from auscult.models.trim import fitted_size, restore, trim
+
+if TYPE_CHECKING:
+    from auscult.config.model import DcanSettings, Trim, UNetSettings
+
+
+def block(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
+    """Return two 3x3 convolutions with batch norm and ReLU, and dropout of whole maps."""
+    layers: list[nn.Module] = []
+    for channels in (n_in, n_out):
+        layers += [nn.Conv2d(channels, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Dropout2d(dropout))
+
+
+class Descent(nn.Module):
+    """The way down: a block on each level, between two levels 2x2 maximum pooling.
+
+    Args:
+        widths: Channels of each level, from the largest maps on.
+        dropout: Of whole maps, in each block.
+    """
+
+    def __init__(self, widths: list[int], dropout: float) -> None:
+        super().__init__()
+        pairs = zip([1, *widths[:-1]], widths, strict=True)
+        self.blocks = nn.ModuleList(block(n_in, n_out, dropout) for n_in, n_out in pairs)
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, maps: Tensor) -> list[Tensor]:
+        """Return the maps of each level."""
+        levels: list[Tensor] = []
+        for number, of_level in enumerate(self.blocks):
+            maps = of_level(maps if number == 0 else self.pool(maps))
+            levels.append(maps)
+        return levels
+
+
+class UNet(nn.Module):
+    """The way down, and the way up: each level is doubled, joined with its own size, and goes through a block."""
+
+    def __init__(self, settings: UNetSettings) -> None:
+        super().__init__()
+        self.keeps_time = settings.over_time is not None
+        self.trim: Trim = settings.trim
+        self.multiple = 2**settings.depth
+        widths = widths_of(settings)
+        self.descent = Descent(widths, settings.block_dropout)
+        pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.doubled = nn.ModuleList(nn.ConvTranspose2d(n_in, n_out, 2, stride=2) for n_in, n_out in pairs)
+        self.blocks = nn.ModuleList(block(2 * n_out, n_out, settings.block_dropout) for _, n_out in pairs)
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """Turn [batch, mel, frame] into features [batch, feature], or [batch, frame, feature]."""
+        *levels, maps = self.descent(trim(as_maps(spectrograms), self.multiple, self.trim))
+        for double, of_level, level in zip(self.doubled, self.blocks, reversed(levels), strict=True):
+            maps = of_level(torch.cat([level, double(maps)], dim=1))
+        maps = restore(maps, (spectrograms.shape[1], spectrograms.shape[2]), self.trim)
+        return steps_of_maps(maps) if self.keeps_time else maps.mean(dim=(2, 3))
+
+
+def widths_of(settings: UNetSettings | DcanSettings) -> list[int]:
+    """Return the channels of each level."""
+    return [settings.channels * 2**level for level in range(settings.depth + 1)]
+
+
+def input_note(settings: UNetSettings | DcanSettings, input_shape: tuple[int, int]) -> str:
+    """Return how the input is fitted; empty when it is taken as it is.
+
+    Raises:
+        ConfigError: There is not even one band and two frames.
+    """
+    require_size(settings.name, input_shape, (1, 2), "makes maps")
+    size = fitted_size(input_shape, 2**settings.depth)
+    ways = {"resize": "resized (bilinear)", "padding": "padded with zeros", "reflect": "padded by reflection"}
+    if size == input_shape:
+        return ""
+    return f"{ways[settings.trim]} from [{input_shape[0]}, {input_shape[1]}] to [{size[0]}, {size[1]}] and back"
+
+
+def build(settings: UNetSettings, input_shape: tuple[int, int]) -> Backbone:
+    """Build the backbone.
+
+    Raises:
+        ConfigError: There is hardly any input.
+    """
+    note = input_note(settings, input_shape)
+    return Backbone(UNet(settings), settings.channels, note, least_shape=(1, 2))
