@@ -119,6 +119,9 @@ ROUNDING_S = 1e-6
 WHOLE_RECORDING = "recording"
 """In `annotated_by`: the annotators listened to the recording from end to end."""
 
+MARKED_RECORDING = "marked_recording"
+"""In `annotated_by`: the annotators listened from end to end to each recording in which they marked anything."""
+
 EDGE_TOLERANCE_S = 1e-3
 """Clips begin and end on whole samples, annotations do not: an overlap may fall short by this much."""
 
@@ -438,13 +441,20 @@ class _Events:
         every = _intervals(recordings, events)
         kept = every.rows >= 0
         self.n_recordings = len(recordings)
+        self._recordings = recordings
         self._all = every.take(kept)
         self._kind_codes, self._kinds = pd.factorize(events["kind"].to_numpy(dtype=object)[kept])
 
     def of_kinds(self, kinds: tuple[str, ...]) -> Intervals:
         """Return the events of `kinds`."""
         wanted = [code for code, kind in enumerate(self._kinds) if kind in kinds]
-        return self._all.take(np.isin(self._kind_codes, wanted))
+        found = self._all.take(np.isin(self._kind_codes, wanted))
+        return _joined([found, self._marked_recordings()]) if MARKED_RECORDING in kinds else found
+
+    def _marked_recordings(self) -> Intervals:
+        """Return, as intervals, the whole of each recording that holds any event."""
+        rows = np.unique(self._all.rows)
+        return Intervals(rows, np.zeros(len(rows)), self._recordings["duration_s"].to_numpy(dtype=np.float64)[rows])
 
     def holds(self, kinds: tuple[str, ...]) -> NDArray[np.bool_]:
         """Return, per recording, whether it holds an event of `kinds`."""

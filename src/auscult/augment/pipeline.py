@@ -19,7 +19,7 @@ from auscult.augment.mixing import Taken, mixed_targets, mixer_of
 from auscult.augment.random import ClipRandom
 from auscult.augment.spectrogram import augment_spectrograms
 from auscult.augment.waveform import WaveformAugmenter
-from auscult.config.augment import NONE, Augmentation, AugmentSettings, ClassName, Mixing
+from auscult.config.augment import NONE, Augmentation, AugmentSettings, ClassName, Mixing, RollTime
 from auscult.config.task import TaskSettings
 from auscult.errors import InfeasibleError
 
@@ -240,18 +240,24 @@ class Augmenter:
         self.is_unpadded = self.n_valid >= n_samples
         self.change_waveforms = WaveformAugmenter(settings.waveform, sample_rate_hz, device)
 
-    def batch(self, items: EpochItems, rows: BatchRows, epoch: int) -> AugmentedBatch:
-        """Return what augments one batch."""
-        return AugmentedBatch(self, items, rows, epoch)
+    def batch(self, items: EpochItems, rows: BatchRows, epoch: int, maps: Tensor | None = None) -> AugmentedBatch:
+        """Return what augments one batch, and the maps of its items with it."""
+        return AugmentedBatch(self, items, rows, epoch, maps)
 
 
 class AugmentedBatch:
     """Augments one batch; its steps take the rows of `BatchRows` and give one for each item.
 
     A row's random numbers are a function of seed, epoch and clip alone: not of its batch.
+
+    Attributes:
+        maps: Of the items' events, shape [item, channel, frame], as the steps so far moved them; None without events.
     """
 
-    def __init__(self, augmenter: Augmenter, items: EpochItems, rows: BatchRows, epoch: int) -> None:
+    def __init__(
+        self, augmenter: Augmenter, items: EpochItems, rows: BatchRows, epoch: int, maps: Tensor | None = None
+    ) -> None:
+        self.maps = maps
         self._augmenter = augmenter
         self._items = items
         self._rows = rows
@@ -293,9 +299,11 @@ class AugmentedBatch:
         n_mixed = 0
         for number, step in enumerate(settings.spectrogram, start=len(settings.waveform)):
             if not isinstance(step, Mixing):
-                spectrograms = augment_spectrograms(
-                    spectrograms, [step], self._rng, eligible=[self._eligible(number, step, len(spectrograms))]
-                )
+                eligible = [self._eligible(number, step, len(spectrograms))]
+                if self.maps is not None and isinstance(step, RollTime):
+                    # The same numbers roll the maps.
+                    self.maps = augment_spectrograms(self.maps, [step], self._rng.first(len(self.maps)), eligible)
+                spectrograms = augment_spectrograms(spectrograms, [step], self._rng, eligible)
                 continue
             spectrograms = self._mix(step, n_mixed, spectrograms)
             n_mixed += 1

@@ -14,7 +14,7 @@ from auscult.errors import unknown_name
 PLACEHOLDERS = ("stem", "name", "path", "folder", "parent")
 """What a template may name of a recording: its name without suffix, and with it, its whole path without suffix, its
 folder (empty at the root), and the folder above that."""
-RESERVED_KINDS = ("annotated", "unplaced", "recording")
+RESERVED_KINDS = ("annotated", "unplaced", "recording", "marked_recording")
 """Kinds of event that the tables use for themselves."""
 _OWN = ("stem", "name", "path")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")

@@ -6,7 +6,7 @@ in `augment/mixing.py`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -85,6 +85,8 @@ class CoarseDropout(Augmentation):
 class ResizeCrop(Augmentation):
     """Cut a random rectangle and stretch it to the whole spectrogram, bilinearly."""
 
+    moves_events: ClassVar[bool] = True
+
     name: Literal["resize_crop"]
     min_share_time: float = Field(default=0.8, gt=0, le=1, description="shortest cut, of the frames")
     min_share_frequency: float = Field(default=0.9, gt=0, le=1, description="lowest cut, of the mel bands")
@@ -92,6 +94,8 @@ class ResizeCrop(Augmentation):
 
 class Mixing(Augmentation):
     """A step that makes one clip of two."""
+
+    moves_events: ClassVar[bool] = True
 
     classes: tuple[ClassName, ClassName] | None = Field(
         default=None,
@@ -172,6 +176,17 @@ class AugmentSettings(Settings):
         """Folders whose audio files are mixed into the clips, each once, in the order of the steps."""
         functions = (function for step in self.waveform for function in (getattr(step, "functions", ()) or (step,)))
         return tuple(dict.fromkeys(function.folder for function in functions if isinstance(function, BackgroundNoise)))
+
+
+def events_fault(step: Augmentation) -> str | None:
+    """Return why a step does not fit a task that finds events; None where it does."""
+    moving = [one.name for one in (step, *getattr(step, "functions", ())) if one.moves_events]
+    if not moving:
+        return None
+    return (
+        f"{', '.join(moving)}: moves sound in time or mixes clips, and the maps of events do not follow; roll_time "
+        "moves them too"
+    )
 
 
 def mixing_fault(step: Mixing, task: TaskSettings) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from auscult.config.augment import mixing_fault
+from auscult.config.augment import events_fault, mixing_fault
 from auscult.config.claims import CLAIMS_FILE, load_claims
 from auscult.config.evaluate import NORMAL_CLASS_RULES
 from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
@@ -24,7 +24,7 @@ from auscult.config.files import (
     yaml_of_experiments,
 )
 from auscult.config.layers import layer_shapes
-from auscult.config.model import LayersSettings
+from auscult.config.model import MODELS, LayersSettings
 from auscult.config.pretrained import pretrained_fault
 from auscult.config.project import load_dataset
 from auscult.config.spectrogram import frontend_bands, frontend_fault, frontend_frames
@@ -35,6 +35,7 @@ from auscult.errors import ConfigError, unknown_name
 
 PRESET_SECTIONS = ("clips", "spectrogram", "split")
 _SELECTORS = ("name", "kind")
+_FRONTENDS_OF_EVENTS = ("mel", "learnable_mel", "linear")
 _EXPERIMENT_FILE = TypeAdapter(ExperimentFile)
 _JOB = TypeAdapter(JobSettings)
 _TASK = TypeAdapter(TaskSettings)
@@ -79,6 +80,8 @@ def load_experiment(config_dir: Path, group: str, name: str) -> Experiment:
         _resolve_job(config_dir, shared, difference, f"{where}: jobs[{number}]" if difference else where)
         for number, difference in enumerate(written.jobs, start=1)
     ]
+    if task_settings.finds_events:
+        jobs = [_with_frames(job) for job in jobs]
     for number, job in enumerate(jobs, start=1):
         _check_job(config_dir, job, task_settings, f"{where}: job {number}")
     return Experiment(
@@ -125,6 +128,13 @@ def merge(base: Any, difference: Any) -> Any:
         if selector in difference and difference[selector] != base.get(selector):
             return difference
     return {**base, **{key: merge(base.get(key), value) for key, value in difference.items()}}
+
+
+def _with_frames(job: JobSettings) -> JobSettings:
+    """Let the model of a job decide at each frame; a clip gets its highest, unless the experiment says another."""
+    if job.model.over_time is not None or not job.model.decides_over_time:
+        return job
+    return job.model_copy(update={"model": job.model.model_copy(update={"over_time": "max"})})
 
 
 def _expand_preset(config_dir: Path, section: str, value: dict[str, Any], where: str) -> dict[str, Any]:
@@ -174,7 +184,7 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
     fitting = losses_for(task)
     if job.train.loss.name not in fitting:
         raise ConfigError(
-            f"{where}: train.loss.name: {job.train.loss.name!r} does not fit a {task.type} task; use one of "
+            f"{where}: train.loss.name: {job.train.loss.name!r} does not fit a task of type {task.type}; use one of "
             f"{', '.join(fitting)}"
         )
     for number, step in job.augment.mixings:
@@ -182,8 +192,50 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
         if fault is not None:
             place = number - len(job.augment.waveform) + 1
             raise ConfigError(f"{where}: augment.spectrogram[{place}] ({step.name}): {fault}")
+    _check_events(job, task, where)
     _check_shapes(job, where)
     _check_pretrained(job, where)
+
+
+def _check_events(job: JobSettings, task: TaskSettings, where: str) -> None:
+    """Refuse what does not fit a task that finds events, and what is of such tasks alone."""
+    loss = job.train.loss
+    if not task.finds_events:
+        if (loss.obj_weight, loss.bnd_weight) != (1.0, 1.0):
+            raise ConfigError(
+                f"{where}: train.loss: obj_weight and bnd_weight belong to tasks of type events; {job.task!r} is "
+                f"{task.type}"
+            )
+        return
+    for key, value in {"probe": job.probe, "ensemble": job.ensemble or None}.items():
+        if value is not None:
+            raise ConfigError(f"{where}: {key}: a task of type events takes trained models alone; leave it out")
+    if job.evaluate.shifts_s:
+        raise ConfigError(f"{where}: evaluate.shifts_s: shifts would move events in time; leave it out")
+    if job.clips.unit == "cycle" or job.clips.pad != "zero":
+        raise ConfigError(
+            f"{where}: clips: a task of type events takes windows or recordings padded with zeros; found unit "
+            f"{job.clips.unit!r} and pad {job.clips.pad!r}"
+        )
+    if not job.model.decides_over_time:
+        able = [name for name, settings in MODELS.items() if settings.decides_over_time]
+        raise ConfigError(
+            f"{where}: model.name: {job.model.name!r} pools its features over the clip and finds no events in time; "
+            f"those that can: {', '.join(able)}, timm/<architecture>"
+        )
+    if job.model.over_time == "attention":
+        raise ConfigError(f"{where}: model.over_time: attention does not combine maps; use max, mean or log_mean_exp")
+    if job.model.frontend is not None and job.model.frontend.name not in _FRONTENDS_OF_EVENTS:
+        raise ConfigError(
+            f"{where}: model.frontend: {job.model.frontend.name!r} has frames of its own; a task of type events takes "
+            f"{', '.join(_FRONTENDS_OF_EVENTS)}, or none"
+        )
+    for number, step in enumerate(job.augment.steps):
+        fault = events_fault(step)
+        if fault is not None:
+            part = "waveform" if number < len(job.augment.waveform) else "spectrogram"
+            place = number - (0 if part == "waveform" else len(job.augment.waveform)) + 1
+            raise ConfigError(f"{where}: augment.{part}[{place}] ({step.name}): {fault}")
 
 
 def _check_pretrained(job: JobSettings, where: str) -> None:

@@ -62,7 +62,8 @@ class EventRule(Settings):
     """A target read from events: 1 where one of `events` overlaps the clip enough, 0 where the annotators looked.
 
     `annotated_by` names the event kinds whose intervals were listened to; outside them the target is unknown. The
-    special kind `recording` stands for the whole recording. A clip that shares sound with an event of `unknown`, a kind
+    special kind `recording` stands for the whole recording, `marked_recording` for the whole of each recording in which
+    any event is marked. A clip that shares sound with an event of `unknown`, a kind
     that neither is the target nor excludes it, is never 0. Case does not matter.
     """
 

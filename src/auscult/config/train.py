@@ -24,9 +24,9 @@ Precision = Annotated[
 
 
 class LossSettings(Settings):
-    """`auto` takes binary cross-entropy for binary and multi-label targets, cross-entropy for multi-class."""
+    """`auto` takes cross-entropy for multi-class, binary cross-entropy for all other targets and for maps of events."""
 
-    name: Literal["auto", "bce", "cross_entropy", "mse", "focal", "asymmetric"] = "auto"
+    name: Literal["auto", "bce", "cross_entropy", "mse", "focal", "asymmetric", "dice"] = "auto"
     class_weights: Literal["none", "balanced", "effective_number"] = "balanced"
     beta: float = Field(default=0.999, ge=0, lt=1, description="effective_number only: near 1 is like balanced")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="of bce and cross_entropy")
@@ -36,6 +36,15 @@ class LossSettings(Settings):
     margin: float = Field(
         default=0.05, ge=0, lt=1, description="asymmetric only: a negative below this probability counts for nothing"
     )
+
+    obj_weight: float = Field(default=1.0, ge=0, description="tasks that find events: of the maps of objects")
+    bnd_weight: float = Field(default=1.0, ge=0, description="tasks that find events: of the maps of boundaries")
+
+    @model_validator(mode="after")
+    def _check_map_weights(self) -> Self:
+        if self.obj_weight == self.bnd_weight == 0:
+            raise ValueError("obj_weight and bnd_weight are both 0: nothing would be learned")
+        return self
 
     @model_validator(mode="after")
     def _check_smoothing(self) -> Self:
@@ -269,12 +278,17 @@ def _is_endless(schedule: ScheduleSettings) -> bool:
 
 def losses_for(task: TaskSettings) -> tuple[str, ...]:
     """Return the losses that fit a task."""
-    exclusive = ("auto", "cross_entropy", "mse", "focal")
-    return exclusive if task.type == "multi_class" else ("auto", "bce", "mse", "focal", "asymmetric")
+    if task.type == "multi_class":
+        return ("auto", "cross_entropy", "mse", "focal")
+    return ("auto", "bce", "mse", "focal", "asymmetric", *(["dice"] if task.finds_events else []))
 
 
 NORMAL_CLASS_MONITORS = ("average_score", "challenge_score")
 """What a training of a task with a normal class may go by: `metrics.icbhi.normal_class_scores`."""
+
+
+EVENT_MONITORS = ("event_f1", "segment_f1")
+"""What a training that finds events may go by: `metrics.event_decoding.validation_scores`."""
 
 
 def monitors_for(task: TaskSettings) -> tuple[str, ...]:
@@ -284,6 +298,8 @@ def monitors_for(task: TaskSettings) -> tuple[str, ...]:
         names += ["accuracy"]
     if task.normal_class is not None:
         names += NORMAL_CLASS_MONITORS
+    if task.finds_events:
+        names += EVENT_MONITORS
     if task.four_class is not None:
         names += ["icbhi_score"]
     return tuple(f"val/{name}" for name in names)

@@ -5,7 +5,7 @@ A new one is one class here, registered with the class in `augment/` that does i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
@@ -40,6 +40,9 @@ class Augmentation(Settings):
     if TYPE_CHECKING:
         name: Any  # each step declares its own
 
+    moves_events: ClassVar[bool] = False
+    """Whether sound leaves its place in time, and the maps of events do not follow it."""
+
     probability: float = Field(
         default=0.5, gt=0, le=1, description="that one clip is changed, drawn for each clip alone"
     )
@@ -71,6 +74,8 @@ WAVEFORM: Registry[Augmentation] = Registry("augmentation", WAVEFORM_FUNCTIONS)
 class TimeShift(Augmentation):
     """Shift the sound in time, to either side."""
 
+    moves_events: ClassVar[bool] = True
+
     name: Literal["time_shift"]
     max_shift_s: float = Field(default=1.0, gt=0, description="to either side")
     fill: Literal["roll", "zero"] = Field(
@@ -81,6 +86,8 @@ class TimeShift(Augmentation):
 @WAVEFORM_FUNCTIONS.register("auscult.augment.pitch:SpeedChanger")
 class Speed(Augmentation):
     """Play faster or slower: pitch and tempo change together."""
+
+    moves_events: ClassVar[bool] = True
 
     name: Literal["speed"]
     rate: Rates = Field(default=(0.9, 1.1), description="2 is twice as fast and an octave higher; in steps of 0.01")
@@ -138,6 +145,8 @@ class PitchShift(Augmentation):
 @WAVEFORM_FUNCTIONS.register("auscult.augment.pitch:TimeStretcher")
 class TimeStretch(Augmentation):
     """Change the tempo and keep the pitch, by a phase vocoder."""
+
+    moves_events: ClassVar[bool] = True
 
     name: Literal["time_stretch"]
     rate: Rates = Field(default=(0.8, 1.25), description="2 is twice as fast")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from auscult.labels import Intervals, event_stretches, overlaps
+from auscult.metrics.event_decoding import Tracks, lay_out
 from auscult.metrics.events import TrueEvents
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from auscult.config.task import TaskSettings
@@ -82,3 +87,108 @@ def event_maps(
 
 def _widened(intervals: Intervals, by_s: float) -> Intervals:
     return Intervals(intervals.rows, intervals.starts - by_s, intervals.ends + by_s)
+
+
+@dataclass(frozen=True)
+class ClipEvents:
+    """The events of some clips, and of the recordings that they are cut from.
+
+    Attributes:
+        truth: What is known of the recordings.
+        recording_ids: Of these, shape [recording].
+        patient_ids: Of these, shape [recording].
+        rows: Each clip's recording, shape [clip].
+        starts_s: Of each clip in its recording, shape [clip].
+        grid: The frames of one clip.
+        boundary_s: Width of an onset or offset.
+    """
+
+    truth: TrueEvents
+    recording_ids: NDArray[np.object_]
+    patient_ids: NDArray[np.object_]
+    rows: NDArray[np.int64]
+    starts_s: NDArray[np.float64]
+    grid: FrameGrid
+    boundary_s: float
+
+    @classmethod
+    def of(
+        cls, clips: pd.DataFrame, recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings, grid: FrameGrid
+    ) -> ClipEvents:
+        """Return the events of clips.
+
+        Args:
+            clips: Rows of `tables.CLIPS`.
+            recordings: Rows of `tables.RECORDINGS`, those of the clips among them; the others are left out.
+            events: Rows of `tables.EVENTS`.
+            task: Of type `events`.
+            grid: The frames of one clip.
+        """
+        kept = recordings.loc[recordings["recording_id"].isin(list(clips["recording_id"]))].reset_index(drop=True)
+        return cls(
+            true_events(kept, events, task),
+            kept["recording_id"].to_numpy(dtype=object),
+            kept["patient_id"].to_numpy(dtype=object),
+            pd.Index(kept["recording_id"]).get_indexer(pd.Index(clips["recording_id"])).astype(np.int64),
+            clips["start_s"].to_numpy(dtype=np.float64),
+            grid,
+            task.event_settings.boundary_s,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[ClipEvents]) -> ClipEvents:
+        """Return the clips of several datasets, one after the other."""
+        n_recordings = np.cumsum([0, *(len(part.recording_ids) for part in parts)])
+        n_kinds = len(parts[0].truth.kinds)
+
+        def moved(intervals: list[Intervals]) -> Intervals:
+            cells = [one.rows + first * n_kinds for one, first in zip(intervals, n_recordings, strict=False)]
+            return Intervals(
+                np.concatenate(cells),
+                np.concatenate([one.starts for one in intervals]),
+                np.concatenate([one.ends for one in intervals]),
+            )
+
+        truth = TrueEvents(
+            parts[0].truth.kinds,
+            np.concatenate([part.truth.durations_s for part in parts]),
+            moved([part.truth.events for part in parts]),
+            moved([part.truth.unknown for part in parts]),
+        )
+        return replace(
+            parts[0],
+            truth=truth,
+            recording_ids=np.concatenate([part.recording_ids for part in parts]),
+            patient_ids=np.concatenate([part.patient_ids for part in parts]),
+            rows=np.concatenate([part.rows + first for part, first in zip(parts, n_recordings, strict=False)]),
+            starts_s=np.concatenate([part.starts_s for part in parts]),
+        )
+
+    def take(self, clips: NDArray[np.integer] | NDArray[np.bool_]) -> ClipEvents:
+        """Return some of the clips, and the recordings that these are cut from."""
+        rows = self.rows[clips]
+        kept = np.unique(rows)
+        return replace(
+            self,
+            truth=self.truth.take(kept),
+            recording_ids=self.recording_ids[kept],
+            patient_ids=self.patient_ids[kept],
+            rows=np.searchsorted(kept, rows).astype(np.int64),
+            starts_s=self.starts_s[clips],
+        )
+
+    def maps(self) -> Maps:
+        """Return the maps of the clips: 1, 0 or `UNKNOWN`, shape [clip, channel, frame]."""
+        return event_maps(self.rows, self.starts_s, self.truth, self.grid, self.boundary_s)
+
+    def lay_out(self, probabilities: NDArray[np.floating]) -> Tracks:
+        """Return probabilities of the clips, [clip, channel, frame], along their recordings."""
+        return lay_out(probabilities, self.rows, self.starts_s, self.truth.durations_s, self.grid)
+
+    def digest(self) -> bytes:
+        """Return what changes when a true event, an unknown stretch or the width of a boundary does."""
+        digest = hashlib.sha256(repr((self.truth.kinds, self.grid, self.boundary_s)).encode("utf-8"))
+        for intervals in (self.truth.events, self.truth.unknown):
+            for values in (intervals.rows, intervals.starts, intervals.ends):
+                digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+        return digest.digest()

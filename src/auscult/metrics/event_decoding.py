@@ -10,14 +10,14 @@ from scipy.ndimage import median_filter
 
 from auscult.config.events import KindDecoding
 from auscult.labels import ROUNDING_S, Intervals
-from auscult.metrics.events import TrueEvents, count_events
+from auscult.metrics.events import EventCounts, TrueEvents, count_events, count_segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from auscult.config.events import Collars
+    from auscult.config.events import Collars, EventSettings
     from auscult.spectrograms.frames import FrameGrid
 
     Floats = NDArray[np.float64]
@@ -210,7 +210,7 @@ def choose_decoding(tracks: Tracks, truth: TrueEvents, collars: Collars) -> dict
             for changes in candidates(at_start):
                 decoding = at_start.model_copy(update=changes)
                 found = _decode_kind(tracks, kind, decoding)
-                f1 = _f1(of_kind, found, collars)
+                f1 = _f1(count_events(of_kind, found, collars))
                 if f1 > best_f1:
                     best, best_f1 = decoding, f1
         chosen[name] = ChosenDecoding(best, best_f1, "")
@@ -242,10 +242,38 @@ def _only(truth: TrueEvents, kind: int) -> TrueEvents:
     return TrueEvents((truth.kinds[kind],), truth.durations_s, of_kind(truth.events), of_kind(truth.unknown))
 
 
-def _f1(truth: TrueEvents, found: Intervals, collars: Collars) -> float:
-    counts = count_events(truth, found, collars)
+def _f1(counts: EventCounts) -> float:
     tp = counts.tp.sum()
     return float(2 * tp / max(2 * tp + counts.fp.sum() + counts.fn.sum(), 1.0))
+
+
+_QUICK_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def validation_scores(tracks: Tracks, truth: TrueEvents, settings: EventSettings) -> dict[str, float | None]:
+    """Return `event_f1` and `segment_f1` of an epoch, each as the mean over the kinds that the recordings hold.
+
+    Of each kind the best of nine thresholds, without a filter: a first impression that does not depend on how far the
+    probabilities are off; None where there is no event at all.
+
+    Args:
+        tracks: Probabilities of the validation recordings.
+        truth: What is known of these, in the same order.
+        settings: Collars and segments.
+    """
+    by_event: list[float] = []
+    by_segment: list[float] = []
+    for kind in range(len(truth.kinds)):
+        of_kind = _only(truth, kind)
+        if not len(of_kind.events.rows):
+            continue
+        found = [_decode_kind(tracks, kind, KindDecoding(threshold=cut)) for cut in _QUICK_THRESHOLDS]
+        by_event.append(max(_f1(count_events(of_kind, one, settings.collars)) for one in found))
+        by_segment.append(max(_f1(count_segments(of_kind, one, settings.segment_s)) for one in found))
+    return {
+        "event_f1": float(np.mean(by_event)) if by_event else None,
+        "segment_f1": float(np.mean(by_segment)) if by_segment else None,
+    }
 
 
 def decodings_of(meta: Mapping[str, Mapping[str, object]], kinds: Sequence[str]) -> list[KindDecoding]:

@@ -60,6 +60,19 @@ class TrueEvents:
         """Pairs of recording and kind."""
         return len(self.durations_s) * len(self.kinds)
 
+    def take(self, recordings: Integers) -> TrueEvents:
+        """Return what is known of some recordings, in this order; each may be named once."""
+        n_kinds = len(self.kinds)
+        places = np.full(len(self.durations_s), -1)
+        places[recordings] = np.arange(len(recordings))
+
+        def of_these(intervals: Intervals) -> Intervals:
+            kept = intervals.take(places[intervals.rows // n_kinds] >= 0)
+            cells = places[kept.rows // n_kinds] * n_kinds + kept.rows % n_kinds
+            return Intervals(cells, kept.starts, kept.ends)
+
+        return TrueEvents(self.kinds, self.durations_s[recordings], of_these(self.events), of_these(self.unknown))
+
     def known_s(self) -> Floats:
         """Return how long each recording is known, shape [recording, kind]."""
         whole = Intervals(np.arange(self.n_cells), np.zeros(self.n_cells), np.repeat(self.durations_s, len(self.kinds)))

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
+from auscult.config.model import CrnnSettings
 from auscult.models.classifier import Backbone, as_maps, require_size, steps_of_maps
-
-if TYPE_CHECKING:
-    from auscult.config.model import CrnnSettings
 
 
 class Crnn(nn.Module):

@@ -6,17 +6,13 @@ linear layers of the two stand in the head (`EventHead`). The auxiliary losses o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
+from auscult.config.model import DcanSettings, Trim
 from auscult.models.classifier import Backbone, as_maps, steps_of_maps
 from auscult.models.trim import restore, trim
 from auscult.models.unet import Descent, input_note, widths_of
-
-if TYPE_CHECKING:
-    from auscult.config.model import DcanSettings, Trim
 
 
 class Branch(nn.Module):

@@ -33,9 +33,12 @@ from auscult.models.registry import build_model, count_parameters
 from auscult.storage.files import atomic_path, sha256_file, write_json
 
 FORMAT = "auscult-model"
-FORMAT_VERSION = 5
-"""Of models whose clips are shifted. Others are written as older installations read them: ensembles as version 4, as
-version 3 where the head is a vote of neighbours, as version 2 where they take waveforms, else as version 1."""
+FORMAT_VERSION = 6
+"""Of models that find events. Others are written as older installations read them: as version 5 where clips are
+shifted, ensembles as version 4, as version 3 where the head is a vote of neighbours, as version 2 where they take
+waveforms, else as version 1."""
+
+SHIFTS_VERSION = 5
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ModelSettings)
 
@@ -131,6 +134,18 @@ class SavedModel:
         `predict_proba`.
         """
         return self._logits(stored, batch_size).numpy()
+
+    @torch.inference_mode()
+    def maps(self, stored: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float32]:
+        """Return the probabilities of objects and boundaries at each frame, of a model that finds events.
+
+        Arguments and errors are those of `predict_proba`. Shifts and temperature play no part.
+
+        Returns:
+            Shape [clip, 2 x target, frame]: objects of each kind, then boundaries of each.
+        """
+        network = self.classifier
+        return self._outputs(stored, batch_size, lambda batch: network(batch, as_maps=True)).sigmoid().numpy()
 
     @torch.inference_mode()
     def predict_proba(self, stored: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float64]:
@@ -269,6 +284,8 @@ def describe_model(
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION
+        if task.finds_events
+        else SHIFTS_VERSION
         if job.evaluate.shifts_s
         else 3
         if neighbours
@@ -337,7 +354,7 @@ def average_models(models: Sequence[SavedModel], names: Sequence[str], training:
     module = Ensemble(networks, normalisations, is_exclusive=first.meta["task"]["type"] == "multi_class").eval()
     meta = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION if first.shifts else 4,
+        "format_version": SHIFTS_VERSION if first.shifts else 4,
         **{key: first.meta[key] for key in ("architecture", "input_shape", "input_note", "clips", "spectrogram")},
         "normalisation": None,
         **{key: first.meta[key] for key in ("task_name", "task", "targets", "datasets")},
@@ -428,7 +445,10 @@ def _build(meta: dict[str, Any]) -> Classifier:
     if settings.frontend is not None:
         clips = ClipSettings.model_validate(meta["clips"])
         frontend = build_frontend(settings.frontend, SpectrogramSettings.model_validate(meta["spectrogram"]), clips)
-    module = build_model(settings, len(meta["targets"]), (n_mels, n_frames), frontend=frontend)
+    finds_events = meta["task"]["type"] == "events"
+    module = build_model(
+        settings, len(meta["targets"]), (n_mels, n_frames), frontend=frontend, finds_events=finds_events
+    )
     if "neighbours" in meta:
         module.head = NeighbourHead(
             module.n_features,

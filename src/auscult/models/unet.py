@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
+from auscult.config.model import DcanSettings, Trim, UNetSettings
 from auscult.models.classifier import Backbone, as_maps, require_size, steps_of_maps
 from auscult.models.trim import fitted_size, restore, trim
-
-if TYPE_CHECKING:
-    from auscult.config.model import DcanSettings, Trim, UNetSettings
 
 
 def block(n_in: int, n_out: int, dropout: float) -> nn.Sequential:

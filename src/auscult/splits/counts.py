@@ -10,7 +10,7 @@ import pandas as pd
 
 from auscult.config.task import EventClassRule, EventRule
 from auscult.errors import ConfigError, InfeasibleError, unknown_name
-from auscult.labels import WHOLE_RECORDING, clip_targets, recording_targets
+from auscult.labels import MARKED_RECORDING, WHOLE_RECORDING, clip_targets, recording_targets
 from auscult.storage.tables import SUBSETS
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _parts(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -
     owners = pd.DataFrame(recordings[["recording_id"]])
     duration_s = recordings["duration_s"].to_numpy(dtype=np.float64)
     stretches = [owners.assign(start_s=0.0, end_s=duration_s)]
-    if WHOLE_RECORDING in kinds:
+    if kinds & {WHOLE_RECORDING, MARKED_RECORDING}:
         part_s = duration_s / N_PARTS
         stretches += [owners.assign(start_s=k * part_s, end_s=(k + 1) * part_s) for k in range(N_PARTS)]
     ours = pd.Index(owners["recording_id"]).get_indexer(pd.Index(events["recording_id"])) >= 0

@@ -11,7 +11,7 @@ import pandas as pd
 
 from auscult.config.task import ClassRule, ColumnRule, EventClassRule, EventRule, fold_label
 from auscult.errors import ConfigError, nearest
-from auscult.labels import WHOLE_RECORDING, label_values, part_target
+from auscult.labels import MARKED_RECORDING, WHOLE_RECORDING, label_values, part_target
 from auscult.splits.leaks import Finding
 from auscult.storage.tables import ANNOTATED, UNPLACED
 
@@ -150,7 +150,7 @@ def _event_notes(
         kinds = dict.fromkeys((*asks, *rule.annotated_by, *rule.unknown))
         named |= set(kinds)
         # These are no words of the data: the whole recording, and what the ingest itself marks.
-        asked = [kind for kind in kinds if kind not in {WHOLE_RECORDING, ANNOTATED, UNPLACED}]
+        asked = [kind for kind in kinds if kind not in {WHOLE_RECORDING, MARKED_RECORDING, ANNOTATED, UNPLACED}]
         held = _Held(f"{where}{of}", "event", counts, set(counts), vocabulary)
         notes += _absent(held, asked, rule.may_be_absent, dataset)
     unnamed = [f"{kind} ({n})" for kind, n in sorted(counts.items()) if kind not in {*named, ANNOTATED, UNPLACED}]

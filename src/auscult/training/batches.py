@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from auscult.augment import Augmenter, BatchRows, EpochItems, ItemMaker
 from auscult.config.train import BatchesSettings
+from auscult.datasets.event_maps import ClipEvents
 from auscult.errors import ConfigError
 from auscult.models import Preparation
 from auscult.training.dataset import ClipDataset, StoredKind
@@ -247,11 +248,15 @@ class Subset:
         batches: What the model takes of each clip.
         targets: Shape [clip, target]: 1, 0 or NaN.
         ids: Columns `clip_id`, `recording_id`, `patient_id`, one row a clip.
+        events: Of a task that finds events: those of the clips.
+        maps: Of such a task, shape [clip, channel, frame]: 1, 0 or -1 for unknown.
     """
 
     batches: Batches
     targets: NDArray[np.float32]
     ids: pd.DataFrame
+    events: ClipEvents | None = None
+    maps: NDArray[np.int8] | None = None
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -332,11 +337,17 @@ class TrainingAugmentation:
         augmenter: Changes batches.
         to_spectrograms: From waveforms to normalised spectrograms; None where spectrograms are read, or the model has a
             front end.
+        maps: Of a task that finds events, what the model learns of each training clip, shape [clip, channel, frame].
     """
 
     def __init__(
-        self, maker: ItemMaker, augmenter: Augmenter, to_spectrograms: Callable[[Tensor], Tensor] | None = None
+        self,
+        maker: ItemMaker,
+        augmenter: Augmenter,
+        to_spectrograms: Callable[[Tensor], Tensor] | None = None,
+        maps: NDArray[np.int8] | None = None,
     ) -> None:
+        self._maps = maps
         self._maker = maker
         self._augmenter = augmenter
         self._to_spectrograms = to_spectrograms
@@ -354,8 +365,13 @@ class TrainingAugmentation:
             self._epoch, self._items = epoch, self._maker.epoch(epoch)
         return self._items
 
-    def logits(self, model: Any, batch: Tensor, rows: BatchRows, epoch: int) -> Tensor:
-        """Augment a batch and run the model.
+    def targets_of(self, items: NDArray[np.int64], epoch: int) -> NDArray[Any]:
+        """Return what is to be learned of items, before what the steps on a batch move of it."""
+        of_epoch = self.items(epoch)
+        return of_epoch.targets[items] if self._maps is None else self._maps[of_epoch.clips[items]]
+
+    def run(self, model: Any, batch: Tensor, rows: BatchRows, epoch: int) -> tuple[Tensor, Tensor]:
+        """Augment a batch, and what is to be learned of it, and run the model.
 
         Args:
             model: In training mode, as the fabric set it up.
@@ -364,14 +380,18 @@ class TrainingAugmentation:
             epoch: From 1.
 
         Returns:
-            Shape [item, target].
+            Logits and targets, shape [item, target]; of a task that finds events, of maps [item, channel, frame].
         """
+        options = {} if self._maps is None else {"as_maps": True}
+        targets = torch.from_numpy(self.targets_of(rows.items, epoch)).to(batch.device, non_blocking=True)
         if not self._augmenter.settings.steps and self._to_spectrograms is None:
-            return model(batch)
-        batch_of = self._augmenter.batch(self.items(epoch), rows, epoch)
+            return model(batch, **options), targets
+        batch_of = self._augmenter.batch(self.items(epoch), rows, epoch, None if self._maps is None else targets)
         if batch.ndim == 2:
             batch = batch_of.waveforms(batch)
-            if self._to_spectrograms is None:
-                return model(batch, batch_of.spectrograms)
-            batch = self._to_spectrograms(batch)
-        return model(batch_of.spectrograms(batch))
+        if batch.ndim == 2 and self._to_spectrograms is None:
+            logits = model(batch, batch_of.spectrograms, **options)
+        else:
+            spectrograms = batch if self._to_spectrograms is None else self._to_spectrograms(batch)
+            logits = model(batch_of.spectrograms(spectrograms), **options)
+        return logits, targets if batch_of.maps is None else batch_of.maps

@@ -13,10 +13,14 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from auscult.audio.clip_store import ClipStore
+from auscult.config.clips import ClipSettings
+from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import TaskSettings
+from auscult.datasets.event_maps import UNKNOWN, ClipEvents
 from auscult.errors import DataError
 from auscult.labels import clip_targets
 from auscult.models.embeddings import EmbeddingStore
+from auscult.spectrograms.frames import FrameGrid
 from auscult.spectrograms.store import FeatureStore, Sums
 from auscult.storage.hdf5 import StoreReader
 from auscult.storage.tables import SUBSETS, read_events, read_recordings, read_split
@@ -54,14 +58,21 @@ class ClipDataset:
         clips: Columns of `tables.CLIPS` and `split`, index 0, 1, ...
         targets: Float32 [clip, target]: 1, 0 or NaN for unknown; no row is unknown throughout.
         shape: Mel bands and frames of one spectrogram.
+        events: Of a task that finds events, those of the clips; then a row of `targets` may be unknown throughout.
     """
 
     def __init__(
-        self, clips: pd.DataFrame, targets: NDArray[np.float32], shards: Sequence[_Shard], shape: tuple[int, int]
+        self,
+        clips: pd.DataFrame,
+        targets: NDArray[np.float32],
+        shards: Sequence[_Shard],
+        shape: tuple[int, int],
+        events: ClipEvents | None = None,
     ) -> None:
         self.clips = clips
         self.targets = targets
         self.shape = shape
+        self.events = events
         self._shards = tuple(shards)
 
     def __len__(self) -> int:
@@ -193,6 +204,8 @@ class ClipDataset:
                 sound_digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
         for sound_digest in sound_digests:
             digest.update(sound_digest.digest())
+        if self.events is not None:
+            digest.update(self.events.digest())
         return digest.hexdigest()
 
     def _sums(self, indices: NDArray[np.int64]) -> Generator[Sums]:
@@ -265,12 +278,17 @@ def load_clip_dataset(
     if absent:
         raise DataError(f"{split}: names the datasets {absent}, features are given for {sorted(features)}")
     shape = _check_stores_agree(features)
+    grid = _frame_grid(features) if task.finds_events else None
+    events: list[ClipEvents] = []
     tables_of_clips: list[pd.DataFrame] = []
     targets: list[NDArray[np.float32]] = []
     shards: list[_Shard] = []
     for name in sorted(features):
         chosen = assignment.loc[(assignment["dataset"] == name) & assignment["split"].isin(subsets)]
-        dataset_clips, dataset_targets, rows_of_stores = _load_dataset(features[name], tables[name], chosen, task)
+        dataset_clips, dataset_targets, rows_of_stores, of_clips = _load_dataset(
+            features[name], tables[name], chosen, task, grid
+        )
+        events += [] if of_clips is None else [of_clips]
         tables_of_clips.append(dataset_clips)
         targets.append(dataset_targets)
         none = [None] * len(features[name])
@@ -278,7 +296,13 @@ def load_clip_dataset(
         encoded = _matching(EmbeddingStore, embeddings[name], features[name]) if embeddings else none
         for path, sound, code, rows in zip(features[name], sounds, encoded, rows_of_stores, strict=True):
             shards.append(_Shard(Path(path), sound, code, rows, first=sum(len(shard.rows) for shard in shards)))
-    dataset = ClipDataset(pd.concat(tables_of_clips, ignore_index=True), np.concatenate(targets), shards, shape)
+    dataset = ClipDataset(
+        pd.concat(tables_of_clips, ignore_index=True),
+        np.concatenate(targets),
+        shards,
+        shape,
+        ClipEvents.joined(events) if events else None,
+    )
     for subset in subsets:
         dataset.subset(subset)
     return dataset
@@ -297,10 +321,22 @@ def _matching(kind: type[StoreReader], stores: Sequence[Path], features: Sequenc
     return [Path(path) for path in stores]
 
 
+def _frame_grid(features: Mapping[str, Sequence[Path]]) -> FrameGrid:
+    """Return where the frames of the clips lie, from what a store says of how it was made."""
+    with FeatureStore(next(path for paths in features.values() for path in paths)) as store:
+        settings = store.settings
+    return FrameGrid.of(
+        SpectrogramSettings.model_validate(settings["spectrogram"]), ClipSettings.model_validate(settings["clips"])
+    )
+
+
 def _load_dataset(
-    features: Sequence[Path], tables: Path, chosen: pd.DataFrame, task: TaskSettings
-) -> tuple[pd.DataFrame, NDArray[np.float32], list[NDArray[np.int64]]]:
-    """Return the clips of a dataset that take part, their targets, and for each store the rows that they are."""
+    features: Sequence[Path], tables: Path, chosen: pd.DataFrame, task: TaskSettings, grid: FrameGrid | None
+) -> tuple[pd.DataFrame, NDArray[np.float32], list[NDArray[np.int64]], ClipEvents | None]:
+    """Return the clips of a dataset that take part, their targets, and for each store the rows that they are.
+
+    Of a task that finds events also these, and clips take part of which any frame is known.
+    """
     recordings = read_recordings(Path(tables) / "recordings.parquet")
     missing = sorted(set(chosen["recording_id"]) - set(recordings["recording_id"]))
     if missing:
@@ -318,11 +354,17 @@ def _load_dataset(
         rows.append(np.flatnonzero(place >= 0).astype(np.int64))
         clips.append(table.iloc[rows[-1]].assign(split=subsets[place[rows[-1]]]))
     together = pd.concat(clips, ignore_index=True)
-    targets = clip_targets(together, recordings, read_events(Path(tables) / "events.parquet"), task)
+    marked = read_events(Path(tables) / "events.parquet")
+    targets = clip_targets(together, recordings, marked, task)
     known = ~np.isnan(targets).all(axis=1)
+    events = None
+    if grid is not None:
+        events = ClipEvents.of(together, recordings, marked, task, grid)
+        known = (events.maps() != UNKNOWN).any(axis=(1, 2))
+        events = events.take(known)
     borders = np.cumsum([len(each) for each in rows])[:-1]
     rows = [each[kept] for each, kept in zip(rows, np.split(known, borders), strict=True)]
-    return together.loc[known].reset_index(drop=True), targets[known], rows
+    return together.loc[known].reset_index(drop=True), targets[known], rows, events
 
 
 def _check_stores_agree(features: Mapping[str, Sequence[Path]]) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from torch import nn
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError, InfeasibleError
+from auscult.metrics.event_decoding import choose_decoding
 from auscult.models import FullScale, Normalisation, SavedModel, describe_model
 from auscult.models.operating_point import choose_operating_point
 from auscult.storage.files import atomic_path, sha256_file
@@ -89,7 +90,28 @@ def export_model(
         )
     for note in operating_point["threshold_notes"]:
         logger.warning("operating point: %s", note)
-    return SavedModel(trainer.module, normalisation, {**meta, **operating_point})
+    return SavedModel(trainer.module, normalisation, {**meta, **operating_point, **_decoding(model, val, task)})
+
+
+def _decoding(model: SavedModel, val: Subset, task: TaskSettings) -> dict[str, Any]:
+    """Return how events are read from the maps of a model that finds them, chosen on validation.
+
+    Returns:
+        `event_decoding` (kind -> `config.events.KindDecoding`), `event_decoding_f1` (kind -> what it reaches on
+        validation; None where that holds no event of the kind) and `event_decoding_notes`; nothing for other tasks.
+    """
+    if val.events is None:
+        return {}
+    maps = np.concatenate([model.maps(block) for block in val.batches.stored()])
+    chosen = choose_decoding(val.events.lay_out(maps), val.events.truth, task.event_settings.collars)
+    notes = [one.note for one in chosen.values() if one.note]
+    for note in notes:
+        logger.warning("decoding of events: %s", note)
+    return {
+        "event_decoding": {name: one.decoding.model_dump(mode="json") for name, one in chosen.items()},
+        "event_decoding_f1": {name: one.f1 for name, one in chosen.items()},
+        "event_decoding_notes": notes,
+    }
 
 
 def _logits(model: SavedModel, subset: Subset) -> Iterator[NDArray[np.float32]]:

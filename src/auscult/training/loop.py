@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from auscult.training.checkpoint import Checkpoint, Position
 from auscult.training.distributed import ProcessGroup
 from auscult.training.export import EpochWeights
 from auscult.training.history import EpochRow, EpochSums, History, followed_predictions, log_row, profiled
-from auscult.training.losses import Loss, LossSum
+from auscult.training.losses import Loss, LossSum, MapLoss
 from auscult.training.optim import Optimization
 from auscult.training.progress import Progress
 from auscult.training.sampler import (
@@ -67,7 +66,7 @@ class Trainer:
         self,
         fabric: Fabric,
         module: Classifier,
-        loss: Loss,
+        loss: Loss | MapLoss,
         data: TrainingData,
         *,
         task: TaskSettings,
@@ -230,17 +229,17 @@ class Trainer:
         is_last = (number + 1) % n_together == 0 or number + 1 == len(plan)
         if number % n_together == 0:
             self.optimization.zero_grad()
-        model, targets = self.optimization.model, self.data.augmentation.items(epoch).targets
+        model = self.optimization.model
         with self.fabric.no_backward_sync(model, enabled=not is_last):
-            logits = self.data.augmentation.logits(model, batch, rows, epoch)
-            loss = self.loss(logits, torch.from_numpy(targets[rows.items]).to(logits.device, non_blocking=True))
+            loss = self.loss(*self.data.augmentation.run(model, batch, rows, epoch))
             if n_together == self.processes.world_size == 1:
                 self.fabric.backward(loss.mean())
             else:
                 # Over all that is known in the batches of one step, in all processes: as if they were one batch. The
                 # gradients of the processes are averaged, hence the factor.
                 first = number - number % n_together
-                n_known = self.loss.count_known(targets[np.concatenate(plan[first : first + n_together])])
+                together = np.concatenate(plan[first : first + n_together])
+                n_known = self.loss.count_known(self.data.augmentation.targets_of(together, epoch))
                 self.fabric.backward(loss.total * self.processes.world_size / max(n_known, 1))
         if is_last:
             self.optimization.step()

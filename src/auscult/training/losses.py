@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from auscult.config.task import TaskSettings
 from auscult.config.train import LossSettings
 from auscult.errors import InfeasibleError
 
-Kind = Literal["bce", "cross_entropy", "mse", "focal", "asymmetric"]
+Kind = Literal["bce", "cross_entropy", "mse", "focal", "asymmetric", "dice"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Loss:
         """Return the weighted loss over the known cells; unknown ones add nothing, neither value nor gradient.
 
         Args:
-            logits: Shape [clip, target].
-            targets: Shape [clip, target]: from 0 to 1, or NaN; where `is_exclusive`, rows that add up to 1 or rows of
+            logits: Shape [clip, target]; where not `is_exclusive`, any shape [..., target].
+            targets: The same shape: from 0 to 1, or NaN; where `is_exclusive`, rows that add up to 1 or rows of
                 NaN, and a known row counts as one cell.
         """
         logits = logits.float()
@@ -70,7 +71,7 @@ class Loss:
         return int(known.all(axis=1).sum() if self.is_exclusive else known.sum())
 
     def _of_cells(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the unweighted loss of each target, shape [clip, target]."""
+        """Return the unweighted loss of each target, shape [..., target]."""
         if self.kind == "bce":
             smoothing = self.settings.label_smoothing
             if smoothing:
@@ -102,6 +103,46 @@ class Loss:
         return -(log_probabilities * targets * self.weights).sum(dim=1)
 
 
+@dataclass(frozen=True)
+class MapLoss:
+    """A weighted loss of maps of objects and boundaries, in which unknown frames count for nothing.
+
+    Attributes:
+        cells: The loss of each frame; its class weights hold those of the channels too.
+        channels: The weight of each channel, for a loss of whole maps.
+    """
+
+    cells: Loss
+    channels: Tensor
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> LossSum:
+        """Return the weighted loss over the known frames; of `dice` over the maps that have a known frame.
+
+        Args:
+            logits: Shape [clip, channel, frame].
+            targets: The same shape: 1, 0 or -1 for unknown.
+        """
+        if self.cells.kind == "dice":
+            return self._dice(logits.float(), targets)
+        values = targets.float().masked_fill(targets < 0, float("nan"))
+        return self.cells(logits.transpose(1, 2), values.transpose(1, 2))
+
+    def count_known(self, targets: NDArray[np.int8]) -> int:
+        """Return what `n_known` of these targets, shape [clip, channel, frame], would be."""
+        known = targets >= 0
+        return int(known.any(axis=2).sum() if self.cells.kind == "dice" else known.sum())
+
+    def _dice(self, logits: Tensor, targets: Tensor) -> LossSum:
+        """Return one minus Dice's coefficient of each map, softened by 1 (Milletari, Navab and Ahmadi 2016)."""
+        known = targets >= 0
+        predicted = torch.where(known, logits, 0.0).sigmoid() * known
+        true = (targets == 1).float()
+        shared, together = (predicted * true).sum(dim=2), (predicted + true).sum(dim=2)
+        has_known = known.any(dim=2)
+        loss = (1 - (2 * shared + 1) / (together + 1)) * self.channels * has_known
+        return LossSum(loss.sum(), has_known.sum())
+
+
 _NEARLY_ONE = 1 - 2.0**-24
 """The logarithm of 1 - probability stays finite in float32."""
 
@@ -118,6 +159,34 @@ def build_loss(targets: NDArray[np.float32], task: TaskSettings, settings: LossS
     is_exclusive = task.type == "multi_class"
     kind: Kind = settings.name if settings.name != "auto" else "cross_entropy" if is_exclusive else "bce"
     return Loss(kind, torch.from_numpy(class_weights(targets, task, settings)).to(device), is_exclusive, settings)
+
+
+def build_map_loss(maps: NDArray[np.int8], task: TaskSettings, settings: LossSettings, device: torch.device) -> MapLoss:
+    """Build the loss of a task that finds events, its class weights from the maps of the training subset.
+
+    `dice` has no class weights: it is a share of what is positive. The others are those of `build_loss`, by frames.
+
+    Args:
+        maps: Shape [clip, channel, frame]: 1, 0 or -1 for unknown.
+        task: Names the channels: objects of each target, then boundaries of each.
+        settings: Which loss, and the weights of objects and boundaries.
+        device: Of the training.
+
+    Raises:
+        InfeasibleError: A class to weight never occurs in training.
+    """
+    n_targets = len(task.targets)
+    channels = np.repeat([settings.obj_weight, settings.bnd_weight], n_targets).astype(np.float32)
+    positive, negative = ((maps == value).sum(axis=(0, 2), dtype=np.float64) for value in (1, 0))
+    names = [f"{name} ({part})" for part in ("objects", "boundaries") for name in task.targets]
+    kind: Kind = "bce" if settings.name == "auto" else settings.name
+    is_weighted = kind != "dice" and settings.class_weights != "none"
+    if is_weighted and (positive * negative == 0).any():
+        raise _lacks_a_class("frames", names, positive, positive + negative)
+    counts = np.stack([negative, positive])
+    weights = _weights(counts, settings) if is_weighted else np.ones_like(counts, dtype=np.float32)
+    cells = Loss(kind, torch.from_numpy(weights * channels).to(device), settings=settings)
+    return MapLoss(cells, torch.from_numpy(channels).to(device))
 
 
 def class_weights(targets: NDArray[np.float32], task: TaskSettings, settings: LossSettings) -> NDArray[np.float32]:
@@ -147,14 +216,25 @@ def class_weights(targets: NDArray[np.float32], task: TaskSettings, settings: Lo
     if settings.class_weights == "none":
         return np.ones_like(counts, dtype=np.float32)
     if (counts == 0).any():
-        found = [
-            f"{name}: {positive:.0f} of {n_known} known clips are positive"
-            for name, positive, n_known in zip(task.targets, n_positive, known.sum(axis=0), strict=True)
-        ]
-        raise InfeasibleError(
-            f"the training subset lacks a class to weight ({'; '.join(found)}); "
-            "take another split, more data, or train.loss.class_weights: none"
-        )
+        raise _lacks_a_class("clips", task.targets, n_positive, known.sum(axis=0))
+    return _weights(counts, settings)
+
+
+def _lacks_a_class(
+    what: str, names: Sequence[str], n_positive: NDArray[np.float64], n_known: NDArray[Any]
+) -> InfeasibleError:
+    found = [
+        f"{name}: {positive:.0f} of {known:.0f} known {what} are positive"
+        for name, positive, known in zip(names, n_positive, n_known, strict=True)
+    ]
+    return InfeasibleError(
+        f"the training subset lacks a class to weight ({'; '.join(found)}); "
+        "take another split, more data, or train.loss.class_weights: none"
+    )
+
+
+def _weights(counts: NDArray[np.float64], settings: LossSettings) -> NDArray[np.float32]:
+    """Return the weights of classes that occur so often, shape [class] or [class, target]."""
     if settings.class_weights == "effective_number":
         weights = (1 - settings.beta) / (1 - settings.beta**counts)
         return (weights / weights.mean(axis=0)).astype(np.float32)

@@ -24,7 +24,15 @@ from auscult.models import FullScale, Normalisation, build_model_of, count_param
 from auscult.models.classifier import Classifier
 from auscult.models.frontends import log_mel
 from auscult.storage.files import sha256_folder
-from auscult.training.batches import Source, Subset, TrainingAugmentation, TrainingData, is_streamed, open_batches
+from auscult.training.batches import (
+    Batches,
+    Source,
+    Subset,
+    TrainingAugmentation,
+    TrainingData,
+    is_streamed,
+    open_batches,
+)
 from auscult.training.checkpoint import VERSION_KEY, CheckpointStore
 from auscult.training.dataset import ID_COLUMNS, ClipDataset, StoredKind, load_clip_dataset
 from auscult.training.distributed import build_fabric, cpu_threads, determinism, is_launched_as_rank_zero
@@ -32,7 +40,7 @@ from auscult.training.ensemble import average
 from auscult.training.export import EpochWeights, export_model, remove_epoch_weights, require_best_epoch
 from auscult.training.lock import RunLock
 from auscult.training.loop import Trainer
-from auscult.training.losses import build_loss
+from auscult.training.losses import build_loss, build_map_loss
 from auscult.training.pretrained import load_pretrained, pretrained_digest, reuse_model
 from auscult.training.probe import fit_probe
 from auscult.training.progress import Progress
@@ -229,7 +237,8 @@ def build_initial_model(job: JobSettings, task: TaskSettings) -> Classifier:
         ConfigError: A model that cannot take the spectrograms.
         DataError: Pretrained weights that are not there, or not this model's.
     """
-    module = build_model_of(job, len(task.targets), seed=derive_seed(job.train.seed, Purpose.WEIGHTS))
+    seed = derive_seed(job.train.seed, Purpose.WEIGHTS)
+    module = build_model_of(job, len(task.targets), seed=seed, finds_events=task.finds_events)
     if job.train.pretrained is not None:
         load_pretrained(module, job.train.pretrained, job.model, backbone_shape(job))
     return module
@@ -280,7 +289,10 @@ def build_trainer(
     if job.train.devices > 1 and fabric.device.type == "cuda":
         synchronised: Any = nn.SyncBatchNorm.convert_sync_batchnorm(module)
         module = synchronised
-    loss = build_loss(data.train.targets, task, job.train.loss, fabric.device)
+    if data.train.maps is None:
+        loss = build_loss(data.train.targets, task, job.train.loss, fabric.device)
+    else:
+        loss = build_map_loss(data.train.maps, task, job.train.loss, fabric.device)
     return Trainer(fabric, module, loss, data, task=task, settings=job.train, epoch_weights=epoch_weights)
 
 
@@ -294,10 +306,7 @@ def _training_data(
     device: torch.device,
 ) -> TrainingData:
     batches = open_batches(dataset, sources, job.train.batches, device)
-    train, val = (
-        Subset(batches[name], dataset.targets[source.indices], dataset.clips.loc[source.indices, ID_COLUMNS])
-        for name, source in sources.items()
-    )
+    train, val = (_subset(dataset, source.indices, batches[name]) for name, source in sources.items())
     augmentation = _augmentation(dataset, normalisation, train, job=job, task=task, device=device)
     sampler = Sampler(
         len(train),
@@ -309,6 +318,17 @@ def _training_data(
         n_added=augmentation.n_added,
     )
     return TrainingData(train, val, sampler, augmentation)
+
+
+def _subset(dataset: ClipDataset, indices: NDArray[np.int64], batches: Batches) -> Subset:
+    events = None if dataset.events is None else dataset.events.take(indices)
+    return Subset(
+        batches,
+        dataset.targets[indices],
+        dataset.clips.loc[indices, ID_COLUMNS],
+        events,
+        None if events is None else events.maps(),
+    )
 
 
 def _augmentation(
@@ -339,7 +359,7 @@ def _augmentation(
         device=device,
     )
     online = _online_spectrograms(job, normalisation, device) if job.frontend == "online" else None
-    return TrainingAugmentation(maker, augmenter, online)
+    return TrainingAugmentation(maker, augmenter, online, train.maps)
 
 
 def _online_spectrograms(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,23 +14,30 @@ from torch import Tensor, nn
 from auscult.config.task import TaskSettings
 from auscult.config.train import TrainSettings
 from auscult.errors import ConfigError
+from auscult.metrics.event_decoding import validation_scores
 from auscult.metrics.summary import validation_metrics
 from auscult.models.saved import probabilities
 from auscult.training.batches import Subset
 from auscult.training.history import EpochRow
-from auscult.training.losses import Loss, LossSum
+from auscult.training.losses import Loss, LossSum, MapLoss
 from auscult.training.sampler import sequential_plan
 from auscult.training.session import Stop, TrainingStopped
 
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, loss: Loss, subset: Subset, *, task: TaskSettings, settings: TrainSettings, stop: Stop
+    model: nn.Module,
+    loss: Loss | MapLoss,
+    subset: Subset,
+    *,
+    task: TaskSettings,
+    settings: TrainSettings,
+    stop: Stop,
 ) -> tuple[dict[str, float | None], NDArray[np.float64]]:
     """Return `val/loss` and the metrics of `validation_metrics`, None where one is undefined; and the probabilities.
 
-    With `metric_over: batch` each metric is the mean over the batches in which it is defined. Probabilities have the
-    shape [clip, target].
+    With `metric_over: batch` each metric is the mean over the batches in which it is defined; scores of events are of
+    whole recordings all the same. Probabilities have the shape [clip, target].
 
     Raises:
         TrainingStopped: A signal came; checked between two batches.
@@ -38,24 +45,40 @@ def validate(
     """
     model.eval()
     plan = sequential_plan(len(subset.batches), settings.batch_size)
-    logits: list[Tensor] = []
+    found: list[Tensor] = []
     for batch in subset.batches(plan):
         if stop.urgent_reason:
             raise TrainingStopped(stop.urgent_reason)
-        logits.append(model(batch).float())
-    together = torch.cat(logits)
-    targets = torch.from_numpy(subset.targets).to(together.device)
+        found.append((model(batch) if subset.maps is None else model(batch, as_maps=True)).float())
+    # Of a task that finds events these are maps; the logits of clips follow from them.
+    learned = torch.cat(found)
+    together = learned if subset.maps is None else _over_clip(model, learned)
+    targets = torch.from_numpy(subset.targets if subset.maps is None else subset.maps).to(together.device)
     predicted = probabilities(together, task.type)
     require_finite(float(predicted.sum()), "sum of the validation probabilities", settings)
     row_sets = plan if settings.metric_over == "batch" else [np.arange(len(predicted))]
     values = [
         {
-            "val/loss": _mean_loss(loss(together[rows], targets[rows])),
+            "val/loss": _mean_loss(loss(learned[rows], targets[rows])),
             **validation_metrics(subset.targets[rows], predicted[rows], subset.ids.iloc[rows], task),
         }
         for rows in row_sets
     ]
-    return _mean_of_defined(values), predicted
+    return _mean_of_defined(values) | _event_scores(learned, subset, task), predicted
+
+
+def _over_clip(model: nn.Module, maps: Tensor) -> Tensor:
+    head: Any = model.head
+    return head.over_clip(maps)
+
+
+def _event_scores(maps: Tensor, subset: Subset, task: TaskSettings) -> dict[str, float | None]:
+    """Return the scores of events; none of a task that finds none."""
+    if subset.events is None:
+        return {}
+    tracks = subset.events.lay_out(maps.sigmoid().cpu().numpy())
+    scores = validation_scores(tracks, subset.events.truth, task.event_settings)
+    return {f"val/{name}": value for name, value in scores.items()}
 
 
 def _mean_loss(loss: LossSum) -> float | None:

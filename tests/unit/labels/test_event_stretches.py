@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from auscult.config.task import TaskSettings
-from auscult.labels import Intervals, event_stretches
+from auscult.labels import Intervals, clip_targets, event_stretches
 from auscult.storage.tables import UNPLACED
 
 TICKS = 20
@@ -84,6 +84,21 @@ def test_events_that_touch_stay_two_and_those_that_overlap_become_one() -> None:
     true, _ = event_stretches(RECORDINGS, events, TASK)
     assert true.rows.tolist() == [5, 5, 5]
     assert np.stack([true.starts, true.ends], axis=1) == pytest.approx(np.array([[1, 2], [2, 3], [5, 9]]), abs=1e-5)
+
+
+def test_a_recording_in_which_anything_is_marked_is_known_from_end_to_end() -> None:
+    values = TASK.model_dump(mode="json")
+    rule = {"events": ["wheeze"], "annotated_by": ["marked_recording"]}
+    values["datasets"]["a"]["wheeze"] = rule
+    task = TaskSettings.model_validate(values)
+    events = pd.DataFrame({"recording_id": ["a/2"], "start_s": [3.0], "end_s": [5.0], "kind": ["cycle"]})
+    _, unknown = (ticks_of(intervals) for intervals in event_stretches(RECORDINGS, events, task))
+    assert unknown[1] == set(range(TICKS))  # the wheezes of a/1: nothing is marked there
+    assert unknown[3] == set()
+    clips = pd.DataFrame({"recording_id": ["a/1", "a/2"], "start_s": [0.0, 10.0], "end_s": [5.0, 15.0]})
+    targets = clip_targets(clips, RECORDINGS, events, task)[:, 1]
+    assert np.isnan(targets[0])
+    assert targets[1] == 0
 
 
 def test_an_events_task_takes_event_rules_alone() -> None:
