@@ -10,6 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from auscult.inference.loaded_model import LoadedModel
 import sys
 import tempfile
 
@@ -52,10 +54,16 @@ def predict(
     plot: Annotated[
         Path | None, typer.Option(help="Draw each file into this folder: spectrogram, and probability over time.")
     ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a model that finds events: write them, as the name ends: .csv, .json, .txt (Audacity), .TextGrid."
+        ),
+    ] = None,
     device: DeviceOption = Device.auto,
     batch: BatchOption = None,
     channel: ChannelOption = "mean",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite --out.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite --out and --events.")] = False,
 ) -> None:
     """Predict audio files of any length and rate, clip by clip and by recording.
 
@@ -65,12 +73,16 @@ def predict(
     from auscult.inference import load_model  # noqa: PLC0415 (`--help` stays quick)
     from auscult.inference.predict import predict_files  # noqa: PLC0415
     from auscult.reports import prediction_text  # noqa: PLC0415
+    from auscult.reports.event_text import events_text  # noqa: PLC0415
     from auscult.storage.files import require_free, write_output  # noqa: PLC0415
 
     chosen = _format(output_format, out)
-    if out is not None:
-        require_free(out, is_forced=force)
+    for path in (out, events):
+        if path is not None:
+            require_free(path, is_forced=force)
     loaded = load_model(model, device.value)
+    if events is not None:
+        _require_events(events, loaded, files)
     found = predict_files(
         loaded,
         files,
@@ -81,6 +93,9 @@ def predict(
     )
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
+    if events is not None and found.events is not None:
+        durations_s = dict(zip(found.recordings["file"], found.recordings["duration_s"], strict=True))
+        write_output(events, events_text(events, found.events, loaded.targets, durations_s))
     if chosen is OutputFormat.table:
         _print_tables(prediction_text.tables(found, loaded, with_clips=clips), out)
     else:
@@ -93,6 +108,23 @@ def predict(
             write_output(out, text)
     if found.errors:
         raise typer.Exit(1)
+
+
+def _require_events(path: Path, model: LoadedModel, files: list[Path]) -> None:
+    """Refuse, before anything is predicted, what cannot be written.
+
+    Raises:
+        ConfigError: The model finds no events, or the file's ending does not fit.
+    """
+    from auscult.errors import ConfigError  # noqa: PLC0415
+    from auscult.inference.stream import find_audio  # noqa: PLC0415
+    from auscult.reports.event_text import require_format  # noqa: PLC0415
+
+    if not model.task.finds_events:
+        raise ConfigError(
+            f"--events {path}: this model says what is in a clip, not when; it needs a model of a task of type events"
+        )
+    require_format(path, len(find_audio(files)))
 
 
 def parse_channel(text: str) -> int | Literal["mean"]:

@@ -18,6 +18,7 @@ from auscult.evaluation import clinical
 from auscult.evaluation.baselines import measure_baselines
 from auscult.evaluation.clip_pictures import ClipPlotter, draw_averages
 from auscult.evaluation.doubt import judge_doubt, risk_curves
+from auscult.evaluation.events import judge_events
 from auscult.evaluation.outcomes import find_outcomes, write_lists
 from auscult.evaluation.predict import predict
 from auscult.evaluation.protocols import compare_protocols
@@ -122,8 +123,8 @@ def evaluate(
         "operating_points": model.meta.get("operating_points"),
         "bootstrap_draws": job.evaluate.bootstrap_draws,
     }
-    of_all = np.random.default_rng(job.evaluate.seed).spawn(len(SUBSETS) + 5)
-    *generators, of_slices, of_outcomes, of_protocols, of_clinical, of_baselines = of_all
+    of_all = np.random.default_rng(job.evaluate.seed).spawn(len(SUBSETS) + 6)
+    *generators, of_slices, of_outcomes, of_protocols, of_clinical, of_baselines, of_events = of_all
     for subset, generator in zip(SUBSETS, generators, strict=True):
         if subset not in subsets:
             continue
@@ -176,6 +177,10 @@ def evaluate(
         if job.evaluate.baselines
         else None
     )
+    if task.finds_events:
+        metrics["events"] = judge_events(
+            model, examples, job=job, task=task, tables=tables, generator=of_events, folder=output_dir
+        )
     write_json(output_dir / "metrics.json", metrics)
     write_text(output_dir / "report.txt", report_text(metrics, job, task))
     outcomes = find_outcomes(test, task, points["clip"].thresholds, points["clip"].normal_shift)

@@ -28,6 +28,11 @@ def predict_logits(model: SavedModel, examples: ClipDataset, batch_size: int) ->
     return np.concatenate(found)
 
 
+def predict_maps(model: SavedModel, examples: ClipDataset, batch_size: int) -> npt.NDArray[np.float32]:
+    """Return the probabilities of objects and boundaries, shape [clip, channel, frame]; see `SavedModel.maps`."""
+    return np.concatenate([model.maps(block, batch_size=batch_size) for block in _blocks(model, examples)])
+
+
 def _blocks(model: SavedModel, examples: ClipDataset) -> Iterator[npt.NDArray[np.float16] | npt.NDArray[np.int16]]:
     for start in range(0, len(examples), CLIPS_AT_ONCE):
         yield examples.stored(model.takes, np.arange(start, min(start + CLIPS_AT_ONCE, len(examples))))

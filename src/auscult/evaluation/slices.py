@@ -119,11 +119,18 @@ def slice_attributes(test: pd.DataFrame, tables: Mapping[str, Path], split: Spli
     found = here[["site", "device", "sex"]].astype(object).where(here[["site", "device", "sex"]].notna(), NOT_STATED)
     ages = [age_group(age) for age in here["age_years"].to_numpy(dtype=np.float64)]
     found = found.assign(dataset=test["dataset"].to_numpy(dtype=object), **{"age group": ages})[list(SLICED_BY)]
-    if isinstance(split, ColumnSplit) and split.test_parts:
-        part_of = {value: part for part, values in split.test_parts.items() for value in values}
-        parts = split_column(recordings, split.column).str.strip().map(part_of).iloc[at]
-        found.insert(0, TEST_PART, parts.fillna(NOT_STATED).to_numpy(dtype=object))
+    parts = test_parts(recordings, split)
+    if parts is not None:
+        found.insert(0, TEST_PART, parts.iloc[at].to_numpy(dtype=object))
     return found
+
+
+def test_parts(recordings: pd.DataFrame, split: SplitSettings | None) -> pd.Series | None:
+    """Return the part of the test set that each recording belongs to by the split; None where it names none."""
+    if not isinstance(split, ColumnSplit) or not split.test_parts:
+        return None
+    part_of = {value: part for part, values in split.test_parts.items() for value in values}
+    return split_column(recordings, split.column).str.strip().map(part_of).fillna(NOT_STATED)
 
 
 def _counts(rows: LevelRows, task: TaskSettings) -> dict[str, Any]:

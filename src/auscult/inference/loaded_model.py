@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -12,18 +13,29 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError, DataError
 from auscult.formatting.numbers import plural_of
 from auscult.formatting.operating_points import decision_text
-from auscult.inference.predictions import FileOutputs, Forward, OnBlock, Predictions, run_files, tabulate
+from auscult.inference.predictions import (
+    FileOutputs,
+    Forward,
+    OnBlock,
+    Predictions,
+    find_events,
+    run_files,
+    tabulate,
+)
 from auscult.inference.stream import ClipReader, find_audio
+from auscult.metrics.event_decoding import decodings_of
 from auscult.metrics.operating_points import points_of
 from auscult.models import SavedModel
 from auscult.models.classifier import EmbeddingLayer
 from auscult.models.embeddings import BATCH_CLIPS
 from auscult.models.saved import META_FILE
 from auscult.models.saved import load_model as load_saved
+from auscult.spectrograms.frames import FrameGrid
 
 Files = str | PathLike[str] | Iterable[str | PathLike[str]]
 Channel = int | Literal["mean"]
@@ -89,7 +101,20 @@ class LoadedModel:
         def forward(clips: NDArray[Any]) -> NDArray[Any]:
             return self.saved.predict_proba(clips, batch_size=len(clips))
 
-        return self._run(files, reader, forward, batch_clips, on_block)
+        def forward_with_maps(clips: NDArray[Any]) -> NDArray[Any]:
+            of_clips, maps = self.saved.proba_and_maps(clips, batch_size=len(clips))
+            return np.concatenate([of_clips, maps.reshape(len(maps), -1)], axis=1)
+
+        if not self.task.finds_events:
+            return self._run(files, reader, forward, batch_clips, on_block)
+        found = self._run(files, reader, forward_with_maps, batch_clips, on_block)
+        return (self._with_maps(one) for one in found)
+
+    def _with_maps(self, found: FileOutputs) -> FileOutputs:
+        """Part the probabilities of clips from their maps, which stand behind them."""
+        n_targets = len(self.targets)
+        maps = [row[n_targets:].reshape(2 * n_targets, -1).astype(np.float32) for row in found.values]
+        return replace(found, values=[row[:n_targets] for row in found.values], maps=maps)
 
     def tabulate(self, outputs: Sequence[FileOutputs], reader: ClipReader) -> Predictions:
         """Return the predictions of files as tables."""
@@ -106,7 +131,14 @@ class LoadedModel:
                 f"{of}s are unsure where a conformal set (alpha {conformal['alpha']:g}, calibrated on "
                 f"{plural_of(conformal['level'])}) has not one class"
             )
-        return tabulate(outputs, self.task, self.points, notes, conformal)
+        found = tabulate(outputs, self.task, self.points, notes, conformal)
+        if not self.task.finds_events:
+            return found
+        decodings = decodings_of(self.saved.meta["event_decoding"], self.targets)
+        spectrogram = SpectrogramSettings.model_validate(self.saved.meta["spectrogram"])
+        return replace(
+            found, events=find_events(outputs, self.task, decodings, FrameGrid.of(spectrogram, reader.clips))
+        )
 
     def embed(
         self,

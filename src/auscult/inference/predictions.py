@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from auscult.audio.cut import Cut
 from auscult.audio.probe import AudioFacts
+from auscult.config.events import KindDecoding
 from auscult.config.task import TaskSettings
 from auscult.datasets.sound_findings import sound_marks
 from auscult.errors import DataError
 from auscult.inference.stream import ClipBlock, ClipReader, read_facts
 from auscult.metrics.aggregation import aggregate, weigh_class
 from auscult.metrics.conformal import is_unsure
+from auscult.metrics.event_decoding import decode, lay_out
 from auscult.metrics.operating_points import LevelPoint
+from auscult.spectrograms.frames import FrameGrid
 from auscult.storage.tables import positive_column, probability_column, threshold_column, unsure_column
 
 Forward = Callable[[NDArray[Any]], NDArray[Any]]
@@ -37,6 +40,7 @@ class FileOutputs:
         duration_s: Its length.
         cuts: Its clips.
         values: One row a clip; empty where there is a fault.
+        maps: Of a model that finds events: probabilities [channel, frame], one a clip.
         fault: Why it could not be read, without the file's name; None for a good file.
         marks: What is odd about its sound (`no sound`, `clipped 12.0%`).
     """
@@ -45,6 +49,7 @@ class FileOutputs:
     duration_s: float = 0.0
     cuts: list[Cut] = field(default_factory=list)
     values: list[NDArray[Any]] = field(default_factory=list)
+    maps: list[NDArray[Any]] = field(default_factory=list)
     fault: str | None = None
     marks: list[str] = field(default_factory=list)
 
@@ -130,12 +135,50 @@ class Predictions:
         clips: One row a clip: `file`, `clip` (from 0), `start_s`, `end_s` (of the true sound), then as above.
         errors: File -> why it could not be read.
         notes: What a reader has to know about the predictions.
+        events: Of a model that finds events, one row an event: `EVENT_COLUMNS`; `probability` is the highest in it.
     """
 
     recordings: pd.DataFrame
     clips: pd.DataFrame
     errors: dict[str, str]
     notes: tuple[str, ...] = ()
+    events: pd.DataFrame | None = None
+
+
+EVENT_COLUMNS = ("file", "kind", "start_s", "end_s", "probability")
+
+
+def find_events(
+    outputs: Sequence[FileOutputs], task: TaskSettings, decodings: Sequence[KindDecoding], grid: FrameGrid
+) -> pd.DataFrame:
+    """Return the events in files, by file, start and kind.
+
+    Args:
+        outputs: With maps.
+        task: Names the kinds.
+        decodings: How events of each kind are read from maps.
+        grid: The frames of one clip.
+    """
+    rows: list[tuple[str, str, float, float, float]] = []
+    for found in outputs:
+        if found.fault is not None or not found.maps:
+            continue
+        starts_s = np.array([cut.start_s for cut in found.cuts])
+        whole = np.zeros(len(starts_s), dtype=np.int64)
+        tracks = lay_out(np.stack(found.maps), whole, starts_s, np.array([found.duration_s]), grid)
+        events = decode(tracks, decodings)
+        first, end = grid.along(tracks.values.shape[1]).frames_of(events.starts, events.ends)
+        rows += [
+            (str(found.path), task.targets[kind], start_s, end_s, float(tracks.values[kind, begin:stop].max()))
+            for kind, start_s, end_s, begin, stop in zip(
+                events.rows, events.starts, events.ends, first, end, strict=True
+            )
+        ]
+    table = pd.DataFrame(rows, columns=list(EVENT_COLUMNS))
+    order = {str(found.path): place for place, found in enumerate(outputs)}
+    table["place"] = [order[file] for file in table["file"]]
+    table = table.sort_values(["place", "start_s", "kind"], kind="stable", ignore_index=True)
+    return pd.DataFrame(table[list(EVENT_COLUMNS)])
 
 
 def combine(probabilities: NDArray[np.float64], task: TaskSettings, normal_shift: float = 0.0) -> NDArray[np.float64]:

@@ -119,37 +119,74 @@ def seconds_of(parts: Intervals, truth: TrueEvents) -> Floats:
     return seconds.astype(np.float64).reshape(-1, len(truth.kinds))
 
 
-def count_events(truth: TrueEvents, found: Intervals, collars: Collars) -> EventCounts:
-    """Count events that begin and end together.
+@dataclass(frozen=True)
+class EventMatches:
+    """Which true events were found, and by which.
 
-    As many pairs are made as can be (the optimal matching of sed_eval): first within each kind, then, of what is left,
-    across kinds, which are the substitutions. A part that an unknown stretch cut off, that has no partner and is not
-    longer than the collar, is left out: it lies within what a collar forgives.
+    Attributes:
+        true: The known parts of true events.
+        found: The known parts of events found.
+        partners: The place in `found` of each true one's partner, -1 without, shape [true].
+        is_judged: Whether a true one counts, as hit or as miss, shape [true].
+        is_found_judged: Whether a found one counts, as hit or as false alarm, shape [found].
+        is_substituted: A true one that an event of another kind stands for, shape [true].
+    """
+
+    true: Intervals
+    found: Intervals
+    partners: Integers
+    is_judged: Flags
+    is_found_judged: Flags
+    is_substituted: Flags
+
+    @property
+    def is_hit(self) -> Flags:
+        """Which true ones have a partner."""
+        return self.partners >= 0
+
+    @property
+    def is_right(self) -> Flags:
+        """Which found ones have a partner."""
+        found = np.zeros(len(self.found.rows), dtype=bool)
+        found[self.partners[self.is_hit]] = True
+        return found
+
+
+def match_events(truth: TrueEvents, found: Intervals, collars: Collars) -> EventMatches:
+    """Pair events that begin and end together, as many as can be (the optimal matching of sed_eval).
+
+    First within each kind, then, of what is left, across kinds, which are the substitutions. A part that an unknown
+    stretch cut off, that has no partner and is not longer than the collar, is left out: it lies within what a collar
+    forgives.
 
     Args:
         truth: What is known.
         found: Events found, their rows as those of `truth`.
         collars: How far apart onsets and offsets may be.
     """
-    n_kinds = len(truth.kinds)
     true, found = without_intervals(truth.events, truth.unknown), without_intervals(found, truth.unknown)
-    true_pairs, found_pairs = _candidates(true, found, collars, n_kinds)
+    true_pairs, found_pairs = _candidates(true, found, collars, len(truth.kinds))
     of_kind = true.rows[true_pairs] == found.rows[found_pairs]
     partners = _matched(true_pairs[of_kind], found_pairs[of_kind], len(true.rows), len(found.rows))
-    is_hit, is_used = partners >= 0, np.zeros(len(found.rows), dtype=bool)
-    is_used[partners[is_hit]] = True
-    counts = (
-        is_hit | ~_is_scrap(true, truth.unknown, collars.onset_s),
-        is_used | ~_is_scrap(found, truth.unknown, collars.onset_s),
-    )
-    free = ~is_hit[true_pairs] & ~is_used[found_pairs] & counts[0][true_pairs] & counts[1][found_pairs]
+    is_hit, is_right = partners >= 0, np.zeros(len(found.rows), dtype=bool)
+    is_right[partners[is_hit]] = True
+    is_judged = is_hit | ~_is_scrap(true, truth.unknown, collars.onset_s)
+    is_found_judged = is_right | ~_is_scrap(found, truth.unknown, collars.onset_s)
+    free = ~is_hit[true_pairs] & ~is_right[found_pairs] & is_judged[true_pairs] & is_found_judged[found_pairs]
     substituted = _matched(true_pairs[free], found_pairs[free], len(true.rows), len(found.rows)) >= 0
-    tp = per_cell(true.rows[is_hit], truth)
+    return EventMatches(true, found, partners, is_judged, is_found_judged, substituted)
+
+
+def count_events(truth: TrueEvents, found: Intervals, collars: Collars) -> EventCounts:
+    """Count events that begin and end together; arguments as of `match_events`."""
+    matches = match_events(truth, found, collars)
+    tp = per_cell(matches.true.rows[matches.is_hit], truth)
+    substituted = matches.true.rows[matches.is_substituted] // len(truth.kinds)
     return EventCounts(
         tp,
-        per_cell(found.rows[counts[1]], truth) - tp,
-        per_cell(true.rows[counts[0]], truth) - tp,
-        np.bincount(true.rows[substituted] // n_kinds, minlength=len(truth.durations_s)).astype(np.float64),
+        per_cell(matches.found.rows[matches.is_found_judged], truth) - tp,
+        per_cell(matches.true.rows[matches.is_judged], truth) - tp,
+        np.bincount(substituted, minlength=len(truth.durations_s)).astype(np.float64),
     )
 
 

@@ -144,8 +144,17 @@ class SavedModel:
         Returns:
             Shape [clip, 2 x target, frame]: objects of each kind, then boundaries of each.
         """
+        return self.proba_and_maps(stored, batch_size)[1]
+
+    @torch.inference_mode()
+    def proba_and_maps(
+        self, stored: ArrayLike | Tensor, batch_size: int = 64
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Return what `predict_proba` and `maps` do, from one pass of the network."""
         network = self.classifier
-        return self._outputs(stored, batch_size, lambda batch: network(batch, as_maps=True)).sigmoid().numpy()
+        logits = self._outputs(stored, batch_size, lambda batch: network(batch, as_maps=True))
+        head: Any = network.head
+        return self._probabilities(head.over_clip(logits)), logits.sigmoid().numpy()
 
     @torch.inference_mode()
     def predict_proba(self, stored: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float64]:

@@ -44,6 +44,10 @@ class FrameGrid:
         n_frames = spectrogram.n_frames(clips.n_samples)
         return cls(first / rate, spectrogram.hop_samples / rate, n_frames, clips.n_samples / rate)
 
+    def along(self, n_frames: int) -> FrameGrid:
+        """Return the same grid over a recording of so many frames."""
+        return FrameGrid(self.first_s, self.step_s, n_frames, 2 * self.first_s + self.step_s * n_frames)
+
     @property
     def middles_s(self) -> NDArray[np.float64]:
         """The middle of each frame, shape [frame]."""

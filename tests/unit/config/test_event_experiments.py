@@ -53,7 +53,10 @@ def test_a_model_of_events_decides_at_each_frame(load) -> None:
             {"augment": {"waveform": [{"name": "augmix", "functions": ["gain", "time_stretch"]}]}},
             "augment.waveform[1] (augmix): time_stretch: moves sound",
         ),
-        ({"train": {"loss": {"name": "cross_entropy"}}}, "'cross_entropy' does not fit a task of type events; use one of auto"),
+        (
+            {"train": {"loss": {"name": "cross_entropy"}}},
+            "'cross_entropy' does not fit a task of type events; use one of auto",
+        ),
         ({"train": {"monitor": "val/event_f"}}, "did you mean 'val/event_f1'"),
     ],
 )

@@ -18,6 +18,7 @@ TASKS = {
     "binary": {"type": "binary", "targets": ["ill"]},
     "multi_label": {"type": "multi_label", "targets": ["crackle", "wheeze"], "aggregate": {"method": "max"}},
     "multi_class": {"type": "multi_class", "targets": ["a", "b", "c"]},
+    "events": {"type": "events", "targets": ["crackle", "wheeze"], "aggregate": {"method": "max"}},
 }
 
 DATASET_YAML = """
@@ -57,7 +58,7 @@ def job_of(kind: str = "binary", **changes) -> JobSettings:
 
 def save(folder: Path, job: JobSettings) -> Path:
     task = task_of(job.task)
-    module = build_model_of(job, len(task.targets), seed=3).eval()
+    module = build_model_of(job, len(task.targets), seed=3, finds_events=task.finds_events).eval()
     normalisation = FullScale()
     if not module.takes_waveforms:
         n_mels = job.spectrogram.n_mels
@@ -72,7 +73,8 @@ def save(folder: Path, job: JobSettings) -> Path:
     )
     thresholds = {} if task.type == "multi_class" else dict.fromkeys(task.targets, 0.5)
     folder.mkdir(parents=True)
-    save_model(folder, SavedModel(module, normalisation, {**meta, "thresholds": thresholds}))
+    decoding = {"event_decoding": {name: {"threshold": 0.5} for name in task.targets}} if task.finds_events else {}
+    save_model(folder, SavedModel(module, normalisation, {**meta, "thresholds": thresholds, **decoding}))
     return folder
 
 

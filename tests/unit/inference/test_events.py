@@ -1,0 +1,152 @@
+"""Events in files: the same in every format, without seams, and of files of any length."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from auscult.cli import app
+from auscult.datasets.readers.textgrid import parse_textgrid
+from auscult.errors import ConfigError
+from auscult.inference import load_model
+from auscult.inference.loaded_model import LoadedModel
+from auscult.inference.predictions import EVENT_COLUMNS
+from auscult.models import SavedModel
+
+MODEL = {"name": "crnn", "channels": [4, 4], "gru_size": 4, "over_time": "max"}
+CLIPS = {"length_s": 1.0, "hop_s": 0.72, "sample_rate_hz": 2000, "min_valid_s": 0.05}
+"""A hop of 30 frames: a frame of one clip is a frame of the next."""
+RATE_HZ = 2000
+
+
+@pytest.fixture
+def model_dir(make_model, sounds: list[Path]) -> Path:
+    """A model that nobody trained, whose thresholds lie in the middle of what it says."""
+    folder = make_model("events", model=MODEL, clips=CLIPS)
+    path = folder / "model.json"
+    loaded = load_model(folder)
+    found = next(iter(loaded.outputs([sounds[0]], loaded.reader())))
+    cuts = np.median(np.stack(found.maps)[:, :2], axis=(0, 2))
+    meta = json.loads(path.read_text())
+    meta["event_decoding"] = {
+        kind: {"threshold": float(cut), "least_s": 0.05} for kind, cut in zip(("crackle", "wheeze"), cuts, strict=True)
+    }
+    path.write_text(json.dumps(meta))
+    return folder
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(8)
+    paths = []
+    for name, seconds in (("long", 14.4), ("short", 3.3)):
+        n = int(seconds * RATE_HZ)
+        loud = 0.02 + 0.2 * (np.sin(2 * np.pi * 0.7 * np.arange(n) / RATE_HZ) > 0.4)
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, np.clip(loud * rng.standard_normal(n), -1, 1), RATE_HZ, subtype="PCM_16")
+        paths.append(path)
+    return paths
+
+
+def events_of(model: LoadedModel, path: Path, **options: int) -> pd.DataFrame:
+    found = model.predict(path, **options).events
+    assert found is not None
+    return found
+
+
+def test_events_lie_in_their_file_and_do_not_depend_on_the_batch(model_dir: Path, sounds: list[Path]) -> None:
+    model = load_model(model_dir)
+    for path, duration_s in zip(sounds, (14.4, 3.3), strict=True):
+        found = events_of(model, path)
+        assert tuple(found.columns) == EVENT_COLUMNS
+        assert len(found) > 3
+        assert found["start_s"].min() >= 0
+        assert found["end_s"].max() <= duration_s + 1e-9
+        assert (found["end_s"] > found["start_s"]).all()
+        assert found["probability"].between(0, 1).all()
+        other = events_of(model, path, batch_clips=3)
+        assert other["kind"].tolist() == found["kind"].tolist()
+        np.testing.assert_allclose(other[["start_s", "end_s"]], found[["start_s", "end_s"]], atol=1e-6)
+
+
+def test_a_piece_gives_what_the_whole_gives_away_from_its_seam(
+    model_dir: Path, sounds: list[Path], tmp_path: Path
+) -> None:
+    model = load_model(model_dir)
+    sound, _ = soundfile.read(sounds[0])
+    cut_s = 10 * CLIPS["hop_s"]
+    piece = tmp_path / "piece.wav"
+    soundfile.write(piece, sound[round(cut_s * RATE_HZ) :], RATE_HZ, subtype="PCM_16")
+    of_whole, of_piece = events_of(model, sounds[0]), events_of(model, piece)
+    away_s = CLIPS["length_s"]
+    kept = of_whole[of_whole["start_s"] > cut_s + away_s]
+    again = of_piece[of_piece["start_s"] > away_s]
+    assert kept["kind"].tolist() == again["kind"].tolist()
+    times = ["start_s", "end_s"]
+    np.testing.assert_allclose(kept[times].to_numpy() - cut_s, again[times].to_numpy(), atol=1e-6)
+
+
+def test_every_format_says_the_same(model_dir: Path, sounds: list[Path], tmp_path: Path) -> None:
+    expected = events_of(load_model(model_dir), sounds[0])
+    times = ["start_s", "end_s"]
+    for ending in ("csv", "json", "txt", "TextGrid"):
+        path = tmp_path / f"out.{ending}"
+        result = CliRunner().invoke(app, ["predict", str(model_dir), str(sounds[0]), "--events", str(path)])
+        assert result.exit_code == 0, result.output
+        text = path.read_text()
+        if ending == "csv":
+            rows = pd.read_csv(path)[["kind", *times]].to_numpy().tolist()
+        elif ending == "json":
+            rows = [[e["kind"], e["start_s"], e["end_s"]] for e in json.loads(text)["files"][0]["events"]]
+        elif ending == "txt":
+            rows = [[c, float(a), float(b)] for a, b, c in (line.split("\t") for line in text.splitlines())]
+        else:
+            grid = parse_textgrid(text)
+            assert list(grid.tiers) == ["crackle", "wheeze"]
+            for kind in grid.tiers:
+                of_tier = [(i.start_s, i.end_s) for i in grid.intervals if i.tier == kind]
+                of_kind = expected.loc[expected["kind"] == kind, times].to_numpy()
+                np.testing.assert_allclose(of_tier, of_kind, atol=1e-5)
+            continue
+        assert [row[0] for row in rows] == expected["kind"].tolist()
+        np.testing.assert_allclose(np.array([row[1:] for row in rows], float), expected[times], atol=1e-4)
+
+
+def test_a_file_without_events_has_its_place(model_dir: Path, sounds: list[Path], tmp_path: Path) -> None:
+    path = model_dir / "model.json"
+    meta = json.loads(path.read_text())
+    meta["event_decoding"] = {kind: {"threshold": 0.999999} for kind in ("crackle", "wheeze")}
+    path.write_text(json.dumps(meta))
+    out = tmp_path / "none.json"
+    names = [str(sound) for sound in sounds]
+    assert CliRunner().invoke(app, ["predict", str(model_dir), *names, "--events", str(out)]).exit_code == 0
+    files = json.loads(out.read_text())["files"]
+    assert [(Path(one["file"]).name, one["events"]) for one in files] == [("long.wav", []), ("short.wav", [])]
+    grid = tmp_path / "none.TextGrid"
+    assert CliRunner().invoke(app, ["predict", str(model_dir), names[1], "--events", str(grid)]).exit_code == 0
+    assert not parse_textgrid(grid.read_text()).intervals
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("multi_label", "csv", "this model says what is in a clip, not when"),
+        ("events", "xlsx", "ends in '.xlsx', expected .csv, .json, .txt, .textgrid"),
+        ("events", "txt", ".txt holds the events of one file, found 2; take .csv or .json"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_predicted(
+    make_model, sounds: list[Path], monkeypatch: pytest.MonkeyPatch, case: tuple[str, str, str]
+) -> None:
+    kind, ending, text = case
+    folder = make_model(kind, "refused", model={**MODEL, "over_time": "max"}, clips=CLIPS)
+    monkeypatch.setattr(SavedModel, "_outputs", lambda *_: pytest.fail("it predicts"))
+    names = [str(sound) for sound in sounds]
+    result = CliRunner().invoke(app, ["predict", str(folder), *names, "--events", f"out.{ending}"])
+    assert result.exit_code != 0
+    assert isinstance(result.exception, ConfigError)
+    assert text in str(result.exception)
