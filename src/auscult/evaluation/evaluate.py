@@ -29,6 +29,7 @@ from auscult.metrics.curves import pr_points, roc_points
 from auscult.metrics.operating_points import LevelPoint, points_of
 from auscult.metrics.summary import summarise
 from auscult.models import SavedModel, load_model
+from auscult.plots.events import draw_events
 from auscult.plots.job import draw_job
 from auscult.reports.job_text import report_text
 from auscult.storage.files import write_json, write_text
@@ -177,10 +178,12 @@ def evaluate(
         if job.evaluate.baselines
         else None
     )
-    if task.finds_events:
-        metrics["events"] = judge_events(
-            model, examples, job=job, task=task, tables=tables, generator=of_events, folder=output_dir
-        )
+    judged = (
+        judge_events(model, examples, job=job, task=task, tables=tables, generator=of_events, folder=output_dir)
+        if task.finds_events
+        else None
+    )
+    metrics |= {} if judged is None else {"events": judged.scores}
     write_json(output_dir / "metrics.json", metrics)
     write_text(output_dir / "report.txt", report_text(metrics, job, task))
     outcomes = find_outcomes(test, task, points["clip"].thresholds, points["clip"].normal_shift)
@@ -204,6 +207,7 @@ def evaluate(
         folder=output_dir / "figures",
         protocols=metrics["protocols"],
         risk=risk,
+        events=() if judged is None else draw_events(judged.scores["test"], judged.events, task, ids),
         chosen_on=chosen_on_text(metrics),
     )
     plotter = ClipPlotter(model, examples, predictions, outcomes, tables=tables, job=job, task=task, ids=ids)

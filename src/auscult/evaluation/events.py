@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,21 @@ EVENT_COLUMNS = (
 PSDS_THRESHOLDS = tuple(np.linspace(0.02, 0.98, 49).round(2).tolist())
 
 
+@dataclass(frozen=True)
+class JudgedEvents:
+    """What the events found are worth.
+
+    Attributes:
+        scores: Subset (or `test:<part>`) -> `by_event`, `by_segment`, `objects` and `boundaries` (frames), each
+            `{kind, micro or macro: {score: estimate}}`; `psds`, an estimate; `over_tolerance`: a list of `collar_s` and
+            `f1` (kind -> value); and `n`: kind -> true, found, patients.
+        events: The content of `events.csv`.
+    """
+
+    scores: dict[str, Any]
+    events: pd.DataFrame
+
+
 def judge_events(
     model: SavedModel,
     examples: ClipDataset,
@@ -49,8 +65,8 @@ def judge_events(
     tables: Mapping[str, Path],
     generator: np.random.Generator,
     folder: Path,
-) -> dict[str, Any]:
-    """Write `events.csv` and return the scores of each subset, and of each part that the split names of the test set.
+) -> JudgedEvents:
+    """Write `events.csv` and judge each subset, and each part that the split names of the test set.
 
     `events.csv` holds each known part of an event: a `hit` with the times of its true partner, a `false alarm`, or a
     `miss` with its true times; what an unknown stretch left of an event and no collar judges is `not judged`.
@@ -64,11 +80,6 @@ def judge_events(
         generator: The only source of randomness.
         folder: Of the job.
 
-    Returns:
-        Subset (or `test:<part>`) -> `by_event`, `by_segment`, `objects` and `boundaries` (frames), each
-        `{kind, micro or macro: {score: estimate}}`; `psds`, an estimate; `over_tolerance`: a list of `collar_s`, `f1`
-        (kind -> value); and `n`: kind -> true, found, patients.
-
     Raises:
         DataError: The model was trained without decoding.
     """
@@ -80,12 +91,14 @@ def judge_events(
     maps = predict_maps(model, examples, job.train.batch_size)
     subsets = examples.clips["split"].to_numpy(dtype=object)
     sections = {name: subsets == name for name in ("val", "test") if (subsets == name).any()}
-    write_csv(folder / "events.csv", _event_rows(examples.events, maps, sections, decodings, task))
+    listed = _event_rows(examples.events, maps, sections, decodings, task)
+    write_csv(folder / "events.csv", listed)
     sections |= _parts(examples, tables, job)
-    return {
+    scores = {
         name: _scores(examples.events.take(chosen), maps[chosen], decodings, task, rng, job.evaluate.bootstrap_draws)
         for (name, chosen), rng in zip(sections.items(), generator.spawn(len(sections)), strict=True)
     }
+    return JudgedEvents(scores, listed)
 
 
 def _parts(examples: ClipDataset, tables: Mapping[str, Path], job: JobSettings) -> dict[str, NDArray[np.bool_]]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     _Candidates = Callable[[KindDecoding], list[dict[str, float]] | list[dict[str, float | None]]]
 
 _THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9, 0.05, 0.95, 0.02, 0.98)
+_SHARES = (0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
+"""Of frames below a threshold: where events are rare, all probabilities may lie below the lowest plain threshold."""
 _MEDIANS_S = (0.0, 0.1, 0.2, 0.4)
 _MERGES_S = (0.0, 0.1, 0.3)
 _LEASTS_S = (0.0, 0.05, 0.1, 0.3)
@@ -205,7 +207,7 @@ def choose_decoding(tracks: Tracks, truth: TrueEvents, collars: Collars) -> dict
             chosen[name] = ChosenDecoding(KindDecoding(), None, note)
             continue
         best, best_f1 = KindDecoding(), -1.0
-        for candidates in _stages():
+        for candidates in _stages((*_THRESHOLDS, *_thresholds_at(tracks, kind, _SHARES))):
             at_start = best
             for changes in candidates(at_start):
                 decoding = at_start.model_copy(update=changes)
@@ -217,17 +219,23 @@ def choose_decoding(tracks: Tracks, truth: TrueEvents, collars: Collars) -> dict
     return chosen
 
 
-def _stages() -> Iterator[_Candidates]:
+def _thresholds_at(tracks: Tracks, kind: int, shares: Sequence[float]) -> list[float]:
+    """Return thresholds below which such shares of a kind's frames lie, rising."""
+    cuts = np.unique(np.quantile(tracks.values[kind], shares).astype(np.float64))
+    return [float(cut) for cut in cuts if 0 < cut < 1]
+
+
+def _stages(thresholds: Sequence[float]) -> Iterator[_Candidates]:
     yield lambda _: [
-        {"threshold": threshold, "median_s": median_s} for median_s in _MEDIANS_S for threshold in _THRESHOLDS
+        {"threshold": threshold, "median_s": median_s} for median_s in _MEDIANS_S for threshold in thresholds
     ]
     yield lambda _: [{"merge_s": merge_s, "least_s": least_s} for merge_s in _MERGES_S for least_s in _LEASTS_S]
     yield lambda _: [{"boundary": boundary} for boundary in _BOUNDARIES]
-    yield _finer_thresholds
+    yield lambda best: _finer_thresholds(best, thresholds)
 
 
-def _finer_thresholds(best: KindDecoding) -> list[dict[str, float]]:
-    cuts = np.array([0.0, *sorted(_THRESHOLDS), 1.0])
+def _finer_thresholds(best: KindDecoding, thresholds: Sequence[float]) -> list[dict[str, float]]:
+    cuts = np.array([0.0, *sorted(thresholds), 1.0])
     at = int(np.searchsorted(cuts, best.threshold))
     return [{"threshold": float(cut)} for cut in np.linspace(cuts[at - 1], cuts[at + 1], 11)[1:-1]]
 
@@ -247,14 +255,14 @@ def _f1(counts: EventCounts) -> float:
     return float(2 * tp / max(2 * tp + counts.fp.sum() + counts.fn.sum(), 1.0))
 
 
-_QUICK_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_QUICK_SHARES = (0.5, 0.7, 0.8, 0.87, 0.92, 0.95, 0.97, 0.985, 0.995)
 
 
 def validation_scores(tracks: Tracks, truth: TrueEvents, settings: EventSettings) -> dict[str, float | None]:
     """Return `event_f1` and `segment_f1` of an epoch, each as the mean over the kinds that the recordings hold.
 
-    Of each kind the best of nine thresholds, without a filter: a first impression that does not depend on how far the
-    probabilities are off; None where there is no event at all.
+    Of each kind the best of nine thresholds that lie evenly in its probabilities, without a filter: a first impression
+    that does not depend on how high these are; None where there is no event at all.
 
     Args:
         tracks: Probabilities of the validation recordings.
@@ -267,9 +275,10 @@ def validation_scores(tracks: Tracks, truth: TrueEvents, settings: EventSettings
         of_kind = _only(truth, kind)
         if not len(of_kind.events.rows):
             continue
-        found = [_decode_kind(tracks, kind, KindDecoding(threshold=cut)) for cut in _QUICK_THRESHOLDS]
-        by_event.append(max(_f1(count_events(of_kind, one, settings.collars)) for one in found))
-        by_segment.append(max(_f1(count_segments(of_kind, one, settings.segment_s)) for one in found))
+        cuts = _thresholds_at(tracks, kind, _QUICK_SHARES)
+        found = [_decode_kind(tracks, kind, KindDecoding(threshold=cut)) for cut in cuts]
+        by_event.append(max((_f1(count_events(of_kind, one, settings.collars)) for one in found), default=0.0))
+        by_segment.append(max((_f1(count_segments(of_kind, one, settings.segment_s)) for one in found), default=0.0))
     return {
         "event_f1": float(np.mean(by_event)) if by_event else None,
         "segment_f1": float(np.mean(by_segment)) if by_segment else None,

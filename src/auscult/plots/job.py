@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ def draw_job(
     folder: Path,
     protocols: dict[str, Any] | None = None,
     risk: pd.DataFrame | None = None,
+    events: Iterable[tuple[Drawing, Figure | None]] = (),
     chosen_on: str = "validation",
 ) -> None:
     """Draw every figure of a job as SVG and PNG, at the task's level.
@@ -71,6 +72,7 @@ def draw_job(
         folder: Where to write; made when absent.
         protocols: From `protocols.judge_protocols`; None where it was not asked for.
         risk: From `doubt.risk_curves`; None where it was not asked for.
+        events: From `plots.events.draw_events`, of a task that finds events.
         chosen_on: What the thresholds were chosen on, in words.
     """
     views = blocks(subset, task, task.level)
@@ -82,6 +84,7 @@ def draw_job(
         _learning(history, best_epoch, job),
         *_protocols(protocols, task),
         *_risk(risk, task),
+        *events,
     ):
         entries.append(drawing)
         if figure is not None:

@@ -23,6 +23,7 @@ _TYPES = {
     "binary": "one target is present or absent",
     "multi_label": "each target is present or absent, independently of the others",
     "multi_class": "exactly one of several classes applies",
+    "events": "each kind of event is found in time, with onset and offset, and is present or absent",
 }
 _PARTS = {"train": "training", "val": "validation", "calibration": "calibration", "test": "test"}
 _MOST_SHOWN = 6
@@ -73,12 +74,12 @@ def _same(stated: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def task_text(task: TaskSettings) -> str:
     """Return the question, and of which kind it is."""
-    kind = task.type.replace("_", "-")
+    kind = "an event-detection" if task.finds_events else f"a {task.type.replace('_', '-')}"
     what = "classes" if task.type == "multi_class" else "target" if len(task.targets) == 1 else "targets"
     asked = task.description.rstrip(".")
     question = f"The question was: {asked}{'' if asked.endswith('?') else '.'} " if asked else ""
     return (
-        f"{question}This is a {kind} task, where {_TYPES[task.type]} ({what}: {', '.join(task.targets)}), judged by "
+        f"{question}This is {kind} task, where {_TYPES[task.type]} ({what}: {', '.join(task.targets)}), judged by "
         f"{task.level}."
     )
 

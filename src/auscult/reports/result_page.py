@@ -28,6 +28,7 @@ from auscult.formatting.published import published_rows
 from auscult.plots.inline import PageFigure, mp3_data, png_data, read_figure
 from auscult.reports.clinical_section import MOST_TABLES, clinical_contents, clinical_jobs, tables_one
 from auscult.reports.data_tables import declared_exceptions, ingested, label_conflicts, label_rules, split_tables
+from auscult.reports.events_section import COLUMNS, event_table
 from auscult.reports.flow_section import lacks
 from auscult.reports.head_section import head_of
 from auscult.reports.html import page_script, page_templates
@@ -149,6 +150,8 @@ def render(
             points_shared={job.id: shared_note(task) if is_shared(job.metrics) else "" for job in jobs},
             decisions={job.id: decision_text(job.metrics, task, task.level, task.targets) for job in jobs},
             conformal={job.id: _conformal(job) for job in jobs},
+            event_columns=[name for name, _, _ in COLUMNS],
+            events={job.id: event_table(job, task) for job in jobs},
             slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},
             clinical_contents=clinical_contents([job for job in jobs if job.id in in_full]),
             tables_one=tables_one(experiment, audits),

@@ -38,7 +38,7 @@ def judged(tmp_path_factory) -> Judged:
 
 
 def judge(judged: Judged, folder: Path, model: SavedModel | None = None) -> dict:
-    return judge_events(
+    found = judge_events(
         model or judged.model,
         judged.examples,
         job=judged.job,
@@ -47,6 +47,8 @@ def judge(judged: Judged, folder: Path, model: SavedModel | None = None) -> dict
         generator=np.random.default_rng(1),
         folder=folder,
     )
+    assert len(found.events) == len(pd.read_csv(folder / "events.csv"))
+    return found.scores
 
 
 def test_scores_have_intervals_and_agree_with_the_list_of_events(judged: Judged, tmp_path: Path) -> None:
