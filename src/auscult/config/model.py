@@ -329,7 +329,7 @@ class CrnnSettings(BaseModelSettings):
     time_pool: int = Field(default=1, ge=1, le=16, description="frames that the first block joins to one step")
     gru_size: int = Field(default=64, ge=1, description="of each direction")
     gru_layers: int = Field(default=1, ge=1, le=4)
-    block_dropout: float = Field(default=0.1, ge=0, lt=1, description="of whole maps, after each block")
+    block_dropout: float = Field(default=0.0, ge=0, lt=1, description="of whole maps, after each block")
 
 
 @MODELS.register("auscult.models.tiny_cnn:build")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from auscult.config.model import DcanSettings, Trim
-from auscult.models.classifier import Backbone, as_maps, steps_of_maps
+from auscult.models.classifier import Backbone, as_maps
 from auscult.models.trim import restore, trim
-from auscult.models.unet import Descent, input_note, widths_of
+from auscult.models.unet import BandReadout, Descent, input_note, n_features_of, widths_of
 
 
 class Branch(nn.Module):
@@ -42,9 +42,14 @@ class Branch(nn.Module):
 
 
 class Dcan(nn.Module):
-    """The way down and the two branches; the features of objects come first."""
+    """The way down and the two branches; the features of objects come first.
 
-    def __init__(self, settings: DcanSettings) -> None:
+    Args:
+        settings: Its size, and whether features keep time.
+        n_bands: Of the spectrograms.
+    """
+
+    def __init__(self, settings: DcanSettings, n_bands: int) -> None:
         super().__init__()
         self.keeps_time = settings.over_time is not None
         self.trim: Trim = settings.trim
@@ -53,13 +58,18 @@ class Dcan(nn.Module):
         self.descent = Descent(widths, settings.block_dropout)
         self.objects = Branch(widths)
         self.contours = Branch(widths)
+        if self.keeps_time:
+            n_features = n_features_of(settings)
+            self.readouts = nn.ModuleList(BandReadout(widths[0], n_bands, n_features) for _ in range(2))
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """Turn [batch, mel, frame] into features [batch, feature], or [batch, frame, feature]."""
         levels = self.descent(trim(as_maps(spectrograms), self.multiple, self.trim))
-        maps = torch.cat([self.objects(levels), self.contours(levels)], dim=1)
-        maps = restore(maps, (spectrograms.shape[1], spectrograms.shape[2]), self.trim)
-        return steps_of_maps(maps) if self.keeps_time else maps.mean(dim=(2, 3))
+        size = (spectrograms.shape[1], spectrograms.shape[2])
+        branches = [restore(branch(levels), size, self.trim) for branch in (self.objects, self.contours)]
+        if not self.keeps_time:
+            return torch.cat([maps.mean(dim=(2, 3)) for maps in branches], dim=1)
+        return torch.cat([readout(maps) for readout, maps in zip(self.readouts, branches, strict=True)], dim=2)
 
 
 def build(settings: DcanSettings, input_shape: tuple[int, int]) -> Backbone:
@@ -69,8 +79,8 @@ def build(settings: DcanSettings, input_shape: tuple[int, int]) -> Backbone:
         ConfigError: There is hardly any input.
     """
     return Backbone(
-        Dcan(settings),
-        2 * settings.channels,
+        Dcan(settings, input_shape[0]),
+        2 * n_features_of(settings),
         input_note(settings, input_shape),
         least_shape=(1, 2),
         is_branched=True,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from auscult.config.model import DcanSettings, Trim, UNetSettings
-from auscult.models.classifier import Backbone, as_maps, require_size, steps_of_maps
+from auscult.models.classifier import Backbone, as_maps, require_size
 from auscult.models.trim import fitted_size, restore, trim
 
 
@@ -41,10 +41,34 @@ class Descent(nn.Module):
         return levels
 
 
-class UNet(nn.Module):
-    """The way down, and the way up: each level is doubled, joined with its own size, and goes through a block."""
+class BandReadout(nn.Module):
+    """Features of each frame, from all its bands: a mean over bands would forget in which one a sound is.
 
-    def __init__(self, settings: UNetSettings) -> None:
+    Args:
+        channels: Of the maps.
+        n_bands: Of the maps.
+        n_features: Of each frame.
+    """
+
+    def __init__(self, channels: int, n_bands: int, n_features: int) -> None:
+        super().__init__()
+        self.linear = nn.Conv1d(channels * n_bands, n_features, 1, bias=False)
+        self.norm = nn.BatchNorm1d(n_features)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Turn maps [batch, channel, band, frame] into features [batch, frame, feature]."""
+        return torch.relu(self.norm(self.linear(maps.flatten(1, 2)))).transpose(1, 2)
+
+
+class UNet(nn.Module):
+    """The way down, and the way up: each level is doubled, joined with its own size, and goes through a block.
+
+    Args:
+        settings: Its size, and whether features keep time.
+        n_bands: Of the spectrograms.
+    """
+
+    def __init__(self, settings: UNetSettings, n_bands: int) -> None:
         super().__init__()
         self.keeps_time = settings.over_time is not None
         self.trim: Trim = settings.trim
@@ -54,6 +78,8 @@ class UNet(nn.Module):
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.doubled = nn.ModuleList(nn.ConvTranspose2d(n_in, n_out, 2, stride=2) for n_in, n_out in pairs)
         self.blocks = nn.ModuleList(block(2 * n_out, n_out, settings.block_dropout) for _, n_out in pairs)
+        if self.keeps_time:
+            self.readout = BandReadout(settings.channels, n_bands, n_features_of(settings))
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """Turn [batch, mel, frame] into features [batch, feature], or [batch, frame, feature]."""
@@ -61,7 +87,12 @@ class UNet(nn.Module):
         for double, of_level, level in zip(self.doubled, self.blocks, reversed(levels), strict=True):
             maps = of_level(torch.cat([level, double(maps)], dim=1))
         maps = restore(maps, (spectrograms.shape[1], spectrograms.shape[2]), self.trim)
-        return steps_of_maps(maps) if self.keeps_time else maps.mean(dim=(2, 3))
+        return self.readout(maps) if self.keeps_time else maps.mean(dim=(2, 3))
+
+
+def n_features_of(settings: UNetSettings | DcanSettings) -> int:
+    """Return the features of a frame, or of a clip where they are pooled; of each branch."""
+    return settings.channels if settings.over_time is None else 4 * settings.channels
 
 
 def widths_of(settings: UNetSettings | DcanSettings) -> list[int]:
@@ -90,4 +121,4 @@ def build(settings: UNetSettings, input_shape: tuple[int, int]) -> Backbone:
         ConfigError: There is hardly any input.
     """
     note = input_note(settings, input_shape)
-    return Backbone(UNet(settings), settings.channels, note, least_shape=(1, 2))
+    return Backbone(UNet(settings, input_shape[0]), n_features_of(settings), note, least_shape=(1, 2))

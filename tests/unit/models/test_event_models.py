@@ -3,6 +3,7 @@
 import pytest
 import torch
 from pydantic import TypeAdapter
+from torch.nn import functional
 
 from auscult.config.model import MODELS, ModelSettings
 from auscult.errors import ConfigError
@@ -51,9 +52,12 @@ def test_reflection_goes_to_and_fro() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["unet", "dcan"])
 def test_maps_have_every_frame_of_any_size(name: str, method: str) -> None:
+    for size in SIZES[::10]:
+        assert model_of(name, size, trim=method).eval()(torch.randn(2, *size), as_maps=True).shape == (2, 4, size[1])
+    # The bands are the model's, the frames are not.
     model = model_of(name, (16, 50), trim=method).eval()
-    for size in SIZES[::7]:
-        assert model(torch.randn(2, *size), as_maps=True).shape == (2, 4, size[1])
+    for n_frames in (7, 33, 128):
+        assert model(torch.randn(2, 16, n_frames), as_maps=True).shape == (2, 4, n_frames)
     assert model(torch.randn(2, 16, 50)).shape == (2, 2)
 
 
@@ -88,6 +92,28 @@ def test_what_is_heard_at_a_frame_shows_at_that_frame(name: str) -> None:
                 weights = change * (change > change.max() / 4)
                 found = float((weights * torch.arange(n_frames)).sum() / weights.sum())
             assert abs(found - frame) <= step, (frame, found)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_the_band_of_a_sound_tells_its_kind(name: str) -> None:
+    """Equal bursts in four bands, of which two are kinds and two are decoys; loudness alone tells nothing."""
+    generator = torch.Generator().manual_seed(5)
+    inputs, targets = 0.3 * torch.randn(12, 32, 60, generator=generator), torch.zeros(12, 4, 60)
+    for clip in range(12):
+        for number, band in enumerate((4, 12, 20, 28)):
+            start = int(torch.randint(0, 50, (1,), generator=generator))
+            inputs[clip, band - 2 : band + 2, start : start + 8] += 3
+            if number < 2:
+                targets[clip, number, start : start + 8] = 1
+    model = model_of(name, (32, 60))
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        functional.binary_cross_entropy_with_logits(model(inputs, as_maps=True), targets).backward()
+        optimizer.step()
+    found = model.eval()(inputs, as_maps=True)[:, :2].sigmoid() > 0.5
+    true = targets[:, :2] == 1
+    assert (found & true).sum() / (found | true).sum() > 0.7
 
 
 def test_maps_between_steps_are_linear_and_end_flat() -> None:
