@@ -150,9 +150,11 @@ def evaluate(
     )
     at_task_level = at_level(probabilities_of(test, task), truth_of(test, task), test, task, task.level)
     metrics["conformal"] = judge_doubt(at_task_level, task, model.meta)
-    metrics["protocols"] = None
-    if job.evaluate.best_on_test:
-        metrics["protocols"] = compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
+    metrics["protocols"] = (
+        compare_protocols(model, model_dir, examples, job=job, task=task, generator=of_protocols)
+        if job.evaluate.best_on_test
+        else None
+    )
     metrics["clinical"] = clinical.clinical_results(
         test,
         slice_attributes(test, tables, job.split),
