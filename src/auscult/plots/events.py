@@ -15,9 +15,9 @@ from auscult.plots.job import Drawing
 from auscult.plots.style import FAINT, GRID, INK, MUTED, PANEL_INCHES, panel, series_colour, series_dashes, styled
 from auscult.storage.study_ids import StudyIds
 
-MAX_RECORDINGS = 5
+MAX_RECORDINGS = 3
 _COLOURS = {"hit": "#009E73", "miss": "#D55E00", "false alarm": "#E69F00", "not judged": FAINT}
-_ROW_INCHES = 0.3
+_ROW_INCHES = 0.36
 
 
 def draw_events(
@@ -77,7 +77,7 @@ def _timelines(events: pd.DataFrame, task: TaskSettings, ids: StudyIds) -> tuple
         return Drawing(drawing.name, drawing.title, caption, "no true event"), None
     n_kinds = len(task.targets)
     with styled():
-        figure, axes = panel((2 * PANEL_INCHES[0], 0.7 + _ROW_INCHES * len(names) * (n_kinds + 0.6)))
+        figure, axes = panel((PANEL_INCHES[0], 0.7 + _ROW_INCHES * len(names) * (n_kinds + 0.6)))
         ticks: list[tuple[float, str]] = []
         for number, name in enumerate(names):
             top = number * (n_kinds + 0.6)
