@@ -159,7 +159,7 @@ def _scores(  # noqa: PLR0917 (in the order of the data flow)
     section["psds"] = (
         undefined(f"there is no true event of {', '.join(lacking)}")
         if np.isnan(area[0])
-        else estimate(area, min(holders), "patients with an event", (0.0, 1.0))
+        else estimate(area, min(holders), "patients with a true event", (0.0, 1.0))
     )
     section["over_tolerance"] = [
         {"collar_s": collar_s, "f1": _f1(events, found, settings.collars, collar_s)}

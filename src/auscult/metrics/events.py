@@ -340,12 +340,9 @@ def score_estimates(
         with_iou: As `score_values`.
     """
     values = score_values(counts.summed(patients, weights), kinds, with_iou=with_iou)
-    # Those who have an event, true or found, say something of a score; the rarest kind bounds the mean over kinds.
-    of_kinds = [
-        len(np.unique(patients[(counts.tp + counts.fp + counts.fn)[:, column] > 0])) for column in range(len(kinds))
-    ]
-    of_all = len(np.unique(patients[(counts.tp + counts.fp + counts.fn).sum(axis=1) > 0]))
-    n_patients = dict(zip((*kinds, MICRO, MACRO), (*of_kinds, of_all, min(of_kinds)), strict=True))
+    with_true, with_found = (
+        _patients_with(of, patients, kinds) for of in (counts.tp + counts.fn, counts.tp + counts.fp)
+    )
     found: dict[str, dict[str, Estimate]] = {}
     for view, scores in values.items():
         found[view] = {}
@@ -355,6 +352,18 @@ def score_estimates(
                 of = f" of {', '.join(lacking)}" if view == MACRO else ""
                 found[view][name] = undefined(_UNDEFINED[name] + of)
                 continue
+            # A false alarm makes no patient one of those on whom a recall, or what follows from it, rests.
+            n, what = (with_found, "found") if name == "precision" else (with_true, "true")
             bounds = None if name == "error_rate" else (0.0, 1.0)
-            found[view][name] = estimate(of_name, n_patients[view], "patients with an event", bounds)
+            one = estimate(of_name, n[view], f"patients with a {what} event", bounds)
+            if bounds is None and one["low"] is not None:
+                one["low"] = max(one["low"], 0.0)
+            found[view][name] = one
     return found
+
+
+def _patients_with(events: Floats, patients: Integers, kinds: Sequence[str]) -> dict[str, int]:
+    """Return how many patients have events, [recording, kind], of each kind and of any; `macro` has the fewest."""
+    of_kinds = [len(np.unique(patients[events[:, column] > 0])) for column in range(len(kinds))]
+    of_any = len(np.unique(patients[events.sum(axis=1) > 0]))
+    return {**dict(zip(kinds, of_kinds, strict=True)), MICRO: of_any, MACRO: min(of_kinds)}

@@ -296,7 +296,30 @@ def test_intervals_are_over_patients_with_events() -> None:
     assert estimate["value"] == pytest.approx(len(found) / n)
     assert estimate["low"] < estimate["value"] < estimate["high"]
     few = score_estimates(counts, KINDS, np.minimum(np.arange(n), 4), weights[:5])["crackle"]["recall"]
-    assert few["reason"] == "5 patients with an event, at least 10 are needed"
+    assert few["reason"] == "5 patients with a true event, at least 10 are needed"
+
+
+def test_false_alarms_in_other_patients_lend_a_recall_no_support() -> None:
+    n = 30
+    true: Rows = [(2 * recording, 2, 6) for recording in range(4)]
+    found: Rows = [(2 * recording, 2, 6) for recording in (0, 1, *range(4, n))]
+    counts = count_events(known(true, [], n), intervals(found), COLLARS)
+    weights = resample_weights(n, 300, np.random.default_rng(3))
+    scores = score_estimates(counts, KINDS, np.arange(n), weights)["crackle"]
+    for name in ("recall", "f1", "error_rate"):
+        assert scores[name]["reason"] == "4 patients with a true event, at least 10 are needed"
+    assert scores["precision"]["low"] is not None
+
+
+def test_the_interval_of_an_error_rate_does_not_go_below_zero() -> None:
+    n = 12
+    true: Rows = [(2 * recording, 2, 6) for recording in range(n)]
+    found: Rows = [*true[:-1], *((0, start, start + 1) for start in (8, 10, 12, 14))]
+    counts = count_events(known(true, [], n), intervals(found), COLLARS)
+    weights = resample_weights(n, 300, np.random.default_rng(3))
+    scores = score_estimates(counts, KINDS, np.arange(n), weights)["crackle"]
+    assert scores["error_rate"]["low"] == 0
+    assert scores["error_rate"]["high"] > scores["error_rate"]["value"] > 0
 
 
 def test_cells_of_maps_are_counted_where_they_are_known() -> None:
