@@ -116,10 +116,13 @@ class SavedModel:
     @property
     def shifts(self) -> tuple[int, ...]:
         """By how many values along time a clip is rolled, one for each of `evaluate.shifts_s`; empty without them."""
+        shifts_s = self.meta.get("shifts_s", ())
+        if not shifts_s:
+            return ()
         rate_hz = ClipSettings.model_validate(self.meta["clips"]).sample_rate_hz
         if self.takes == "spectrogram":
             rate_hz /= SpectrogramSettings.model_validate(self.meta["spectrogram"]).hop_samples
-        return tuple(round(shift_s * rate_hz) for shift_s in self.meta.get("shifts_s", ()))
+        return tuple(round(shift_s * rate_hz) for shift_s in shifts_s)
 
     @property
     def is_multi_class(self) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from auscult.audio.clip_store import ClipStore
 from auscult.config.clips import ClipSettings
 from auscult.config.spectrogram import SpectrogramSettings
+from auscult.config.split import SplitSettings
 from auscult.config.task import TaskSettings
 from auscult.datasets.event_maps import UNKNOWN, ClipEvents
 from auscult.errors import DataError
@@ -238,6 +239,13 @@ def _given(path: Path | None, what: str) -> Path:
 def _add_rows(total: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Add rows to a total one after the other, so that the result does not depend on how they come in blocks."""
     return np.concatenate([total[np.newaxis], rows]).sum(axis=0)
+
+
+def training_subsets(split: SplitSettings) -> tuple[str, ...]:
+    """Return the subsets that a training may read, as far as a split has them: never the test set."""
+    if split.val_fold is not None and split.val_fold.fold is None:
+        return ("train",)
+    return ("train", "val", "calibration") if split.calibration_fraction else ("train", "val")
 
 
 def load_clip_dataset(

@@ -25,7 +25,7 @@ from auscult.models.ensemble import mean_logits
 from auscult.models.operating_point import choose_operating_point
 from auscult.models.saved import probabilities
 from auscult.storage.tables import read_split
-from auscult.training.dataset import ID_COLUMNS, ClipDataset, load_clip_dataset
+from auscult.training.dataset import ID_COLUMNS, ClipDataset, load_clip_dataset, training_subsets
 from auscult.training.distributed import choose_accelerator
 from auscult.training.export import logits_of, remove_epoch_weights
 from auscult.training.history import EpochRow, History
@@ -79,9 +79,7 @@ def average(
     members = [_Member(*each) for each in zip(names, models, tables_of_members, strict=True)]
     for member in members:
         _require_split(member, job)
-    has_calibration = job.split.calibration_fraction > 0
-    subsets = ("train",) if is_out_of_fold else ("train", "val", *(("calibration",) if has_calibration else ()))
-    dataset = load_clip_dataset(features, tables, split, task, subsets, clips=clips)
+    dataset = load_clip_dataset(features, tables, split, task, training_subsets(job.split), clips=clips)
     ensemble = average_models(models, names, {"best_epoch": 1})
     if is_out_of_fold:
         val, logits = _out_of_fold(members, dataset, is_exclusive=task.type == "multi_class")
@@ -106,7 +104,7 @@ def average(
         "split": job.split.model_dump(mode="json"),
     }
     chosen_on = "out_of_fold" if is_out_of_fold else "val"
-    if has_calibration:
+    if job.split.calibration_fraction > 0:
         chosen_on, rows = "calibration", dataset.subset("calibration")
         about["n_calibration"] = len(rows)
         logits, targets = logits_of(ensemble, dataset, rows), dataset.targets[rows]

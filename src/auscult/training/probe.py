@@ -33,7 +33,7 @@ from auscult.models.ensemble import AsStored
 from auscult.models.neighbours import NeighbourHead
 from auscult.models.operating_point import ChosenOn, choose_operating_point
 from auscult.models.saved import datasets_seen, probabilities
-from auscult.training.dataset import ID_COLUMNS, ClipDataset, load_clip_dataset
+from auscult.training.dataset import ID_COLUMNS, ClipDataset, load_clip_dataset, training_subsets
 from auscult.training.export import remove_epoch_weights
 from auscult.training.history import EpochRow, History
 from auscult.training.losses import Loss, build_loss
@@ -94,9 +94,8 @@ def fit_probe(
     encoder = load_model(folder)
     _require_same_encoder(encoder, job, folder)
     chosen_on = "calibration" if job.split.calibration_fraction else "val"
-    names = tuple(dict.fromkeys(("train", "val", chosen_on)))
-    dataset = load_clip_dataset(features, tables, split, task, names, embeddings=embeddings)
-    subsets = {name: _embedded(dataset, name, encoder, folder) for name in names}
+    dataset = load_clip_dataset(features, tables, split, task, training_subsets(job.split), embeddings=embeddings)
+    subsets = {name: _embedded(dataset, name, encoder, folder) for name in training_subsets(job.split)}
     drawn = draw_clips(subsets["train"], task, job.probe, job.train.seed)
     choice = choose(drawn, subsets["val"], encoder.classifier, job.probe, train=job.train, task=task)
     row: EpochRow = {"epoch": 1, **choice.row}

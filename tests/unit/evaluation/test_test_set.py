@@ -9,9 +9,11 @@ import pytest
 import auscult
 from auscult.audio.clip_store import ClipStore
 from auscult.config import JobSettings
+from auscult.config.split import PatientSplit
 from auscult.evaluation.evaluate import evaluate
 from auscult.spectrograms.store import FeatureStore
 from auscult.storage.tables import read_split
+from auscult.training.dataset import training_subsets
 from auscult.training.train import train
 
 SOURCE = Path(auscult.__file__).parent
@@ -69,6 +71,19 @@ def _asks_for_test(call: ast.Call) -> bool:
     return any(isinstance(node, ast.Constant) and node.value == "test" for value in values for node in ast.walk(value))
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ("train", "val")),
+        ({"calibration_fraction": 0.3}, ("train", "val", "calibration")),
+        ({"val_fold": {"n_folds": 3, "fold": 2}}, ("train", "val")),
+        ({"val_fold": {"n_folds": 3, "fold": None}}, ("train",)),
+    ],
+)
+def test_a_training_asks_for_what_its_split_has_and_never_for_the_test_set(changes, expected):
+    assert training_subsets(PatientSplit.model_validate({"kind": "patients", **changes})) == expected
+
+
 def test_no_other_stage_asks_for_its_examples():
     """Whoever loads examples names the sides in the call, and none but `evaluate` names this one."""
     seen = set()
@@ -79,7 +94,10 @@ def test_no_other_stage_asks_for_its_examples():
                 seen.add(stage)
                 subsets = [keyword.value for keyword in node.keywords if keyword.arg == "subsets"] or node.args[4:5]
                 assert subsets, f"{path}: load_clip_dataset is called without subsets"
-                is_written_out = isinstance(subsets[0], ast.Tuple)
+                names_them = (
+                    isinstance(subsets[0], ast.Call) and getattr(subsets[0].func, "id", "") == "training_subsets"
+                )
+                is_written_out = names_them or isinstance(subsets[0], ast.Tuple)
                 assert is_written_out or stage in ALLOWED, f"{path}: subsets must be written out in the call"
                 assert not _asks_for_test(node) or stage in ALLOWED, f"{path} reads the test set"
     assert {"training", "evaluation"} <= seen
