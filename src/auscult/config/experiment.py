@@ -54,7 +54,8 @@ class JobSettings(Settings):
         default=(), description="train once for each, in place of train.seed"
     )
     matrix: MatrixSettings | None = Field(
-        default=None, description="train once for each dataset, site or device, which is left out and makes the test set"
+        default=None,
+        description="train once for each dataset, site or device, which is left out and makes the test set",
     )
     ensemble: bool | tuple[str, ...] = Field(
         default=False,
@@ -161,7 +162,7 @@ class JobSettings(Settings):
             if unknown:
                 raise ValueError(f"matrix.values names {unknown}; the job's datasets are {list(self.datasets)}")
             if len(self.datasets) < 2:
-                raise ValueError(f"matrix leaves one dataset out, and there is only {self.datasets[0]!r}")
+                raise ValueError(f"matrix leaves one dataset out, and there is only {', '.join(self.datasets)}")
         return self
 
     @model_validator(mode="after")
@@ -276,7 +277,7 @@ class Experiment(Settings):
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All trainings, job after job; within one its folds or left-out values, in each its seeds, last their ensemble."""
+        """All trainings, job after job: its folds or left-out values, in each its seeds, and last their ensemble."""
         return tuple(run for number, job in enumerate(self.jobs, start=1) for run in _expand(number, job))
 
 
@@ -316,7 +317,7 @@ def _repeats(number: int, job: JobSettings) -> Iterator[Run]:
 
 
 def _parts(job: JobSettings) -> Iterator[tuple[str, SplitSettings, str]]:
-    """Yield name and split of each fold or left-out value of a job, and the value; one without a name where it has none."""
+    """Yield name, split and left-out value of each part of a job; one without a name where it has none."""
     if job.folds is not None and isinstance(job.split, PatientSplit):
         for fold in range(1, job.folds + 1):
             yield f"fold{fold}", _fold(job.split, job.folds, fold), ""
@@ -332,13 +333,11 @@ def _parts(job: JobSettings) -> Iterator[tuple[str, SplitSettings, str]]:
 
 def _fold(split: PatientSplit, n_folds: int, fold: int) -> FoldSplit:
     """Return one fold of patients; validation takes the share of the rest that it has in `split`."""
-    shares = split.fractions
-    val_fraction = shares.val / (shares.train + shares.val)
     return FoldSplit(
         kind="folds",
         n_folds=n_folds,
         fold=fold,
-        val_fraction=val_fraction,
+        val_fraction=split.fractions.val_share,
         seed=split.seed,
         allow_leaks=split.allow_leaks,
         allow_absent=split.allow_absent,

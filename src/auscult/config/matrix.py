@@ -54,13 +54,13 @@ class MatrixSettings(Settings):
 def folder_names(values: tuple[str, ...]) -> dict[str, str]:
     """Return a name for each value that is safe in a folder's.
 
-    All but letters, digits, `_`, `.` and `-` becomes a hyphen. Values that would then share a name, also where case does
-    not count, have a digest behind it.
+    All but letters, digits, `_`, `.` and `-` becomes a hyphen. Values that would then share a name, also where case
+    does not count, have a digest behind it.
 
     >>> folder_names(("icbhi", "Littmann 3200/B"))
     {'icbhi': 'icbhi', 'Littmann 3200/B': 'Littmann-3200-B'}
     >>> folder_names(("ward A", "ward/a"))
-    {'ward A': 'ward-A-719a3d', 'ward/a': 'ward-a-0a1c35'}
+    {'ward A': 'ward-A-8f1fd0', 'ward/a': 'ward-a-691c8f'}
     """
     names = {value: _UNSAFE_IN_FOLDERS.sub("-", value).strip("-.")[:_MOST_CHARACTERS] for value in values}
     folded = [name.lower() for name in names.values()]
@@ -74,9 +74,8 @@ def folder_names(values: tuple[str, ...]) -> dict[str, str]:
 
 def split_without(split: PatientSplit, matrix: MatrixSettings, value: str) -> SplitSettings:
     """Return the split whose test set is one value; validation takes the share of the rest that it has in `split`."""
-    shares = split.fractions
     kept = {
-        "val_fraction": shares.val / (shares.train + shares.val),
+        "val_fraction": split.fractions.val_share,
         "seed": split.seed,
         "allow_leaks": split.allow_leaks,
         "allow_absent": split.allow_absent,

@@ -27,6 +27,11 @@ class Fractions(Settings):
             raise ValueError(f"train, val and test add up to {total:g}, not to 1")
         return self
 
+    @property
+    def val_share(self) -> float:
+        """Validation's share of the patients outside the test set."""
+        return self.val / (self.train + self.val)
+
 
 class ValFold(Settings):
     """One part of the patients outside the test set as validation: they are in `n_folds` equal parts, stratified.

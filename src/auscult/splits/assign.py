@@ -12,7 +12,6 @@ from auscult.config.split import (
     ColumnSplit,
     FoldSplit,
     LeaveDatasetOutSplit,
-    LeaveDeviceOutSplit,
     LeaveSiteOutSplit,
     OfficialSplit,
     PatientSplit,

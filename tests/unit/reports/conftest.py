@@ -131,7 +131,7 @@ def make_published(
     jobs = [JobSettings.model_validate({**shared, **difference}) for difference in differences or JOBS[kind]]
     experiment = Experiment(name="made_up", group=kind, task=kind, description="Random predictions", jobs=jobs)
     dirs, audits = [], []
-    for number, (run_id, _, job) in enumerate(experiment.runs, start=1):
+    for number, (run_id, _, job, _) in enumerate(experiment.runs, start=1):
         dirs.append(folder / "runs" / run_id)
         options = {"one_class": one_class, "truth_seed": 7 if one_truth else None}
         make_job(dirs[-1], job, task, n_patients=n_patients, skill=3.0 / number, seed=number, **options)
