@@ -65,10 +65,11 @@ class Shift:
     def difference_text(self) -> str:
         """The difference with its sign.
 
-        >>> Shift(0.5, 0.25, -0.53).difference_text, Shift(None, None, None).difference_text
-        ('−0.53', '')
+        >>> [Shift(0.5, 0.5, found).difference_text for found in (-0.53, -0.001, None)]
+        ['−0.53', '+0.00', '']
         """
-        return "" if self.difference is None else f"{self.difference:+.2f}".replace("-", "−")
+        # Without the sum, what rounds to nothing would keep its minus.
+        return "" if self.difference is None else f"{round(self.difference, 2) + 0.0:+.2f}".replace("-", "−")
 
     @property
     def is_large(self) -> bool:
