@@ -68,8 +68,9 @@ wildcard_constraints:
     group=NAME,
     experiment=NAME,
     dataset=NAME,
-    # A job, or one of its folds and seeds, or their ensemble: 2, 2/fold1, 2/val1_seed0, 2/seed0, 2/ensemble.
-    job=r"[1-9][0-9]*(/((fold|val)[1-9][0-9]*(_seed[0-9]+)?|seed[0-9]+|ensemble))?",
+    # A job, or one of its folds, left-out values and seeds, or their ensemble: 2, 2/fold1, 2/val1_seed0, 2/seed0,
+    # 2/without_icbhi, 2/ensemble.
+    job=r"[1-9][0-9]*(/((fold|val)[1-9][0-9]*(_seed[0-9]+)?|without_[A-Za-z0-9_.-]+|seed[0-9]+|ensemble))?",
     file=NAME,
 
 

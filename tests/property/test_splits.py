@@ -111,6 +111,7 @@ kinds = st.one_of(
     st.builds(lambda seed, fold: {"kind": "folds", "fold": fold, "seed": seed}, seeds, st.integers(1, 5)),
     st.builds(lambda seed: {"kind": "leave_dataset_out", "dataset": "bd", "seed": seed}, seeds),
     st.builds(lambda seed: {"kind": "leave_site_out", "site": "Porto", "seed": seed}, seeds),
+    st.builds(lambda seed: {"kind": "leave_device_out", "device": "Litt3200", "seed": seed}, seeds),
 )
 
 

@@ -48,6 +48,45 @@ def test_a_calibration_subset_makes_a_split_of_its_own(snakemake, workflow_dir: 
     assert "calibration_fraction with folds of validation" in finished.stdout
 
 
+def test_each_left_out_value_is_planned_with_a_split_of_its_own(
+    snakemake, workflow_dir: Path, tiny_experiment: str
+) -> None:
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
+    shared, _, _ = path.read_text().partition("jobs:")
+    jobs = """jobs:
+  - {matrix: {leave_out: dataset}, seeds: [0, 1]}
+  - {matrix: {leave_out: device, values: [Litt 3200/B, "7", Meditron]}}
+"""
+    path.write_text(shared + jobs)
+    finished = snakemake("--dry-run", tiny_experiment)
+    assert finished.returncode == 0, finished.stdout
+    assert finished.stdout.count("Training pneumonia/tiny, job 1/without_") == 2 * 2
+    for name in ("1/without_bd_seed1", "2/without_Litt-3200-B", "2/without_7", "2/without_Meditron"):
+        assert f"Training pneumonia/tiny, job {name}" in finished.stdout
+    assert finished.stdout.count("Dividing the patients of pneumonia") == 2 + 3
+    one = snakemake("--dry-run", "work/runs/pneumonia/tiny/2/without_Litt-3200-B/model.json")
+    assert one.returncode == 0, one.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prepared_experiment")
+def test_left_out_datasets_are_published_as_one_table(snakemake, tiny_experiment: str, workflow_dir: Path) -> None:
+    path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
+    shared, _, _ = path.read_text().partition("jobs:")
+    path.write_text(shared + "jobs:\n  - {matrix: {leave_out: dataset}}\n")
+    finished = snakemake(tiny_experiment)
+    assert finished.returncode == 0, finished.stdout[-6000:]
+    result = workflow_dir / tiny_experiment
+    table = pd.read_csv(result / "left_out.csv")
+    assert table["value"].dropna().tolist() == ["icbhi", "bd"]
+    for name in ("icbhi", "bd"):
+        predictions = pd.read_parquet(result / "1" / f"without_{name}" / "predictions.parquet")
+        assert set(predictions.loc[predictions["split"] == "test", "dataset"]) == {name}
+        assert name not in set(predictions.loc[predictions["split"] != "test", "dataset"])
+    page = (result / "report.html").read_text()
+    assert 'id="matrix"' in page and "Mean over folds and seeds" not in page
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("prepared_experiment")
 def test_every_patient_is_tested_once_by_the_folds_and_one_more_seed_trains_alone(

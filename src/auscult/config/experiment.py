@@ -12,6 +12,7 @@ from auscult.config.base import Settings
 from auscult.config.claims import Claim
 from auscult.config.clips import ClipSettings
 from auscult.config.evaluate import EvaluateSettings
+from auscult.config.matrix import MatrixSettings, folder_names, split_without
 from auscult.config.model import ModelSettings
 from auscult.config.probe import ProbeSettings
 from auscult.config.registry import load_plugins
@@ -51,6 +52,10 @@ class JobSettings(Settings):
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(), description="train once for each, in place of train.seed"
+    )
+    matrix: MatrixSettings | None = Field(
+        default=None,
+        description="train once for each dataset, site or device, which is left out and makes the test set",
     )
     ensemble: bool | tuple[str, ...] = Field(
         default=False,
@@ -136,6 +141,31 @@ class JobSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _check_matrix(self) -> Self:
+        if self.matrix is None:
+            return self
+        unfit = {
+            "folds (the left-out values are the test sets)": self.folds is not None,
+            "val_folds (each training draws its validation set from the values that are not left out)": self.val_folds
+            is not None,
+            "ensemble (its members would have learned from each other's test sets)": self.ensemble,
+            "evaluate_only (nothing is trained there)": self.evaluate_only is not None,
+            f"split.kind: {self.split.kind} (it must be patients, whose train and val say how validation is drawn)": (
+                not isinstance(self.split, PatientSplit)
+            ),
+        }
+        found = [what for what, is_set in unfit.items() if is_set]
+        if found:
+            raise ValueError(f"matrix does not go with {'; '.join(found)}")
+        if self.matrix.leave_out == "dataset":
+            unknown = sorted(set(self.matrix.values) - set(self.datasets))
+            if unknown:
+                raise ValueError(f"matrix.values names {unknown}; the job's datasets are {list(self.datasets)}")
+            if len(self.datasets) < 2:
+                raise ValueError(f"matrix leaves one dataset out, and there is only {', '.join(self.datasets)}")
+        return self
+
+    @model_validator(mode="after")
     def _check_ensemble(self) -> Self:
         if self.ensemble is not True:
             return self
@@ -212,17 +242,20 @@ ENSEMBLE = "ensemble"
 
 
 class Run(NamedTuple):
-    """One training: a job, one of its folds and seeds, or their ensemble.
+    """One training: a job, one of its folds, left-out values and seeds, or their ensemble.
 
     Attributes:
-        id: Its folder below the experiment's: `2`, `2/fold1_seed0`, `2/val1_seed0`, or `2/ensemble`.
+        id: Its folder below the experiment's: `2`, `2/fold1_seed0`, `2/val1_seed0`, `2/without_icbhi`, or
+            `2/ensemble`.
         job: Number of its job, from 1.
         settings: With nothing left to expand.
+        left_out: The value that a matrix leaves out; empty without one.
     """
 
     id: str
     job: int
     settings: JobSettings
+    left_out: str = ""
 
 
 class Experiment(Settings):
@@ -244,7 +277,7 @@ class Experiment(Settings):
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All trainings, job after job; within one its folds, within a fold its seeds, and last their ensemble."""
+        """All trainings, job after job: its folds or left-out values, in each its seeds, and last their ensemble."""
         return tuple(run for number, job in enumerate(self.jobs, start=1) for run in _expand(number, job))
 
 
@@ -265,12 +298,13 @@ def _expand(number: int, job: JobSettings) -> Iterator[Run]:
 
 
 def _repeats(number: int, job: JobSettings) -> Iterator[Run]:
-    for part, split in _parts(job):
+    for part, split, left_out in _parts(job):
         for seed in job.seeds or [None]:
             names = [part] if part else []
             changes: dict[str, Any] = {
                 "folds": None,
                 "val_folds": None,
+                "matrix": None,
                 "seeds": (),
                 "ensemble": False,
                 "split": split,
@@ -278,32 +312,32 @@ def _repeats(number: int, job: JobSettings) -> Iterator[Run]:
             if seed is not None:
                 names.append(f"seed{seed}")
                 changes["train"] = job.train.model_copy(update={"seed": seed})
-            yield Run(
-                "/".join([str(number), *(["_".join(names)] if names else [])]), number, job.model_copy(update=changes)
-            )
+            run_id = "/".join([str(number), *(["_".join(names)] if names else [])])
+            yield Run(run_id, number, job.model_copy(update=changes), left_out)
 
 
-def _parts(job: JobSettings) -> Iterator[tuple[str, SplitSettings]]:
-    """Yield name and split of each fold of a job; one without a name where it has none."""
+def _parts(job: JobSettings) -> Iterator[tuple[str, SplitSettings, str]]:
+    """Yield name, split and left-out value of each part of a job; one without a name where it has none."""
     if job.folds is not None and isinstance(job.split, PatientSplit):
         for fold in range(1, job.folds + 1):
-            yield f"fold{fold}", _fold(job.split, job.folds, fold)
+            yield f"fold{fold}", _fold(job.split, job.folds, fold), ""
     elif job.val_folds is not None:
         for fold in range(1, job.val_folds + 1):
-            yield f"val{fold}", _val_fold(job.split, job.val_folds, fold)
+            yield f"val{fold}", _val_fold(job.split, job.val_folds, fold), ""
+    elif job.matrix is not None and isinstance(job.split, PatientSplit):
+        for value, name in folder_names(job.matrix.values or job.datasets).items():
+            yield f"without_{name}", split_without(job.split, job.matrix, value), value
     else:
-        yield "", job.split
+        yield "", job.split, ""
 
 
 def _fold(split: PatientSplit, n_folds: int, fold: int) -> FoldSplit:
     """Return one fold of patients; validation takes the share of the rest that it has in `split`."""
-    shares = split.fractions
-    val_fraction = shares.val / (shares.train + shares.val)
     return FoldSplit(
         kind="folds",
         n_folds=n_folds,
         fold=fold,
-        val_fraction=val_fraction,
+        val_fraction=split.fractions.val_share,
         seed=split.seed,
         allow_leaks=split.allow_leaks,
         allow_absent=split.allow_absent,
@@ -336,6 +370,7 @@ class ExperimentFile(Settings):
     folds: int | None = None
     val_folds: int | None = None
     seeds: list[int] = Field(default=[])
+    matrix: dict[str, Any] | None = None
     ensemble: bool = False
     evaluate_only: str | None = None
     probe: dict[str, Any] | None = None

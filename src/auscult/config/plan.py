@@ -317,8 +317,8 @@ class Plan:
 
 
 def job_params(job: JobSettings) -> dict[str, Any]:
-    """Return a job's settings; its note shapes nothing, and a run's `val_folds` are in its split."""
-    return {**job.model_dump(mode="json", exclude={"val_folds"}), "note": ""}
+    """Return a job's settings; its note shapes nothing, and a run's `val_folds` or `matrix` are in its split."""
+    return {**job.model_dump(mode="json", exclude={"val_folds", "matrix"}), "note": ""}
 
 
 def _encoder_key(upstream: Upstream) -> dict[str, str]:

@@ -27,6 +27,11 @@ class Fractions(Settings):
             raise ValueError(f"train, val and test add up to {total:g}, not to 1")
         return self
 
+    @property
+    def val_share(self) -> float:
+        """Validation's share of the patients outside the test set."""
+        return self.val / (self.train + self.val)
+
 
 class ValFold(Settings):
     """One part of the patients outside the test set as validation: they are in `n_folds` equal parts, stratified.
@@ -246,7 +251,26 @@ class LeaveSiteOutSplit(_Split):
     seed: int = Field(default=0, ge=0)
 
 
+class LeaveDeviceOutSplit(_Split):
+    """One device is tested, all others train; the validation set is drawn from the others' patients.
+
+    What the device's patients recorded with another takes no part, nor do recordings whose device is not known.
+    """
+
+    kind: Literal["leave_device_out"]
+    device: Label = Field(description="the device that is tested")
+    dataset: str | None = Field(default=None, description="whose device it is; default: of every dataset")
+    val_fraction: float = Field(default=0.15, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+
+
 SplitSettings = Annotated[
-    PatientSplit | OfficialSplit | ColumnSplit | FoldSplit | LeaveDatasetOutSplit | LeaveSiteOutSplit,
+    PatientSplit
+    | OfficialSplit
+    | ColumnSplit
+    | FoldSplit
+    | LeaveDatasetOutSplit
+    | LeaveSiteOutSplit
+    | LeaveDeviceOutSplit,
     Field(discriminator="kind"),
 ]

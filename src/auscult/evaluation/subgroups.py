@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,10 @@ from auscult.metrics.aggregation import at_level
 from auscult.metrics.effective_size import Share, area_estimate
 from auscult.metrics.evidence import Evidence, Owners, count_patients, view_evidence
 from auscult.metrics.gaps import Gap, area_gap, share_gap
-from auscult.metrics.heterogeneity import METHOD, MIN_STUDIES, pool_areas
+from auscult.metrics.heterogeneity import pooled_or_why
 from auscult.metrics.intervals import resample_weights
 from auscult.metrics.multiplicity import holm
+from auscult.metrics.score_intervals import undefined
 from auscult.storage.tables import probabilities_of, truth_of
 
 GAPS = ("auroc", "sensitivity", "specificity")
@@ -107,23 +107,9 @@ def heterogeneity(
                 {"value": name, "n": count_patients(evidence[name][target]), "auroc": area}
                 for name, area in areas.items()
             ]
-            pooled = [area for area in areas.values() if area["low"] is not None]
-            reason = ""
-            if len(pooled) < MIN_STUDIES:
-                reason = (
-                    f"{len(pooled)} of {len(names)} {by}s have patients enough of both classes for an interval, at "
-                    f"least {MIN_STUDIES} are needed"
-                )
-            found.append(
-                {
-                    "by": by,
-                    "target": target,
-                    "studies": studies,
-                    "pooled": None if reason else asdict(pool_areas(pooled)),
-                    "method": "" if reason else METHOD,
-                    "reason": reason,
-                }
-            )
+            small = [undefined() for _ in range(len(names) - len(large))]
+            head = {"by": by, "target": target, "studies": studies}
+            found.append(head | pooled_or_why([*areas.values(), *small], by))
     return found
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,6 +110,23 @@ def pool_areas(areas: Sequence[Mapping[str, Any]]) -> Pooled:
     found = pool([value for value, _ in scaled], [error for _, error in scaled])
     ends = ("value", "low", "high", "prediction_low", "prediction_high")
     return replace(found, **{name: float(expit(getattr(found, name))) for name in ends})
+
+
+def pooled_or_why(areas: Sequence[Mapping[str, Any]], unit: str) -> dict[str, Any]:
+    """Return `pooled` (`Pooled`; None where too few areas have an interval), `method`, and the `reason` why it is None.
+
+    Args:
+        areas: `score_intervals.Estimate` of each study, whatever is known of it.
+        unit: What a study is: `site`.
+    """
+    known = [area for area in areas if area["low"] is not None]
+    if len(known) >= MIN_STUDIES:
+        return {"pooled": asdict(pool_areas(known)), "method": METHOD, "reason": ""}
+    reason = (
+        f"{len(known)} of {len(areas)} {unit}s have patients enough of both classes for an interval, at least "
+        f"{MIN_STUDIES} are needed"
+    )
+    return {"pooled": None, "method": "", "reason": reason}
 
 
 def logit_area(value: float, low: float, high: float) -> tuple[float, float]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from auscult.config.task import TaskSettings
+    from auscult.metrics.aggregation import LevelRows
+    from auscult.metrics.evidence import Evidence
     from auscult.metrics.score_intervals import Estimate
 
 
@@ -32,12 +34,18 @@ class RunPredictions:
         probabilities: Shape [clip, target].
         ids: Columns `clip_id`, `recording_id` and `patient_id`.
         thresholds: One a target; not read for a multi-class task.
+        normal_shift: Of `aggregation.at_level`.
     """
 
     targets: ArrayLike
     probabilities: ArrayLike
     ids: pd.DataFrame
     thresholds: Sequence[float]
+    normal_shift: float = 0.0
+
+    def rows(self, task: TaskSettings) -> LevelRows:
+        """Return the rows at the task's level."""
+        return at_level(self.probabilities, self.targets, self.ids, task, task.level, self.normal_shift)
 
 
 def patient_counts(runs: Sequence[RunPredictions], task: TaskSettings) -> dict[str, dict[str, int]]:
@@ -45,7 +53,7 @@ def patient_counts(runs: Sequence[RunPredictions], task: TaskSettings) -> dict[s
 
     Multi-class: how many patients have rows of each class, by the class's name.
     """
-    of_runs = [at_level(run.probabilities, run.targets, run.ids, task, task.level) for run in runs]
+    of_runs = [run.rows(task) for run in runs]
     patients = np.concatenate([rows.patient_ids.astype(str) for rows in of_runs])
     truth = np.concatenate([rows.targets for rows in of_runs])
 
@@ -88,11 +96,21 @@ def repeated_estimates(
         rng: The only source of randomness.
         n_resamples: Of the bootstrap; 0: no intervals of scores that need it.
     """
-    of_runs = [at_level(run.probabilities, run.targets, run.ids, task, task.level) for run in runs]
+    return all_estimates(repeated_evidence(runs, task, rng, n_resamples), task)
+
+
+def repeated_evidence(
+    runs: Sequence[RunPredictions], task: TaskSettings, rng: np.random.Generator, n_resamples: int
+) -> list[dict[str, Evidence]]:
+    """Return the evidence of every view of each run, with patients and rows that are the same in several runs.
+
+    Args and views are those of `repeated_estimates`; each class of a multi-class task is a view too.
+    """
+    of_runs = [run.rows(task) for run in runs]
     everyone = np.unique(np.concatenate([rows.patient_ids.astype(str) for rows in of_runs]))
     every_row = np.unique(np.concatenate([rows.ids.astype(str) for rows in of_runs]))
     weights = resample_weights(len(everyone), n_resamples, rng)
-    found = [
+    return [
         view_evidence(
             rows,
             task,
@@ -105,4 +123,3 @@ def repeated_estimates(
         )
         for run, rows in zip(runs, of_runs, strict=True)
     ]
-    return all_estimates(found, task)

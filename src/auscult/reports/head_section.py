@@ -12,6 +12,7 @@ from auscult.formatting.numbers import Number, plural
 from auscult.formatting.text import listed
 from auscult.reports.data_tables import SUBSETS
 from auscult.reports.jobs import JobResult, Repeats
+from auscult.reports.left_out_section import LeftOut
 
 MOST_JOBS = 4
 """Of whose results the head speaks one by one; of more only the range of the first figure."""
@@ -73,6 +74,8 @@ def head_of(
     task: TaskSettings,
     jobs: Sequence[JobResult],
     repeats: Sequence[Repeats],
+    *,
+    left_out: Sequence[LeftOut],
     audits: Sequence[Mapping[str, Any]],
 ) -> Head:
     """Return the head of a report.
@@ -82,10 +85,13 @@ def head_of(
         task: What was predicted.
         jobs: The results of its runs, in order.
         repeats: The jobs with folds and seeds.
+        left_out: The jobs with a matrix.
         audits: One a run.
     """
     of_repeats = {run.id for found in repeats for run in found.runs}
-    lines = [
+    of_matrices = {found.job for found in left_out}
+    lines = [_line_of_matrix(found, [job for job in jobs if job.number == found.job]) for found in left_out]
+    lines += [
         Line(
             found.runs[0].anchor,
             f"Job {found.job}, {found.runs[0].settings.model.name}, mean of {plural(len(found.runs), 'training')}",
@@ -96,6 +102,7 @@ def head_of(
             ],
         )
         for found in repeats
+        if found.job not in of_matrices
     ]
     lines += [
         Line(
@@ -106,11 +113,26 @@ def head_of(
             found.verdict if (found := baselines_of(job.metrics, task)) else "",
         )
         for job in jobs
-        if job.id not in of_repeats
+        if job.id not in of_repeats and job.number not in of_matrices
     ]
     lines.sort(key=lambda line: int(line.anchor.split("_")[0]))
     text = "" if len(lines) <= MOST_JOBS else _range(jobs, len(lines))
     return Head(_data(experiment, audits), [] if text else lines, text)
+
+
+def _line_of_matrix(found: LeftOut, runs: Sequence[JobResult]) -> Line:
+    """Return the pooled AUROC of a matrix and what another value may expect; else its range."""
+    name = f"Job {found.job}, {found.model}, each {found.by} left out in turn"
+    pooled, one = found.targets[0].pooled, found.targets[0]
+    if len(found.targets) == 1 and pooled is not None:
+        figures = [Figure("AUROC, pooled", pooled.value_text, pooled.interval_text)]
+        note = f"Of another {found.by} {one.expected} is expected."
+        return Line(found.anchor, name, "", figures, note)
+    first = next(iter(runs[0].headline))
+    numbers = [run.headline[first] for run in runs if run.headline[first].value is not None]
+    ends = sorted(numbers, key=lambda number: number.value or 0.0)
+    text = f"{ends[0].value_text} to {ends[-1].value_text}" if ends else "undefined"
+    return Line(found.anchor, name, "", [Figure(first, text, "")])
 
 
 def _chosen(headline: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,7 @@
-"""Evaluated jobs, read from their folders below `work/runs`; means over the folds and seeds of a job."""
+"""Evaluated jobs, read from their folders below `work/runs`; means over the folds and seeds of a job.
+
+What a matrix leaves out in turn is no repeat: its values are other populations, of which `left_out_section` tells.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from auscult.config import Experiment, JobSettings, Run, TaskSettings
 from auscult.errors import DataError
 from auscult.formatting.metric_tables import blocks, headline
 from auscult.formatting.numbers import Number, plural
+from auscult.metrics.operating_points import points_of
 from auscult.metrics.repeated import RunPredictions, patient_counts, repeated_estimates
 from auscult.metrics.score_intervals import MIN_PATIENTS_RESAMPLED, too_few
 from auscult.reports.settings import job_labels
@@ -40,6 +44,7 @@ class JobResult:
         examples: `spectrograms/index.json`.
         averages: `spectrograms/averages.json`.
         outcomes: `outcomes/index.json`.
+        left_out: The value that a matrix leaves out; empty without one.
     """
 
     id: str
@@ -55,6 +60,7 @@ class JobResult:
     examples: list[dict[str, Any]]
     averages: list[dict[str, Any]]
     outcomes: dict[str, Any]
+    left_out: str = ""
 
     @property
     def name(self) -> str:
@@ -122,6 +128,7 @@ def _read_job(run: Run, label: str, folder: Path, task: TaskSettings) -> JobResu
         examples=_read(folder / "spectrograms" / "index.json"),
         averages=_read(folder / "spectrograms" / "averages.json"),
         outcomes=_read(folder / "outcomes" / "index.json"),
+        left_out=run.left_out,
     )
 
 
@@ -188,10 +195,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Repeats:
-    """A job that was trained more than once.
+    """A job that was trained more than once; of a matrix one value that is left out.
 
     Attributes:
         job: Its number.
+        name: The number, with the left-out value behind it as in the ids of its runs.
         runs: Its runs, in order.
         headline: Its main metrics, over the runs.
         people: On how many patients of all test sets it rests, in words.
@@ -199,6 +207,7 @@ class Repeats:
     """
 
     job: int
+    name: str
     runs: tuple[JobResult, ...]
     headline: Mapping[str, Spread]
     people: str = ""
@@ -218,19 +227,22 @@ def spread(values: Sequence[float | None], *, is_percent: bool = False, around: 
     )
 
 
-def find_repeats(jobs: Sequence[JobResult], task: TaskSettings) -> list[Repeats]:
-    """Return the jobs of an experiment that have folds or seeds.
+def find_repeats(experiment: Experiment, jobs: Sequence[JobResult], task: TaskSettings) -> list[Repeats]:
+    """Return the jobs of an experiment that have folds or seeds, of a matrix each value with seeds.
 
     Args:
+        experiment: Its jobs.
         jobs: The results of all runs, job after job.
         task: What was predicted.
     """
     found: list[Repeats] = []
     # An ensemble is no repeat: it is made of them.
-    for number, members in groupby((job for job in jobs if not job.settings.ensemble), key=lambda job: job.number):
+    trained = (job for job in jobs if not job.settings.ensemble)
+    for (number, left_out), members in groupby(trained, key=lambda job: (job.number, job.left_out)):
         runs = tuple(members)
-        if runs[0].id == str(number):
+        if runs[0].id == str(number) or (left_out and not experiment.job(number).seeds):
             continue
+        name = runs[0].id.rpartition("_seed")[0] if left_out else str(number)
         merged = _means(runs, task)
         means = headline(merged, task)
         over_runs = {
@@ -238,7 +250,7 @@ def find_repeats(jobs: Sequence[JobResult], task: TaskSettings) -> list[Repeats]
             for name, shown in runs[0].headline.items()
         }
         people = next(iter(means.values())).people
-        found.append(Repeats(number, runs, over_runs, people, few_patients(merged, task)))
+        found.append(Repeats(number, name, runs, over_runs, people, few_patients(merged, task)))
     return found
 
 
@@ -262,8 +274,9 @@ def test_predictions(run: JobResult, task: TaskSettings) -> RunPredictions:
     """Read what a run predicts on its test set."""
     predictions = read_predictions(run.folder / "predictions.parquet", task)
     test = predictions.loc[predictions["split"] == "test"].reset_index(drop=True)
-    thresholds = list(run.metrics["thresholds"].values())
-    return RunPredictions(truth_of(test, task), probabilities_of(test, task), test, thresholds)
+    point = points_of(run.metrics, task)[task.level]
+    truth, probabilities = truth_of(test, task), probabilities_of(test, task)
+    return RunPredictions(truth, probabilities, test, point.thresholds, point.normal_shift)
 
 
 def spread_numbers(numbers: Sequence[Mapping[str, float]]) -> dict[str, float | int]:

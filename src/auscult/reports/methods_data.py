@@ -7,16 +7,19 @@ from itertools import groupby
 from typing import Any
 
 from auscult.config import Experiment, JobSettings, TaskSettings
+from auscult.config.matrix import MatrixSettings
 from auscult.config.split import (
     ColumnSplit,
     LeaveDatasetOutSplit,
+    LeaveDeviceOutSplit,
     LeaveSiteOutSplit,
     OfficialSplit,
     PatientSplit,
     SplitSettings,
 )
-from auscult.formatting.numbers import plural
+from auscult.formatting.numbers import plural, plural_of
 from auscult.formatting.text import join_words, listed
+from auscult.metrics.heterogeneity import MIN_STUDIES
 from auscult.reports.data_tables import label_rules
 
 _TYPES = {
@@ -106,6 +109,8 @@ def split_text(job: JobSettings) -> str:
     if job.evaluate_only is not None:
         return "The model had been trained before; only a test part was used here."
     split = job.split
+    if job.matrix is not None and isinstance(split, PatientSplit):
+        return _matrix_text(job.matrix, split, job)
     if isinstance(split, PatientSplit):
         return f"{_patients_text(split, job)}{_calibration_text(split)} {_SAME_SOURCES}"
     differs = _SAME_SOURCES
@@ -128,6 +133,10 @@ def split_text(job: JobSettings) -> str:
         of = "" if split.dataset is None else f" of {split.dataset}"
         test = f"All patients of the site {split.site}{of} were the test part"
         differs = "The test part thus comes from another site than the others; it was prepared in the same way."
+    elif isinstance(split, LeaveDeviceOutSplit):
+        of = "" if split.dataset is None else f" of {split.dataset}"
+        test = f"All patients recorded with the device {split.device}{of} were the test part"
+        differs = "The test part thus comes from another device than the others; it was prepared in the same way."
     elif isinstance(split, OfficialSplit):
         test = "The dataset's own list gave the test part"
     else:
@@ -136,6 +145,25 @@ def split_text(job: JobSettings) -> str:
 
 
 _SAME_SOURCES = "All parts come from the same datasets, with the same label rules and the same preparation."
+
+
+def _matrix_text(matrix: MatrixSettings, split: PatientSplit, job: JobSettings) -> str:
+    """Return which values took turns as the test part."""
+    values, by = matrix.values or job.datasets, matrix.leave_out
+    others = {
+        "dataset": "",
+        "site": " What its patients recorded elsewhere, and recordings of unknown site, took no part.",
+        "device": " What its patients recorded with another device, and recordings of unknown device, took no part.",
+    }[by]
+    rules = ", with label rules of its own" if by == "dataset" else ""
+    return (
+        f"Each {by} was left out in turn ({listed(list(values), _MOST_SHOWN)}): it was the test part of one training, "
+        f"and in no other part of it.{others} {split.fractions.val_share:.0%} of the other patients, drawn at random "
+        f"(seed {split.seed}), were the validation part.{_calibration_text(split)} The test part thus comes from "
+        f"another {by} than training and validation{rules}; it was prepared in the same way. Where {MIN_STUDIES} or "
+        f"more {plural_of(by)} had an interval, areas under the curve were pooled over them by random effects "
+        "(Paule-Mandel variance, Hartung-Knapp interval)."
+    )
 
 
 def _val_folds_text(job: JobSettings) -> str:
@@ -175,7 +203,7 @@ def _patients_text(split: PatientSplit, job: JobSettings) -> str:
     if folds is not None:
         return (
             f"Patients were divided into {folds} folds at random, stratified by dataset and target (seed "
-            f"{split.seed}). Each fold was the test part once; {shares.val / (shares.train + shares.val):.0%} of the "
+            f"{split.seed}). Each fold was the test part once; {shares.val_share:.0%} of the "
             "other patients were the validation part."
         )
     return (
@@ -196,7 +224,7 @@ def sizes_text(audit: Mapping[str, Any], job: JobSettings) -> str:
     if not texts:
         return ""
     first = "in the first fold, " if job.folds is not None else ""
-    first = "in the first training, " if job.val_folds is not None else first
+    first = "in the first training, " if job.val_folds is not None or job.matrix is not None else first
     text = f"{first}{join_words(texts)}."
     return f"{text[:1].upper()}{text[1:]}"
 

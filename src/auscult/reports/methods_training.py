@@ -167,6 +167,8 @@ def repeats_text(job: JobSettings) -> str:
         return ""
     in_folds = "" if job.folds is None else " in each fold"
     in_folds = in_folds if job.val_folds is None else " for each validation part"
+    if job.matrix is not None:
+        return _matrix_repeats_text(job, job.matrix.leave_out)
     if not job.seeds:
         over = "the folds" if job.folds is not None else "these trainings"
         mean = f"; results are means over {over}" if in_folds else ""
@@ -177,6 +179,16 @@ def repeats_text(job: JobSettings) -> str:
     seeds = join_words([str(seed) for seed in job.seeds])
     repeated = f"Training was repeated with the seeds {seeds}{in_folds}; results are means over the trainings."
     return f"{repeated}{_averaged_text(job)}"
+
+
+def _matrix_repeats_text(job: JobSettings, by: str) -> str:
+    each = f"for each left-out {by}"
+    if job.seeds:
+        seeds = join_words([str(seed) for seed in job.seeds])
+        return f"Training was repeated with the seeds {seeds} {each}; results of a {by} are means over its trainings."
+    if job.probe is not None:
+        return f"One probe was fitted {each}."
+    return f"Training was run once {each}, with the random seed {job.train.seed}{_SINGLE}."
 
 
 _SINGLE = "; no models were combined"

@@ -31,6 +31,7 @@ from auscult.reports.clinical_section import (
 )
 from auscult.reports.job_comparison import comparison_table
 from auscult.reports.jobs import JobResult, Repeats, find_repeats, read_jobs, spread_numbers
+from auscult.reports.left_out_section import LEFT_OUT_FILE, find_left_out, left_out_csv
 from auscult.reports.methods_text import methods_paragraphs, methods_text
 from auscult.reports.protocol_section import protocol_view
 from auscult.reports.result_page import experiment_yaml, render
@@ -82,10 +83,10 @@ def publish(
 
     Into `output_dir`: a folder a job (1, 2, ..., below it its folds and seeds) with its files; `comparison/` with
     figures of several jobs; `metrics.json` and `summary.csv` with an entry a training; `table1.csv`, who took part;
-    `calibration.csv`, `decision_curve.csv`, `subgroups.csv` and `heterogeneity.csv` of all trainings; of several jobs
-    `comparisons.csv`; `methods.txt`; `checklists.html`, and a CSV of each checklist; `experiment.yaml`, the settings;
-    `protocol.yaml`, where one was frozen; `provenance.json`; `checksums.txt` (as `sha256sum --check` reads it); and
-    last `report.html`.
+    `calibration.csv`, `decision_curve.csv`, `subgroups.csv` and `heterogeneity.csv` of all trainings; of several
+    jobs `comparisons.csv`, of a matrix `left_out.csv`; `methods.txt`; `checklists.html`, and a CSV of each
+    checklist; `experiment.yaml`, the settings; `protocol.yaml`, where one was frozen; `provenance.json`;
+    `checksums.txt` (as `sha256sum --check` reads it); and last `report.html`.
 
     Args:
         experiment: Resolved.
@@ -113,7 +114,8 @@ def publish(
         provenance = {**provenance, "notices": [*provenance.get("notices", []), _simulated_text(simulated)]}
     for job in jobs:
         _publish_job(job, output_dir / job.id, ids)
-    repeats = find_repeats(jobs, task)
+    repeats = find_repeats(experiment, jobs, task)
+    left_out = find_left_out(experiment, task, jobs, found_audits, output_dir / "comparison")
     comparison = [
         read_figure(output_dir / "comparison" / f"{name}.svg", f"all-{name}", title, caption)
         for name, title, caption in draw_comparison(jobs, task, output_dir / "comparison")
@@ -125,6 +127,8 @@ def publish(
     write_csv(output_dir / DECISION_CURVE_FILE, decision_curve_csv(jobs))
     write_csv(output_dir / SUBGROUPS_FILE, subgroups_csv(jobs))
     write_csv(output_dir / HETEROGENEITY_FILE, heterogeneity_csv(jobs))
+    if left_out:
+        write_csv(output_dir / LEFT_OUT_FILE, left_out_csv(left_out))
     write_text(output_dir / "experiment.yaml", experiment_yaml(experiment))
     write_json(output_dir / "provenance.json", provenance)
     view = protocol_view(
@@ -156,6 +160,7 @@ def publish(
         task,
         jobs,
         repeats=repeats,
+        left_out=left_out,
         audits=found_audits,
         summaries=found_summaries,
         provenance=provenance,
@@ -208,7 +213,7 @@ def _all_numbers(
     for run_id, of_run in of_runs.items():
         if run_id in first_runs:
             found = first_runs[run_id]
-            numbers[str(found.job)] = spread_numbers([of_runs[run.id] for run in found.runs])
+            numbers[found.name] = spread_numbers([of_runs[run.id] for run in found.runs])
         numbers[run_id] = of_run
     return numbers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from auscult.config import Experiment, TaskSettings
@@ -34,6 +35,7 @@ from auscult.reports.head_section import head_of
 from auscult.reports.html import page_script, page_templates
 from auscult.reports.job_text import rule_text
 from auscult.reports.jobs import JobResult, Repeats, few_patients
+from auscult.reports.left_out_section import LARGE_SHIFT, LeftOut
 from auscult.reports.model_card import limits, model_card
 from auscult.reports.protocol_section import ProtocolView
 from auscult.reports.settings import differing_keys, job_settings, settings_text, shared_settings
@@ -86,6 +88,7 @@ def render(
     jobs: Sequence[JobResult],
     *,
     repeats: Sequence[Repeats],
+    left_out: Sequence[LeftOut],
     audits: Sequence[Mapping[str, Any]],
     summaries: Mapping[str, Mapping[str, Any]],
     provenance: Mapping[str, Any],
@@ -100,6 +103,7 @@ def render(
         task: What was predicted.
         jobs: The results of its runs, in order.
         repeats: The jobs that have folds or seeds.
+        left_out: The jobs that have a matrix.
         audits: One a run: the audit of its split.
         summaries: Dataset -> `summary.json`.
         provenance: Nested facts; `notices`, a list of sentences, is printed at the top.
@@ -109,8 +113,8 @@ def render(
     """
     settings = [job.settings for job in jobs]
     keys = differing_keys(settings)
-    # Of a job with folds or seeds only the first run is shown in full, so that the page stays small.
-    in_full = {job.id for job in jobs if job.id == str(job.number)} | {found.runs[0].id for found in repeats}
+    # Of a job with folds, left-out values or seeds only the first run is shown in full, so that the page stays small.
+    in_full = {next(runs).id for _, runs in groupby(jobs, key=lambda job: job.number)}
     in_full |= {job.id for job in jobs if job.settings.ensemble}
     return (
         page_templates()
@@ -128,13 +132,15 @@ def render(
                 *few_patients_notices(jobs, repeats, task),
                 *label_conflicts(audits),
             ],
-            head=head_of(experiment, task, jobs, repeats, audits),
+            head=head_of(experiment, task, jobs, repeats, left_out=left_out, audits=audits),
             contents={job.id: _contents(job) for job in jobs if job.id in in_full},
             script=page_script(),
             lacks=lacks(audits),
             exceptions=declared_exceptions(experiment, audits),
             comparison=comparison,
             repeats=repeats,
+            left_out=left_out,
+            large_shift=LARGE_SHIFT,
             in_full=in_full,
             tables={job.id: metric_tables(job, task) for job in jobs},
             published={job.id: published_rows(job.metrics, task, experiment.claims) for job in jobs},
@@ -180,7 +186,7 @@ def render(
 def few_patients_notices(jobs: Sequence[JobResult], repeats: Sequence[Repeats], task: TaskSettings) -> list[str]:
     """Return, in sentences for the top of the page, which jobs rest on too few patients."""
     repeated = {run.id for found in repeats for run in found.runs}
-    few = [(str(found.job), found.few) for found in repeats]
+    few = [(found.name, found.few) for found in repeats]
     few += [(job.id, few_patients(job.metrics["test"], task)) for job in jobs if job.id not in repeated]
     found: dict[str, list[str]] = {}
     for number, why in few:

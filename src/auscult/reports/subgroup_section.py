@@ -95,7 +95,7 @@ def subgroups_csv(jobs: Sequence[JobResult]) -> pd.DataFrame:
 
 def heterogeneity_texts(job: JobResult, *, names_target: bool) -> list[str]:
     """Return what is said of each dataset or site comparison of a job, a sentence or two each."""
-    return [_said(found, names_target=names_target) for found in job.metrics["clinical"]["heterogeneity"]]
+    return [heterogeneity_text(found, names_target=names_target) for found in job.metrics["clinical"]["heterogeneity"]]
 
 
 def heterogeneity_csv(jobs: Sequence[JobResult]) -> pd.DataFrame:
@@ -125,7 +125,8 @@ def _area(found: Mapping[str, Any]) -> dict[str, Any]:
     return {name: found.get(key) for name, key in names.items()}
 
 
-def _said(found: Mapping[str, Any], *, names_target: bool) -> str:
+def heterogeneity_text(found: Mapping[str, Any], *, names_target: bool) -> str:
+    """Return what an entry of `evaluation.subgroups.heterogeneity` says: the pooled AUROC, or why there is none."""
     of = f", {found['target']}" if names_target else ""
     head = f"By {found['by']}{of}: "
     pooled = found["pooled"]

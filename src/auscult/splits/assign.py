@@ -101,7 +101,7 @@ def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettin
         task: For stratification.
 
     Raises:
-        ConfigError: A column, dataset or site that is not there.
+        ConfigError: A column, dataset, site or device that is not there.
         InfeasibleError: Patients are in several subsets, or too few are left to draw validation from.
     """
     recordings = recordings.sort_values("recording_id").reset_index(drop=True)
@@ -118,8 +118,10 @@ def assign(recordings: pd.DataFrame, events: pd.DataFrame, settings: SplitSettin
         _follow_column(made, settings)
     elif isinstance(settings, LeaveDatasetOutSplit):
         _leave_dataset_out(made, settings)
+    elif isinstance(settings, LeaveSiteOutSplit):
+        _leave_value_out(made, "site", settings.site, settings.dataset, "elsewhere")
     else:
-        _leave_site_out(made, settings)
+        _leave_value_out(made, "device", settings.device, settings.dataset, "with another device")
     if settings.val_fold is not None:
         draw_val_fold(made, settings.val_fold, settings.seed)
     elif not isinstance(settings, PatientSplit) and not (isinstance(settings, ColumnSplit) and settings.val):
@@ -208,19 +210,20 @@ def _leave_dataset_out(made: Assignment, settings: LeaveDatasetOutSplit) -> None
     made.subsets[:] = np.where(datasets == settings.dataset, TEST, TRAIN)
 
 
-def _leave_site_out(made: Assignment, settings: LeaveSiteOutSplit) -> None:
+def _leave_value_out(made: Assignment, column: str, value: str, dataset: str | None, otherwise: str) -> None:
+    """Test one site or device; what else its patients recorded takes no part, nor does what names none."""
     datasets = made.recordings["dataset"].to_numpy(dtype=object)
-    concerned = np.ones(len(datasets), dtype=bool) if settings.dataset is None else datasets == settings.dataset
-    sites = pd.Series(made.recordings["site"])
-    tested = concerned & (sites == settings.site).to_numpy(dtype=bool)
+    concerned = np.ones(len(datasets), dtype=bool) if dataset is None else datasets == dataset
+    values = pd.Series(made.recordings[column])
+    tested = concerned & (values == value).to_numpy(dtype=bool)
     if not tested.any():
-        known = {str(site) for site in pd.Series(sites[concerned]).dropna()}
-        raise ConfigError(f"split.site: {unknown_name('site', settings.site, known)}")
+        known = {str(name) for name in pd.Series(values[concerned]).dropna()}
+        raise ConfigError(f"split.{column}: {unknown_name(column, value, known)}")
     made.subsets[:] = TRAIN
     made.subsets[tested] = TEST
-    made.leave_out(concerned & sites.isna().to_numpy(dtype=bool), "the site is not known")
-    elsewhere = made.holds(made.patients_in(TEST)) & (made.subsets == TRAIN)
-    made.leave_out(elsewhere, "recorded elsewhere of a patient of the tested site")
+    made.leave_out(concerned & values.isna().to_numpy(dtype=bool), f"the {column} is not known")
+    others = made.holds(made.patients_in(TEST)) & (made.subsets == TRAIN)
+    made.leave_out(others, f"recorded {otherwise} of a patient of the tested {column}")
 
 
 def split_column(recordings: pd.DataFrame, column: str) -> pd.Series:

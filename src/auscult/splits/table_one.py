@@ -33,9 +33,9 @@ def table_one(
     """Return the rows of Table 1.
 
     Each has `characteristic`, `category` (empty where there is none), `unit` (`patients` or `recordings`) and a cell
-    for all and for each subset: `{"n", "of"}`, or of a number `{"median", "low", "high", "missing"}` with the quartiles
-    as ends, None without any. A patient counts in every site, device and class that a recording names; of several sexes
-    as `several`; its age is the median of those of its recordings.
+    for all and for each subset: `{"n", "of"}`, or of a number `{"median", "low", "high", "mean", "deviation",
+    "missing"}` with the quartiles as ends, None without any. A patient counts in every site, device and class that a
+    recording names; of several sexes as `several`; its age is the median of those of its recordings.
 
     Args:
         recordings: Those that take part, rows of `tables.RECORDINGS`.
@@ -162,6 +162,8 @@ def _summary(values: NDArray[np.floating] | NDArray[np.integer]) -> dict[str, fl
     known = values[~np.isnan(values)]
     missing = len(values) - len(known)
     if not len(known):
-        return {"median": None, "low": None, "high": None, "missing": missing}
-    low, median, high = np.quantile(known, [0.25, 0.5, 0.75])
-    return {"median": float(median), "low": float(low), "high": float(high), "missing": missing}
+        return {**dict.fromkeys(("median", "low", "high", "mean", "deviation")), "missing": missing}
+    low, median, high = (float(value) for value in np.quantile(known, [0.25, 0.5, 0.75]))
+    deviation = float(known.std(ddof=1)) if len(known) > 1 else None
+    ends = {"median": median, "low": low, "high": high, "mean": float(known.mean()), "deviation": deviation}
+    return {**ends, "missing": missing}

@@ -177,7 +177,7 @@ def _log(
     parent, is_new = _parent(writer, experiment_id, experiment, task, jobs=jobs, common=common)
     existing = writer.find(experiment_id, {TAG_EXPERIMENT: name, TAG_KIND: "job"})
     children: dict[str, str] = {}
-    for job, (_, _, settings) in zip(jobs, experiment.runs, strict=True):
+    for job, settings in zip(jobs, (run.settings for run in experiment.runs), strict=True):
         of_job = [run for run in existing if run.data.tags.get(TAG_JOB) == job.id]
         same = [run for run in of_job if run.data.tags.get(TAG_CONTENT) == job.content]
         grown = None if same else _grown(writer, of_job, job, uri)

@@ -1,8 +1,10 @@
+import re
 from typing import Any
 
 import pytest
 
 from auscult.config import Experiment, JobSettings
+from auscult.config.plan import job_params
 from auscult.config.split import FoldSplit
 
 JOB: dict[str, Any] = {
@@ -82,6 +84,52 @@ def test_folds_of_validation_share_the_split_but_for_their_part() -> None:
     assert type(last).model_validate(last.model_dump(mode="json")) == last
 
 
+MATRIX_JOB: dict[str, Any] = {"datasets": ["icbhi", "bd"], "matrix": {"leave_out": "dataset"}}
+
+
+def test_a_matrix_leaves_each_dataset_out_in_turn() -> None:
+    made = experiment({}, {**MATRIX_JOB, "seeds": [0, 5]}, MATRIX_JOB)
+    assert [run.id for run in made.runs] == [
+        "1",
+        "2/without_icbhi_seed0", "2/without_icbhi_seed5", "2/without_bd_seed0", "2/without_bd_seed5",
+        "3/without_icbhi", "3/without_bd",
+    ]  # fmt: skip
+    assert [run.left_out for run in made.runs] == ["", "icbhi", "icbhi", "bd", "bd", "icbhi", "bd"]
+    last = made.runs[-1].settings
+    assert last.split.model_dump(mode="json", include={"kind", "dataset", "val_fraction", "seed"}) == {
+        "kind": "leave_dataset_out", "dataset": "bd", "val_fraction": 0.25, "seed": 7
+    }  # fmt: skip
+    assert last.matrix is None and last.seeds == ()
+    assert type(last).model_validate(last.model_dump(mode="json")) == last
+
+
+@pytest.mark.parametrize("leave_out", ["site", "device"])
+def test_named_values_keep_what_the_split_declares(leave_out: str) -> None:
+    declared = {"allow_absent": {"test": ["pneumonia"]}, "calibration_fraction": 0.3}
+    matrix = {"leave_out": leave_out, "values": ["Litt 3200/B", "AKG"]}
+    runs = experiment({"matrix": matrix, "split": {**JOB["split"], **declared}}).runs
+    assert [run.id for run in runs] == ["1/without_Litt-3200-B", "1/without_AKG"]
+    split = runs[0].settings.split.model_dump(mode="json")
+    assert split["kind"] == f"leave_{leave_out}_out" and split[leave_out] == "Litt 3200/B"
+    assert split["allow_absent"] == {"test": ["pneumonia"]} and split["calibration_fraction"] == 0.3
+
+
+def test_values_that_are_alike_in_folders_are_kept_apart() -> None:
+    values = ["ward A", "ward/a", "../../up", "北", "x" * 300]
+    ids = [run.id for run in experiment({"matrix": {"leave_out": "site", "values": values}}).runs]
+    assert len({run_id.lower() for run_id in ids}) == len(values)
+    assert all(re.fullmatch(r"1/without_[A-Za-z0-9_.-]{1,70}", run_id) and ".." not in run_id for run_id in ids)
+
+
+def test_a_training_without_a_matrix_has_the_parameters_that_it_had() -> None:
+    one, matrix = experiment({}).runs[0], experiment(MATRIX_JOB).runs[0]
+    assert "matrix" not in job_params(one.settings)
+    # One that is left out by hand is the same training.
+    by_hand = {"kind": "leave_dataset_out", "dataset": "icbhi", "val_fraction": 0.25, "seed": 7}
+    alone = experiment({"datasets": ["icbhi", "bd"], "split": by_hand}).runs[0]
+    assert job_params(matrix.settings) == job_params(alone.settings)
+
+
 def test_one_seed_more_leaves_the_settings_of_the_others() -> None:
     few, more = experiment({"seeds": [0, 1]}), experiment({"seeds": [0, 1, 2]})
     assert more.runs[:2] == few.runs
@@ -110,6 +158,20 @@ def test_one_seed_more_leaves_the_settings_of_the_others() -> None:
         ({"val_folds": 2, "evaluate_only": "results/a/b/1"}, "val_folds would evaluate one model several times"),
         ({"val_folds": 2, "split": {"kind": "patients", "val_fold": {"n_folds": 2}}}, "leave split.val_fold out"),
         ({"split": {"kind": "patients", "val_fold": {"n_folds": 2}}}, "leaves a training without a validation set"),
+        ({"matrix": {"leave_out": "dataset"}}, "leaves one dataset out, and there is only icbhi"),
+        ({"matrix": {"leave_out": "ward", "values": ["a", "b"]}}, "'dataset', 'site' or 'device'"),
+        ({"matrix": {"leave_out": "device"}}, r"name the values to leave out: `matrix: \{leave_out: device, values:"),
+        ({"matrix": {"leave_out": "site", "values": ["A"]}}, "'A' alone, expected two or more; for one use `split:"),
+        ({"matrix": {"leave_out": "site", "values": ["A", "B", "A"]}}, r"\['A'\] stand there twice"),
+        (
+            {**MATRIX_JOB, "matrix": {"leave_out": "dataset", "values": ["bd", "jordan"]}},
+            r"names \['jordan'\]; the job's",
+        ),
+        ({**MATRIX_JOB, "folds": 2}, "matrix does not go with folds"),
+        ({**MATRIX_JOB, "val_folds": 2}, "matrix does not go with val_folds"),
+        ({**MATRIX_JOB, "seeds": [0, 1], "ensemble": True}, "learned from each other's test sets"),
+        ({**MATRIX_JOB, "evaluate_only": "results/a/b/1"}, r"matrix does not go with evaluate_only"),
+        ({**MATRIX_JOB, "split": {"kind": "official"}}, "split.kind: official .it must be patients"),
     ],
 )
 def test_what_cannot_be_expanded_is_refused(changes: dict[str, Any], message: str) -> None:

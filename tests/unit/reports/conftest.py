@@ -1,6 +1,7 @@
 """Evaluated jobs without a training: predictions are random, then evaluated and drawn as in `evaluate`."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from auscult.audio.listening import write_listening_copy
-from auscult.config import Experiment, JobSettings, TaskSettings
+from auscult.config import Experiment, JobSettings, Run, TaskSettings
 from auscult.evaluation.clinical import clinical_results
 from auscult.evaluation.evaluate import write_curves
 from auscult.evaluation.outcomes import find_outcomes, write_lists
@@ -115,8 +116,12 @@ def make_published(
     one_class: bool = False,
     differences: list[dict] | None = None,
     one_truth: bool = False,
+    predict: Callable[[Run], tuple[pd.DataFrame, np.ndarray, np.ndarray]] | None = None,
 ) -> Published:
-    """Write all that `publish` reads; `one_class`: no positive in the test set, `one_truth`: jobs have equal labels."""
+    """Write all that `publish` reads; `one_class`: no positive in the test set, `one_truth`: jobs have equal labels.
+
+    `predict` gives a run's clips, targets and probabilities in place of random ones.
+    """
     task = TASKS[kind]
     shared = {
         "task": kind,
@@ -131,9 +136,11 @@ def make_published(
     jobs = [JobSettings.model_validate({**shared, **difference}) for difference in differences or JOBS[kind]]
     experiment = Experiment(name="made_up", group=kind, task=kind, description="Random predictions", jobs=jobs)
     dirs, audits = [], []
-    for number, (run_id, _, job) in enumerate(experiment.runs, start=1):
-        dirs.append(folder / "runs" / run_id)
+    for number, run in enumerate(experiment.runs, start=1):
+        job = run.settings
+        dirs.append(folder / "runs" / run.id)
         options = {"one_class": one_class, "truth_seed": 7 if one_truth else None}
+        options["predicted"] = None if predict is None else predict(run)
         make_job(dirs[-1], job, task, n_patients=n_patients, skill=3.0 / number, seed=number, **options)
         audits.append(folder / f"audit{number}.json")
         write_json(audits[-1], _audit(task, declared=job.split.kind == "column"))
@@ -144,7 +151,7 @@ def make_published(
     return Published(experiment, task, dirs, audits, summaries)
 
 
-def make_job(folder, job, task, *, n_patients, skill, seed, one_class, truth_seed=None):
+def make_job(folder, job, task, *, n_patients, skill, seed, one_class, truth_seed=None, predicted=None):
     rng = np.random.default_rng(seed)
     clips = _clips(n_patients)
     targets = _targets(clips, task, rng if truth_seed is None else np.random.default_rng(truth_seed))
@@ -159,6 +166,8 @@ def make_job(folder, job, task, *, n_patients, skill, seed, one_class, truth_see
     else:
         prob = 1 / (1 + np.exp(-logits))
         thresholds = dict.fromkeys(task.targets, 0.5)
+    if predicted is not None:
+        clips, targets, prob = predicted
     predictions = predictions_table(clips, targets, prob, task)
     write_parquet(folder / "predictions.parquet", predictions)
     metrics = {
@@ -493,6 +502,19 @@ def make_repeated(tmp_path_factory):
     return lambda: make_published(
         tmp_path_factory.mktemp("repeated"), "binary", n_patients=24, draws=20, differences=[{}, {"seeds": [0, 1, 2]}]
     )
+
+
+@pytest.fixture(scope="session")
+def make_predicted(tmp_path_factory):
+    """Make inputs of `publish` for one job whose runs predict as a function of run and clips says."""
+
+    def make(difference: dict, predict: Callable) -> Published:
+        folder = tmp_path_factory.mktemp("predicted")
+        return make_published(
+            folder, "binary", draws=20, differences=[difference], predict=lambda run: predict(run, _all_clips(60))
+        )
+
+    return make
 
 
 @pytest.fixture

@@ -174,11 +174,29 @@ def test_only_the_test_part_of_a_stored_model_is_told_and_no_path_of_its_owner(p
         ({"kind": "official"}, "The dataset's own list gave the test part; 15% of the other patients"),
         ({"kind": "leave_dataset_out", "dataset": "two"}, "comes from another dataset than training and validation"),
         ({"kind": "leave_site_out", "site": "Dhaka"}, "All patients of the site Dhaka were the test part;"),
+        (
+            {"kind": "leave_device_out", "device": "AKG"},
+            "All patients recorded with the device AKG were the test part;",
+        ),
         ({"kind": "column", "column": "index", "test": ["1"]}, "The parts thus differ in index;"),
     ],
 )
 def test_a_division_says_how_the_parts_differ(split, said):
     assert said in split_text(job_of(split))
+
+
+def test_a_matrix_is_told():
+    matrix = {"leave_out": "site", "values": ["north", "south", "west"]}
+    job = job_of({"kind": "patients", "fractions": {"train": 0.6, "val": 0.2, "test": 0.2}}, matrix=matrix)
+    text = split_text(job)
+    assert "Each site was left out in turn (north, south, west): it was the test part of one training" in text
+    assert "25% of the other patients, drawn at random (seed 0), were the validation part." in text
+    assert "Where 3 or more sites had an interval" in text
+    assert repeats_text(job).startswith("Training was run once for each left-out site, with the random seed 0;")
+    repeated = repeats_text(job.model_copy(update={"seeds": (0, 1)}))
+    assert repeated.endswith(
+        "the seeds 0 and 1 for each left-out site; results of a site are means over its trainings."
+    )
 
 
 def test_parts_that_take_turns_as_validation_are_told():

@@ -295,6 +295,32 @@ class TestLeftOut:
         with pytest.raises(ConfigError, match="unknown site 'Proto'; did you mean 'Porto'"):
             run_split(table, {"kind": "leave_site_out", "site": "Proto"}, pneumonia)
 
+    def test_a_device_is_tested_without_its_patients_recordings_with_another(self, make_patients, pneumonia, run_split):
+        devices = [["AKG", "Meditron", "Litt3200"][k % 3] for k in range(30) for _ in range(2)]
+        devices[1] = "Meditron"  # p0000 was recorded with both
+        devices[5] = None
+        table = make_patients(30, device=devices)
+        table["label_diagnosis"] = [("pneumonia", "copd")[k // 3 % 2] for k in range(30) for _ in range(2)]
+        of_patient = table.set_index("recording_id")["patient_id"]
+        tested = {}
+        for device in ("AKG", "Meditron"):
+            split, audit = run_split(table, {"kind": "leave_device_out", "device": device}, pneumonia)
+            tested[device] = {name for name, subset in subsets(split).items() if subset == "test"}
+            others = set(of_patient[[name for name in split.index if name not in tested[device]]])
+            assert not others & set(of_patient[sorted(tested[device])])
+            assert "icbhi/p0002_1" not in split.index
+            assert audit["findings"] == []
+        assert "icbhi/p0000_0" in tested["AKG"] and "icbhi/p0000_1" in tested["Meditron"]
+        assert {entry["reason"]: entry["recordings"] for entry in audit["left_out"]} == {
+            "the device is not known": 1,
+            "recorded with another device of a patient of the tested device": 1,
+        }
+
+    def test_an_absent_device_is_refused_and_those_that_are_there_are_named(self, make_patients, pneumonia, run_split):
+        table = make_patients(10, device=["AKG", "Meditron"] * 10)
+        with pytest.raises(ConfigError, match="unknown device 'Neo'; allowed: AKG, Meditron"):
+            run_split(table, {"kind": "leave_device_out", "device": "Neo"}, pneumonia)
+
 
 def test_what_was_left_out_is_not_brought_back_by_validation(make_patients, pneumonia, run_split):
     table = make_patients(30, site=["Porto", None] * 10 + ["Aveiro", None] * 20, every=2)

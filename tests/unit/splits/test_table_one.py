@@ -52,8 +52,12 @@ def test_patients_recordings_and_their_facts_are_counted_by_subset():
 
     assert n(found["patients", ""]) == [4, 2, 1, 1]
     assert n(found["recordings", ""]) == [5, 3, 1, 1]
-    assert found["recordings a patient", ""]["train"] == {"median": 1.5, "low": 1.25, "high": 1.75, "missing": 0}
-    assert found["age (years)", ""]["train"] == {"median": 41.0, "low": 41.0, "high": 41.0, "missing": 1}
+    assert found["recordings a patient", ""]["train"] == {
+        "median": 1.5, "low": 1.25, "high": 1.75, "mean": 1.5, "deviation": pytest.approx(0.5**0.5), "missing": 0
+    }  # fmt: skip
+    assert found["age (years)", ""]["train"] == {
+        "median": 41.0, "low": 41.0, "high": 41.0, "mean": 41.0, "deviation": None, "missing": 1
+    }  # fmt: skip
     assert found["age (years)", ""]["all"]["median"] == 41.0
     assert n(found["sex", "male"]) == [1, 1, 0, 0], "what one recording states holds for the patient"
     assert n(found["sex", "female"]) == [2, 1, 0, 1]
@@ -70,7 +74,9 @@ def test_a_subset_without_patients_has_zeros_and_no_median():
     found = table([("p1", "test", 40, "male", "north", "m", [1])])
 
     assert n(found["patients", ""]) == [1, 0, 0, 1]
-    assert found["age (years)", ""]["train"] == {"median": None, "low": None, "high": None, "missing": 0}
+    assert found["age (years)", ""]["train"] == {
+        "median": None, "low": None, "high": None, "mean": None, "deviation": None, "missing": 0
+    }  # fmt: skip
     assert found["recordings a patient", ""]["val"]["median"] is None
 
 
