@@ -19,7 +19,7 @@ from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError, InfeasibleError
 from auscult.models import FullScale, Normalisation, SavedModel, describe_model
-from auscult.models.operating_point import choose_operating_point
+from auscult.models.operating_point import choose_operating_point, with_operating_point
 from auscult.storage.files import atomic_path, sha256_file
 from auscult.training.batches import Subset
 from auscult.training.checkpoint import Checkpoint
@@ -89,7 +89,7 @@ def export_model(
         )
     for note in operating_point["threshold_notes"]:
         logger.warning("operating point: %s", note)
-    return SavedModel(trainer.module, normalisation, {**meta, **operating_point})
+    return SavedModel(trainer.module, normalisation, with_operating_point(meta, operating_point))
 
 
 def _logits(model: SavedModel, subset: Subset) -> Iterator[NDArray[np.float32]]:
