@@ -39,8 +39,11 @@ class EvaluateSettings(Settings):
     threshold_target: float = Field(
         default=0.9, gt=0, lt=1, description="what target_sensitivity and target_specificity ask for, on validation"
     )
-    calibration: Literal["none", "temperature"] = Field(
-        default="none", description="temperature: logits are divided by one number, fitted on validation (Guo 2017)"
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = Field(
+        default="none",
+        description="fitted on validation. temperature: logits are divided by one number (Guo 2017); platt: a slope "
+        "and an intercept for the logit of each target; isotonic: a rising curve for each target. The last two are "
+        "not for multi-class tasks",
     )
     conformal: ConformalSettings | None = Field(
         default=None,

@@ -172,15 +172,7 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
     monitors = monitors_for(task)
     if job.train.monitor not in monitors:
         raise ConfigError(f"{where}: train.monitor: {unknown_name('metric', job.train.monitor, monitors)}")
-    if job.evaluate.threshold == "icbhi_score" and task.four_class is None:
-        raise ConfigError(
-            f"{where}: evaluate.threshold: icbhi_score needs a task with `four_class`; {job.task!r} has none"
-        )
-    if job.evaluate.threshold in NORMAL_CLASS_RULES and task.normal_class is None:
-        raise ConfigError(
-            f"{where}: evaluate.threshold: {job.evaluate.threshold} needs a task with `normal_class`; {job.task!r} has "
-            "none"
-        )
+    _check_evaluate(job, task, where)
     fitting = losses_for(task)
     if job.train.loss.name not in fitting:
         raise ConfigError(
@@ -236,6 +228,24 @@ def _check_events(job: JobSettings, task: TaskSettings, where: str) -> None:
             part = "waveform" if number < len(job.augment.waveform) else "spectrogram"
             place = number - (0 if part == "waveform" else len(job.augment.waveform)) + 1
             raise ConfigError(f"{where}: augment.{part}[{place}] ({step.name}): {fault}")
+
+
+def _check_evaluate(job: JobSettings, task: TaskSettings, where: str) -> None:
+    """Refuse a calibration or a rule that the task cannot have."""
+    if job.evaluate.calibration in {"platt", "isotonic"} and task.type == "multi_class":
+        raise ConfigError(
+            f"{where}: evaluate.calibration: {job.evaluate.calibration} fits each target by itself, and the classes of "
+            f"the multi-class task {job.task!r} share one softmax; use `temperature`"
+        )
+    if job.evaluate.threshold == "icbhi_score" and task.four_class is None:
+        raise ConfigError(
+            f"{where}: evaluate.threshold: icbhi_score needs a task with `four_class`; {job.task!r} has none"
+        )
+    if job.evaluate.threshold in NORMAL_CLASS_RULES and task.normal_class is None:
+        raise ConfigError(
+            f"{where}: evaluate.threshold: {job.evaluate.threshold} needs a task with `normal_class`; {job.task!r} has "
+            "none"
+        )
 
 
 def _check_pretrained(job: JobSettings, where: str) -> None:

@@ -25,6 +25,7 @@ from auscult.evaluation.protocols import compare_protocols
 from auscult.evaluation.slices import slice_attributes, slice_metrics
 from auscult.formatting.operating_points import chosen_on_text
 from auscult.metrics.aggregation import LevelRows, at_level
+from auscult.metrics.calibration import without_knots
 from auscult.metrics.curves import pr_points, roc_points
 from auscult.metrics.operating_points import LevelPoint, points_of
 from auscult.metrics.summary import summarise
@@ -119,6 +120,7 @@ def evaluate(
         "threshold_rule": model.meta.get("threshold_rule"),
         "threshold_target": model.meta.get("threshold_target"),
         "temperature": model.temperature,
+        "calibration": without_knots(model.meta.get("calibration")),
         "shifts_s": model.meta.get("shifts_s", []),
         "normal_offset": model.normal_offset,
         "operating_points": model.meta.get("operating_points"),

@@ -22,7 +22,7 @@ def predict(model: SavedModel, examples: ClipDataset, batch_size: int) -> npt.ND
 
 
 def predict_logits(model: SavedModel, examples: ClipDataset, batch_size: int) -> npt.NDArray[np.float32]:
-    """Return the logits, before temperature and sigmoid or softmax, shape [clip, target]."""
+    """Return the logits, before calibration and sigmoid or softmax, shape [clip, target]."""
     found = [np.empty((0, len(model.targets)), dtype=np.float32)]
     found += [model.logits(block, batch_size=batch_size) for block in _blocks(model, examples)]
     return np.concatenate(found)

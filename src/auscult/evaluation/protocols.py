@@ -27,7 +27,7 @@ from auscult.metrics.score_intervals import Estimate
 from auscult.metrics.summary import validation_metrics
 from auscult.models import SavedModel
 from auscult.models.operating_point import choose_operating_point
-from auscult.models.saved import probabilities, shifted_probabilities
+from auscult.models.saved import calibrated_probabilities
 from auscult.storage.files import sha256_file
 from auscult.training.dataset import ClipDataset
 
@@ -43,7 +43,7 @@ def compare_protocols(
 ) -> dict[str, Any]:
     """Evaluate every kept epoch on the test set, and compare the best one with the one chosen on validation.
 
-    Each epoch gets its own temperature and thresholds, by the model's rules and from the same subset, so that only the
+    Each epoch gets its own calibration and thresholds, by the model's rules and from the same subset, so that only the
     choice of the epoch differs. Both use the same bootstrap resamples of patients: the interval of the gap is paired.
 
     Args:
@@ -81,11 +81,8 @@ def compare_protocols(
         point = choose_operating_point(
             logits[tuned], examples.targets[tuned], ids.iloc[tuned], task, job.evaluate, chosen_on=chosen_on
         )
-        scaled = torch.as_tensor(logits) / point["temperature"]
-        if task.normal_class is None:
-            found = probabilities(scaled, task.type)
-        else:
-            found = shifted_probabilities(scaled, task.normal_column, point["normal_offset"])
+        normal = None if task.normal_class is None else task.normal_column
+        found = calibrated_probabilities(torch.as_tensor(logits), point, task.type, normal)
         values = {
             name: validation_metrics(examples.targets[rows], found[rows], ids.iloc[rows], task)[f"val/{metric}"]
             for name, rows in subsets.items()

@@ -9,7 +9,7 @@ from typing import Any
 from auscult.config import TaskSettings
 from auscult.config.task import LEVELS
 from auscult.formatting.metric_tables import Block
-from auscult.formatting.numbers import metric_text, plural_of
+from auscult.formatting.numbers import metric_text, plural, plural_of
 
 DECISION = "Decision at"
 """Heads the row or the line that says where decisions are taken."""
@@ -17,6 +17,11 @@ _CHOSEN_ON = {
     "val": "validation",
     "calibration": "the calibration subset",
     "out_of_fold": "out-of-fold validation",
+}
+CALIBRATIONS = {
+    "temperature": "temperature scaling",
+    "platt": "Platt scaling",
+    "isotonic": "isotonic regression",
 }
 OUT_OF_FOLD = "out of fold, each patient is judged by the trainings that did not learn from them"
 """Said of an ensemble whose members have validation sets of their own."""
@@ -40,7 +45,7 @@ class PointRow:
 
 
 def chosen_on_text(described: Mapping[str, Any]) -> str:
-    """Return what temperature, operating points and conformal sets were chosen on.
+    """Return what calibration, operating points and conformal sets were chosen on.
 
     Args:
         described: `metrics.json` or `model.json`.
@@ -49,6 +54,35 @@ def chosen_on_text(described: Mapping[str, Any]) -> str:
     ('out-of-fold validation', 'validation')
     """
     return _CHOSEN_ON[described.get("chosen_on") or "val"]
+
+
+def calibration_text(described: Mapping[str, Any]) -> str:
+    """Return how probabilities are calibrated, with what was fitted; empty where they are not.
+
+    Args:
+        described: `metrics.json` or `model.json`.
+
+    >>> calibration_text({"temperature": 1.4})
+    'temperature 1.400'
+    >>> fitted = {"target": "ill", "slope": 0.8, "intercept": -0.25}
+    >>> calibration_text({"calibration": {"method": "platt", "maps": [fitted]}})
+    'Platt scaling (slope 0.800, intercept −0.250)'
+    """
+    found = described.get("calibration") or {}
+    if "maps" not in found:
+        temperature = described.get("temperature", 1.0)
+        return "" if temperature == 1 else f"temperature {metric_text(temperature)}"
+    maps = found["maps"]
+    texts = [_map_text(one) if len(maps) == 1 else f"{one['target']}: {_map_text(one)}" for one in maps]
+    return f"{CALIBRATIONS[found['method']]} ({'; '.join(texts)})"
+
+
+def _map_text(one: Mapping[str, Any]) -> str:
+    if "slope" in one:
+        slope, intercept = (metric_text(one[name]) for name in ("slope", "intercept"))
+        return f"slope {slope}, intercept {intercept}"
+    n_knots = one.get("n_knots") or len(one.get("logits", ()))
+    return plural(n_knots, "knot") if n_knots else "not calibrated"
 
 
 def decision_text(metrics: Mapping[str, Any], task: TaskSettings, level: str, targets: tuple[str, ...]) -> str:

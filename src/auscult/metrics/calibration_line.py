@@ -64,9 +64,9 @@ def calibration_line(y_true: ArrayLike, prob: ArrayLike, patients: ArrayLike) ->
     ones = np.ones((len(truth), 1))
     reason = _too_few(truth, owners)
     intercept = _estimate(ones, truth, logits, owners, reason)
-    no_slope = _no_slope(truth, logits)
-    if no_slope:
-        return {"intercept": intercept, "slope": _undefined(no_slope), "logistic": None}
+    why = no_slope(truth, logits)
+    if why:
+        return {"intercept": intercept, "slope": _undefined(why), "logistic": None}
     columns, zeros = np.column_stack([ones, logits]), np.zeros_like(logits)
     slope = _estimate(columns, truth, zeros, owners, reason)
     return {"intercept": intercept, "slope": slope, "logistic": fit_logistic(columns, truth, zeros).tolist()}
@@ -136,8 +136,8 @@ def _information(columns: Floats, p: Floats) -> Floats:
     return columns.T @ (columns * (p * (1 - p))[:, None])
 
 
-def _no_slope(truth: Floats, logits: Floats) -> str:
-    """Return why no slope has a greatest likelihood; empty where one has."""
+def no_slope(truth: Floats, logits: Floats) -> str:
+    """Return why no slope has a greatest likelihood; empty where one has. `truth` holds both 1 and 0, shape [row]."""
     if np.ptp(logits) < _CLOSE:
         return "all probabilities are equal"
     positive, negative = logits[truth == 1], logits[truth == 0]

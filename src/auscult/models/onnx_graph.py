@@ -8,6 +8,7 @@ import json
 import math
 import re
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from auscult.models.classifier import Classifier
 from auscult.models.ensemble import mean_logits, over_shifts
 from auscult.models.frontends import LogSpectrogram, log_mel
 from auscult.models.normalisation import Normalisation
-from auscult.models.saved import SavedModel
+from auscult.models.saved import SavedModel, maps_of
 
 METADATA_KEY = "auscult"
 """Of the entry of the file's metadata that holds its description, as JSON."""
@@ -107,6 +108,49 @@ class _PreparedClassifier(nn.Module):
         return self.classifier((inputs - self.mean_db) / self.std_db if self.is_normalised else inputs)
 
 
+class CalibrationMaps(nn.Module):
+    """`metrics.calibration.apply_maps` in operators that ONNX knows.
+
+    A curve through knots is a sum of ramps, one between each two knots. Targets with fewer knots have ramps that do not
+    rise. In float64: a curve may be so steep that what float32 rounds off would be seen.
+
+    Args:
+        maps: One a target.
+    """
+
+    line: Tensor
+    starts: Tensor
+    widths: Tensor
+    rises: Tensor
+    bases: Tensor
+    has_knots: Tensor
+
+    def __init__(self, maps: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__()
+        line = [[one.get("slope", 1.0), one.get("intercept", 0.0)] for one in maps]
+        self.register_buffer("line", torch.tensor(line, dtype=torch.float64).T)
+        n_ramps = max((len(one.get("logits", ())) - 1 for one in maps), default=0)
+        ramps = torch.zeros(3, len(maps), max(n_ramps, 1), dtype=torch.float64)
+        ramps[1] = 1.0
+        for row, one in enumerate(maps):
+            at, prob = (torch.tensor(one.get(key, ()), dtype=torch.float64) for key in ("logits", "probabilities"))
+            for place, values in enumerate((at[:-1], at.diff(), prob.diff())):
+                ramps[place, row, : len(values)] = values
+        for name, values in zip(("starts", "widths", "rises"), ramps, strict=True):
+            self.register_buffer(name, values.clone())
+        bases = [one["probabilities"][0] if "logits" in one else 0.0 for one in maps]
+        self.register_buffer("bases", torch.tensor(bases, dtype=torch.float64))
+        self.register_buffer("has_knots", torch.tensor(["logits" in one for one in maps]))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Turn logits into probabilities, both [batch, target]."""
+        exact = logits.double()
+        ramps = ((exact.unsqueeze(2) - self.starts) / self.widths).clamp(0.0, 1.0) * self.rises
+        curved = self.bases + ramps.sum(dim=2)
+        smooth = (exact * self.line[0] + self.line[1]).sigmoid()
+        return torch.where(self.has_knots, curved, smooth).float()
+
+
 class WaveformModel(nn.Module):
     """A saved model with all that lies between waveforms and probabilities.
 
@@ -134,6 +178,8 @@ class WaveformModel(nn.Module):
         if saved.normal_offset:
             offset[task["targets"].index(task["normal_class"])] = saved.normal_offset
         self.register_buffer("offset", offset)
+        maps = maps_of(saved.meta)
+        self.maps = CalibrationMaps(maps) if maps else None
 
     def forward(self, waveform: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Turn float32 waveforms of full scale 1, [batch, sample], into probabilities, [batch, target].
@@ -148,8 +194,11 @@ class WaveformModel(nn.Module):
             logits = over_shifts(self._logits, inputs, self.shifts, is_exclusive=self.is_multi_class)
         else:
             logits = self._logits(inputs)
-        logits = logits / self.temperature + self.offset
-        probabilities = logits.softmax(dim=1) if self.is_multi_class else logits.sigmoid()
+        if self.maps is not None:
+            probabilities = self.maps(logits)
+        else:
+            logits = logits / self.temperature + self.offset
+            probabilities = logits.softmax(dim=1) if self.is_multi_class else logits.sigmoid()
         return probabilities if stored is None else (probabilities, stored)
 
     def _logits(self, inputs: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import TaskSettings
 from auscult.config.upstream import META_FILE, WEIGHTS_FILE
 from auscult.errors import ConfigError, DataError
+from auscult.metrics.calibration import apply_maps, check_maps
 from auscult.models.classifier import Classifier, EmbeddingLayer
 from auscult.models.ensemble import AsStored, Ensemble, over_shifts
 from auscult.models.frontends import build_frontend
@@ -35,8 +36,8 @@ from auscult.storage.files import atomic_path, sha256_file, write_json
 FORMAT = "auscult-model"
 FORMAT_VERSION = 6
 """Of models that find events. Others are written as older installations read them: as version 5 where clips are
-shifted, ensembles as version 4, as version 3 where the head is a vote of neighbours, as version 2 where they take
-waveforms, else as version 1."""
+shifted or probabilities calibrated target by target, ensembles as version 4, as version 3 where the head is a vote of
+neighbours, as version 2 where they take waveforms, else as version 1."""
 
 SHIFTS_VERSION = 5
 
@@ -105,7 +106,7 @@ class SavedModel:
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by before they become probabilities; 1 unless it was fitted on validation."""
+        """What logits are divided by before they become probabilities; 1 unless it was fitted."""
         return float(self.meta.get("temperature", 1.0))
 
     @property
@@ -131,7 +132,7 @@ class SavedModel:
 
     @torch.inference_mode()
     def logits(self, stored: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float32]:
-        """Return what the network gives before temperature and sigmoid or softmax, shape [clip, target].
+        """Return what the network gives before calibration and sigmoid or softmax, shape [clip, target].
 
         With shifts they are the logits of the mean of the probabilities. Arguments and errors are those of
         `predict_proba`.
@@ -161,7 +162,7 @@ class SavedModel:
 
     @torch.inference_mode()
     def predict_proba(self, stored: ArrayLike | Tensor, batch_size: int = 64) -> NDArray[np.float64]:
-        """Return the probability of each target, by sigmoid, or by softmax for a multi-class task.
+        """Return the calibrated probability of each target, by sigmoid, or by softmax for a multi-class task.
 
         Args:
             stored: As a store holds them: spectrograms in dB, [clip, mel, frame], or, where the model takes waveforms,
@@ -190,10 +191,8 @@ class SavedModel:
 
     def _probabilities(self, logits: Tensor) -> NDArray[np.float64]:
         task = self.meta["task"]
-        if self.normal_offset:
-            normal = task["targets"].index(task["normal_class"])
-            return shifted_probabilities(logits / self.temperature, normal, self.normal_offset)
-        return probabilities(logits / self.temperature, task["type"])
+        normal = task["targets"].index(task["normal_class"]) if self.normal_offset else None
+        return calibrated_probabilities(logits, self.meta, task["type"], normal)
 
     @torch.inference_mode()
     def embed(
@@ -246,6 +245,30 @@ class SavedModel:
             return compute(torch.zeros((1, *self.stored_shape), device=device)).float().cpu()[:0]
         batches = values.split(batch_size)
         return torch.cat([compute(self.normalisation.apply(batch.to(device))).float().cpu() for batch in batches])
+
+
+def calibrated_probabilities(
+    logits: Tensor, point: Mapping[str, Any], task_type: str, normal: int | None = None
+) -> NDArray[np.float64]:
+    """Return the probabilities [clip, target] that an operating point makes of logits.
+
+    Args:
+        logits: Shape [clip, target].
+        point: `calibration`, `temperature` and `normal_offset`; `model.json`, or a part of it.
+        task_type: Of the task.
+        normal: The column of the normal class, which `normal_offset` weighs; None without one.
+    """
+    if maps := maps_of(point):
+        return apply_maps(logits.double().cpu().numpy(), maps)
+    scaled = logits / float(point.get("temperature", 1.0))
+    if normal is None:
+        return probabilities(scaled, task_type)
+    return shifted_probabilities(scaled, normal, float(point.get("normal_offset", 0.0)))
+
+
+def maps_of(point: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the maps of a calibration target by target (`metrics.calibration.fit_maps`); none of another."""
+    return (point.get("calibration") or {}).get("maps", [])
 
 
 def probabilities(logits: Tensor, task_type: str) -> NDArray[np.float64]:
@@ -332,7 +355,7 @@ def datasets_seen(meta: Mapping[str, Any]) -> set[str]:
 def average_models(models: Sequence[SavedModel], names: Sequence[str], training: dict[str, Any]) -> SavedModel:
     """Return the ensemble of trained models, as yet without an operating point.
 
-    Their own temperatures, thresholds and weights of a normal class play no part.
+    Their own calibrations, thresholds and weights of a normal class play no part.
 
     Args:
         models: At least two, of one task, architecture and preparation of the sound.
@@ -430,6 +453,8 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
     try:
         module, normalisation = _build_ensemble(meta) if "members" in meta else _build_single(meta)
         module.load_state_dict(safetensors.torch.load_file(path))
+        if maps := maps_of(meta):
+            check_maps(maps, meta["targets"])
     except (KeyError, TypeError, ValueError, RuntimeError, ConfigError, ValidationError) as error:
         raise DataError(f"{folder}: the description and the weights do not make a model: {error}") from error
     except safetensors.SafetensorError as error:

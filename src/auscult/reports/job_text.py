@@ -10,10 +10,11 @@ from auscult.config.task import LEVELS
 from auscult.formatting.baselines import baselines_of
 from auscult.formatting.conformal import never_ruled_out, promise, set_rows
 from auscult.formatting.metric_tables import OPTIMISTIC, Block, blocks, interval_notes, protocol_table, slice_table
-from auscult.formatting.numbers import METRIC_NAMES, Number, metric_text, plural
+from auscult.formatting.numbers import METRIC_NAMES, Number, plural
 from auscult.formatting.operating_points import (
     DECISION,
     OUT_OF_FOLD,
+    calibration_text,
     chosen_on_text,
     decided_by,
     decision_text,
@@ -41,7 +42,7 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         _model_fact(metrics, job),
         ("headline level", task.level),
         *_threshold_facts(metrics, job, task),
-        *_temperature_fact(metrics),
+        *_calibration_fact(metrics),
         *_shifts_fact(metrics),
         ("intervals", _interval_fact(metrics)),
         *[("declared", text) for text in _declared(job)],
@@ -101,11 +102,12 @@ def class_decision(metrics: Mapping[str, Any], job: JobSettings, task: TaskSetti
     )
 
 
-def _temperature_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    temperature = metrics.get("temperature", 1.0)
-    if temperature == 1:
+def _calibration_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    text = calibration_text(metrics)
+    if not text:
         return []
-    return [("calibration", f"temperature {metric_text(temperature)}, fitted on {chosen_on_text(metrics)}")]
+    notes = (metrics.get("calibration") or {}).get("notes", [])
+    return [("calibration", "; ".join([f"{text}, fitted on {chosen_on_text(metrics)}", *notes]))]
 
 
 def _shifts_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:

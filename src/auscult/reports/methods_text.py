@@ -10,6 +10,7 @@ from auscult.config import Experiment, JobSettings, TaskSettings
 from auscult.config.evaluate import NORMAL_CLASS_RULES
 from auscult.formatting.metric_tables import blocks
 from auscult.formatting.numbers import METRIC_NAMES, in_sentence
+from auscult.formatting.operating_points import CALIBRATIONS, calibration_text
 from auscult.formatting.text import join_words
 from auscult.metrics.intervals import BOOTSTRAP
 from auscult.reports.jobs import JobResult
@@ -193,19 +194,19 @@ def _decision_text(result: JobResult, task: TaskSettings) -> str:
 
 
 def _chosen_on(metrics: Mapping[str, Any], before: str = "the ") -> str:
-    """Return what temperature and thresholds were chosen on."""
+    """Return what calibration and thresholds were chosen on."""
     if metrics.get("chosen_on") == "out_of_fold":
         return "the validation parts, out of fold"
     return f"{before}{'calibration' if metrics.get('chosen_on') == 'calibration' else 'validation'} part"
 
 
 def _calibration_text(result: JobResult) -> str:
-    if result.metrics.get("temperature", 1.0) != 1:
-        return f"Probabilities were calibrated by temperature scaling, fitted on {_chosen_on(result.metrics)}."
-    kind = result.settings.evaluate.calibration
-    if kind not in {"none", "temperature"}:
-        return f"Probabilities were calibrated ({kind}), fitted on {_chosen_on(result.metrics)}."
-    return "Probabilities were not recalibrated."
+    if not calibration_text(result.metrics):
+        return "Probabilities were not recalibrated."
+    found = result.metrics.get("calibration") or {}
+    method = CALIBRATIONS[found.get("method", "temperature")]
+    by_target = " for each target" if len(found.get("maps", ())) > 1 else ""
+    return f"Probabilities were calibrated by {method}{by_target}, fitted on {_chosen_on(result.metrics)}."
 
 
 def _doubt_text(job: JobSettings) -> str:

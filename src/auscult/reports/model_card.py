@@ -8,7 +8,15 @@ from typing import Any
 from auscult.config import TaskSettings
 from auscult.config.task import LEVELS
 from auscult.formatting.numbers import plural
-from auscult.formatting.operating_points import chosen_on_text, decision_text, is_shared, point_rows, shared_note
+from auscult.formatting.operating_points import (
+    CALIBRATIONS,
+    calibration_text,
+    chosen_on_text,
+    decision_text,
+    is_shared,
+    point_rows,
+    shared_note,
+)
 from auscult.formatting.text import listed
 from auscult.reports.job_text import rule_text
 from auscult.reports.jobs import JobResult
@@ -23,7 +31,6 @@ def model_card(jobs: Sequence[JobResult], task: TaskSettings) -> list[tuple[str,
     clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
     datasets = dict.fromkeys(name for job in jobs for name in job.settings.datasets)
     output = "the probabilities of the classes" if task.type == "multi_class" else "the probability of"
-    calibrated = [job.id for job in jobs if job.metrics.get("temperature", 1.0) != 1.0]
     return [
         ("purpose", "research on methods: comparing models, data and settings on one split"),
         ("question", task.description or "not stated"),
@@ -40,8 +47,17 @@ def model_card(jobs: Sequence[JobResult], task: TaskSettings) -> list[tuple[str,
         ("the model itself", _files(jobs)),
         ("training data", ", ".join(datasets)),
         ("operating point", _operating_point(jobs, task)),
-        ("calibration", f"temperature scaling, job {', '.join(calibrated)}" if calibrated else "none"),
+        ("calibration", _calibration(jobs)),
     ]
+
+
+def _calibration(jobs: Sequence[JobResult]) -> str:
+    by_method: dict[str, list[str]] = {}
+    for job in jobs:
+        if calibration_text(job.metrics):
+            method = (job.metrics.get("calibration") or {}).get("method", "temperature")
+            by_method.setdefault(CALIBRATIONS[method], []).append(job.id)
+    return "; ".join(f"{method}, job {', '.join(ids)}" for method, ids in by_method.items()) or "none"
 
 
 def _files(jobs: Sequence[JobResult]) -> str:

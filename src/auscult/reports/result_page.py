@@ -17,6 +17,7 @@ from auscult.formatting.metric_tables import Block, blocks, interval_notes, prot
 from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, OUTCOME_NAMES, Number, p_text, plural
 from auscult.formatting.operating_points import (
     OUT_OF_FOLD,
+    calibration_text,
     chosen_on_text,
     decided_by,
     decision_text,
@@ -150,6 +151,7 @@ def render(
             p_text=p_text,
             points={job.id: point_rows(job.metrics, task) for job in jobs},
             point_heads=point_heads(task),
+            calibrations={job.id: calibration_text(job.metrics) for job in jobs},
             chosen_on={job.id: chosen_on_text(job.metrics) for job in jobs},
             out_of_fold=OUT_OF_FOLD,
             point_rules={job.id: rule_text(job.metrics, job.settings) for job in jobs},

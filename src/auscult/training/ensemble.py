@@ -22,7 +22,7 @@ from auscult.errors import DataError
 from auscult.metrics.summary import validation_metrics
 from auscult.models import SavedModel, average_models, load_model, save_model
 from auscult.models.ensemble import mean_logits
-from auscult.models.operating_point import choose_operating_point
+from auscult.models.operating_point import choose_operating_point, with_operating_point
 from auscult.models.saved import probabilities
 from auscult.storage.tables import read_split
 from auscult.training.dataset import ID_COLUMNS, ClipDataset, load_clip_dataset, training_subsets
@@ -115,7 +115,10 @@ def average(
     history = History(output_dir, [row])
     history.write_csv()
     remove_epoch_weights(output_dir)
-    save_model(output_dir, replace(ensemble, meta={**ensemble.meta, "training": about, **point, "epochs": []}))
+    save_model(
+        output_dir,
+        replace(ensemble, meta=with_operating_point({**ensemble.meta, "training": about, "epochs": []}, point)),
+    )
     logger.info(
         "the mean of %d trainings (%s): %s %s on %d clips of validation%s",
         len(models),

@@ -20,7 +20,7 @@ from auscult.config.task import TaskSettings
 from auscult.errors import DataError, InfeasibleError
 from auscult.metrics.event_decoding import choose_decoding
 from auscult.models import FullScale, Normalisation, SavedModel, describe_model
-from auscult.models.operating_point import choose_operating_point
+from auscult.models.operating_point import choose_operating_point, with_operating_point
 from auscult.storage.files import atomic_path, sha256_file
 from auscult.training.batches import Subset
 from auscult.training.checkpoint import Checkpoint
@@ -90,7 +90,8 @@ def export_model(
         )
     for note in operating_point["threshold_notes"]:
         logger.warning("operating point: %s", note)
-    return SavedModel(trainer.module, normalisation, {**meta, **operating_point, **_decoding(model, val, task)})
+    described = {**with_operating_point(meta, operating_point), **_decoding(model, val, task)}
+    return SavedModel(trainer.module, normalisation, described)
 
 
 def _decoding(model: SavedModel, val: Subset, task: TaskSettings) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from auscult.models import SavedModel, build_model_of, describe_model, load_mode
 from auscult.models.classifier import Classifier, Head
 from auscult.models.ensemble import AsStored
 from auscult.models.neighbours import NeighbourHead
-from auscult.models.operating_point import ChosenOn, choose_operating_point
+from auscult.models.operating_point import ChosenOn, choose_operating_point, with_operating_point
 from auscult.models.saved import datasets_seen, probabilities
 from auscult.training.dataset import ID_COLUMNS, ClipDataset, load_clip_dataset, training_subsets
 from auscult.training.export import remove_epoch_weights
@@ -325,7 +325,7 @@ def _with_operating_point(
     )
     for note in operating_point["threshold_notes"]:
         logger.warning("operating point: %s", note)
-    return replace(model, meta={**model.meta, **operating_point})
+    return replace(model, meta=with_operating_point(model.meta, operating_point))
 
 
 def _describe_probe(

@@ -112,6 +112,18 @@ def test_an_official_list_that_can_judge_saves_the_others(config_dir: Path) -> N
         ({"task": "digits"}, ["'icbhi' has no labels for task 'digits'", "supported: fsdd"]),
         ({"allow_doubtful": ["bd"]}, ["'bd' is not doubtful"]),
         ({"evaluate": {"threshold": "icbhi_score"}}, ["icbhi_score needs a task with `four_class`"]),
+        (
+            {
+                "task": "digits",
+                "datasets": ["fsdd"],
+                "allow_doubtful": [],
+                "evaluate": {"calibration": "platt"},
+                "jobs": [{}],
+                "augment": {},
+                "train": {"monitor": "val/loss", "mode": "min"},
+            },
+            ["platt fits each target by itself", "multi-class task 'digits'", "use `temperature`"],
+        ),
     ],
 )
 def test_a_fault_names_file_key_found_and_allowed(broken, changes: dict, parts: list[str]) -> None:

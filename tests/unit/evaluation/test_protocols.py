@@ -67,6 +67,17 @@ def test_the_chosen_epoch_is_the_result_itself(found, judge_once):
         assert found_value == pytest.approx(test["ill"][metric]["value"])
 
 
+@pytest.mark.parametrize("calibration", ["platt", "isotonic"])
+def test_each_epoch_has_a_calibration_of_its_own(found, calibration):
+    _, plain = found("binary")
+    _, fitted = found("binary", calibration=calibration)
+    for name in ("validation_chosen", "best_on_test"):
+        assert plain[name]["thresholds"] != fitted[name]["thresholds"]
+    auroc, other = (each["validation_chosen"]["views"]["ill"]["auroc"]["value"] for each in (plain, fitted))
+    # A patient's probability is the mean over clips, so that a curve may change the order of patients a little.
+    assert other == pytest.approx(auroc, abs=0.15)
+
+
 @pytest.mark.parametrize("kind", ["multi_label", "multi_class"])
 def test_other_tasks_have_both_protocols_too(found, kind):
     _, protocols = found(kind, calibration="temperature")

@@ -26,7 +26,9 @@ from auscult.inference import onnx_export
 from auscult.inference.dataset import job_like, prepare, settings_of
 from auscult.inference.loaded_model import LoadedModel
 from auscult.inference.stream import find_audio
+from auscult.metrics.calibration import apply_maps, fit_maps
 from auscult.models import SavedModel
+from auscult.models.onnx_graph import CalibrationMaps
 from auscult.models.saved import load_model as load_saved
 from auscult.models.saved import save_model
 from auscult_simulate.write import write_dataset
@@ -152,6 +154,38 @@ def test_temperature_softmax_and_the_weight_of_the_normal_class_are_inside(make_
     expected = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(other, expected, atol=1e-5)
     assert before["thresholds"] == {}
+
+
+def test_platt_scaling_and_isotonic_regression_are_inside(make_model, sounds, tmp_path):
+    folder = make_model("multi_label", model={"name": "test_cnn"}, clips=CLIPS, spectrogram=SPECTROGRAM)
+    plain = settle(folder, sounds, spreads=True).saved
+    logits = np.linspace(-1.5, 1.5, 400)[:, None] + np.zeros(2)
+    truth = np.random.default_rng(3).random((400, 2)) < 1 / (1 + np.exp(-2 * logits - 0.5))
+    for name, method, left in (("platt", "platt", False), ("knots", "isotonic", False), ("mixed", "isotonic", True)):
+        maps = fit_maps(logits, truth.astype(float), plain.targets, method).maps
+        maps[1] = {"target": maps[1]["target"]} if left else maps[1]
+        meta = {**plain.meta, "calibration": {"method": method, "maps": maps}}
+        save_model(folder, SavedModel(plain.module, plain.normalisation, meta))
+        model = auscult.load_model(folder)
+        clips = clips_of(model, folder, sounds)
+        report = onnx_export.export_onnx(model, clips, tmp_path / name)
+        assert report["parity"]["largest_difference"] < 1e-4
+        stored = model.reader().log_mel(clips.waveforms, None, np.float16)
+        assert np.abs(model.saved.predict_proba(stored) - plain.predict_proba(stored)).max() > 0.05
+
+
+@pytest.mark.parametrize("n_knots", [1, 2, 40])
+def test_ramps_are_the_curve_through_the_knots_at_and_beyond_them(n_knots):
+    generator = np.random.default_rng(n_knots)
+    curve = {
+        "target": "a",
+        "logits": np.sort(generator.normal(size=n_knots)).tolist(),
+        "probabilities": np.sort(generator.random(n_knots)).tolist(),
+    }
+    maps = [curve, {"target": "b"}, {"target": "c", "slope": 0.7, "intercept": 0.3}]
+    logits = np.concatenate([generator.normal(size=(50, 3)) * 3, np.repeat(np.array(curve["logits"])[:, None], 3, 1)])
+    found = CalibrationMaps(maps)(torch.from_numpy(logits))
+    np.testing.assert_allclose(found.numpy(), apply_maps(logits, maps), atol=1e-6)
 
 
 def test_samples_between_int16_steps_and_beyond_full_scale_are_taken_as_the_clips_of_a_training(make_model, tmp_path):

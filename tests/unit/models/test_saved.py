@@ -9,6 +9,7 @@ import torch
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import ConfigError, DataError
 from auscult.models import Normalisation, SavedModel, build_model, describe_model, load_model, save_model
+from auscult.models.operating_point import with_operating_point
 
 SHAPE = (32, 40)
 RULE = {"column": "x", "positive": ["1"], "negative": "others"}
@@ -118,6 +119,21 @@ def test_a_flat_band_is_not_blown_up():
     assert normalisation.apply(torch.full((1, 1, 2), -99.0)).max() == pytest.approx(10.0, rel=1e-5)
 
 
+def test_maps_of_targets_are_applied_to_arrays_and_to_embeddings(spectrograms, tmp_path):
+    model = make()
+    knots = {"target": "b", "logits": [-0.2, 0.1], "probabilities": [0.05, 0.6]}
+    calibration = {"method": "isotonic", "maps": [{"target": "a", "slope": 0.5, "intercept": -1.0}, knots]}
+    meta = with_operating_point(model.meta, {"calibration": calibration, "temperature": 1.0})
+    assert (model.meta["format_version"], meta["format_version"]) == (1, 5)
+    save_model(tmp_path, SavedModel(model.module, model.normalisation, meta))
+    loaded = load_model(tmp_path)
+    logits = loaded.logits(spectrograms).astype(np.float64)
+    found = loaded.predict_proba(spectrograms)
+    assert found[:, 0] == pytest.approx(1 / (1 + np.exp(1.0 - 0.5 * logits[:, 0])))
+    assert found[:, 1] == pytest.approx(np.interp(logits[:, 1], [-0.2, 0.1], [0.05, 0.6]))
+    assert loaded.predict_proba_of_embeddings(loaded.embed(spectrograms)) == pytest.approx(found, abs=1e-5)
+
+
 def change_meta(folder, **values):
     path = folder / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
@@ -161,6 +177,10 @@ def consistent_but_wrong(folder):
         (consistent_but_wrong, "do not make a model"),
         (lambda folder: change_meta(folder, architecture={"name": "mixnet"}), "do not make a model"),
         (lambda folder: change_meta(folder, input_shape=[32]), "do not make a model"),
+        (
+            lambda folder: change_meta(folder, calibration={"method": "platt", "maps": [{"target": "a"}]}),
+            r"do not make a model: calibration has maps of \['a'\], expected \['a', 'b'\]",
+        ),
     ],
 )
 def test_damage_is_named(tmp_path, harm, message):

@@ -241,6 +241,22 @@ def test_calibration_and_doubt_are_told_where_they_are(publishable):
     assert "Class-conditional conformal sets (alpha 0.1) were calibrated by patient" in text
 
 
+@pytest.mark.parametrize(
+    ("method", "maps", "sentence"),
+    [
+        ("platt", [{"target": "pneumonia", "slope": 0.8, "intercept": -0.2}], "calibrated by Platt scaling, fitted on"),
+        (
+            "isotonic",
+            [{"target": name, "n_knots": 9} for name in "ab"],
+            "calibrated by isotonic regression for each target, fitted on",
+        ),
+    ],
+)
+def test_the_method_of_the_calibration_is_told(publishable, method, maps, sentence):
+    text = text_of(publishable("binary"), calibration={"method": method, "notes": [], "maps": maps})
+    assert f"Probabilities were {sentence} the validation part." in text
+
+
 @pytest.mark.parametrize("kind", ["binary", "multi_label", "multi_class"])
 def test_no_text_has_a_gap_or_a_value_of_python(publishable, kind):
     text = methods_text(paragraphs(publishable(kind)))

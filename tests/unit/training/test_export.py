@@ -11,6 +11,8 @@ from tests.unit.training.test_train import results, suppress_stopped, train
 
 from auscult.config import JobSettings
 from auscult.metrics.aggregation import at_level
+from auscult.metrics.calibration import apply_maps, fit_maps
+from auscult.metrics.thresholds import thresholds_for_task
 from auscult.models import load_model
 from auscult.storage.files import sha256_file
 from auscult.training.dataset import load_clip_dataset
@@ -40,6 +42,26 @@ def test_the_temperature_is_stored_and_the_threshold_is_chosen_on_what_it_gives(
     rows = at_level(answers, val.targets, val.clips, setup.task, setup.task.level)
     said = (rows.probabilities[:, 0] >= next(iter(scaled.meta["thresholds"].values()))).astype(float)
     assert scores.sensitivity(rows.targets[:, 0], said) >= 0.9
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_the_maps_are_those_of_the_validation_clips_and_thresholds_follow(setup, tmp_path, method):
+    train(setup, tmp_path / "plain")
+    train(setup, tmp_path / "fitted", judged(setup, calibration=method))
+    plain, fitted = load_model(tmp_path / "plain"), load_model(tmp_path / "fitted")
+    val = load_clip_dataset(setup.features, setup.tables, setup.split, setup.task, ("val",))
+    spectrograms = val.spectrograms(np.arange(len(val)))
+    logits = plain.logits(spectrograms)
+    expected = fit_maps(logits, val.targets, setup.task.targets, method)
+    found = fitted.meta["calibration"]
+    assert (found["method"], found["fitted_on"], found["notes"]) == (method, "val", expected.notes)
+    probabilities = fitted.predict_proba(spectrograms)
+    assert probabilities == pytest.approx(apply_maps(logits, expected.maps), abs=1e-4)
+    assert fitted.meta["format_version"] == 5
+    rows = at_level(probabilities, val.targets, val.clips, setup.task, setup.task.level)
+    chosen = thresholds_for_task(val.targets, probabilities, val.clips, setup.task, setup.job.evaluate.threshold)
+    assert tuple(fitted.meta["thresholds"].values()) == pytest.approx(chosen.values, abs=1e-4)
+    assert rows.probabilities.min() <= chosen.values[0] <= rows.probabilities.max()
 
 
 def test_every_validated_epoch_is_kept_only_where_it_is_asked_for(setup, tmp_path):
