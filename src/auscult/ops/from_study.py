@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from auscult.config.files import check_name, read_yaml
+from auscult.config.files import check_name, dump_yaml, read_yaml
 from auscult.config.resolve import PRESET_SECTIONS, load_experiment, merge, with_values
 from auscult.config.trials import Chosen, chosen_job, read_chosen, study_dir
 from auscult.errors import ConfigError
@@ -41,7 +39,7 @@ def create_from_study(config_dir: Path, group: str, name: str, new_name: str, *,
         raise ConfigError(f"{path}: is there already; take another name, or replace it with --force")
     raw = _chosen_values(read_yaml(folder / f"{name}.yaml"), chosen)
     raw["description"] = f"{written.description}; settings chosen by the study {group}/{name}"
-    write_text(path, _heading(chosen) + yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=_WIDTH))
+    write_text(path, _heading(chosen) + dump_yaml(raw, width=_WIDTH))
     try:
         made = load_experiment(config_dir, group, path.stem)
         if made.job(1) != chosen_job(config_dir, written, chosen.values):

@@ -79,7 +79,10 @@ def test_an_experiment_with_a_search_loads_and_one_without_is_published_as_befor
         ({"model.dropout": {"uniform": [0, 1]}}, r"tune.search.model.dropout: 1.0: model.dropout: found 1.0"),
         ({"augment.waveform.9.quantity": {"uniform": [0, 1]}}, r"9: the list has the entries 1 to"),
         ({"model": {"choice": [{"name": "mixnet"}]}}, r"unknown model 'mixnet', did you mean 'mixednet'"),
-        ({"train.loss.name": {"choice": ["bce", "cross_entropy"]}}, r"'cross_entropy' does not fit a binary task"),
+        (
+            {"train.loss.name": {"choice": ["bce", "cross_entropy"]}},
+            r"'cross_entropy' does not fit a task of type binary",
+        ),
         ({"split.seed": {"int": [1, 3]}}, r"search.split.seed: split cannot be searched: results on other validation"),
         ({"train.epochs": {"int": [1, 3]}}, r"train.epochs cannot be searched: the rungs of all trials"),
         ({"train.optimizer.lr": {"log_uniform": [0, 1]}}, r"expected numbers above 0"),
