@@ -20,6 +20,7 @@ include: "rules/spectrograms.smk"
 include: "rules/embeddings.smk"
 include: "rules/split.smk"
 include: "rules/train.smk"
+include: "rules/tune.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
 

@@ -18,11 +18,13 @@ from auscult.config.plan import (
     Plan,
     accounts_of,
     all_of,
+    clips_of,
     job_params,
     tables_of,
     task_params,
 )
 from auscult.config.project import require_device
+from auscult.config.trials import TRIAL_PATTERN
 from auscult.errors import AuscultError
 from auscult.ops.snakemake_faults import Faults, speak_briefly
 from auscult.ops.workflow_lock import take_over
@@ -72,6 +74,10 @@ wildcard_constraints:
     # 2/without_icbhi, 2/ensemble.
     job=r"[1-9][0-9]*(/((fold|val)[1-9][0-9]*(_seed[0-9]+)?|without_[A-Za-z0-9_.-]+|seed[0-9]+|ensemble))?",
     file=NAME,
+    trial=TRIAL_PATTERN,
+    seed=r"[0-9]+",
+    epoch=r"[1-9][0-9]*",
+    steps=r"[1-9][0-9]*",
 
 
 def by_dataset(answer):
@@ -89,6 +95,18 @@ def by_job(answer):
     return clear_errors(
         lambda wildcards: answer(wildcards.group, wildcards.experiment, wildcards.job)
     )
+
+
+def by_trial(answer):
+    """Return a function of wildcards that gives `answer` the job of a trial and its files."""
+
+    def of_trial(wildcards):
+        name = (wildcards.group, wildcards.experiment, wildcards.trial)
+        return answer(
+            PLAN.trial_job(*name, int(wildcards.seed)), PLAN.trial_files(*name)
+        )
+
+    return clear_errors(of_trial)
 
 
 def by_path(pattern, answer=lambda made_with: made_with):

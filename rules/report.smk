@@ -39,6 +39,7 @@ rule publish:
         tracked="work/runs/{group}/{experiment}/tracked.json",
         protocol=by_experiment(PLAN.protocols),
         studies=by_experiment(PLAN.studies),
+        search=by_experiment(PLAN.search),
     output:
         report(
             directory("results/{group}/{experiment}"),

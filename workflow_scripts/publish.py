@@ -36,4 +36,5 @@ with stage_log(snakemake.log[0]):
         ids=ids,
         studies=[Path(path) for path in snakemake.input.studies],
         protocol=next(map(Path, snakemake.input.protocol), None),
+        search=next(map(Path, snakemake.input.search), None),
     )

@@ -15,6 +15,10 @@ class ConfigError(AuscultError):
     """A setting is unknown, misspelt or impossible."""
 
 
+class DivergedError(ConfigError):
+    """A training's numbers became NaN or infinite under its settings."""
+
+
 class DataError(AuscultError):
     """A file, table or store is missing, damaged or not what its settings say."""
 

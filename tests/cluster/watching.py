@@ -61,6 +61,16 @@ class Controllers:
     folder: Path
     running: list[Controller] = field(default_factory=list)
 
+    def start_study(self, experiment: str, profile: str) -> Controller:
+        """Start `auscult tune run`."""
+        out = self.folder / f"study-{time.time_ns()}.txt"
+        command = [sys.executable, "-m", "auscult", "tune", "run", experiment, "--profile", profile]
+        command += ["--", "--latency-wait", "10", "--slurm-init-seconds-before-status-checks", "1"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = Controller(command, out, cwd=self.folder, start_new_session=True, env=environment)
+        self.running.append(process)
+        return process
+
     def start(self, profile: str, target: str, *arguments: str, **environment: str) -> Controller:
         out = self.folder / f"controller-{time.time_ns()}.txt"
         # Ctrl-C must reach it, also where the tests run in the background of a script, which ignores that signal.

@@ -68,7 +68,7 @@ def test_a_dry_run_imports_neither_torch_nor_mlflow(snakemake) -> None:
         line.rsplit("|", 1)[-1].strip() for line in finished.stdout.splitlines() if line.startswith("import time:")
     }
     assert "auscult.config" in imported
-    assert not {"torch", "mlflow", "h5py", "librosa"} & imported
+    assert not {"torch", "mlflow", "optuna", "h5py", "librosa"} & imported
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from auscult import __version__
-from auscult.cli import data, experiment, inference, ops, simulate
+from auscult.cli import data, experiment, inference, ops, simulate, tune
 from auscult.errors import AuscultError
 from auscult.logs import speak_utf8
 
@@ -20,6 +20,7 @@ app.add_typer(data.app, name="data", help="The datasets of this project: what th
 app.add_typer(experiment.app, name="experiment", help="The experiments of this project.")
 app.add_typer(experiment.models_app, name="models", help="The models that an experiment may name.")
 app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the layouts of real datasets.")
+app.add_typer(tune.app, name="tune", help="Searches of settings, learning rate and batch size on validation.")
 for command in (
     ops.checklist,
     inference.compare,

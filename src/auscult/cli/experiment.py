@@ -53,6 +53,22 @@ def show(
     typer.echo(dump_yaml(shown, width=80), nl=False)
 
 
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Of the new experiment, in the folder of the study's.")],
+    *,
+    from_study: Annotated[str, typer.Option(help="<folder>/<name> of an experiment whose study is finished.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    config: Annotated[Path, _CONFIG] = Path("config"),
+) -> None:
+    """Write what a study chose as an experiment of its own, with the reason."""
+    from auscult.ops.from_study import create_from_study  # noqa: PLC0415 (`--help` stays quick)
+
+    found = find_experiment(from_study, config)
+    path = create_from_study(config, found.group, found.name, name, is_forced=force)
+    typer.echo(f"{path}: written; snakemake --cores all {result_dir(found.group, path.stem)}")
+
+
 def reproduce(
     experiment: Annotated[str, typer.Argument(help="<folder>/<name>, such as sprsound/task21")],
     arguments: Annotated[

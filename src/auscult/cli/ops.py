@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -137,24 +138,35 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Print the table and leave.")] = False,
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
 ) -> None:
-    """Show what all trainings are doing: epoch, losses, speed, time left, attempt; dead ones are marked."""
-    from rich.console import Console  # noqa: PLC0415 (slow to import)
+    """Show what all trainings and studies are doing: epoch, losses, speed, time left, attempt; dead ones are marked."""
+    from rich.console import Console, Group  # noqa: PLC0415 (slow to import)
     from rich.live import Live  # noqa: PLC0415
 
     from auscult.config.files import require_config  # noqa: PLC0415
-    from auscult.reports.workflow_text import trainings_table  # noqa: PLC0415
-    from auscult.training.progress import find_trainings, follow  # noqa: PLC0415
+    from auscult.ops.study_status import STUDIES, find_studies  # noqa: PLC0415
+    from auscult.reports.workflow_text import watched_tables  # noqa: PLC0415
+    from auscult.training.progress import find_trainings  # noqa: PLC0415
 
-    if not runs.is_dir():
+    if not runs.is_dir() and not STUDIES.is_dir():
         require_config(Path("config"))
         typer.echo(f"{runs}: no training has begun yet", err=True)
     console = Console()
+
+    def look() -> Group:
+        trainings = [
+            *find_trainings(runs, everything=everything),
+            # The trials that rest or were stopped are the study's to count.
+            *find_trainings(STUDIES, everything=everything, prefix="tune/"),
+        ]
+        return watched_tables(trainings, find_studies(everything=everything))
+
     if once or not sys.stdout.isatty():
-        console.print(trainings_table(find_trainings(runs, everything=everything)))
+        console.print(look())
         return
     with Live(console=console, auto_refresh=False) as live:
         try:
-            for trainings in follow(runs, everything=everything, interval_s=interval):
-                live.update(trainings_table(trainings), refresh=True)
+            while True:
+                live.update(look(), refresh=True)
+                time.sleep(interval)
         except KeyboardInterrupt:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from auscult.config.augment import AugmentSettings
 from auscult.config.base import Settings
@@ -19,6 +19,7 @@ from auscult.config.registry import load_plugins
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.split import WITH_CALIBRATION, FoldSplit, PatientSplit, SplitSettings, ValFold
 from auscult.config.train import TrainSettings
+from auscult.config.tune import TuneSettings
 
 # Before the first settings that may be what a plugin registers.
 load_plugins()
@@ -270,6 +271,15 @@ class Experiment(Settings):
     description: str
     jobs: tuple[JobSettings, ...] = Field(min_length=1)
     claims: tuple[Claim, ...] = Field(default=(), description="what is published on its task")
+    tune: TuneSettings | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_search(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was published before there were searches stays what it is.
+        values: dict[str, Any] = to_dict(self)
+        if self.tune is None:
+            values.pop("tune", None)
+        return values
 
     def job(self, number: int) -> JobSettings:
         """Return job `number`, counted from 1."""
@@ -375,4 +385,5 @@ class ExperimentFile(Settings):
     evaluate_only: str | None = None
     probe: dict[str, Any] | None = None
     note: str = ""
+    tune: TuneSettings | None = Field(default=None, description="search settings of the one job on validation")
     jobs: list[dict[str, Any]] = Field(default=[{}], min_length=1)

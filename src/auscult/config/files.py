@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -97,6 +98,33 @@ def _require_bounds(text: str) -> None:
             raise yaml.constructor.ConstructorError(
                 None, None, f"more than {MAX_NODES:,} values, aliases followed", event.start_mark
             )
+
+
+def read_bounded_json(path: Path, most_bytes: int) -> Any:
+    """Read a strict JSON document of at most so many bytes: no key twice, no NaN.
+
+    Raises:
+        ConfigError: It is larger, unreadable or no such JSON.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(most_bytes + 1)
+        if len(content) > most_bytes:
+            raise ConfigError(f"{path}: larger than {most_bytes} bytes; it is not what auscult wrote there")
+        return json.loads(content, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: cannot be read as JSON ({error}); remove it, and it is made again") from None
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"a key stands twice among {', '.join(key for key, _ in pairs)}")
+    return found
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
 
 
 class _StrictLoader(yaml.CSafeLoader):

@@ -21,6 +21,16 @@ from auscult.config.protocol import protocol_path
 from auscult.config.resolve import list_experiments, load_experiment, load_task
 from auscult.config.study import study_paths
 from auscult.config.task import TaskSettings
+from auscult.config.trials import (
+    CHOSEN_FILE,
+    list_trials,
+    read_chosen,
+    read_trial,
+    study_dir,
+    trial_dir,
+    trial_job,
+    with_chosen,
+)
 from auscult.config.upstream import META_FILE, RunName, Upstream, UpstreamResults
 from auscult.errors import AuscultError, ConfigError
 
@@ -57,7 +67,8 @@ class Plan:
 
     Attributes:
         experiments: Task and name of all.
-        experiment: Returns an experiment by folder and name.
+        written: Returns an experiment by folder and name, as its file says it.
+        experiment: Returns one with the settings that its study chose, where it has a search.
         task: Returns a task by name.
         dataset: Returns a dataset by name.
         inventory: Returns what tells that a folder changed which DVC does not track.
@@ -69,23 +80,29 @@ class Plan:
         self._project = project
         self._made_with: dict[str, dict[str, Any]] = {}
         # Of hundreds of experiments each is expanded once, not once for each of its jobs and their inputs.
+        self.written = cache(self._written)
         self.experiment = cache(self._experiment)
         self.task = cache(self._task)
         self.dataset = cache(self._dataset)
         self.runs = cache(self._runs)
         self.files = cache(self._files)
+        self.trial_job = cache(self._trial_job)
+        self.trial_files = cache(self._trial_files)
         self.inventory = cache(self._inventory)
         self._upstream = UpstreamResults(self.experiments, self.runs)
 
-    def _experiment(self, group: str, name: str) -> Experiment:
+    def _written(self, group: str, name: str) -> Experiment:
         return load_experiment(self._config_dir, group, name)
+
+    def _experiment(self, group: str, name: str) -> Experiment:
+        return with_chosen(self._config_dir, self.written(group, name))
 
     def _task(self, name: str) -> TaskSettings:
         return load_task(self._config_dir, name)
 
     def task_of(self, group: str, experiment: str) -> TaskSettings:
         """Return the task of an experiment."""
-        return self.task(self.experiment(group, experiment).task)
+        return self.task(self.written(group, experiment).task)
 
     def _dataset(self, name: str) -> DatasetSettings:
         return load_dataset(self._config_dir, name, self._project.roots)
@@ -108,8 +125,10 @@ class Plan:
         return runs[run]
 
     def _files(self, group: str, experiment: str, run: str) -> JobFiles:
+        return self._files_of(self.job(group, experiment, run), RunName(group, experiment, run))
+
+    def _files_of(self, job: JobSettings, owner: RunName) -> JobFiles:
         """Note for every keyed file of a job what it is made with, and return the files."""
-        job = self.job(group, experiment, run)
         task = self.task(job.task)
         split = paths.split_path(job, task)
         self._made_with[split] = {
@@ -136,7 +155,7 @@ class Plan:
                     "all": paths.features_settings(dataset, job),
                 }
             if job.probe is not None:
-                files.embeddings[name] = self._remember_embeddings(RunName(group, experiment, run), job, files, name)
+                files.embeddings[name] = self._remember_embeddings(owner, job, files, name)
         return files
 
     def _remember_embeddings(self, name: RunName, job: JobSettings, files: JobFiles, dataset: str) -> list[str]:
@@ -174,10 +193,60 @@ class Plan:
     def _remember_all(self, path: str) -> None:
         for group, name in self.experiments:
             try:
+                if self._awaits_its_study(group, name):
+                    self._files_of(self.written(group, name).job(1), RunName(group, name, "1"))
+                    continue
                 for run in self.runs(group, name):
                     self.files(group, name, run)
             except AuscultError as error:
                 logger.warning("passed over while looking for the settings of %s: %s", path, error)
+        # Most trials share the files of their job.
+        for group, name in self.experiments:
+            for trial in list_trials(group, name):
+                if path in self._made_with:
+                    return
+                try:
+                    self.trial_files(group, name, trial)
+                except AuscultError as error:
+                    logger.warning("passed over while looking for the settings of %s: %s", path, error)
+
+    # --- the trials of a study
+
+    def _awaits_its_study(self, group: str, experiment: str) -> bool:
+        written = self.written(group, experiment)
+        return written.tune is not None and read_chosen(written) is None
+
+    def _trial_job(self, group: str, experiment: str, trial: str, seed: int) -> JobSettings:
+        """Return what is trained for a trial with one seed.
+
+        Raises:
+            ConfigError: There is no such trial, or its values do not go together.
+        """
+        written, where = self.written(group, experiment), str(trial_dir(group, experiment, trial))
+        settings = read_trial(group, experiment, trial)
+        job = trial_job(self._config_dir, written, settings, self.task(written.task), seed=seed, where=where)
+        upstream = self._upstream.of_job(RunName(group, experiment, f"trial {trial}"), job)
+        return job if upstream is None else upstream.read_by(job)
+
+    def _trial_files(self, group: str, experiment: str, trial: str) -> JobFiles:
+        """Return the files that a trial reads: those of any job with equal settings of clips and spectrograms."""
+        job = self.trial_job(group, experiment, trial, 0)
+        return self._files_of(job, RunName(group, experiment, f"trial {trial}"))
+
+    def trial_upstream_files(self, group: str, experiment: str, trial: str) -> list[str]:
+        """Return the files of earlier trainings that have to be there before a trial."""
+        job = self.trial_job(group, experiment, trial, 0)
+        upstream = self._upstream.of_job(RunName(group, experiment, f"trial {trial}"), job)
+        return [] if upstream is None else list(upstream.needs)
+
+    def search(self, group: str, experiment: str) -> list[str]:
+        """Return what the study of an experiment chose, as a file; empty where it has no search.
+
+        Raises:
+            ConfigError: The study is not finished.
+        """
+        found = self.experiment(group, experiment)
+        return [] if found.tune is None else [(study_dir(group, experiment) / CHOSEN_FILE).as_posix()]
 
     # --- what a job takes from an earlier training
 
@@ -246,8 +315,7 @@ class Plan:
 
     def clips_read(self, group: str, experiment: str, run: str) -> dict[str, list[str]]:
         """Return the clip stores that a training reads; none where it reads stored spectrograms."""
-        stores = self.files(group, experiment, run).clips
-        return {} if self.job(group, experiment, run).frontend == "stored" else stores
+        return clips_of(self.job(group, experiment, run), self.files(group, experiment, run))
 
     def audits(self, group: str, experiment: str) -> list[str]:
         """Return the audit of each training's split."""
@@ -262,7 +330,7 @@ class Plan:
         return [f"{paths.tables_dir(name)}/recordings.parquet" for name in self._datasets(group, experiment)]
 
     def _datasets(self, group: str, experiment: str) -> list[str]:
-        return list(dict.fromkeys(name for job in self.experiment(group, experiment).jobs for name in job.datasets))
+        return list(dict.fromkeys(name for job in self.written(group, experiment).jobs for name in job.datasets))
 
     def protocols(self, group: str, experiment: str) -> list[str]:
         """Return the protocol of an experiment, where one was frozen."""
@@ -279,12 +347,18 @@ class Plan:
         return [name for name in self._datasets(group, experiment) if not self.dataset(name).tracked_by]
 
     def results_of_tracked_data(self) -> list[str]:
-        """Return the results of every experiment whose datasets DVC brings."""
-        return [
-            paths.result_dir(group, name)
+        """Return the results of every experiment whose datasets DVC brings; one that awaits its study is left out."""
+        tracked = [
+            (group, name)
             for group, name in self.experiments
             if all(self.dataset(dataset).tracked_by for dataset in self._datasets(group, name))
         ]
+        waiting = [owner for owner in tracked if self._awaits_its_study(*owner)]
+        for group, name in waiting:
+            logger.warning(
+                "%s/%s is left out, for its study is not finished: auscult tune run %s/%s", *(group, name) * 2
+            )
+        return [paths.result_dir(*owner) for owner in tracked if owner not in waiting]
 
     def check_targets(self, arguments: Sequence[str]) -> None:
         """Read the experiments that a command line names, so that a fault is told before any rule is asked.
@@ -314,6 +388,11 @@ class Plan:
         if upstream is not None:
             job = upstream.read_by(job)
         return {**job_params(job), "evaluate": job.evaluate.frozen()}
+
+
+def clips_of(job: JobSettings, files: JobFiles) -> dict[str, list[str]]:
+    """Return the clip stores that a training of a job reads; none where it reads stored spectrograms."""
+    return {} if job.frontend == "stored" else files.clips
 
 
 def job_params(job: JobSettings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from auscult.config.spectrogram import frontend_bands, frontend_fault, frontend_
 from auscult.config.split import OfficialSplit
 from auscult.config.task import TaskSettings
 from auscult.config.train import losses_for, monitors_for
+from auscult.config.tune import TuneSettings
 from auscult.errors import ConfigError, unknown_name
 
 PRESET_SECTIONS = ("clips", "spectrogram", "split")
@@ -84,6 +86,8 @@ def load_experiment(config_dir: Path, group: str, name: str) -> Experiment:
         jobs = [_with_frames(job) for job in jobs]
     for number, job in enumerate(jobs, start=1):
         _check_job(config_dir, job, task_settings, f"{where}: job {number}")
+    if written.tune is not None:
+        _check_tune(config_dir, written.tune, jobs, task_settings, where)
     return Experiment(
         name=check_name(name, "experiment", where),
         group=group,
@@ -91,6 +95,7 @@ def load_experiment(config_dir: Path, group: str, name: str) -> Experiment:
         description=written.description,
         jobs=tuple(jobs),
         claims=load_claims(folder, name),
+        tune=written.tune,
     )
 
 
@@ -135,6 +140,100 @@ def _with_frames(job: JobSettings) -> JobSettings:
     if job.model.over_time is not None or not job.model.decides_over_time:
         return job
     return job.model_copy(update={"model": job.model.model_copy(update={"over_time": "max"})})
+
+
+def with_values(settings: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the values of dotted keys in them; entries of lists are numbered from 1.
+
+    A section that is not there is made; what does not belong there is the schema's to refuse.
+
+    Raises:
+        KeyError: A list has no such entry.
+
+    >>> with_values({"train": {"ema": None, "lr": 0.1}, "steps": [{"p": 1}]}, {"train.ema.decay": 0.9, "steps.1.p": 2})
+    {'train': {'ema': {'decay': 0.9}, 'lr': 0.1}, 'steps': [{'p': 2}]}
+    """
+    changed: Any = settings
+    # A whole section first, then what is said of its parts.
+    for key in sorted(values, key=lambda name: name.count(".")):
+        changed = _with_value(changed, key.split("."), values[key], key)
+    return changed
+
+
+def _with_value(settings: Any, parts: list[str], value: Any, key: str) -> Any:
+    if not parts:
+        return merge(settings, value)
+    first, *rest = parts
+    if isinstance(settings, list | tuple):
+        if not first.isdecimal() or not 1 <= int(first) <= len(settings):
+            raise KeyError(f"{key}: {first}: the list has the entries 1 to {len(settings)}")
+        entries = list(settings)
+        entries[int(first) - 1] = _with_value(entries[int(first) - 1], rest, value, key)
+        return entries
+    section = dict(settings) if isinstance(settings, Mapping) else {}
+    return {**section, first: _with_value(section.get(first), rest, value, key)}
+
+
+def apply_values(
+    config_dir: Path, job: JobSettings, values: Mapping[str, Any], task: TaskSettings, where: str
+) -> JobSettings:
+    """Return a job with the values of dotted settings in it, checked like a job of a file.
+
+    Raises:
+        ConfigError: A setting that the job does not have, or a value that it cannot take.
+    """
+    try:
+        changed = with_values(job.model_dump(mode="json"), values)
+    except KeyError as error:
+        raise ConfigError(f"{where}: {error.args[0]}") from None
+    made: JobSettings = parse(_JOB, changed, where)
+    _check_job(config_dir, made, task, where)
+    return made
+
+
+def require_tunable(job: JobSettings, where: str) -> None:
+    """Refuse to tune a job on validation patients that it would also be tested on, or that nothing is trained of.
+
+    Raises:
+        ConfigError: Its test set goes from patients to patients, or it trains nothing.
+    """
+    for name in ("folds", "matrix"):
+        if getattr(job, name) is not None:
+            raise ConfigError(
+                f"{where}: {name}: what is tuned on validation patients is judged there on the same patients; take one "
+                "split, and repeat the chosen job with `seeds`"
+            )
+    for name in ("evaluate_only", "probe"):
+        if getattr(job, name) is not None:
+            raise ConfigError(
+                f"{where}: {name}: nothing is trained there that could be tuned; leave one of the two out"
+            )
+
+
+def _check_tune(
+    config_dir: Path, tune: TuneSettings, jobs: Sequence[JobSettings], task: TaskSettings, path: str
+) -> None:
+    """Refuse a search of what the job does not have, or of values that it cannot take."""
+    where = f"{path}: tune"
+    if len(jobs) != 1:
+        raise ConfigError(f"{where}: found {len(jobs)} jobs, expected one: the job that is tuned")
+    job = jobs[0]
+    require_tunable(job, where)
+    monitors = monitors_for(task)
+    if tune.metric is not None and tune.metric not in monitors:
+        raise ConfigError(f"{where}.metric: {unknown_name('metric', tune.metric, monitors)}")
+    too_long = [rung for rung in tune.rungs if rung >= job.train.epochs]
+    if too_long:
+        raise ConfigError(f"{where}.rungs: found {too_long}, expected epochs before the last, {job.train.epochs}")
+    first = tune.rung_epochs(job.train.epochs)[0]
+    if first < job.train.eval_every:
+        raise ConfigError(
+            f"{where}: the first rung is after epoch {first}, and train.eval_every: {job.train.eval_every} validates "
+            "none before; begin later, with tune.min_epochs"
+        )
+    for key, search in tune.search.items():
+        for value in search.tried():
+            apply_values(config_dir, job, {key: value}, task, f"{where}.search.{key}: {value!r}")
 
 
 def _expand_preset(config_dir: Path, section: str, value: dict[str, Any], where: str) -> dict[str, Any]:

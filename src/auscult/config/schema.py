@@ -16,6 +16,7 @@ from auscult.config.project import ProjectSettings
 from auscult.config.resolve import PRESET_SECTIONS
 from auscult.config.study import StudySettings
 from auscult.config.task import TaskSettings
+from auscult.config.tune import TuneSettings
 from auscult.storage.files import write_text
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -36,6 +37,8 @@ def experiment_schema() -> dict[str, Any]:
                 "description": f"a file of config/presets/{section}, without .yaml",
             }
     task = properties.pop("task")
+    tune = TuneSettings.model_json_schema()
+    definitions |= tune.pop("$defs")
     definitions["Job"] = {"type": "object", "properties": properties, "additionalProperties": False}
     return {
         "$defs": definitions,
@@ -54,6 +57,7 @@ def experiment_schema() -> dict[str, Any]:
                 "additionalProperties": False,
             },
             **properties,
+            "tune": tune,
             "jobs": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Job"}},
         },
         "required": ["description", "task", "datasets", "clips", "spectrogram", "split", "model"],

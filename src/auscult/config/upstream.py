@@ -107,8 +107,21 @@ class UpstreamResults:
         self._require_an_end(name, ())
         return self._of(name)
 
+    def of_job(self, name: RunName, job: JobSettings) -> Upstream | None:
+        """Return what a job takes that no other job takes anything from; `name` is what it is called in errors.
+
+        Raises:
+            ConfigError: As `of`.
+        """
+        upstream = self._of_job(name, job)
+        for run in () if upstream is None else upstream.runs:
+            self._require_an_end(run, ())
+        return upstream
+
     def _of(self, name: RunName) -> Upstream | None:
-        job = self.runs(name.task, name.experiment)[name.run]
+        return self._of_job(name, self.runs(name.task, name.experiment)[name.run])
+
+    def _of_job(self, name: RunName, job: JobSettings) -> Upstream | None:
         if isinstance(job.ensemble, tuple):
             return _members(name, job.ensemble)
         found = _written(job)

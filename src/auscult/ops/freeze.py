@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from auscult.config import Experiment, TaskSettings, load_experiment, load_task, paths
+from auscult.config import Experiment, TaskSettings, load_task, paths
 from auscult.config.protocol import (
     FrozenSplit,
     PlannedComparison,
@@ -23,6 +23,7 @@ from auscult.config.protocol import (
     rules_of_jobs,
     settings_of_jobs,
 )
+from auscult.config.trials import load_tuned_experiment
 from auscult.errors import ConfigError, unknown_name
 from auscult.formatting.numbers import METRIC_NAMES, plural
 from auscult.metrics.aggregation import LevelRows
@@ -78,9 +79,9 @@ def freeze(
 
     Raises:
         ConfigError: The test part has judged a model of the experiment, there is a protocol already, or no such figure,
-            job or experiment.
+            job or experiment; or its study, which settles its job, is not finished.
     """
-    experiment = load_experiment(config_dir, group, name)
+    experiment = load_tuned_experiment(config_dir, group, name, root)
     task = load_task(config_dir, experiment.task)
     path = protocol_path(config_dir, group, name)
     if path.exists() and not is_forced:

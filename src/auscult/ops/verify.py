@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auscult.config import load_experiment
 from auscult.config.files import read_yaml
 from auscult.config.flatten import differences
+from auscult.config.trials import load_tuned_experiment
 from auscult.errors import AuscultError, DataError
 from auscult.provenance import UNKNOWN, data_version
 from auscult.storage.files import read_json, sha256_file
@@ -118,16 +118,16 @@ def result_changes(result: Path, task: str, name: str, config_dir: Path, project
         project_dir: The git repository, with `data.dvc`.
     """
     return [
-        *(f"settings: {line}" for line in _settings_changes(result, task, name, config_dir)),
+        *(f"settings: {line}" for line in _settings_changes(result, task, name, config_dir, project_dir)),
         *(f"data: {line}" for line in data_notices(result, project_dir)),
         *_code_changes(result, project_dir),
     ]
 
 
-def _settings_changes(result: Path, task: str, name: str, config_dir: Path) -> list[str]:
+def _settings_changes(result: Path, task: str, name: str, config_dir: Path, project_dir: Path) -> list[str]:
     try:
         before = read_yaml(result / "experiment.yaml")
-        now = load_experiment(config_dir, task, name).model_dump(mode="json")
+        now = load_tuned_experiment(config_dir, task, name, project_dir).model_dump(mode="json")
     except (OSError, AuscultError):
         return []  # never published, or told by the workflow itself
     return [str(found) for found in differences(before, now) if found.key != "description"]

@@ -15,6 +15,7 @@ from auscult.config import Experiment, TaskSettings
 from auscult.config.paths import split_of_audit
 from auscult.config.protocol import read_protocol
 from auscult.config.study import read_study
+from auscult.config.trials import CHOSEN_FILE, TRIALS_FILE, read_chosen_file
 from auscult.errors import DataError
 from auscult.formatting.metric_tables import Block, blocks, flat
 from auscult.formatting.numbers import METRIC_NAMES
@@ -35,6 +36,8 @@ from auscult.reports.left_out_section import LEFT_OUT_FILE, find_left_out, left_
 from auscult.reports.methods_text import methods_paragraphs, methods_text
 from auscult.reports.protocol_section import protocol_view
 from auscult.reports.result_page import experiment_yaml, render
+from auscult.reports.search_section import FOLDER as SEARCH_FOLDER
+from auscult.reports.search_section import SearchView, search_view
 from auscult.reports.settings import differing_keys, job_settings, settings_text
 from auscult.reports.subgroup_section import HETEROGENEITY_FILE, SUBGROUPS_FILE, heterogeneity_csv, subgroups_csv
 from auscult.storage.files import read_json, sha256_file, write_json, write_text
@@ -78,6 +81,7 @@ def publish(
     ids: StudyIds,
     protocol: Path | None = None,
     studies: Sequence[Path] = (),
+    search: Path | None = None,
 ) -> None:
     """Publish an experiment.
 
@@ -85,7 +89,8 @@ def publish(
     figures of several jobs; `metrics.json` and `summary.csv` with an entry a training; `table1.csv`, who took part;
     `calibration.csv`, `decision_curve.csv`, `subgroups.csv` and `heterogeneity.csv` of all trainings; of several
     jobs `comparisons.csv`, of a matrix `left_out.csv`; `methods.txt`; `checklists.html`, and a CSV of each
-    checklist; `experiment.yaml`, the settings; `protocol.yaml`, where one was frozen; `provenance.json`;
+    checklist; `experiment.yaml`, the settings; `protocol.yaml`, where one was frozen; `search/`, where settings were
+    searched; `provenance.json`;
     `checksums.txt` (as `sha256sum --check` reads it); and last `report.html`.
 
     Args:
@@ -100,6 +105,7 @@ def publish(
             joined with others, and hold the ids themselves.
         protocol: The protocol that was frozen; None without one.
         studies: The `study.yaml` that are there, the project's first.
+        search: What a search of the settings chose, `trials.csv` beside it; None without one.
 
     Raises:
         DataError: A file is missing or unreadable.
@@ -167,12 +173,21 @@ def publish(
         comparison=comparison,
         protocol=view,
         methods=methods,
+        search=None if search is None else _publish_search(experiment, search, output_dir / SEARCH_FOLDER),
     )
     sheets = fill(places_of(page, jobs, found_summaries), read_study(studies))
     write_checklists(sheets, output_dir, f"{experiment.group} / {experiment.name}")
     _write_checksums(output_dir, {REPORT_FILE: page})
     write_text(output_dir / REPORT_FILE, page)
     logger.info("published %s", output_dir / "report.html")
+
+
+def _publish_search(experiment: Experiment, path: Path, folder: Path) -> SearchView:
+    chosen = read_chosen_file(path)
+    view = search_view(experiment, chosen, folder)
+    for name in (CHOSEN_FILE, TRIALS_FILE):
+        shutil.copyfile(path.with_name(name), folder / name)
+    return view
 
 
 def _split_facts(audit: Path) -> tuple[str, str | None]:

@@ -39,6 +39,7 @@ from auscult.reports.jobs import JobResult, Repeats, few_patients
 from auscult.reports.left_out_section import LARGE_SHIFT, LeftOut
 from auscult.reports.model_card import limits, model_card
 from auscult.reports.protocol_section import ProtocolView
+from auscult.reports.search_section import SearchView
 from auscult.reports.settings import differing_keys, job_settings, settings_text, shared_settings
 from auscult.reports.subgroup_section import gap_names
 from auscult.splits.table_one import FEWEST_PATIENTS
@@ -96,6 +97,7 @@ def render(
     comparison: Sequence[PageFigure],
     protocol: ProtocolView,
     methods: Mapping[str, str],
+    search: SearchView | None = None,
 ) -> str:
     """Return the page.
 
@@ -111,6 +113,7 @@ def render(
         comparison: Figures of several jobs.
         protocol: What was prespecified, and the jobs compared.
         methods: Subject -> paragraph, from `methods_text.methods_paragraphs`.
+        search: How the settings were found; None without a search.
     """
     settings = [job.settings for job in jobs]
     keys = differing_keys(settings)
@@ -148,6 +151,7 @@ def render(
             protocol=protocol,
             methods=methods,
             has_confusion={job.id: any("confusion" in entry["name"] for entry in job.figures) for job in jobs},
+            search=search,
             p_text=p_text,
             points={job.id: point_rows(job.metrics, task) for job in jobs},
             point_heads=point_heads(task),

@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
 from auscult.formatting.numbers import duration_text, plural, size_text
 
 if TYPE_CHECKING:
+    from auscult.ops.batch_search import BatchSearch
     from auscult.ops.explain import Explanation
+    from auscult.ops.study_status import StudyStatus
     from auscult.training.progress import Watched
 
 _COLUMNS = (
@@ -59,6 +61,46 @@ def trainings_table(trainings: Sequence[Watched]) -> Table:
         style = "red" if training.is_dead or training.values["status"] == "failed" else None
         table.add_row(*_cells(training), style=style)
     return table
+
+
+def watched_tables(trainings: Sequence[Watched], studies: Sequence[StudyStatus]) -> Group:
+    """Return what runs, for a terminal: the studies, where there are any, and the trainings."""
+    tables = [trainings_table(trainings)]
+    if studies:
+        table = Table("study", "status", "trials", "complete", "failed", "best so far", box=None, pad_edge=False)
+        for study in studies:
+            table.add_row(*_study_cells(study), style="red" if study.is_dead else None)
+        tables.insert(0, table)
+    return Group(*tables)
+
+
+def batch_table(found: BatchSearch) -> Table:
+    """Return what was found by batch size; the recommended one stands in bold."""
+    table = Table("batch size", "lr", "clips/s", "memory (MB)", found.metric, box=None, pad_edge=False)
+    for trial in found.trials:
+        rung = trial.rung
+        table.add_row(
+            str(trial.size),
+            f"{trial.lr:g}",
+            _formatted(rung.samples_per_s, ".0f"),
+            _formatted(rung.peak_memory_mb, ".0f"),
+            f"failed: {rung.reason}" if rung.value is None else f"{rung.value:.4f}",
+            style="bold" if trial is found.best else None,
+        )
+    return table
+
+
+def _study_cells(study: StudyStatus) -> tuple[str, ...]:
+    values = study.values
+    best = values.get("best_value")
+    return (
+        study.name,
+        f"dead; auscult tune run {study.name} goes on" if study.is_dead else str(values.get("status")),
+        _of(values.get("trials"), values.get("of")),
+        str(values.get("complete", "")),
+        str(values.get("failed", "")),
+        "" if best is None else f"{values.get('metric')} {best:.4f}, trial {values.get('best_trial')}",
+    )
 
 
 def _cells(training: Watched) -> tuple[str, ...]:

@@ -90,15 +90,16 @@ class Trainer:
         self._rows: list[EpochRow] = []
         self._layer_generators: dict[str, Any] | None = None
 
-    def fit(self, run_dir: Path, session: Session) -> Checkpoint:
+    def fit(self, run_dir: Path, session: Session, until_epoch: int | None = None) -> Checkpoint:
         """Train what was not saved yet.
 
         Args:
             run_dir: Where `metrics.jsonl` is kept and `history.csv` is written at the end.
             session: Gives the last checkpoint, takes the next ones, and says when to stop.
+            until_epoch: Save and return after this epoch, before the training's end; None: train to the end.
 
         Returns:
-            The last checkpoint, with the best weights.
+            The last checkpoint, with the best weights; `is_finished` says whether it is that of the end.
 
         Raises:
             ConfigError: The loss became NaN or infinite.
@@ -116,27 +117,35 @@ class Trainer:
             kept_generators(device),
             profiled(run_dir, n_profiled, device) as after_batch,
         ):
-            while not self._is_finished:
+            while not self._is_paused(until_epoch):
                 row = self._epoch(session, after_batch)
                 history.append(row)
                 stop, is_save_due = session.due(self.optimization.n_steps, epoch_done=row["epoch"])
-                if self._is_finished or stop or is_save_due:
+                if self._is_paused(until_epoch) or stop or is_save_due:
                     checkpoint = self._save(session)
                 log_row(row, self.settings, self.best.row)
                 progress.report("training", **{key: row[key] for key in row if key.startswith(("train/", "val/"))})
-                if stop and not self._is_finished:
+                if stop and not self._is_paused(until_epoch):
                     raise TrainingStopped(stop)
-            history.write_csv()
+            if self.is_finished:
+                history.write_csv()
         if self.early_stopping.is_exhausted:
             logger.info("%s no longer improved: stopped after epoch %d", self.settings.monitor, len(self._rows))
-        self.optimization.finish()
+        if self.is_finished:
+            self.optimization.finish()
+        else:
+            progress.ending = {"status": "paused", "reason": f"epoch {until_epoch} was asked for"}
         if checkpoint is None:
             raise ValueError("a training has at least one epoch")
         return checkpoint
 
     @property
-    def _is_finished(self) -> bool:
+    def is_finished(self) -> bool:
+        """Whether the training's end is reached."""
         return self.at.epoch > self.settings.epochs or self.early_stopping.is_exhausted
+
+    def _is_paused(self, until_epoch: int | None) -> bool:
+        return self.is_finished or (until_epoch is not None and self.at.epoch > until_epoch)
 
     def _open_history(self, run_dir: Path) -> History:
         folder = run_dir if self.processes.is_rank_zero else None

@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,9 @@ class Progress:
         owner: Which process trains, for people.
         clock: Seconds that only grow.
         is_silent: Nothing is written or drawn.
+
+    Attributes:
+        ending: What is reported when the block of `reporting` ends.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Progress:
             "resumed_because": None if before is None else _why_resumed(before),
             "started_s": time.time(),
         }
+        self.ending: dict[str, Any] = {"status": "finished", "eta_s": 0.0}
         self._clock = clock
         self._is_silent = is_silent
         self._written_s = -math.inf
@@ -77,7 +81,7 @@ class Progress:
             except BaseException as error:
                 self.report("failed", at_once=True, reason=f"{type(error).__name__}: {error}")
                 raise
-            self.report("finished", at_once=True, eta_s=0.0)
+            self.report(at_once=True, **self.ending)
 
     def _log_why_resumed(self) -> None:
         if self.values["resumed_because"] is not None:
@@ -248,8 +252,14 @@ class Watched:
         return f"dead ({self.values['status']})" if self.is_dead else str(self.values["status"])
 
 
-def find_trainings(runs_dir: Path, *, everything: bool = False) -> list[Watched]:
-    """Return the trainings below `runs_dir` that run or died, with `everything` the ended ones too; sorted by name."""
+def find_trainings(runs_dir: Path, *, everything: bool = False, prefix: str = "") -> list[Watched]:
+    """Return the trainings below `runs_dir` that run or died, with `everything` the ended ones too; sorted by name.
+
+    Args:
+        runs_dir: Such as `work/runs`.
+        everything: Those that ended too.
+        prefix: Of their names.
+    """
     found: list[Watched] = []
     for path in sorted(Path(runs_dir).glob(f"**/state/{PROGRESS_FILE}")):
         values = read_progress(path)
@@ -257,13 +267,6 @@ def find_trainings(runs_dir: Path, *, everything: bool = False) -> list[Watched]
             continue
         is_running = values.get("status") in RUNNING
         if is_running or everything:
-            name = path.parent.parent.relative_to(runs_dir).as_posix()
+            name = prefix + path.parent.parent.relative_to(runs_dir).as_posix()
             found.append(Watched(name, values, is_running and not is_owner_alive(path.parent)))
     return found
-
-
-def follow(runs_dir: Path, *, everything: bool, interval_s: float) -> Iterator[list[Watched]]:
-    """Yield the trainings again and again."""
-    while True:
-        yield find_trainings(runs_dir, everything=everything)
-        time.sleep(interval_s)

@@ -77,6 +77,7 @@ def train(
     threads: int | None = None,
     fresh: bool = False,
     budget_s: float | None = None,
+    until_epoch: int | None = None,
 ) -> None:
     """Train and write `model.safetensors`, `model.json`, `history.csv` and `metrics.jsonl`.
 
@@ -100,6 +101,8 @@ def train(
         threads: Of torch on the CPU; default: unchanged.
         fresh: Start over, whatever state there is.
         budget_s: Seconds after which to save and stop; None: no limit.
+        until_epoch: Pause after this epoch, its state saved and no model written: the next call goes on from there, bit
+            for bit as if there had been no pause. None: train to the end.
 
     Raises:
         ConfigError: No such device, a model that cannot take the spectrograms, a diverging loss, or an unfinished
@@ -150,7 +153,7 @@ def train(
             else None
         )
         normalisation = Normalisation.from_bands(*dataset.normalisation())
-        sources = _sources(dataset, normalisation, job)
+        sources = read_sources(dataset, normalisation, job)
         store = None
         if is_rank_zero:
             binding = _binding(job, task, dataset, sources)
@@ -164,12 +167,12 @@ def train(
         stack.callback(trainer.processes.destroy)
         session = Session(stop, SaveTimer(job.train.save), progress, trainer.processes, store)
         try:
-            checkpoint = trainer.fit(output_dir, session)
+            checkpoint = trainer.fit(output_dir, session, until_epoch)
         except TrainingStopped:
             if is_rank_zero:
                 raise
             return  # rank zero's exit status counts
-        if store is None:
+        if store is None or not trainer.is_finished:
             return
         require_best_epoch(checkpoint, job, task, trainer.data.val)
         trainer.module.load_state_dict(checkpoint.best_weights)
@@ -386,7 +389,7 @@ def backbone_shape(job: JobSettings) -> tuple[int, int]:
     return n_bands, frontend_frames(job.model.frontend, job.spectrogram, job.clips)
 
 
-def _sources(dataset: ClipDataset, normalisation: Normalisation, job: JobSettings) -> dict[str, Source]:
+def read_sources(dataset: ClipDataset, normalisation: Normalisation, job: JobSettings) -> dict[str, Source]:
     """Return what is read of each subset; validation reads stored spectrograms for a model that takes spectrograms."""
     kinds: dict[str, StoredKind] = {
         "train": "spectrogram" if job.frontend == "stored" else "waveform",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from auscult.config.task import TaskSettings
 from auscult.config.train import TrainSettings
-from auscult.errors import ConfigError
+from auscult.errors import DivergedError
 from auscult.metrics.event_decoding import validation_scores
 from auscult.metrics.summary import validation_metrics
 from auscult.models.saved import probabilities
@@ -41,7 +41,7 @@ def validate(
 
     Raises:
         TrainingStopped: A signal came; checked between two batches.
-        ConfigError: A probability is NaN or infinite.
+        DivergedError: A probability is NaN or infinite.
     """
     model.eval()
     plan = sequential_plan(len(subset.batches), settings.batch_size)
@@ -99,10 +99,10 @@ def require_finite(value: float, what: str, settings: TrainSettings) -> None:
     """Raise on NaN or infinity.
 
     Raises:
-        ConfigError: It says which setting to lower.
+        DivergedError: It says which setting to lower.
     """
     if not math.isfinite(value):
-        raise ConfigError(
+        raise DivergedError(
             f"the {what} became {value}: lower train.optimizer.lr (found {settings.optimizer.lr:g}), clip the gradient "
             f"(train.clip_gradient.norm), or train with precision 32 (found {settings.precision})"
         )

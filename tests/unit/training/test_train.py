@@ -1,6 +1,7 @@
 import contextlib
 import json
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -176,6 +177,41 @@ def test_an_interrupted_training_resumes_bit_for_bit(setup, tmp_path, *, monkeyp
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
     lines = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+def test_a_training_that_pauses_at_epochs_ends_as_one_that_does_not(setup, tmp_path):
+    job = setup.with_train(**ALL_THAT_HAS_A_STATE).model_copy(update={"augment": AUGMENT})
+    train(setup, tmp_path / "whole", job)
+    for epoch in (1, 3):
+        train(setup, tmp_path / "paused", job, until_epoch=epoch)
+        lines = (tmp_path / "paused" / "metrics.jsonl").read_text().splitlines()
+        assert len(lines) == epoch
+        progress = json.loads((tmp_path / "paused" / "state" / "progress.json").read_text())
+        assert (progress["status"], progress["reason"]) == ("paused", f"epoch {epoch} was asked for")
+        assert not (tmp_path / "paused" / "model.json").exists() and not (tmp_path / "paused" / "history.csv").exists()
+    # Asked for less than there is: nothing is trained, nothing is lost.
+    train(setup, tmp_path / "paused", job, until_epoch=2)
+    train(setup, tmp_path / "paused", job, until_epoch=5)
+    assert results(tmp_path / "paused") == results(tmp_path / "whole")
+
+
+def test_a_training_kept_for_a_trial_reads_no_test_row(setup, tmp_path):
+    """Whatever stands in the stores and tables of test patients, the trial is the same."""
+    whole = make_setup(tmp_path / "whole")
+    blind = make_setup(tmp_path / "blind")
+    split = pd.read_csv(blind.split)
+    test = split.loc[split["split"] == "test", "recording_id"]
+    with h5py.File(blind.features["toy"][0], "r+") as store:
+        recordings = np.array([value.decode() for value in store["table/recording_id"][:]])
+        for name in ("spectrogram", "sum", "sum_sq"):
+            store[name][np.flatnonzero(np.isin(recordings, test))] = np.nan
+    for name, data in {"a": whole, "b": blind}.items():
+        train(data, tmp_path / name, until_epoch=2)
+    rows = [
+        [{key: value for key, value in json.loads(line).items() if key not in TIMING} for line in text.splitlines()]
+        for text in ((tmp_path / name / "metrics.jsonl").read_text() for name in ("a", "b"))
+    ]
+    assert rows[0] == rows[1]
 
 
 def test_sessions_of_one_batch_each_change_nothing(setup, tmp_path, monkeypatch):

@@ -1,0 +1,284 @@
+"""`auscult tune lr`: a range test, then a random search on a logarithmic scale, coarse and then fine.
+
+The range test (Smith 2017) says between which rates a training learns and does not diverge. Between them a few short
+trainings say where it learns best, and a few whole ones near there say which rate to take (the scheme of Stanford's
+cs231n notes). Each is a trial of the workflow: it survives a kill, and is not trained twice.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from auscult.config.experiment import Experiment, JobSettings
+from auscult.config.files import read_bounded_json
+from auscult.config.trials import trial_dir
+from auscult.errors import InfeasibleError
+from auscult.formatting.numbers import plural
+from auscult.ops.trial_files import MOST_RUNG_BYTES, Rung, TrialFiles
+from auscult.storage.files import settings_key
+
+LR = "train.optimizer.lr"
+LOWEST, HIGHEST = 1e-7, 1.0
+"""Rates of the range test, where none are asked for."""
+MOST_DECADES = 3.0
+"""Of the range test, the decades below its steepest point and above that are searched, together."""
+LEAST_CURVE = 20
+_SETTLED = 10
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """What a range test says.
+
+    Attributes:
+        lrs: Of each step.
+        losses: Of its batch.
+        smoothed: Their running mean.
+        steepest: The rate at which the loss falls fastest.
+        lowest: The rate at the lowest loss; above it the training begins to diverge.
+    """
+
+    lrs: list[float]
+    losses: list[float]
+    smoothed: list[float]
+    steepest: float
+    lowest: float
+
+    @property
+    def search_range(self) -> tuple[float, float]:
+        """The rates worth a training: from a decade below the steepest point to the lowest loss."""
+        high = self.lowest
+        low = min(self.steepest / 10, high / 10)
+        return max(low, high / 10**MOST_DECADES), high
+
+
+@dataclass(frozen=True)
+class LrTrial:
+    """A training with one rate.
+
+    Attributes:
+        lr: The rate.
+        epochs: Asked for.
+        rung: What it reached.
+    """
+
+    lr: float
+    epochs: int
+    rung: Rung
+
+    @property
+    def has_value(self) -> bool:
+        """Whether it did not fail."""
+        return self.rung.value is not None
+
+
+@dataclass(frozen=True)
+class LrSearch:
+    """What was found.
+
+    Attributes:
+        metric: What trainings are compared by.
+        mode: `max` or `min`.
+        range_test: Its curve.
+        coarse: Short trainings.
+        fine: Whole ones, near the best of the short ones.
+        best: The recommended one.
+    """
+
+    metric: str
+    mode: str
+    range_test: RangeTest
+    coarse: list[LrTrial]
+    fine: list[LrTrial]
+    best: LrTrial
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a training."""
+        return pd.DataFrame(
+            [
+                {
+                    "stage": stage,
+                    "lr": trial.lr,
+                    "epochs": trial.epochs,
+                    self.metric: trial.rung.value,
+                    "val/loss": trial.rung.loss,
+                    "recommended": trial is self.best,
+                    "reason": "" if trial.has_value else trial.rung.reason,
+                }
+                for stage, trials in (("coarse", self.coarse), ("fine", self.fine))
+                for trial in trials
+            ]
+        )
+
+
+def read_range(lrs: Sequence[float], losses: Sequence[float], smoothed: Sequence[float]) -> RangeTest:
+    """Read the curve of a range test.
+
+    Raises:
+        InfeasibleError: It diverged within its first steps.
+
+    >>> rates = [10 ** (-6 + step / 10) for step in range(50)]
+    >>> curve = [1.0] * 20 + [1.0 - 0.05 * step for step in range(15)] + [0.3 + 0.2 * step for step in range(15)]
+    >>> found = read_range(rates, curve, curve)
+    >>> f"{found.lowest:.0e}", 1e-4 < found.steepest < found.lowest
+    ('3e-03', True)
+    """
+    if len(lrs) < LEAST_CURVE:
+        raise InfeasibleError(
+            f"the range test diverged after {plural(len(lrs), 'step')}: begin with a lower rate (--lowest), or take "
+            "more steps (--steps)"
+        )
+    # The running mean of few batches is theirs, not the curve's.
+    lowest = _SETTLED + int(np.argmin(smoothed[_SETTLED:]))
+    # The slope over a tenth of the curve: between neighbours it is noise.
+    reach = max(len(lrs) // 20, 2)
+    at, curve = np.log(np.array(lrs)), np.array(smoothed)
+    middles = range(_SETTLED + reach, min(lowest, len(curve) - reach))
+    slopes = [(curve[step + reach] - curve[step - reach]) / (at[step + reach] - at[step - reach]) for step in middles]
+    steepest = middles[int(np.argmin(slopes))] if slopes else lowest
+    return RangeTest(list(lrs), list(losses), list(smoothed), float(lrs[steepest]), float(lrs[lowest]))
+
+
+def draw_lrs(low: float, high: float, n: int, seed: int) -> list[float]:
+    """Draw rates at random on a logarithmic scale, one in each of `n` equal parts, to three digits.
+
+    >>> [1 <= number <= 10 for number in draw_lrs(1, 10, 3, seed=0)], draw_lrs(1, 10, 3, 0) == draw_lrs(1, 10, 3, 0)
+    ([True, True, True], True)
+    """
+    shares = (np.arange(n) + np.random.default_rng(seed).uniform(size=n)) / n
+    return [float(f"{math.exp(math.log(low) + share * math.log(high / low)):.3g}") for share in shares]
+
+
+def best_of(trials: Sequence[LrTrial], mode: str) -> LrTrial:
+    """Return the best training: by its value, of equal ones by the validation loss, then the higher rate.
+
+    Raises:
+        InfeasibleError: All failed.
+    """
+    whole = [trial for trial in trials if trial.has_value]
+    if not whole:
+        raise InfeasibleError(
+            f"every training failed: {'; '.join(dict.fromkeys(trial.rung.reason for trial in trials))}"
+        )
+    sign = -1 if mode == "max" else 1
+    return min(whole, key=lambda trial: (sign * (trial.rung.value or 0.0), trial.rung.loss or 0.0, -trial.lr))
+
+
+def fine_range(coarse: Sequence[LrTrial], best: LrTrial) -> tuple[float, float]:
+    """Return the rates between the neighbours of the best short training."""
+    lrs = sorted(trial.lr for trial in coarse)
+    at = lrs.index(best.lr)
+    step = (lrs[-1] / lrs[0]) ** (1 / max(len(lrs) - 1, 1))
+    low = lrs[at - 1] if at > 0 else best.lr / step
+    high = lrs[at + 1] if at + 1 < len(lrs) else best.lr * step
+    # Half the way to each neighbour.
+    return math.sqrt(low * best.lr), math.sqrt(high * best.lr)
+
+
+class LrTuner:
+    """Runs the three stages.
+
+    Args:
+        config_dir: The folder `config`.
+        experiment: As its file says it.
+        job: The number of the job.
+        make: Makes files of the workflow.
+        tell: Called with what has happened, for people.
+    """
+
+    def __init__(
+        self,
+        config_dir: Path,
+        experiment: Experiment,
+        job: int,
+        *,
+        make: Callable[[Sequence[Path]], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._settings: JobSettings = experiment.job(job)
+        self._metric = self._settings.train.monitor
+        self._mode = self._settings.train.mode
+        self._files = TrialFiles(config_dir, experiment, self._metric, job)
+        self._name = (experiment.group, experiment.name)
+        self._key = settings_key(self._settings.model_dump(mode="json", exclude={"evaluate", "note"}))[:8]
+        self._make = make
+        self._tell = tell
+
+    def run(
+        self, *, n_steps: int, low: float, high: float, n_trials: int, coarse_epochs: int, fine_epochs: int, seed: int
+    ) -> LrSearch:
+        """Find a rate.
+
+        Args:
+            n_steps: Of the range test.
+            low: Its first rate.
+            high: Its last rate.
+            n_trials: Trainings of each of the two other stages.
+            coarse_epochs: Of the short trainings.
+            fine_epochs: Of the others.
+            seed: Of the draws.
+
+        Raises:
+            DataError: A training could not be run.
+            InfeasibleError: Every training failed.
+        """
+        found = self._range_test(n_steps, low, high)
+        low, high = found.search_range
+        self._tell(f"range test: the loss falls fastest at {found.steepest:.2g} and is lowest at {found.lowest:.2g}")
+        each = plural(n_trials, "training")
+        self._tell(f"coarse: {each} of {plural(coarse_epochs, 'epoch')}, {low:.2g} to {high:.2g}")
+        coarse = self._train(draw_lrs(low, high, n_trials, seed), coarse_epochs)
+        low, high = fine_range(coarse, best_of(coarse, self._mode))
+        self._tell(f"fine: {each} of {plural(fine_epochs, 'epoch')}, {low:.2g} to {high:.2g}")
+        fine = self._train(draw_lrs(low, high, n_trials, seed + 1), fine_epochs)
+        return LrSearch(self._metric, self._mode, found, coarse, fine, best_of(fine, self._mode))
+
+    def _range_test(self, n_steps: int, low: float, high: float) -> RangeTest:
+        gamma = (high / low) ** (1 / max(n_steps - 1, 1))
+        values: dict[str, Any] = {
+            LR: low,
+            # A schedule ends with its training: there is at least a step in each of so many epochs.
+            "train.epochs": n_steps,
+            "train.schedules": [{"name": "exponential", "by": "step", "gamma": gamma}],
+            "train.accumulate_batches": 1,
+            "train.devices": 1,
+        }
+        trial = f"range-{self._key}-{settings_key(values)[:8]}"
+        seed = self._settings.train.seed
+        self._files.write_settings(trial, values)
+        path = trial_dir(*self._name, trial) / f"seed{seed}" / f"range{n_steps}.json"
+        self._tell(f"range test: {plural(n_steps, 'step')}, {low:.2g} to {high:.2g}")
+        if not path.is_file():
+            self._make([path])
+        curve = read_bounded_json(path, MOST_RUNG_BYTES)
+        return read_range(curve["lr"], curve["loss"], curve["smoothed"])
+
+    def _train(self, lrs: Sequence[float], epochs: int) -> list[LrTrial]:
+        seed = self._settings.train.seed
+        trials = {lr: f"lr-{self._key}-{f'{lr:.2e}'.replace('.', 'p').replace('+', '')}" for lr in lrs}
+        paths = [self._files.rung(trial, {LR: lr}, seed, epochs) for lr, trial in trials.items()]
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            self._make(missing)
+        return [
+            LrTrial(lr, epochs, self._files.read(trial, {LR: lr}, seed, epochs)) for lr, trial in sorted(trials.items())
+        ]
+
+
+def lr_yaml(lr: float) -> str:
+    """Return the line for an experiment's file.
+
+    >>> lr_yaml(0.00314)
+    'train: {optimizer: {lr: 0.00314}}'
+    >>> lr_yaml(2.5e-05)
+    'train: {optimizer: {lr: 2.5e-05}}'
+    """
+    return f"train: {{optimizer: {{lr: {json.dumps(lr)}}}}}"
