@@ -241,17 +241,23 @@ def evaluate(
     test_part: Annotated[
         bool, typer.Option("--test-part", help="Of a dataset that the model was trained on: its own test set alone.")
     ] = False,
+    recalibrate: Annotated[
+        float | None,
+        typer.Option(help="This share of the patients refits calibration and thresholds; the others are judged."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="By which --recalibrate draws patients.")] = 0,
     device: DeviceOption = Device.auto,
     config: Annotated[Path, typer.Option(help="The folder with the configuration.")] = Path("config"),
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier result.")] = False,
 ) -> None:
     """Evaluate a stored model on a dataset that it was not trained on: a full result, with its own thresholds.
 
-    All patients form the test set. What the workflow made of the dataset by equal settings is reused.
+    All patients form the test set, but for those that --recalibrate draws. What the workflow made of the dataset by
+    equal settings is reused.
     """
     from auscult.inference.evaluate_model import default_output, evaluate_model, headline_of  # noqa: PLC0415
 
-    folder = out or default_output(model, dataset, task)
+    folder = out or default_output(model, dataset, task, is_recalibrated=recalibrate is not None)
     report = evaluate_model(
         model,
         dataset,
@@ -261,6 +267,8 @@ def evaluate(
         root=root,
         device=device.value,
         test_set_only=test_part,
+        recalibrate_share=recalibrate,
+        seed=seed,
         is_forced=force,
         say=lambda text: typer.echo(text, err=True),
     )

@@ -22,6 +22,7 @@ from auscult.evaluation.events import judge_events
 from auscult.evaluation.outcomes import find_outcomes, write_lists
 from auscult.evaluation.predict import predict
 from auscult.evaluation.protocols import compare_protocols
+from auscult.evaluation.recalibration import before_and_after
 from auscult.evaluation.slices import slice_attributes, slice_metrics
 from auscult.formatting.operating_points import chosen_on_text
 from auscult.metrics.aggregation import LevelRows, at_level
@@ -125,6 +126,7 @@ def evaluate(
         "normal_offset": model.normal_offset,
         "operating_points": model.meta.get("operating_points"),
         "bootstrap_draws": job.evaluate.bootstrap_draws,
+        "recalibration": before_and_after(model, examples, predictions, task, job.train.batch_size),
     }
     of_all = np.random.default_rng(job.evaluate.seed).spawn(len(SUBSETS) + 6)
     *generators, of_slices, of_outcomes, of_protocols, of_clinical, of_baselines, of_events = of_all

@@ -59,7 +59,7 @@ def set_rows(found: Mapping[str, Any]) -> list[SetRow]:
 def promise(found: Mapping[str, Any]) -> str:
     """Return what the sets promise, and on what it rests."""
     chose_epoch = "which chose the epoch as well, so slightly too narrow sets are possible"
-    if found.get("chosen_on") == "calibration":
+    if found.get("chosen_on") in {"calibration", "recalibration"}:
         chose_epoch = "which had no part in the choice of the epoch"
     rows = "" if found["level"] == "patient" else f", in the sets of all their {found['level']}s"
     return (

@@ -17,6 +17,7 @@ _CHOSEN_ON = {
     "val": "validation",
     "calibration": "the calibration subset",
     "out_of_fold": "out-of-fold validation",
+    "recalibration": "the patients set apart for recalibration",
 }
 CALIBRATIONS = {
     "temperature": "temperature scaling",

@@ -1,4 +1,4 @@
-"""`auscult evaluate`: a stored model on another dataset, all of whose patients form the test set."""
+"""`auscult evaluate`: a stored model on another dataset, whose patients form the test set."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from auscult.evaluation.evaluate import evaluate
 from auscult.formatting.metric_tables import headline
 from auscult.inference.dataset import PreparedDataset, job_like, prepare, settings_of
 from auscult.inference.loaded_model import choose_device, require_model
+from auscult.inference.recalibrate import Draw, draw_patients, recalibrate
 from auscult.labels import recording_targets
-from auscult.models.saved import META_FILE, datasets_seen, load_model
+from auscult.models.saved import META_FILE, datasets_seen, load_model, save_model
 from auscult.reports.jobs import few_patients
 from auscult.reports.publish import publish
 from auscult.splits.audit import build_audit
@@ -53,10 +54,12 @@ def evaluate_model(
     root: str | None = None,
     device: str = "auto",
     test_set_only: bool = False,
+    recalibrate_share: float | None = None,
+    seed: int = 0,
     is_forced: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Evaluate a stored model, with its own thresholds, on a dataset, and publish the result.
+    """Evaluate a stored model, with its own thresholds or such of the new site, on a dataset, and publish the result.
 
     Args:
         model_dir: A trained job.
@@ -67,6 +70,8 @@ def evaluate_model(
         root: Read the dataset in this folder instead of its own.
         device: `auto`, `cpu` or `cuda`.
         test_set_only: Of a dataset that the model was trained on, evaluate only its own test set.
+        recalibrate_share: Of the dataset's patients, who refit calibration and operating points; the rest is judged.
+        seed: By which they are drawn.
         is_forced: Replace an earlier result in `output_dir`.
         say: Receives progress messages.
 
@@ -74,16 +79,20 @@ def evaluate_model(
         The path of `report.html`. Beside the folder, not in it, lies the key of its study ids; see `key_path`.
 
     Raises:
-        DataError: There is no such model, or it was trained on the dataset's patients.
+        DataError: There is no such model, it was trained on the dataset's patients, or they are too few to refit it.
         ConfigError: There is no such dataset or task, the task does not fit, or the output exists already.
     """
     require_model(model_dir)
     _require_output(output_dir, is_forced=is_forced)
+    _require_share(recalibrate_share, test_set_only=test_set_only)
     meta = load_model(model_dir).meta
     task_name = task_name or str(meta["task_name"])
     task = _task(meta, task_name, dataset, config_dir)
     chosen = _test_recordings(model_dir, meta, dataset, task, is_wanted=test_set_only)
     subset = " (its own test set)" if test_set_only else ""
+    chosen_by = "thresholds from its own validation set"
+    if recalibrate_share is not None:
+        chosen_by = "calibration and thresholds refitted on other patients of it"
     job = job_like(
         meta,
         (dataset,),
@@ -91,7 +100,7 @@ def evaluate_model(
         evaluate_only=model_dir.as_posix(),
         allow_doubtful=[dataset] if dataset in task.doubtful else [],
         note=f"The model of {provenance.redact(str(model_dir))}, trained on {', '.join(meta['datasets'])}, evaluated "
-        f"on {dataset}{subset}; thresholds from its own validation set",
+        f"on {dataset}{subset}; {chosen_by}",
     )
     settings = settings_of(dataset, config_dir, root)
     output_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +109,22 @@ def evaluate_model(
         say(f"preparing {dataset}: tables, clips and spectrograms")
         prepared = prepare(dataset, settings, job, folder, ignores_workflow=root is not None)
         run_dir, split, audit = folder / "run", folder / "split.csv", folder / "audit.json"
-        n_patients = _write_split(prepared, task, job, chosen, split=split, audit=audit)
+        draw = None if recalibrate_share is None else Draw(recalibrate_share, seed)
+        n_patients = _write_split(prepared, task, job, chosen, draw, split=split, audit=audit)
         _copy_model(model_dir, meta, run_dir)
+        if draw is not None:
+            say("refitting calibration and operating points")
+            refitted = recalibrate(
+                load_model(model_dir, choose_device(device)),
+                dataset=dataset,
+                features=prepared.features,
+                clips=prepared.clips,
+                tables=prepared.tables,
+                split=split,
+                task=task,
+                draw=draw,
+            )
+            save_model(run_dir, refitted)
         say(f"evaluating {n_patients} patients")
         show_names = project_settings(config_dir).publish.names
         evaluate(
@@ -121,6 +144,7 @@ def evaluate_model(
         summaries = {dataset: prepared.tables / "summary.json"}
         command = f"auscult evaluate {shlex.quote(str(model_dir))} --dataset {dataset} --task {task_name}"
         command += " --test-part" if test_set_only else ""
+        command += "" if draw is None else f" --recalibrate {draw.fraction:g} --seed {draw.seed}"
         if output_dir.exists():
             shutil.rmtree(output_dir)
         ids = StudyIds.read({dataset: prepared.tables}, show_names=show_names)
@@ -130,9 +154,7 @@ def evaluate_model(
                 name=f"{'/'.join(model_dir.resolve().parts[-2:])} on {dataset}",
                 group=task_name,
                 task=task_name,
-                description=f"A stored model on {dataset}, all of whose patients form the test set"
-                if not test_set_only
-                else f"A stored model on its own test set of {dataset}",
+                description=_description(dataset, draw, test_set_only=test_set_only),
                 jobs=(job,),
             ),
             task=task,
@@ -150,6 +172,26 @@ def evaluate_model(
             studies=[path for path in (config_dir / STUDY_FILE,) if path.is_file()],
         )
     return output_dir / "report.html"
+
+
+def _description(dataset: str, draw: Draw | None, *, test_set_only: bool) -> str:
+    if draw is not None:
+        return f"A stored model, recalibrated on {draw.fraction:.0%} of the patients of {dataset}, on the others"
+    if test_set_only:
+        return f"A stored model on its own test set of {dataset}"
+    return f"A stored model on {dataset}, all of whose patients form the test set"
+
+
+def _require_share(share: float | None, *, test_set_only: bool) -> None:
+    if share is None:
+        return
+    if not 0 < share < 1:
+        raise ConfigError(f"--recalibrate {share:g}: expected a share of the patients above 0 and below 1, such as 0.3")
+    if test_set_only:
+        raise ConfigError(
+            "--recalibrate is for a dataset that the model was not trained on, --test-part for one that it was; leave "
+            "one of them out"
+        )
 
 
 def _require_output(output_dir: Path, *, is_forced: bool) -> None:
@@ -185,6 +227,11 @@ def _test_recordings(
 ) -> set[str] | None:
     """Return the recordings to evaluate; None: all of them."""
     is_known = dataset in meta["datasets"]
+    if dataset == meta.get("recalibration", {}).get("dataset"):
+        raise DataError(
+            f"{model_dir}: the model was recalibrated on patients of {dataset} and would look better than it is; the "
+            "others are judged in its own result, or recalibrate the model that it was made of"
+        )
     if not is_known and dataset in datasets_seen(meta):
         raise DataError(
             f"{model_dir}: the encoder of this probe was trained on {dataset}, so it knows patients of it and would "
@@ -211,11 +258,12 @@ def _write_split(
     task: TaskSettings,
     job: JobSettings,
     chosen: set[str] | None,
+    draw: Draw | None,
     *,
     split: Path,
     audit: Path,
 ) -> int:
-    """Write a split that has a test set only, and its audit; return the number of patients."""
+    """Write a split: a test set, and a calibration subset where one is drawn; return the patients of the former."""
     recordings = read_recordings(prepared.tables / "recordings.parquet")
     events = read_events(prepared.tables / "events.parquet")
     summary = read_json(prepared.tables / "summary.json")
@@ -230,6 +278,8 @@ def _write_split(
             "compare the task's rules with what `auscult data describe` shows"
         )
     table = kept[["recording_id", "patient_id", "dataset"]].assign(split="test").astype({"split": "str"})
+    if draw is not None:
+        table.loc[table["patient_id"].isin(list(draw_patients(kept, events, task, draw))), "split"] = "calibration"
     table = table.reset_index(drop=True)
     left_out = {
         "no target is known": ids[~is_known].tolist(),
@@ -246,7 +296,7 @@ def _write_split(
     report |= {"rules": rules, "flow": flow.to_dict("records"), "warnings": summary["flow"]["warnings"]}
     write_csv(split, table)
     write_json(audit, {"settings": job.split.model_dump(mode="json"), **report})
-    return len(set(kept["patient_id"]))
+    return len(set(table.loc[table["split"] == "test", "patient_id"]))
 
 
 def _copy_model(model_dir: Path, meta: Mapping[str, Any], run_dir: Path) -> None:
@@ -259,15 +309,16 @@ def _copy_model(model_dir: Path, meta: Mapping[str, Any], run_dir: Path) -> None
         write_csv(run_dir / HISTORY_FILE, pd.DataFrame([meta["training"]["at_best_epoch"]]))
 
 
-def default_output(model_dir: Path, dataset: str, task_name: str | None) -> Path:
-    """Return the default folder of a result: by task, dataset and the model's weights.
+def default_output(model_dir: Path, dataset: str, task_name: str | None, *, is_recalibrated: bool = False) -> Path:
+    """Return the default folder of a result: by task, dataset, the model's weights and whether it is recalibrated.
 
     Raises:
         DataError: There is no such model.
     """
     require_model(model_dir)
     meta = load_model(model_dir).meta
-    return Path("evaluations") / (task_name or str(meta["task_name"])) / dataset / str(meta["weights_sha256"])[:8]
+    name = str(meta["weights_sha256"])[:8] + ("-recalibrated" if is_recalibrated else "")
+    return Path("evaluations") / (task_name or str(meta["task_name"])) / dataset / name
 
 
 def key_path(output_dir: Path) -> Path:

@@ -22,9 +22,9 @@ from auscult.metrics.icbhi import confusion, normal_class_scores
 from auscult.metrics.thresholds import N_GRID_CUTS, Fallback, thresholds_for_task
 from auscult.models.saved import SHIFTS_VERSION, calibrated_probabilities, maps_of, shifted_probabilities
 
-ChosenOn = Literal["val", "calibration", "out_of_fold"]
-"""The validation set, the calibration subset, or the parts of the patients that were validation in turn, each judged by
-its own trainings."""
+ChosenOn = Literal["val", "calibration", "out_of_fold", "recalibration"]
+"""The validation set, the calibration subset, the parts of the patients that were validation in turn, each judged by
+its own trainings, or patients of a new site that are not judged."""
 
 
 def choose_operating_point(

@@ -347,9 +347,10 @@ def describe_model(
 
 
 def datasets_seen(meta: Mapping[str, Any]) -> set[str]:
-    """Return the datasets that shaped a model: those that it was trained on, and of a probe those of its encoder."""
+    """Return the datasets that shaped a model: those of its training, of a probe's encoder, and of a recalibration."""
     encoder = meta.get("training", {}).get("probe", {}).get("encoder", {})
-    return {*meta["datasets"], *encoder.get("datasets", [])}
+    recalibrated_on = meta.get("recalibration", {}).get("dataset")
+    return {*meta["datasets"], *encoder.get("datasets", []), *([recalibrated_on] if recalibrated_on else [])}
 
 
 def average_models(models: Sequence[SavedModel], names: Sequence[str], training: dict[str, Any]) -> SavedModel:

@@ -22,6 +22,7 @@ from auscult.formatting.operating_points import (
     point_rows,
     shared_note,
 )
+from auscult.formatting.recalibration import recalibration_rows
 from auscult.provenance import redact
 
 SUBSETS = {"test": "TEST SET", "val": "VALIDATION SET (optimistic: {chosen} chosen on it)"}
@@ -43,6 +44,7 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         ("headline level", task.level),
         *_threshold_facts(metrics, job, task),
         *_calibration_fact(metrics),
+        *_recalibration_facts(metrics),
         *_shifts_fact(metrics),
         ("intervals", _interval_fact(metrics)),
         *[("declared", text) for text in _declared(job)],
@@ -108,6 +110,17 @@ def _calibration_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         return []
     notes = (metrics.get("calibration") or {}).get("notes", [])
     return [("calibration", "; ".join([f"{text}, fitted on {chosen_on_text(metrics)}", *notes]))]
+
+
+def _recalibration_facts(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    found = metrics.get("recalibration")
+    if found is None:
+        return []
+    who = f"on {found['n_refit']} patients of {found['dataset']} (share {found['fraction']:g}, seed {found['seed']})"
+    facts = [("recalibrated", f"{who}, judged on the other {found['n_judged']}")]
+    for row in recalibration_rows(metrics):
+        facts.append((f"  {row.target}", f"{row.what} {row.before} before, {row.after} after"))
+    return facts
 
 
 def _shifts_fact(metrics: dict[str, Any]) -> list[tuple[str, str]]:

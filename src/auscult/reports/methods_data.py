@@ -107,7 +107,7 @@ SIZE_TEXT = (
 def split_text(job: JobSettings) -> str:
     """Return how the data were divided, and how the parts differ."""
     if job.evaluate_only is not None:
-        return "The model had been trained before; only a test part was used here."
+        return "The model had been trained before; nothing here took part in its training."
     split = job.split
     if job.matrix is not None and isinstance(split, PatientSplit):
         return _matrix_text(job.matrix, split, job)

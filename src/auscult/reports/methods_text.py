@@ -106,7 +106,7 @@ def methods_paragraphs(
             each_result(lambda job: _decision_text(job, task)),
             each_result(_calibration_text),
             each(_doubt_text),
-            each(_test_text),
+            each_result(_test_text),
             _metrics_text(jobs, task),
             _CLINICAL,
             _comparison_text(settings),
@@ -197,6 +197,8 @@ def _chosen_on(metrics: Mapping[str, Any], before: str = "the ") -> str:
     """Return what calibration and thresholds were chosen on."""
     if metrics.get("chosen_on") == "out_of_fold":
         return "the validation parts, out of fold"
+    if metrics.get("chosen_on") == "recalibration":
+        return "the recalibration part"
     return f"{before}{'calibration' if metrics.get('chosen_on') == 'calibration' else 'validation'} part"
 
 
@@ -219,9 +221,16 @@ def _doubt_text(job: JobSettings) -> str:
     )
 
 
-def _test_text(job: JobSettings) -> str:
+def _test_text(result: JobResult) -> str:
     text = "The test part took no part in training or in any choice; no model was updated or recalibrated on it."
-    if job.evaluate.best_on_test:
+    found = result.metrics.get("recalibration")
+    if found is not None:
+        text += (
+            f" Of the patients of {found['dataset']} {found['n_refit']}, drawn at random (share {found['fraction']:g}, "
+            f"seed {found['seed']}) and stratified by label, were set apart as a recalibration part: calibration and "
+            "operating points were fitted anew on them, the weights of the network were not."
+        )
+    if result.settings.evaluate.best_on_test:
         text += " The epoch that is best on the test part is reported beside the result, as an optimistic figure."
     return text
 

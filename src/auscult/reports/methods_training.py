@@ -76,10 +76,10 @@ def model_text(result: JobResult) -> str:
     """Return which model it was, and with which weights it began."""
     job, size = result.settings, f"{result.metrics['n_parameters']:,} parameters"
     if job.evaluate_only is not None:
-        return (
-            f"The model of {redact(job.evaluate_only)} ({job.model.name}, {size}) was evaluated as it was, with its "
-            "own thresholds: nothing was trained or chosen on these data."
-        )
+        whose = f"The model of {redact(job.evaluate_only)} ({job.model.name}, {size})"
+        if result.metrics.get("recalibration") is not None:
+            return f"{whose} was recalibrated on patients apart from the test part; its weights stayed as they were."
+        return f"{whose} was evaluated as it was, with its own thresholds: nothing was trained or chosen on these data."
     if job.probe is not None:
         what = "a logistic regression" if job.probe.method == "linear" else "a vote of nearest neighbours"
         where = "pooled features of the backbone" if job.probe.layer == "backbone" else "first dense layer of the head"

@@ -27,6 +27,7 @@ from auscult.formatting.operating_points import (
     shared_note,
 )
 from auscult.formatting.published import published_rows
+from auscult.formatting.recalibration import recalibration_rows
 from auscult.plots.inline import PageFigure, mp3_data, png_data, read_figure
 from auscult.reports.clinical_section import MOST_TABLES, clinical_contents, clinical_jobs, tables_one
 from auscult.reports.data_tables import declared_exceptions, ingested, label_conflicts, label_rules, split_tables
@@ -155,6 +156,7 @@ def render(
             p_text=p_text,
             points={job.id: point_rows(job.metrics, task) for job in jobs},
             point_heads=point_heads(task),
+            recalibrated={job.id: recalibration_rows(job.metrics) for job in jobs},
             calibrations={job.id: calibration_text(job.metrics) for job in jobs},
             chosen_on={job.id: chosen_on_text(job.metrics) for job in jobs},
             out_of_fold=OUT_OF_FOLD,

@@ -163,7 +163,10 @@ def test_an_ensemble_is_told(publishable):
 def test_only_the_test_part_of_a_stored_model_is_told_and_no_path_of_its_owner(publishable):
     job = {"split": {"kind": "patients"}, "evaluate_only": "/mnt/of_somebody/results/t/e/1"}
     text = text_of(publishable("binary", job))
-    assert "The model had been trained before; only a test part was used here. The test part held 30 patients" in text
+    assert (
+        "The model had been trained before; nothing here took part in its training. The test part held 30 patients"
+        in text
+    )
     assert "training part" not in text
     assert "of_somebody" not in text
 
