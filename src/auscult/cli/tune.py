@@ -119,6 +119,8 @@ def lr(
     best = searched.best
     value = "" if best.rung.value is None else f": {searched.metric} {metric_text(best.rung.value)} on validation"
     typer.echo(f"{target}.svg, .png and .csv: written\nrecommended{value}\n  {lr_yaml(best.lr)}")
+    if searched.caution:
+        typer.echo(f"note: {searched.caution}")
 
 
 @app.command()

@@ -100,6 +100,15 @@ class LrSearch:
     fine: list[LrTrial]
     best: LrTrial
 
+    @property
+    def caution(self) -> str:
+        """What to know where the best rate is the last one tried, and a better one may lie beyond; else empty."""
+        lrs = sorted(trial.lr for trial in [*self.coarse, *self.fine])
+        ends = {lrs[0]: "lowest", lrs[-1]: "highest"}
+        if self.best.lr not in ends:
+            return ""
+        return f"it is the {ends[self.best.lr]} rate that was trained: a better one may lie beyond it"
+
     def table(self) -> pd.DataFrame:
         """Return one row a training."""
         return pd.DataFrame(

@@ -48,6 +48,7 @@ def draw_lr(found: LrSearch) -> Figure:
         _trainings(right, found.fine, "fine", filled=True)
         right.axvline(found.best.lr, color=SERIES[1], linewidth=1.4)
         right.set(xscale="log", xlabel="learning rate", ylabel=found.metric)
+        right.margins(x=0.08)
         right.set_title(f"Trainings; recommended {found.best.lr:.3g}")
         for axes in (left, right):
             axes.grid(visible=True, axis="y", color=GRID)

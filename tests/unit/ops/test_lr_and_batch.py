@@ -4,6 +4,7 @@ import math
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,8 @@ def test_the_recommended_rate_is_near_the_best(config_dir: Path, tmp_path: Path)
     assert low < BEST_LR < high and found.range_test.steepest < found.range_test.lowest < 0.1
     assert [trial.epochs for trial in (found.coarse[0], found.fine[0])] == [3, 9]
     assert yaml.safe_load(lr_yaml(found.best.lr))["train"]["optimizer"]["lr"] == pytest.approx(found.best.lr)
+    assert found.caution == ""
+    assert replace(found, best=found.coarse[-1]).caution.startswith("it is the highest rate that was trained")
     assert len(make.made) == 13 and found.table()["recommended"].sum() == 1
 
     again = Planted(config_dir)
