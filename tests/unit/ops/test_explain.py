@@ -91,7 +91,7 @@ def test_a_cost_is_that_of_last_time_or_the_median_of_its_rule(tmp_path):
 
 def test_every_rule_keeps_what_it_took_in_a_folder_of_its_name(project_dir):
     for path in (project_dir / "rules").glob("*.smk"):
-        named = re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)
+        named = re.findall(r"^(?:use rule \w+ as|rule) (\w+)(?: with)?:", path.read_text(), re.MULTILINE)
         assert re.findall(r'"benchmarks/(\w+)/', path.read_text()) == named
 
 
