@@ -12,17 +12,12 @@ from auscult.errors import nearest
 
 
 class WrittenFloat(float):
-    """A number that also knows its text, which a label keeps: 1.10 is not 1.1 there.
-
-    Args:
-        value: The number.
-        written: Its text.
-    """
+    """A number that also knows its text, which a label keeps: 1.10 is not 1.1 there."""
 
     written: str
 
     def __new__(cls, value: float, written: str) -> Self:
-        """Return the number with its text."""
+        """Return the number `value` with its text `written`."""
         made = super().__new__(cls, value)
         made.written = written
         return made
