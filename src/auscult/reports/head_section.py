@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from auscult.config import Experiment, TaskSettings
-from auscult.formatting.baselines import baselines_of
+from auscult.config import Experiment
+from auscult.formatting.baselines import Baselines
 from auscult.formatting.numbers import Number, plural
 from auscult.formatting.text import listed
 from auscult.reports.data_tables import SUBSETS
@@ -71,22 +71,22 @@ class Head:
 
 def head_of(
     experiment: Experiment,
-    task: TaskSettings,
     jobs: Sequence[JobResult],
     repeats: Sequence[Repeats],
     *,
     left_out: Sequence[LeftOut],
     audits: Sequence[Mapping[str, Any]],
+    baselines: Mapping[str, Baselines | None],
 ) -> Head:
     """Return the head of a report.
 
     Args:
         experiment: What was run.
-        task: What was predicted.
         jobs: The results of its runs, in order.
         repeats: The jobs with folds and seeds.
         left_out: The jobs with a matrix.
         audits: One a run.
+        baselines: Run -> what was found beside it.
     """
     of_repeats = {run.id for found in repeats for run in found.runs}
     of_matrices = {found.job for found in left_out}
@@ -110,7 +110,7 @@ def head_of(
             job.label if len(jobs) == 1 else f"Job {job.id}, {job.label}",
             job.people,
             [_figure(name, job.headline[name]) for name in _chosen(job.headline)],
-            found.verdict if (found := baselines_of(job.metrics, task)) else "",
+            found.verdict if (found := baselines[job.id]) else "",
         )
         for job in jobs
         if job.id not in of_repeats and job.number not in of_matrices
@@ -128,11 +128,7 @@ def _line_of_matrix(found: LeftOut, runs: Sequence[JobResult]) -> Line:
         figures = [Figure("AUROC, pooled", pooled.value_text, pooled.interval_text)]
         note = f"Of another {found.by} {one.expected} is expected."
         return Line(found.anchor, name, "", figures, note)
-    first = next(iter(runs[0].headline))
-    numbers = [run.headline[first] for run in runs if run.headline[first].value is not None]
-    ends = sorted(numbers, key=lambda number: number.value or 0.0)
-    text = f"{ends[0].value_text} to {ends[-1].value_text}" if ends else "undefined"
-    return Line(found.anchor, name, "", [Figure(first, text, "")])
+    return Line(found.anchor, name, "", [Figure(next(iter(runs[0].headline)), _ends(runs) or "undefined", "")])
 
 
 def _chosen(headline: Mapping[str, Any]) -> list[str]:
@@ -147,12 +143,19 @@ def _figure(name: str, number: Number) -> Figure:
 
 
 def _range(jobs: Sequence[JobResult], n_lines: int) -> str:
+    name, first = next(iter(jobs[0].headline.items()))
+    ends = _ends(jobs)
+    if not ends:
+        return f"{name} is undefined in all of {n_lines} jobs: {first.reason}."
+    return f"{name} of {n_lines} jobs: {ends}. No job was selected."
+
+
+def _ends(jobs: Sequence[JobResult]) -> str:
+    """Return the least and the greatest value of the first figure; empty where it is undefined in all jobs."""
     name = next(iter(jobs[0].headline))
     numbers = [job.headline[name] for job in jobs]
-    values = sorted((number for number in numbers if number.value is not None), key=lambda number: number.value or 0.0)
-    if not values:
-        return f"{name} is undefined in all of {n_lines} jobs: {numbers[0].reason}."
-    return f"{name} of {n_lines} jobs: {values[0].value_text} to {values[-1].value_text}. No job was selected."
+    values = {number.value: number.value_text for number in numbers if number.value is not None}
+    return f"{values[min(values)]} to {values[max(values)]}" if values else ""
 
 
 def _data(experiment: Experiment, audits: Sequence[Mapping[str, Any]]) -> list[str]:

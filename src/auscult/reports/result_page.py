@@ -121,6 +121,8 @@ def render(
     # Of a job with folds, left-out values or seeds only the first run is shown in full, so that the page stays small.
     in_full = {next(runs).id for _, runs in groupby(jobs, key=lambda job: job.number)}
     in_full |= {job.id for job in jobs if job.settings.ensemble}
+    jobs_in_full = [job for job in jobs if job.id in in_full]
+    of_baselines = {job.id: baselines_of(job.metrics, task) for job in jobs}
     return (
         page_templates()
         .get_template("report.html.j2")
@@ -129,7 +131,6 @@ def render(
             task=task,
             jobs=jobs,
             command=_rerun(experiment, provenance),
-            datasets=list(dict.fromkeys(name for job in experiment.jobs for name in job.datasets)),
             metric_names=METRIC_NAMES,
             levels=LEVELS,
             notices=[
@@ -137,8 +138,8 @@ def render(
                 *few_patients_notices(jobs, repeats, task),
                 *label_conflicts(audits),
             ],
-            head=head_of(experiment, task, jobs, repeats, left_out=left_out, audits=audits),
-            contents={job.id: _contents(job) for job in jobs if job.id in in_full},
+            head=head_of(experiment, jobs, repeats, left_out=left_out, audits=audits, baselines=of_baselines),
+            contents={job.id: _contents(job) for job in jobs_in_full},
             script=page_script(),
             lacks=lacks(audits),
             exceptions=declared_exceptions(experiment, audits),
@@ -167,17 +168,17 @@ def render(
             event_columns=[name for name, _, _ in COLUMNS],
             events={job.id: event_table(job, task) for job in jobs},
             slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},
-            clinical_contents=clinical_contents([job for job in jobs if job.id in in_full]),
+            clinical_contents=clinical_contents(jobs_in_full),
             tables_one=tables_one(experiment, audits),
             most_tables=MOST_TABLES,
             fewest_patients=FEWEST_PATIENTS,
-            gap_names=gap_names([job for job in jobs if job.id in in_full]),
-            clinical=clinical_jobs([job for job in jobs if job.id in in_full], task),
-            figures={job.id: job_figures(job) for job in jobs if job.id in in_full},
-            examples={job.id: job_examples(job) for job in jobs if job.id in in_full},
-            averages={job.id: job_averages(job) for job in jobs if job.id in in_full},
+            gap_names=gap_names(jobs_in_full),
+            clinical=clinical_jobs(jobs_in_full, task),
+            figures={job.id: job_figures(job) for job in jobs_in_full},
+            examples={job.id: job_examples(job) for job in jobs_in_full},
+            averages={job.id: job_averages(job) for job in jobs_in_full},
             counts={job.id: outcome_counts(job) for job in jobs},
-            baselines_of={job.id: baselines_of(job.metrics, task) for job in jobs},
+            baselines_of=of_baselines,
             protocols={job.id: protocol_table(job.metrics, task) for job in jobs},
             rules=label_rules(task, experiment),
             ingested=[ingested(name, summary) for name, summary in summaries.items()],
