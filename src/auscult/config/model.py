@@ -289,30 +289,29 @@ Trim = Literal["resize", "padding", "reflect"]
 """How a spectrogram is brought to a size that can be halved often enough; what comes out is brought back."""
 
 
-@MODELS.register("auscult.models.unet:build")
-class UNetSettings(BaseModelSettings):
-    """U-Net (Ronneberger et al. 2015): down by halves and up again, each level joined with its own size on the way."""
+class HalvingSettings(BaseModelSettings):
+    """Of networks that halve the maps level by level, and enlarge them again."""
 
     decides_over_time: ClassVar[bool] = True
 
-    name: Literal["unet"]
     channels: int = Field(default=16, ge=1, description="of the first level; each further level has twice as many")
     depth: int = Field(default=4, ge=1, le=8, description="how often the maps are halved")
     block_dropout: float = Field(default=0.0, ge=0, lt=1, description="of whole maps, in each block")
     trim: Trim = Field(default="padding", description="how sizes are fitted that cannot be halved so often")
+
+
+@MODELS.register("auscult.models.unet:build")
+class UNetSettings(HalvingSettings):
+    """U-Net (Ronneberger et al. 2015): down by halves and up again, each level joined with its own size on the way."""
+
+    name: Literal["unet"]
 
 
 @MODELS.register("auscult.models.dcan:build")
-class DcanSettings(BaseModelSettings):
+class DcanSettings(HalvingSettings):
     """DCAN (Chen et al. 2016): one way down, and from all its levels two branches up, of objects and of contours."""
 
-    decides_over_time: ClassVar[bool] = True
-
     name: Literal["dcan"]
-    channels: int = Field(default=16, ge=1, description="of the first level; each further level has twice as many")
-    depth: int = Field(default=4, ge=1, le=8, description="how often the maps are halved")
-    block_dropout: float = Field(default=0.0, ge=0, lt=1, description="of whole maps, in each block")
-    trim: Trim = Field(default="padding", description="how sizes are fitted that cannot be halved so often")
     final_activation: Literal["sigmoid", "tanh"] = Field(
         default="sigmoid", description="of maps; tanh: from -1 to 1, read as a probability from 0 to 1"
     )

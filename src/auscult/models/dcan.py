@@ -9,10 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from auscult.config.model import DcanSettings, Trim
-from auscult.models.classifier import Backbone, as_maps
-from auscult.models.trim import restore, trim
-from auscult.models.unet import BandReadout, Descent, input_note, n_features_of, widths_of
+from auscult.config.model import DcanSettings
+from auscult.models.classifier import Backbone
+from auscult.models.unet import BandReadout, HalvingNet, input_note, n_features_of, widths_of
 
 
 class Branch(nn.Module):
@@ -41,7 +40,7 @@ class Branch(nn.Module):
         return self.last(torch.stack(enlarged).sum(dim=0))
 
 
-class Dcan(nn.Module):
+class Dcan(HalvingNet):
     """The way down and the two branches; the features of objects come first.
 
     Args:
@@ -50,12 +49,8 @@ class Dcan(nn.Module):
     """
 
     def __init__(self, settings: DcanSettings, n_bands: int) -> None:
-        super().__init__()
-        self.keeps_time = settings.over_time is not None
-        self.trim: Trim = settings.trim
-        self.multiple = 2**settings.depth
+        super().__init__(settings)
         widths = widths_of(settings)
-        self.descent = Descent(widths, settings.block_dropout)
         self.objects = Branch(widths)
         self.contours = Branch(widths)
         if self.keeps_time:
@@ -64,9 +59,8 @@ class Dcan(nn.Module):
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """Turn [batch, mel, frame] into features [batch, feature], or [batch, frame, feature]."""
-        levels = self.descent(trim(as_maps(spectrograms), self.multiple, self.trim))
-        size = (spectrograms.shape[1], spectrograms.shape[2])
-        branches = [restore(branch(levels), size, self.trim) for branch in (self.objects, self.contours)]
+        levels = self.levels(spectrograms)
+        branches = [self.restored(branch(levels), spectrograms) for branch in (self.objects, self.contours)]
         if not self.keeps_time:
             return torch.cat([maps.mean(dim=(2, 3)) for maps in branches], dim=1)
         return torch.cat([readout(maps) for readout, maps in zip(self.readouts, branches, strict=True)], dim=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from auscult.config.model import DcanSettings, Trim, UNetSettings
+from auscult.config.model import HalvingSettings, Trim, UNetSettings
 from auscult.models.classifier import Backbone, as_maps, require_size
 from auscult.models.trim import fitted_size, restore, trim
 
@@ -60,7 +60,30 @@ class BandReadout(nn.Module):
         return torch.relu(self.norm(self.linear(maps.flatten(1, 2)))).transpose(1, 2)
 
 
-class UNet(nn.Module):
+class HalvingNet(nn.Module):
+    """What comes before all that U-Net and DCAN differ in: the spectrogram fitted, and the way down.
+
+    Args:
+        settings: Its size, and whether features keep time.
+    """
+
+    def __init__(self, settings: HalvingSettings) -> None:
+        super().__init__()
+        self.keeps_time = settings.over_time is not None
+        self.trim: Trim = settings.trim
+        self.multiple = 2**settings.depth
+        self.descent = Descent(widths_of(settings), settings.block_dropout)
+
+    def levels(self, spectrograms: Tensor) -> list[Tensor]:
+        """Return the maps of each level, of spectrograms [batch, mel, frame]."""
+        return self.descent(trim(as_maps(spectrograms), self.multiple, self.trim))
+
+    def restored(self, maps: Tensor, spectrograms: Tensor) -> Tensor:
+        """Return maps of the first level at the size of the spectrograms."""
+        return restore(maps, (spectrograms.shape[1], spectrograms.shape[2]), self.trim)
+
+
+class UNet(HalvingNet):
     """The way down, and the way up: each level is doubled, joined with its own size, and goes through a block.
 
     Args:
@@ -69,12 +92,8 @@ class UNet(nn.Module):
     """
 
     def __init__(self, settings: UNetSettings, n_bands: int) -> None:
-        super().__init__()
-        self.keeps_time = settings.over_time is not None
-        self.trim: Trim = settings.trim
-        self.multiple = 2**settings.depth
+        super().__init__(settings)
         widths = widths_of(settings)
-        self.descent = Descent(widths, settings.block_dropout)
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.doubled = nn.ModuleList(nn.ConvTranspose2d(n_in, n_out, 2, stride=2) for n_in, n_out in pairs)
         self.blocks = nn.ModuleList(block(2 * n_out, n_out, settings.block_dropout) for _, n_out in pairs)
@@ -83,24 +102,24 @@ class UNet(nn.Module):
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """Turn [batch, mel, frame] into features [batch, feature], or [batch, frame, feature]."""
-        *levels, maps = self.descent(trim(as_maps(spectrograms), self.multiple, self.trim))
+        *levels, maps = self.levels(spectrograms)
         for double, of_level, level in zip(self.doubled, self.blocks, reversed(levels), strict=True):
             maps = of_level(torch.cat([level, double(maps)], dim=1))
-        maps = restore(maps, (spectrograms.shape[1], spectrograms.shape[2]), self.trim)
+        maps = self.restored(maps, spectrograms)
         return self.readout(maps) if self.keeps_time else maps.mean(dim=(2, 3))
 
 
-def n_features_of(settings: UNetSettings | DcanSettings) -> int:
+def n_features_of(settings: HalvingSettings) -> int:
     """Return the features of a frame, or of a clip where they are pooled; of each branch."""
     return settings.channels if settings.over_time is None else 4 * settings.channels
 
 
-def widths_of(settings: UNetSettings | DcanSettings) -> list[int]:
+def widths_of(settings: HalvingSettings) -> list[int]:
     """Return the channels of each level."""
     return [settings.channels * 2**level for level in range(settings.depth + 1)]
 
 
-def input_note(settings: UNetSettings | DcanSettings, input_shape: tuple[int, int]) -> str:
+def input_note(settings: HalvingSettings, input_shape: tuple[int, int]) -> str:
     """Return how the input is fitted; empty when it is taken as it is.
 
     Raises:
