@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from auscult.config.files import read_yaml
+from auscult.config.documents import read_yaml
 from auscult.errors import ConfigError, DataError
 from auscult.storage.files import sha256_file
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from auscult.config import DatasetSettings
-from auscult.config.files import dump_yaml
+from auscult.config.documents import dump_yaml
 from auscult.errors import ConfigError, unknown_name
 from auscult_simulate.layouts import WRITERS
 from auscult_simulate.layouts import files_csv as files_csv_layout

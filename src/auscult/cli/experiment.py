@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from auscult.config import Experiment, list_experiments, load_experiment, load_task, paths
-from auscult.config.files import dump_yaml
+from auscult.config.documents import dump_yaml
 from auscult.config.paths import result_dir
 from auscult.config.schema import write_schemas
 from auscult.errors import AuscultError, ConfigError

@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import Field, TypeAdapter
 
 from auscult.config.base import Label, Settings
-from auscult.config.files import parse, read_yaml
+from auscult.config.documents import read_yaml
+from auscult.config.files import parse
 
 CLAIMS_FILE = "claims.yaml"
 

@@ -16,10 +16,10 @@ from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 
 from auscult.config.base import Settings
+from auscult.config.documents import parse_yaml
 from auscult.errors import ConfigError, unknown_name
 
 _FOLDER = "encoders"
@@ -228,4 +228,4 @@ def load_encoder(name: str) -> Encoder:
     if name not in encoder_names():
         raise ConfigError(unknown_name("encoder", name, encoder_names()))
     text = resources.files("auscult.config").joinpath(_FOLDER, f"{name}.yaml").read_text(encoding="utf-8")
-    return Encoder.model_validate(yaml.safe_load(text))
+    return Encoder.model_validate(parse_yaml(text, name))

@@ -10,7 +10,8 @@ from pydantic import Field, TypeAdapter, field_validator
 
 from auscult.config.base import Settings
 from auscult.config.dataset import DatasetSettings
-from auscult.config.files import defined_names, find_definition, is_defined, parse, read_yaml
+from auscult.config.documents import read_yaml
+from auscult.config.files import defined_names, find_definition, is_defined, parse
 from auscult.errors import ConfigError, unknown_name
 
 _DATASET: TypeAdapter[Any] = TypeAdapter(DatasetSettings)

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from auscult.config.base import Settings
+from auscult.config.documents import dump_yaml, read_yaml
 from auscult.config.evaluate import EvaluateSettings
 from auscult.config.experiment import Experiment, JobSettings
-from auscult.config.files import PROTOCOL_SUFFIX, dump_yaml, parse, read_yaml
+from auscult.config.files import PROTOCOL_SUFFIX, parse
 from auscult.config.flatten import differences
 from auscult.config.task import Level, TaskSettings
 

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import Field, TypeAdapter
 
 from auscult.config.base import Settings
-from auscult.config.files import STUDY_FILE, parse, read_yaml
+from auscult.config.documents import read_yaml
+from auscult.config.files import STUDY_FILE, parse
 
 
 def _text(description: str) -> Any:

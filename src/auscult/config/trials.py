@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import Field, TypeAdapter
 
 from auscult.config.base import Settings
+from auscult.config.documents import read_bounded_json
 from auscult.config.experiment import Experiment, JobSettings
-from auscult.config.files import parse, read_bounded_json
+from auscult.config.files import parse
 from auscult.config.resolve import apply_values, load_experiment, load_task
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError

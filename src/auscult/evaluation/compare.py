@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from auscult.config.files import read_yaml
+from auscult.config.documents import read_yaml
 from auscult.config.flatten import differing_keys, flatten
 from auscult.config.task import LEVELS, TaskSettings
 from auscult.errors import ConfigError, DataError

@@ -9,7 +9,7 @@ from typing import Any
 
 from auscult.audio.cut_clips import cut_clips
 from auscult.config import DatasetSettings, JobSettings, load_dataset, load_project, paths
-from auscult.config.files import read_yaml
+from auscult.config.documents import read_yaml
 from auscult.datasets.ingest import ingest
 from auscult.datasets.sources import has_tables
 from auscult.errors import ConfigError

@@ -13,7 +13,8 @@ from importlib import metadata
 from pathlib import Path
 
 from auscult.config import TrackingSettings, load_dataset, load_project
-from auscult.config.files import defined_names, read_yaml
+from auscult.config.documents import read_yaml
+from auscult.config.files import defined_names
 from auscult.config.paths import is_remote
 from auscult.datasets.bucket import BucketError
 from auscult.errors import AuscultError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from auscult.config.files import check_name, dump_yaml, read_yaml
+from auscult.config.documents import dump_yaml, read_yaml
+from auscult.config.files import check_name
 from auscult.config.resolve import PRESET_SECTIONS, load_experiment, merge, with_values
 from auscult.config.trials import Chosen, chosen_job, read_chosen, study_dir
 from auscult.errors import ConfigError

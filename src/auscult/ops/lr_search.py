@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from auscult.config.documents import read_bounded_json
 from auscult.config.experiment import Experiment, JobSettings
-from auscult.config.files import read_bounded_json
 from auscult.config.trials import trial_dir
 from auscult.errors import InfeasibleError
 from auscult.formatting.numbers import plural

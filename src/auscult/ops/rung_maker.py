@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from auscult.config.files import read_bounded_json
+from auscult.config.documents import read_bounded_json
 from auscult.config.trials import study_dir
 from auscult.errors import ConfigError, DataError
 from auscult.formatting.numbers import plural

@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auscult.config.documents import read_bounded_json
 from auscult.config.experiment import Experiment
-from auscult.config.files import read_bounded_json
 from auscult.config.flatten import differences
 from auscult.config.resolve import load_experiment
 from auscult.config.trials import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auscult.config.files import read_bounded_json
+from auscult.config.documents import read_bounded_json
 from auscult.errors import ConfigError
 from auscult.storage.files import write_json
 from auscult.training.lock import is_owner_alive

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auscult.config.documents import read_bounded_json
 from auscult.config.experiment import Experiment, JobSettings
-from auscult.config.files import read_bounded_json
 from auscult.config.resolve import load_task, require_tunable
 from auscult.config.trials import SETTINGS_FILE, TrialSettings, rung_key, rung_path, trial_dir, trial_job
 from auscult.errors import DataError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auscult.config.files import read_yaml
+from auscult.config.documents import read_yaml
 from auscult.config.flatten import differences
 from auscult.config.trials import load_tuned_experiment
 from auscult.errors import AuscultError, DataError

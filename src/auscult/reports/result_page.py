@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from auscult.config import Experiment, TaskSettings
-from auscult.config.files import dump_yaml
+from auscult.config.documents import dump_yaml
 from auscult.config.flatten import flatten
 from auscult.config.task import LEVELS
 from auscult.formatting.baselines import baselines_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from auscult.config import JobSettings
 from auscult.config import flatten as flat
-from auscult.config.files import dump_yaml
+from auscult.config.documents import dump_yaml
 from auscult.provenance import redact
 
 _NAMES = ("model.name", "split.kind", "train.optimizer.name")

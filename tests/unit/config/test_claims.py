@@ -8,7 +8,7 @@ import pytest
 
 from auscult.config import list_experiments, load_experiment, load_task
 from auscult.config.claims import CLAIMS, CLAIMS_FILE
-from auscult.config.files import read_yaml
+from auscult.config.documents import read_yaml
 from auscult.errors import ConfigError
 from auscult.metrics.scores import multi_class_values
 

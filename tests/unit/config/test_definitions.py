@@ -7,7 +7,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from auscult.config import load_dataset, load_experiment, load_project, load_task
-from auscult.config.files import defined_names, read_yaml
+from auscult.config.documents import read_yaml
+from auscult.config.files import defined_names
 from auscult.config.schema import experiment_schema
 from auscult.errors import ConfigError
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from auscult.config.base import Label, Settings
-from auscult.config.files import MAX_BYTES, dump_yaml, named_file, parse_yaml, read_yaml
+from auscult.config.documents import MAX_BYTES, dump_yaml, parse_yaml, read_yaml
+from auscult.config.files import named_file
 from auscult.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from tests.lab_collections import WRITERS
 
 from auscult.config import DatasetSettings
-from auscult.config.files import read_yaml
+from auscult.config.documents import read_yaml
 from auscult.datasets.sources import read_root
 
 AUSCULTS_OWN = ("annotated", "unplaced")

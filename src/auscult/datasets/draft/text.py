@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from auscult.config.files import dump_yaml
+from auscult.config.documents import dump_yaml
 from auscult.datasets.draft.proposal import Place
 
 _WIDTH = 10_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from auscult.config import DatasetSettings
+from auscult.config.documents import parse_json
 from auscult.storage.tables import Event, Notice, Recording, Rejection
 
 Item = Recording | Event | Rejection | Notice
@@ -214,24 +214,10 @@ def parse_object(data: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise MalformedError(f"not UTF-8: byte 0x{data[error.start]:02x} at position {error.start + 1}") from None
     try:
-        value = json.loads(text, object_pairs_hook=_refuse_repeated_keys, parse_constant=_refuse_constant)
-    except MalformedError:
-        raise
+        value = parse_json(text)
     except (ValueError, RecursionError) as error:
         # A plain ValueError comes from an integer of more digits than Python converts.
         raise MalformedError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
         raise MalformedError(f"not JSON: found {type(value).__name__}, expected an object")
     return value
-
-
-def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise MalformedError(f"not JSON: the keys {sorted({key for key in keys if keys.count(key) > 1})} stand twice")
-    return result
-
-
-def _refuse_constant(name: str) -> None:
-    raise MalformedError(f"not JSON: {name} is no JSON number")
