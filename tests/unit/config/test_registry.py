@@ -60,8 +60,9 @@ def test_what_is_written_is_registered():
     ):
         named = {kind for kind in descendants(base) if {"name", "layer"} & set(kind.model_fields)}
         assert named == registered
-    steps = {kind for kind in descendants(WaveformStep) | descendants(Mixer) if not inspect.isabstract(kind)}
+    # First, for this imports the modules whose classes are then looked for.
     used = {registry.implementation(name) for registry in (WAVEFORM, MIXINGS) for name in registry}
+    steps = {kind for kind in descendants(WaveformStep) | descendants(Mixer) if not inspect.isabstract(kind)}
     assert {kind for kind in steps if not kind.__name__.startswith("_")} == used
 
 
