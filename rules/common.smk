@@ -132,17 +132,31 @@ experiment_params = by_experiment(
 )
 
 
-@by_job
-def training_inputs(*job):
+def require_device_here():
     # A dry run does not tell where the jobs would run.
     if workflow.is_main_process and workflow.local_exec and not workflow.dryrun:
         require_device(PROJECT.device, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+@by_job
+def training_inputs(*job):
+    require_device_here()
     files = PLAN.files(*job)
     return {
         "features": all_of(files.spectrograms),
         "tables": tables_of(PLAN.job(*job).datasets),
         "split": files.split,
         "embeddings": all_of(files.embeddings),
+    }
+
+
+@by_trial
+def trial_inputs(job, files):
+    require_device_here()
+    return {
+        "features": all_of(files.spectrograms),
+        "tables": tables_of(job.datasets),
+        "split": files.split,
     }
 
 

@@ -1,14 +1,3 @@
-@by_trial
-def trial_inputs(job, files):
-    if workflow.is_main_process and workflow.local_exec and not workflow.dryrun:
-        require_device(PROJECT.device, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
-    return {
-        "features": all_of(files.spectrograms),
-        "tables": tables_of(job.datasets),
-        "split": files.split,
-    }
-
-
 # A rung needs no earlier one: its training goes on from whatever state there is. The rest is as in the rule train.
 rule tune_rung:
     input:
