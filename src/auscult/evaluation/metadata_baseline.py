@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from auscult.config import TaskSettings
 from auscult.evaluation.slices import NOT_STATED, age_group
 from auscult.metrics.aggregation import LevelRows, at_level
+from auscult.metrics.calibration_line import logits_of
 from auscult.metrics.evidence import OF_A_CLASS, Owners, all_estimates, all_values, fewest_patients, view_evidence
 from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.score_intervals import Estimate
@@ -272,16 +273,11 @@ def _combine(
         if known.sum() < MIN_VAL_UNITS or len(np.unique(truth[known])) < 2:
             return None, "validation holds too few rows, or one class only, to weigh metadata and sound"
         features = [
-            np.stack([_logit(of[:, column]), _logit(rows.probabilities[:, column])], axis=1)
+            np.stack([logits_of(of[:, column]), logits_of(rows.probabilities[:, column])], axis=1)
             for of, rows in ((alone["val"], val), (alone["test"], test))
         ]
         found[:, column] = _weighed(features[0][known], truth[known], features[1])[:, 1]
     return found, ""
-
-
-def _logit(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    inside = np.clip(probabilities, 1 - _MOST, _MOST)
-    return np.log(inside) - np.log1p(-inside)
 
 
 def _weighed(x: NDArray[np.float64], truth: NDArray[Any], test: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,9 +10,6 @@ import numpy.typing as npt
 from auscult.models import SavedModel
 from auscult.training.dataset import ClipDataset
 
-CLIPS_AT_ONCE = 1024
-"""Clips in memory at a time: 80 MB of spectrograms at [128, 311] in float16."""
-
 
 def predict(model: SavedModel, examples: ClipDataset, batch_size: int) -> npt.NDArray[np.float64]:
     """Return the probability of each target for all examples, shape [clip, target]; each is read once, in order."""
@@ -34,5 +31,4 @@ def predict_maps(model: SavedModel, examples: ClipDataset, batch_size: int) -> n
 
 
 def _blocks(model: SavedModel, examples: ClipDataset) -> Iterator[npt.NDArray[np.float16] | npt.NDArray[np.int16]]:
-    for start in range(0, len(examples), CLIPS_AT_ONCE):
-        yield examples.stored(model.takes, np.arange(start, min(start + CLIPS_AT_ONCE, len(examples))))
+    return examples.blocks(model.takes, np.arange(len(examples)))

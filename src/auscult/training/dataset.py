@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,9 @@ from auscult.storage.tables import SUBSETS, read_events, read_recordings, read_s
 
 ID_COLUMNS = ["clip_id", "recording_id", "patient_id"]
 """By which scores join clips to recordings and patients."""
+
+CLIPS_AT_ONCE = 1024
+"""Clips in memory at a time: 80 MB of spectrograms at [128, 311] in float16."""
 
 StoredKind = Literal["spectrogram", "waveform"]
 """What is read of a clip: float16 [mel, frame] in dB from the feature store, or int16 [sample] from the clip store."""
@@ -166,6 +169,13 @@ class ClipDataset:
     def stored(self, kind: StoredKind, indices: ArrayLike) -> NDArray[np.float16] | NDArray[np.int16]:
         """Read spectrograms or waveforms, as the functions of these names."""
         return self.spectrograms(indices) if kind == "spectrogram" else self.waveforms(indices)
+
+    def blocks(
+        self, kind: StoredKind, indices: NDArray[np.integer], n_at_once: int = CLIPS_AT_ONCE
+    ) -> Iterator[NDArray[np.float16] | NDArray[np.int16]]:
+        """Yield what `stored` reads, in order, so many clips at a time."""
+        for start in range(0, len(indices), n_at_once):
+            yield self.stored(kind, indices[start : start + n_at_once])
 
     def stored_shape(self, kind: StoredKind) -> tuple[int, ...]:
         """Return the shape of what is read of one clip."""

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EPOCHS_FOLDER = "epochs"
-_CLIPS_AT_ONCE = 1024
 
 
 def export_model(
@@ -122,8 +121,7 @@ def _logits(model: SavedModel, subset: Subset) -> Iterator[NDArray[np.float32]]:
 
 def logits_of(model: SavedModel, dataset: ClipDataset, rows: NDArray[np.integer]) -> NDArray[np.float32]:
     """Return the logits of some clips of a dataset, shape [clip, target], read in blocks."""
-    blocks = [rows[start : start + _CLIPS_AT_ONCE] for start in range(0, len(rows), _CLIPS_AT_ONCE)]
-    return np.concatenate([model.logits(dataset.stored(model.takes, block)) for block in blocks])
+    return np.concatenate([model.logits(block) for block in dataset.blocks(model.takes, rows)])
 
 
 def require_best_epoch(checkpoint: Checkpoint, job: JobSettings, task: TaskSettings, val: Subset) -> None:
