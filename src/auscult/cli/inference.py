@@ -52,7 +52,8 @@ def predict(
         bool, typer.Option("--clips", help="Show clips in the table too; CSV and JSON hold them.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw each file into this folder: spectrogram, and probability over time.")
+        Path | None,
+        typer.Option(help="Draw each file into this folder: spectrogram, and probability over time, or events."),
     ] = None,
     events: Annotated[
         Path | None,
@@ -60,10 +61,14 @@ def predict(
             help="Of a model that finds events: write them, as the name ends: .csv, .json, .txt (Audacity), .TextGrid."
         ),
     ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(help="Of such a model: write each file's maps into this folder, as .npz and .png."),
+    ] = None,
     device: DeviceOption = Device.auto,
     batch: BatchOption = None,
     channel: ChannelOption = "mean",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite --out and --events.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is written.")] = False,
 ) -> None:
     """Predict audio files of any length and rate, clip by clip and by recording.
 
@@ -72,30 +77,36 @@ def predict(
     """
     from auscult.inference import load_model  # noqa: PLC0415 (`--help` stays quick)
     from auscult.inference.predict import predict_files  # noqa: PLC0415
+    from auscult.inference.stream import find_audio  # noqa: PLC0415
     from auscult.reports import prediction_text  # noqa: PLC0415
-    from auscult.reports.event_text import events_text  # noqa: PLC0415
+    from auscult.reports.event_text import events_text, require_format  # noqa: PLC0415
     from auscult.storage.files import require_free, write_output  # noqa: PLC0415
 
     chosen = _format(output_format, out)
-    for path in (out, events):
+    for option, path in (("--out", out), ("--events", events)):
         if path is not None:
-            require_free(path, is_forced=force)
+            require_free(path, is_forced=force, option=option)
     loaded = load_model(model, device.value)
+    for option, path in (("--events", events), ("--maps", maps)):
+        if path is not None:
+            _require_events_task(option, path, loaded)
     if events is not None:
-        _require_events(events, loaded, files)
+        require_format(events, len(find_audio(files)))
     found = predict_files(
         loaded,
         files,
         channel=parse_channel(channel),
         batch_clips=batch,
         plot_dir=plot,
+        maps_dir=maps,
+        is_forced=force,
         on_fault=lambda path, text: typer.echo(f"error: {path}: {text}", err=True),
     )
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     if events is not None and found.events is not None:
         durations_s = dict(zip(found.recordings["file"], found.recordings["duration_s"], strict=True))
-        write_output(events, events_text(events, found.events, loaded.targets, durations_s))
+        write_output(events, events_text(events, found.events, loaded.targets, durations_s), "--events")
     if chosen is OutputFormat.table:
         _print_tables(prediction_text.tables(found, loaded, with_clips=clips), out)
     else:
@@ -110,21 +121,18 @@ def predict(
         raise typer.Exit(1)
 
 
-def _require_events(path: Path, model: LoadedModel, files: list[Path]) -> None:
-    """Refuse, before anything is predicted, what cannot be written.
+def _require_events_task(option: str, path: Path, model: LoadedModel) -> None:
+    """Refuse, before anything is predicted, what a model does not find.
 
     Raises:
-        ConfigError: The model finds no events, or the file's ending does not fit.
+        ConfigError: The model finds no events.
     """
     from auscult.errors import ConfigError  # noqa: PLC0415
-    from auscult.inference.stream import find_audio  # noqa: PLC0415
-    from auscult.reports.event_text import require_format  # noqa: PLC0415
 
     if not model.task.finds_events:
         raise ConfigError(
-            f"--events {path}: this model says what is in a clip, not when; it needs a model of a task of type events"
+            f"{option} {path}: this model says what is in a clip, not when; it needs a model of a task of type events"
         )
-    require_format(path, len(find_audio(files)))
 
 
 def parse_channel(text: str) -> int | Literal["mean"]:

@@ -13,12 +13,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from auscult.config.events import KindDecoding
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError, DataError
 from auscult.formatting.numbers import plural_of
 from auscult.formatting.operating_points import decision_text
 from auscult.inference.predictions import (
+    EVENT_COLUMNS,
     FileOutputs,
     Forward,
     OnBlock,
@@ -87,7 +89,8 @@ class LoadedModel:
             DataError: A folder holds no audio.
         """
         reader = self.reader(channel)
-        return self.tabulate(list(self.outputs(files, reader, batch_clips=batch_clips)), reader)
+        found = self.outputs(files, reader, batch_clips=batch_clips)
+        return self.tabulate([one.without_tracks for one in found], reader)
 
     def reader(self, channel: Channel = "mean") -> ClipReader:
         """Return a reader that cuts files into clips for this model."""
@@ -108,13 +111,17 @@ class LoadedModel:
         if not self.task.finds_events:
             return self._run(files, reader, forward, batch_clips, on_block)
         found = self._run(files, reader, forward_with_maps, batch_clips, on_block)
-        return (self._with_maps(one) for one in found)
+        decodings, grid = self.decodings, self.grid(reader)
+        return (find_events(one, self.task, decodings, grid) for one in found)
 
-    def _with_maps(self, found: FileOutputs) -> FileOutputs:
-        """Part the probabilities of clips from their maps, which stand behind them."""
-        n_targets = len(self.targets)
-        maps = [row[n_targets:].reshape(2 * n_targets, -1).astype(np.float32) for row in found.values]
-        return replace(found, values=[row[:n_targets] for row in found.values], maps=maps)
+    @property
+    def decodings(self) -> list[KindDecoding]:
+        """How the events of each kind are read from maps, of a model that finds events."""
+        return decodings_of(self.saved.meta["event_decoding"], self.targets)
+
+    def grid(self, reader: ClipReader) -> FrameGrid:
+        """Return where the frames of one clip lie."""
+        return FrameGrid.of(SpectrogramSettings.model_validate(self.saved.meta["spectrogram"]), reader.clips)
 
     def tabulate(self, outputs: Sequence[FileOutputs], reader: ClipReader) -> Predictions:
         """Return the predictions of files as tables."""
@@ -134,11 +141,8 @@ class LoadedModel:
         found = tabulate(outputs, self.task, self.points, notes, conformal)
         if not self.task.finds_events:
             return found
-        decodings = decodings_of(self.saved.meta["event_decoding"], self.targets)
-        spectrogram = SpectrogramSettings.model_validate(self.saved.meta["spectrogram"])
-        return replace(
-            found, events=find_events(outputs, self.task, decodings, FrameGrid.of(spectrogram, reader.clips))
-        )
+        rows = [event for one in outputs for event in one.events]
+        return replace(found, events=pd.DataFrame(rows, columns=list(EVENT_COLUMNS)))
 
     def embed(
         self,

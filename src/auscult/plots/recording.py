@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
@@ -45,17 +46,18 @@ class LongSpectrogram:
     Args:
         reader: Makes the clips' spectrograms.
         duration_s: Of the recording.
+        max_columns: Frames are averaged where there are more.
 
     Attributes:
         axis: Places of bands and frames.
     """
 
-    def __init__(self, reader: ClipReader, duration_s: float) -> None:
+    def __init__(self, reader: ClipReader, duration_s: float, max_columns: int = MAX_COLUMNS) -> None:
         self._reader = reader
         settings = reader.log_mel.settings
         self.axis: Axis = mel_axis(settings, reader.clips.sample_rate_hz)
         self.duration_s = duration_s
-        n_columns = max(1, min(MAX_COLUMNS, math.ceil(duration_s / self.axis.hop_s)))
+        n_columns = max(1, min(max_columns, math.ceil(duration_s / self.axis.hop_s)))
         self._sums = np.zeros((settings.n_mels, n_columns), np.float32)
         self._counts = np.zeros(n_columns, np.int64)
 
@@ -105,7 +107,10 @@ def over_time(
         FigureCanvasAgg(figure)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.7, 1))
         above.set_title(title, loc="left", color=INK)
-        _draw_levels(figure, above, spectrogram)
+        image = draw_levels(above, spectrogram, level_range(spectrogram))
+        above.set_ylabel("frequency (Hz)")
+        above.tick_params(axis="x", length=0)
+        add_colour_bar(figure, image, "level (dB)", ax=above, pad=0.01, fraction=0.03)
         for index, target in enumerate(targets):
             name = f"{target} (dotted: threshold {metric_text(thresholds[target])})" if target in thresholds else target
             _draw_steps(below, cuts, probabilities[:, index], index, name)
@@ -127,20 +132,31 @@ def over_time(
         return figure
 
 
-def _draw_levels(figure: Figure, axes: Axes, spectrogram: LongSpectrogram) -> None:
+def level_range(spectrogram: LongSpectrogram) -> tuple[float, float]:
+    """Return the colour range of a recording, in dB."""
     levels = spectrogram.levels_db
-    low, high = level_range_db(levels[:, ~np.isnan(levels[0])])
-    n_mels = len(levels)
+    return level_range_db(levels[:, ~np.isnan(levels[0])])
+
+
+def draw_levels(
+    axes: Axes, spectrogram: LongSpectrogram, range_db: tuple[float, float], span_s: tuple[float, float] | None = None
+) -> AxesImage:
+    """Draw a recording's spectrogram, or a part of it, with its frequency axis; the caller names the axes."""
+    levels = spectrogram.levels_db
+    n_mels, n_columns = levels.shape
+    column_s = spectrogram.duration_s / n_columns
+    begin_s, end_s = span_s or (0, spectrogram.duration_s)
+    first, end = int(begin_s / column_s), min(n_columns, math.ceil(end_s / column_s))
     image = axes.imshow(
-        levels, origin="lower", aspect="auto", cmap=SPECTROGRAM_COLOURS, vmin=low, vmax=high,
-        interpolation="antialiased", extent=(0, spectrogram.duration_s, -0.5, n_mels - 0.5),
+        levels[:, first:end], origin="lower", aspect="auto", cmap=SPECTROGRAM_COLOURS, vmin=range_db[0],
+        vmax=range_db[1], interpolation="antialiased",
+        extent=(first * column_s, end * column_s, -0.5, n_mels - 0.5),
     )  # fmt: skip
+    axes.set(xlim=(begin_s, end_s))
     axes.set_facecolor(colormaps[SPECTROGRAM_COLOURS](0.0))
     set_frequency_ticks(axes, mel_ticks(spectrogram.axis.mel_centres_hz))
-    axes.set_ylabel("frequency (Hz)")
-    axes.tick_params(axis="x", length=0)
     axes.spines[:].set_visible(False)
-    add_colour_bar(figure, image, "level (dB)", ax=axes, pad=0.01, fraction=0.03)
+    return image
 
 
 def _draw_steps(axes: Axes, cuts: Sequence[Cut], values: NDArray[np.float64], index: int, name: str) -> None:
