@@ -1,6 +1,8 @@
 """Events in files: the same in every format, without seams, and of files of any length."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 from click.testing import Result
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from auscult.cli import app
@@ -93,6 +96,109 @@ def test_a_piece_gives_what_the_whole_gives_away_from_its_seam(
     assert kept["kind"].tolist() == again["kind"].tolist()
     times = ["start_s", "end_s"]
     np.testing.assert_allclose(kept[times].to_numpy() - cut_s, again[times].to_numpy(), atol=1e-6)
+
+
+def write_hours(path: Path, seconds: int, rate_hz: int = 8000) -> Path:
+    """Noise with tones and clicks at random, minute by minute."""
+    rng = np.random.default_rng(5)
+    with soundfile.SoundFile(path, "w", rate_hz, 1, subtype="PCM_16") as file:
+        for _ in range(0, seconds, 60):
+            sound = 0.01 * rng.standard_normal(60 * rate_hz, dtype=np.float32)
+            for begin in rng.integers(0, 59 * rate_hz, 30):
+                n = int(rng.integers(rate_hz // 20, rate_hz))
+                tone = np.sin(2 * np.pi * rng.uniform(100, 900) / rate_hz * np.arange(n))
+                sound[begin : begin + n] += 0.3 * tone.astype(np.float32)
+            file.write(np.clip(sound, -1, 1))
+    return path
+
+
+def cut_piece(whole: Path, begin_s: float, end_s: float, piece: Path) -> Path:
+    with soundfile.SoundFile(whole) as file:
+        file.seek(round(begin_s * file.samplerate))
+        sound = file.read(round((end_s - begin_s) * file.samplerate), dtype="int16")
+        soundfile.write(piece, sound, file.samplerate, subtype="PCM_16")
+    return piece
+
+
+Maps = tuple[NDArray[np.float64], NDArray[np.float32], float]
+"""Times of the frames, maps [channel, frame] and length of a file."""
+
+
+def assert_piece_equals(whole: Maps, piece: Maps, begin_s: float, away_s: float, atol: float) -> None:
+    """Compare the maps of a piece with those of the whole, but for `away_s` at both ends of the piece."""
+    times_s, maps, _ = whole
+    at_s, of_piece, duration_s = piece
+    inside = (at_s > away_s) & (at_s < duration_s - away_s)
+    places = np.searchsorted(times_s, begin_s + at_s[inside] - 1e-6)
+    assert inside.sum() > 1000
+    np.testing.assert_allclose(times_s[places], begin_s + at_s[inside], atol=1e-6)
+    np.testing.assert_allclose(of_piece[:, inside], maps[:, places], atol=atol)
+
+
+UNET = {"name": "unet", "channels": 4, "depth": 3, "over_time": "max"}
+FILTERED = {"band_pass": {"low_hz": 60, "high_hz": 800}}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (MODEL, RATE_HZ, {}, 1e-6),
+        (UNET, RATE_HZ, {}, 1e-6),
+        # Resampled and filtered sound is rounded to int16, its levels to float16: here and there to the next step.
+        (MODEL, 8000, FILTERED, 2e-3),
+    ],
+)
+def test_three_minutes_equal_their_pieces(
+    make_model, tmp_path: Path, case: tuple[dict[str, object], int, dict[str, object], float]
+) -> None:
+    model, rate_hz, changes, atol = case
+    loaded = load_model(make_model("events", "long", model=model, clips={**CLIPS, **changes}))
+    whole = write_hours(tmp_path / "whole.wav", 180, rate_hz)
+    # A piece begins where a window of the whole does.
+    begin_s = 72 * CLIPS["hop_s"]
+    first = cut_piece(whole, 0.0, begin_s, tmp_path / "first.wav")
+    second = cut_piece(whole, begin_s, 180.0, tmp_path / "second.wav")
+
+    found: list[Maps] = []
+    for one in loaded.outputs([whole, first, second], loaded.reader()):
+        assert one.tracks is not None
+        maps = one.tracks.of_recording(0)
+        found.append((one.tracks.grid.along(maps.shape[1]).middles_s, maps, one.duration_s))
+    for piece, at_s in zip(found[1:], (0.0, begin_s), strict=True):
+        assert_piece_equals(found[0], piece, at_s, away_s=2 * CLIPS["length_s"], atol=atol)
+
+
+PEAK = """
+import sys
+from auscult.cli import app
+app(sys.argv[1:], standalone_mode=False)
+# Its own peak: getrusage begins with the size of the parent.
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+
+
+@pytest.mark.slow
+def test_two_hours_equal_their_pieces_and_stay_under_a_gigabyte(make_model, tmp_path: Path) -> None:
+    clips = {"length_s": 5.0, "hop_s": 4.0, "sample_rate_hz": 8000, "min_valid_s": 0.1}
+    spectrogram = {"n_fft": 512, "hop_samples": 256, "n_mels": 64}
+    folder = make_model("events", "hours", model=MODEL, clips=clips, spectrogram=spectrogram)
+    whole = write_hours(tmp_path / "whole.wav", 7200)
+    piece = cut_piece(whole, 3600.0, 4000.0, tmp_path / "piece.wav")
+    out, events = tmp_path / "maps", tmp_path / "events.csv"
+    for sound in (piece, whole):
+        options = ["--events", events, "--maps", out, "--plot", tmp_path / "plots", "--out", tmp_path / "out.csv"]
+        words = ["predict", folder, sound, *options, "--force"]
+        finished = subprocess.run([sys.executable, "-c", PEAK, *map(str, words)], capture_output=True, check=False)
+        assert finished.returncode == 0, finished.stderr
+        peak_kb = int(finished.stdout.split()[-1])
+    found: list[Maps] = []
+    for sound in (whole, piece):
+        with np.load(out / f"{sound.name}.npz") as stored:
+            maps = np.concatenate([stored["objects"], stored["boundaries"]])
+            found.append((stored["times_s"], maps, float(stored["duration_s"])))
+    assert_piece_equals(*found, 3600.0, away_s=10.0, atol=1e-6)
+    assert pd.read_csv(events)["end_s"].max() <= 7200
+    assert peak_kb < 1_000_000
 
 
 def test_every_format_says_the_same(model_dir: Path, sounds: list[Path], tmp_path: Path) -> None:
