@@ -57,7 +57,8 @@ class LongSpectrogram:
         settings = reader.log_mel.settings
         self.axis: Axis = mel_axis(settings, reader.clips.sample_rate_hz)
         self.duration_s = duration_s
-        n_columns = max(1, min(max_columns, math.ceil(duration_s / self.axis.hop_s)))
+        # No column is narrower than a frame: none stays empty between two.
+        n_columns = max(1, min(max_columns, int(duration_s / self.axis.hop_s)))
         self._sums = np.zeros((settings.n_mels, n_columns), np.float32)
         self._counts = np.zeros(n_columns, np.int64)
 
