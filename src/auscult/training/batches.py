@@ -356,7 +356,7 @@ class TrainingAugmentation:
 
     @property
     def n_added(self) -> int:
-        """Items of an epoch beside the training clips."""
+        """Items of an epoch that steps with a `quantity` add."""
         return self._maker.n_added
 
     def items(self, epoch: int) -> EpochItems:
@@ -386,7 +386,10 @@ class TrainingAugmentation:
         targets = torch.from_numpy(self.targets_of(rows.items, epoch)).to(batch.device, non_blocking=True)
         if not self._augmenter.settings.steps and self._to_spectrograms is None:
             return model(batch, **options), targets
-        batch_of = self._augmenter.batch(self.items(epoch), rows, epoch, None if self._maps is None else targets)
+        maps = None
+        if self._maps is not None:
+            maps = torch.from_numpy(self._maps[rows.clips]).to(batch.device, non_blocking=True)
+        batch_of = self._augmenter.batch(self.items(epoch), rows, epoch, maps)
         if batch.ndim == 2:
             batch = batch_of.waveforms(batch)
         if batch.ndim == 2 and self._to_spectrograms is None:

@@ -278,11 +278,12 @@ def build_trainer(
     _require_shape(dataset, job)
     data = _training_data(dataset, sources, normalisation, job=job, task=task, device=fabric.device)
     logger.info(
-        "%s with %d parameters%s; %d clips to train on%s, %d to validate on, %s, %s; on %s",
+        "%s with %d parameters%s; %d clips to train on%s%s, %d to validate on, %s, %s; on %s",
         job.model.name,
         count_parameters(module),
         f", input {module.input_note}" if module.input_note else "",
         len(data.train),
+        f", each {data.sampler.n_copies} times an epoch," if data.sampler.n_copies > 1 else "",
         f" and {data.sampler.n_added} made of them in each epoch" if data.sampler.n_added else "",
         len(data.val),
         data.train.batches.residency,
@@ -319,6 +320,7 @@ def _training_data(
         window=_window(dataset, sources, job),
         limit=job.train.debug.limit_batches,
         n_added=augmentation.n_added,
+        n_copies=job.augment.augments,
     )
     return TrainingData(train, val, sampler, augmentation)
 
@@ -360,6 +362,7 @@ def _augmentation(
         sample_rate_hz=job.clips.sample_rate_hz,
         seed=job.train.seed,
         device=device,
+        grid=None if train.events is None else train.events.grid,
     )
     online = _online_spectrograms(job, normalisation, device) if job.frontend == "online" else None
     return TrainingAugmentation(maker, augmenter, online, train.maps)

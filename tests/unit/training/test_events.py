@@ -170,7 +170,8 @@ def test_a_training_finds_the_events_of_patients_that_it_never_saw(events_setup:
 def test_an_interrupted_training_equals_one_that_was_not(
     events_setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
 ) -> None:
-    steps = {"spectrogram": [{"name": "roll_time"}, {"name": "mask_time", "quantity": 0.5}]}
+    moving = [{"name": "roll_time"}, {"name": "resize_crop"}, {"name": "mixup", "label": "union"}]
+    steps = {"spectrogram": [*moving, {"name": "mask_time", "quantity": 0.5}], "augments": 2}
     job = with_job(events_setup, train={"epochs": 2, "accumulate_batches": accumulate}, augment=steps)
     inputs = {**events_setup.inputs, "job": job, "device": "cpu", "threads": 1}
     training.train(**inputs, output_dir=tmp_path / "whole")
