@@ -73,8 +73,8 @@ def test_values_are_replaced_in_every_job_and_nothing_is_overwritten(config_dir:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("train.epoch=5", "job 1: train.epoch: unknown key, did you mean 'epochs'?"),
-        ("trains.epochs=5", "--set trains.epochs=5: unknown key 'trains', did you mean 'train'?"),
+        ("train.epoch=5", "job 1: train: unknown key 'epoch', did you mean 'epochs'?"),
+        ("trains.epochs=5", "--set trains.epochs=5: unknown key 'trains'; did you mean 'train'?"),
         ("train.epochs=many", "job 1: train.epochs: found 'many'"),
         ("train.epochs", "--set train.epochs: expected KEY=VALUE, such as train.epochs=5"),
         ("task=sprsound", "--set task=sprsound: unknown key 'task'"),
