@@ -95,7 +95,8 @@ class ObjectMatches:
 def match_objects(true: Labels, found: Labels, least_iou: float) -> ObjectMatches:
     """Pair true objects with found ones whose intersection over union is at least `least_iou`, as many as can be.
 
-    What was too hard to annotate is taken off both sides. A found object of which less than half is left is not judged.
+    What was too hard to annotate is taken off both sides. A found object without a partner, of which less than half is
+    left, is not judged.
 
     Args:
         true: Label image: 0, 1 (too hard), objects from 2 on, shape [height, width].
@@ -110,8 +111,7 @@ def match_objects(true: Labels, found: Labels, least_iou: float) -> ObjectMatche
     shared = np.bincount(a * width + b, minlength=n_true * width).reshape(n_true, width)
     of_true, of_found = shared.sum(axis=1), shared.sum(axis=0)
     trues = np.flatnonzero(of_true[FIRST_OBJECT:]) + FIRST_OBJECT
-    founds = np.flatnonzero((of_found > 0) & (2 * of_found >= sizes))
-    founds = founds[founds >= FIRST_OBJECT]
+    founds = np.flatnonzero(of_found[FIRST_OBJECT:]) + FIRST_OBJECT
     both = shared[np.ix_(trues, founds)]
     union = of_true[trues][:, None] + of_found[founds][None, :] - both
     is_pair = both >= least_iou * union
@@ -119,7 +119,8 @@ def match_objects(true: Labels, found: Labels, least_iou: float) -> ObjectMatche
     if is_pair.any():
         at = maximum_bipartite_matching(csr_array(is_pair.astype(np.int8)), perm_type="column")
         partners[at >= 0] = founds[at[at >= 0]]
-    return ObjectMatches(trues, partners, founds)
+    is_judged = (2 * of_found >= sizes)[founds] | np.isin(founds, partners)
+    return ObjectMatches(trues, partners, founds[is_judged])
 
 
 def count_matches(matches: Iterable[ObjectMatches]) -> EventCounts:
