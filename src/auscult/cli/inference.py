@@ -60,17 +60,22 @@ def predict(
             help="Of a model that finds events: write them, as the name ends: .csv, .json, .txt (Audacity), .TextGrid."
         ),
     ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(help="Of a model that finds objects: write each picture's maps into this folder (.npz, .png)."),
+    ] = None,
     device: DeviceOption = Device.auto,
     batch: BatchOption = None,
     channel: ChannelOption = "mean",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite --out and --events.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite --out, --events and --maps.")] = False,
 ) -> None:
-    """Predict audio files of any length and rate, clip by clip and by recording.
+    """Predict audio files of any length and rate, clip by clip and by recording; or pictures, and their objects.
 
     A file that cannot be read is named, the others are predicted, and the status is then 1. The threshold is the one
     that validation chose at the task's level.
     """
-    from auscult.inference import load_model  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.errors import ConfigError  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.inference import load_model  # noqa: PLC0415
     from auscult.inference.predict import predict_files  # noqa: PLC0415
     from auscult.reports import prediction_text  # noqa: PLC0415
     from auscult.reports.event_text import events_text  # noqa: PLC0415
@@ -83,6 +88,11 @@ def predict(
     loaded = load_model(model, device.value)
     if events is not None:
         _require_events(events, loaded, files)
+    if loaded.task.finds_objects:
+        _predict_pictures(loaded, files, maps, (chosen, out), is_forced=force)
+        return
+    if maps is not None:
+        raise ConfigError(f"--maps {maps}: this model finds no objects in pictures; it needs one of type objects")
     found = predict_files(
         loaded,
         files,
@@ -107,6 +117,40 @@ def predict(
         else:
             write_output(out, text)
     if found.errors:
+        raise typer.Exit(1)
+
+
+def _predict_pictures(
+    model: LoadedModel,
+    files: list[Path],
+    maps: Path | None,
+    output: tuple[OutputFormat, Path | None],
+    *,
+    is_forced: bool,
+) -> None:
+    """Predict pictures, and write what was found as a table, CSV or JSON."""
+    from auscult.inference.pictures import predict_pictures  # noqa: PLC0415
+    from auscult.reports.prediction_text import picture_table, pictures_text  # noqa: PLC0415
+    from auscult.storage.files import write_output  # noqa: PLC0415
+
+    n_faults = 0
+
+    def tell(path: Path, text: str) -> None:
+        nonlocal n_faults
+        n_faults += 1
+        typer.echo(f"error: {path}: {text}", err=True)
+
+    found = predict_pictures(model, files, maps_dir=maps, is_forced=is_forced, on_fault=tell)
+    chosen, out = output
+    if chosen is OutputFormat.table:
+        _print_tables([picture_table(found, model.targets[0])], out)
+    else:
+        text = pictures_text(found, is_json=chosen is OutputFormat.json)
+        if out is None:
+            typer.echo(text, nl=False)
+        else:
+            write_output(out, text)
+    if n_faults:
         raise typer.Exit(1)
 
 

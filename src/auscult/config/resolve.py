@@ -86,6 +86,8 @@ def load_experiment(config_dir: Path, group: str, name: str) -> Experiment:
     without = [number for number, job in enumerate(jobs, start=1) if not job.clips.is_image]
     if without and "spectrogram" not in raw:
         raise ConfigError(f"{where}: spectrogram: field required; jobs {without} take sound (pictures have none)")
+    if not without and "spectrogram" in raw:
+        raise ConfigError(f"{where}: spectrogram: pictures (clips.unit: image) have none; leave it out")
     if task_settings.learns_maps:
         jobs = [_with_frames(job) for job in jobs]
     for number, job in enumerate(jobs, start=1):

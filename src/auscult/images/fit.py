@@ -71,6 +71,11 @@ class Fit:
         inner = maps[:, : self.inner[0], : self.inner[1]]
         return np.stack([_resized(channel, self.whole, Image.Resampling.BILINEAR) for channel in inner])
 
+    def labels_back(self, labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Return a label image of the clip at the size of the picture; each pixel that of the nearest."""
+        inner = labels[: self.inner[0], : self.inner[1]].astype(np.int32)
+        return _resized(inner, self.whole, Image.Resampling.NEAREST).astype(np.uint16)
+
     @property
     def _missing(self) -> list[tuple[int, int]]:
         return [(0, 0), *((0, full - part) for full, part in zip(self.size, self.inner, strict=True))]
