@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from pydantic import TypeAdapter
+from scipy import ndimage
 
 from auscult.config import DatasetSettings, JobSettings, TaskSettings, paths
 from auscult.datasets.ingest import ingest
@@ -47,23 +48,24 @@ JOB = {
 }
 
 
-def draw_labels(rng: np.random.Generator, size: int = 64, n_objects: int = 4) -> np.ndarray:
-    """A label image: ellipses anywhere, and two discs side by side that touch."""
+def draw_labels(rng: np.random.Generator, size: int = 64, n_objects: int = 6) -> np.ndarray:
+    """A label image: two discs side by side that touch, and ellipses apart from all others."""
     rows, columns = np.mgrid[:size, :size]
     labels = np.zeros((size, size), dtype=np.uint8)
 
-    def put(row: float, column: float, radii: tuple[float, float], angle: float = 0.0) -> None:
+    def put(row: float, column: float, radii: tuple[float, float], angle: float = 0.0, *, apart: bool = False) -> None:
         x, y = columns - column, rows - row
         along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
         inside = (along / radii[0]) ** 2 + (across / radii[1]) ** 2 <= 1
-        labels[inside & (labels == 0)] = labels.max() + 1 if labels.max() else 2
+        if not (apart and labels[ndimage.binary_dilation(inside, iterations=3)].any()):
+            labels[inside & (labels == 0)] = labels.max() + 1 if labels.max() else 2
 
-    row, column = rng.uniform(16, size - 16, 2)
+    row, column = rng.uniform(20, size - 20, 2)
     angle, radius = rng.uniform(0, 2 * np.pi), 6.5
     put(row, column, (radius, radius))
     put(row + 2 * radius * np.sin(angle), column + 2 * radius * np.cos(angle), (radius, radius))
     for _ in range(n_objects):
-        put(*rng.uniform(8, size - 8, 2), tuple(rng.uniform(5, 9, 2)), rng.uniform(0, np.pi))
+        put(*rng.uniform(8, size - 8, 2), tuple(rng.uniform(5, 9, 2)), rng.uniform(0, np.pi), apart=True)
     for value in np.unique(labels[labels > 0]):
         if (labels == value).sum() < LEAST_PX:
             labels[labels == value] = 0
