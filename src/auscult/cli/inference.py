@@ -63,19 +63,20 @@ def predict(
     ] = None,
     maps: Annotated[
         Path | None,
-        typer.Option(help="Of such a model: write each file's maps into this folder, as .npz and .png."),
+        typer.Option(help="Of a model of events or objects: write each file's maps into this folder (.npz, .png)."),
     ] = None,
     device: DeviceOption = Device.auto,
     batch: BatchOption = None,
     channel: ChannelOption = "mean",
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is written.")] = False,
 ) -> None:
-    """Predict audio files of any length and rate, clip by clip and by recording.
+    """Predict audio files of any length and rate, clip by clip and by recording; or pictures, and their objects.
 
     A file that cannot be read is named, the others are predicted, and the status is then 1. The threshold is the one
     that validation chose at the task's level.
     """
-    from auscult.inference import load_model  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.errors import ConfigError  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.inference import load_model  # noqa: PLC0415
     from auscult.inference.predict import predict_files  # noqa: PLC0415
     from auscult.inference.stream import find_audio  # noqa: PLC0415
     from auscult.reports import prediction_text  # noqa: PLC0415
@@ -87,9 +88,15 @@ def predict(
         if path is not None:
             require_free(path, is_forced=force, option=option)
     loaded = load_model(model, device.value)
-    for option, path in (("--events", events), ("--maps", maps)):
+    finds_objects = loaded.task.finds_objects
+    for option, path in (("--events", events), ("--maps", None if finds_objects else maps)):
         if path is not None:
             _require_events_task(option, path, loaded)
+    if finds_objects:
+        if plot is not None:
+            raise ConfigError(f"--plot {plot}: this model takes pictures; --maps draws what it finds in them")
+        _predict_pictures(loaded, files, maps, (chosen, out), is_forced=force)
+        return
     if events is not None:
         require_format(events, len(find_audio(files)))
     found = predict_files(
@@ -121,6 +128,40 @@ def predict(
         raise typer.Exit(1)
 
 
+def _predict_pictures(
+    model: LoadedModel,
+    files: list[Path],
+    maps: Path | None,
+    output: tuple[OutputFormat, Path | None],
+    *,
+    is_forced: bool,
+) -> None:
+    """Predict pictures, and write what was found as a table, CSV or JSON."""
+    from auscult.inference.pictures import predict_pictures  # noqa: PLC0415
+    from auscult.reports.prediction_text import picture_table, pictures_text  # noqa: PLC0415
+    from auscult.storage.files import write_output  # noqa: PLC0415
+
+    n_faults = 0
+
+    def tell(path: Path, text: str) -> None:
+        nonlocal n_faults
+        n_faults += 1
+        typer.echo(f"error: {path}: {text}", err=True)
+
+    found = predict_pictures(model, files, maps_dir=maps, is_forced=is_forced, on_fault=tell)
+    chosen, out = output
+    if chosen is OutputFormat.table:
+        _print_tables([picture_table(found, model.targets[0])], out)
+    else:
+        text = pictures_text(found, is_json=chosen is OutputFormat.json)
+        if out is None:
+            typer.echo(text, nl=False)
+        else:
+            write_output(out, text)
+    if n_faults:
+        raise typer.Exit(1)
+
+
 def _require_events_task(option: str, path: Path, model: LoadedModel) -> None:
     """Refuse, before anything is predicted, what a model does not find.
 
@@ -131,7 +172,8 @@ def _require_events_task(option: str, path: Path, model: LoadedModel) -> None:
 
     if not model.task.finds_events:
         raise ConfigError(
-            f"{option} {path}: this model says what is in a clip, not when; it needs a model of a task of type events"
+            f"{option} {path}: this model says what is in a clip or picture, not when; it needs a model of a task of "
+            "type events"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -93,7 +93,12 @@ class LoadedModel:
         return self.tabulate([one.without_tracks for one in found], reader)
 
     def reader(self, channel: Channel = "mean") -> ClipReader:
-        """Return a reader that cuts files into clips for this model."""
+        """Return a reader that cuts files into clips for this model.
+
+        Raises:
+            ConfigError: The model takes pictures.
+        """
+        require_sound(self.saved.meta)
         return ClipReader(self.saved, channel)
 
     def outputs(
@@ -168,7 +173,7 @@ class LoadedModel:
             DataError: A folder holds no audio.
             ConfigError: There is no such layer.
         """
-        reader = ClipReader(self.saved, channel)
+        reader = self.reader(channel)
 
         def forward(clips: NDArray[Any]) -> NDArray[Any]:
             return self.saved.embed(clips, layer, batch_size=len(clips))
@@ -206,6 +211,19 @@ def load_model(folder: str | PathLike[str], device: str = "cpu") -> LoadedModel:
         folder = folder.parent
     require_model(folder)
     return LoadedModel(load_saved(folder, choose_device(device)))
+
+
+def require_sound(meta: Mapping[str, Any]) -> None:
+    """Refuse a model of pictures where sound is read.
+
+    Raises:
+        ConfigError: With what can be done with it.
+    """
+    if meta["clips"]["unit"] == "image":
+        raise ConfigError(
+            "this model takes pictures, and here sound is read; `auscult predict MODEL FOLDER --maps OUT` finds the "
+            "objects of pictures, and so does auscult.inference.pictures.predict_pictures"
+        )
 
 
 def choose_device(name: str) -> str:

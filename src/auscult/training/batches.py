@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from auscult.augment import Augmenter, BatchRows, EpochItems, ItemMaker
 from auscult.config.train import BatchesSettings
 from auscult.datasets.event_maps import ClipEvents
+from auscult.datasets.object_maps import ClipObjects
 from auscult.errors import ConfigError
 from auscult.models import Preparation
 from auscult.training.dataset import ClipDataset, StoredKind
@@ -249,7 +250,9 @@ class Subset:
         targets: Shape [clip, target]: 1, 0 or NaN.
         ids: Columns `clip_id`, `recording_id`, `patient_id`, one row a clip.
         events: Of a task that finds events: those of the clips.
-        maps: Of such a task, shape [clip, channel, frame]: 1, 0 or -1 for unknown.
+        maps: Of a task that learns maps, shape [clip, channel, frame], of pictures [clip, channel, height, width]: 1, 0
+            or -1 for unknown.
+        objects: Of a task that finds objects: those of the clips.
     """
 
     batches: Batches
@@ -257,6 +260,7 @@ class Subset:
     ids: pd.DataFrame
     events: ClipEvents | None = None
     maps: NDArray[np.int8] | None = None
+    objects: ClipObjects | None = None
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -22,7 +22,7 @@ SMALL = {
 
 def model_of(name: str, shape: tuple[int, int], n_targets: int = 2, **settings):
     values = {"name": name, "over_time": "max", **SMALL.get(name, {}), **settings}
-    return build_model(ADAPTER.validate_python(values), n_targets, shape, seed=1, finds_events=True)
+    return build_model(ADAPTER.validate_python(values), n_targets, shape, seed=1, learns_maps=True)
 
 
 @pytest.mark.parametrize("method", METHODS)
