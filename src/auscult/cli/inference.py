@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.table import Table
 
     from auscult.inference.loaded_model import LoadedModel
-import sys
-import tempfile
 
 
 class Device(StrEnum):
@@ -114,16 +116,12 @@ def predict(
     if events is not None and found.events is not None:
         durations_s = dict(zip(found.recordings["file"], found.recordings["duration_s"], strict=True))
         write_output(events, events_text(events, found.events, loaded.targets, durations_s), "--events")
-    if chosen is OutputFormat.table:
-        _print_tables(prediction_text.tables(found, loaded, with_clips=clips), out)
-    else:
-        text = (
-            prediction_text.csv_text(found) if chosen is OutputFormat.csv else prediction_text.json_text(found, loaded)
-        )
-        if out is None:
-            typer.echo(text, nl=False)
-        else:
-            write_output(out, text)
+    _answer(
+        chosen,
+        out,
+        lambda: prediction_text.tables(found, loaded, with_clips=clips),
+        lambda is_json: prediction_text.json_text(found, loaded) if is_json else prediction_text.csv_text(found),
+    )
     if found.errors:
         raise typer.Exit(1)
 
@@ -139,7 +137,6 @@ def _predict_pictures(
     """Predict pictures, and write what was found as a table, CSV or JSON."""
     from auscult.inference.pictures import predict_pictures  # noqa: PLC0415
     from auscult.reports.prediction_text import picture_table, pictures_text  # noqa: PLC0415
-    from auscult.storage.files import write_output  # noqa: PLC0415
 
     n_faults = 0
 
@@ -149,17 +146,27 @@ def _predict_pictures(
         typer.echo(f"error: {path}: {text}", err=True)
 
     found = predict_pictures(model, files, maps_dir=maps, is_forced=is_forced, on_fault=tell)
-    chosen, out = output
-    if chosen is OutputFormat.table:
-        _print_tables([picture_table(found, model.targets[0])], out)
-    else:
-        text = pictures_text(found, is_json=chosen is OutputFormat.json)
-        if out is None:
-            typer.echo(text, nl=False)
-        else:
-            write_output(out, text)
+    _answer(
+        *output,
+        lambda: [picture_table(found, model.targets[0])],
+        lambda is_json: pictures_text(found, is_json=is_json),
+    )
     if n_faults:
         raise typer.Exit(1)
+
+
+def _answer(
+    chosen: OutputFormat, out: Path | None, tables: Callable[[], list[Table]], text: Callable[[bool], str]
+) -> None:
+    """Show tables, or print or write the text of a CSV, or of a JSON where `text` is asked for one."""
+    from auscult.storage.files import write_output  # noqa: PLC0415
+
+    if chosen is OutputFormat.table:
+        _print_tables(tables(), out)
+    elif out is None:
+        typer.echo(text(chosen is OutputFormat.json), nl=False)
+    else:
+        write_output(out, text(chosen is OutputFormat.json))
 
 
 def _require_events_task(option: str, path: Path, model: LoadedModel) -> None:
@@ -172,8 +179,7 @@ def _require_events_task(option: str, path: Path, model: LoadedModel) -> None:
 
     if not model.task.finds_events:
         raise ConfigError(
-            f"{option} {path}: this model says what is in a clip or picture, not when; it needs a model of a task of "
-            "type events"
+            f"{option} {path}: this model says what is in a clip, not when; it needs a model of a task of type events"
         )
 
 
