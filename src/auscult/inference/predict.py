@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from auscult.audio.probe import AudioFacts
 from auscult.errors import ConfigError
@@ -19,6 +19,9 @@ from auscult.plots.event_maps import draw_maps, spectrogram_columns
 from auscult.plots.recording import MAX_COLUMNS, LongSpectrogram, over_time
 from auscult.plots.style import save
 from auscult.storage.files import atomic_path, file_name, require_free
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def predict_files(

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from auscult.audio.cut import Cut
 from auscult.formatting.numbers import metric_text
-from auscult.plots.spectrograms import Axis, level_range_db, mel_axis, mel_ticks, set_frequency_ticks
+from auscult.plots.spectrograms import (
+    SMALL_PANEL_TICK_SHARE,
+    Axis,
+    level_range_db,
+    mel_axis,
+    mel_ticks,
+    set_frequency_ticks,
+)
 from auscult.plots.style import (
     DOTTED,
     GRID,
@@ -38,6 +45,8 @@ MAX_COLUMNS = 1600
 _INCHES = (9.2, 4.6)
 _LEGEND_LINE_INCHES = 0.2
 _MINUTES_FROM_S = 180
+_ROUNDING = 1e-6
+"""Of a column: a frame at its very edge is never put into the one before."""
 
 
 class LongSpectrogram:
@@ -70,7 +79,7 @@ class LongSpectrogram:
         for cut, levels, n_frames in zip(block.cuts, spectrograms, n_frames_valid, strict=True):
             times_s = cut.start_s + self.axis.first_s + self.axis.hop_s * np.arange(n_frames)
             columns = np.minimum(
-                (times_s / self.duration_s * len(self._counts)).astype(np.int64), len(self._counts) - 1
+                (times_s / self.duration_s * len(self._counts) + _ROUNDING).astype(np.int64), len(self._counts) - 1
             )
             used, first = np.unique(columns, return_index=True)
             self._sums[:, used] += np.add.reduceat(levels[:, :n_frames].astype(np.float32), first, axis=1)
@@ -155,7 +164,10 @@ def draw_levels(
     )  # fmt: skip
     axes.set(xlim=(begin_s, end_s))
     axes.set_facecolor(colormaps[SPECTROGRAM_COLOURS](0.0))
-    set_frequency_ticks(axes, mel_ticks(spectrogram.axis.mel_centres_hz))
+    centres_hz = spectrogram.axis.mel_centres_hz
+    # Rows of parts are low.
+    ticks = mel_ticks(centres_hz) if span_s is None else mel_ticks(centres_hz, SMALL_PANEL_TICK_SHARE)
+    set_frequency_ticks(axes, ticks)
     axes.spines[:].set_visible(False)
     return image
 

@@ -59,7 +59,7 @@ def test_a_model_of_events_decides_at_each_frame(load) -> None:
             "augment.spectrogram[1] (cutmix): takes some of the mel bands, and of an event there may be half",
         ),
         (
-            {"augment": {"augments": 2}},
+            {"augment": {"spectrogram": [], "augments": 2}},
             "augment: augments: 2 would repeat each clip as it is: name a step, or leave it out",
         ),
         (

@@ -144,8 +144,9 @@ FILTERED = {"band_pass": {"low_hz": 60, "high_hz": 800}}
     [
         (MODEL, RATE_HZ, {}, 1e-6),
         (UNET, RATE_HZ, {}, 1e-6),
-        # Resampled and filtered sound is rounded to int16, its levels to float16: here and there to the next step.
-        (MODEL, 8000, FILTERED, 2e-3),
+        # Resampled and filtered sound is rounded to int16, here and there to the next step: in the stop band it is all
+        # that there is, and levels change by parts of a dB.
+        (MODEL, 8000, FILTERED, 1e-2),
     ],
 )
 def test_three_minutes_equal_their_pieces(
