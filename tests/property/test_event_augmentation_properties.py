@@ -6,12 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auscult.augment import Augmenter, ClipRandom
+from auscult.augment import Augmenter, ItemMaker
 from auscult.augment.maps import gathered, laid_over
 from auscult.augment.pipeline import EpochItems, Mix
 from auscult.config.augment import SPECTROGRAM, AugmentSettings, Mixup, events_fault
+from auscult.config.task import TaskSettings
 from auscult.config.waveform_augment import WAVEFORM
 from auscult.spectrograms.frames import FrameGrid
+from auscult.training.batches import TrainingAugmentation
 from auscult.training.sampler import Sampler
 
 RATE_HZ, N_SAMPLES, N_FFT, HOP = 4000, 16_000, 256, 80
@@ -149,11 +151,62 @@ def test_each_clip_comes_once_in_each_pass(order: str, n: int, n_copies: int, se
         assert clips[:n].tolist() != clips[n : 2 * n].tolist()
 
 
-def test_copies_of_a_clip_draw_other_numbers_and_those_of_the_clip_stay() -> None:
-    """The number of an item, not of its clip, is what its random numbers are a function of."""
-    drawn = ClipRandom(1, 1, torch.arange(3 * 20)).uniform().view(3, 20)
-    assert len(set(drawn.flatten().tolist())) == 60
-    assert torch.equal(drawn[0], ClipRandom(1, 1, torch.arange(20)).uniform())
+TASK = TaskSettings.model_validate(
+    {
+        "description": "toy",
+        "type": "events",
+        "targets": ["crackle", "wheeze"],
+        "level": "clip",
+        "events": {},
+        "datasets": {
+            "toy": {kind: {"events": [kind], "annotated_by": ["recording"]} for kind in ("crackle", "wheeze")},
+        },
+    }
+)
+ALL_STEPS = {
+    "waveform": [{"name": "time_stretch", "probability": 1.0}, {"name": "time_shift"}],
+    "spectrogram": [
+        {"name": "roll_time"},
+        {"name": "mixup", "label": "union", "quantity": 0.3},
+        {"name": "resize_crop"},
+    ],
+    "augments": 2,
+}
+
+
+def test_each_visit_of_a_clip_is_its_own_and_the_same_in_whatever_batch() -> None:
+    n, rng = 20, np.random.default_rng(0)
+    augment = AugmentSettings.model_validate(ALL_STEPS)
+    maps = rng.integers(-1, 2, (n, 4, N_FRAMES)).astype(np.int8)
+    sounds = torch.from_numpy(rng.standard_normal((n, N_SAMPLES)).astype(np.float32))
+
+    def framed(waveforms: torch.Tensor) -> torch.Tensor:
+        return waveforms.unfold(1, N_FFT, HOP).abs().mean(2)[:, None].expand(-1, 4, -1).contiguous()
+
+    def visits(plan: list[np.ndarray]) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+        maker = ItemMaker(
+            augment,
+            np.zeros((n, 2), np.float32),
+            task=TASK,
+            is_unpadded=np.ones(n, dtype=bool),
+            shape=(4, N_FRAMES),
+            seed=1,
+        )
+        augmenter = augmenter_of(ALL_STEPS, np.full(n, N_SAMPLES))
+        made = TrainingAugmentation(maker, augmenter, framed, maps)
+        found = {}
+        for items in plan:
+            rows = made.items(1).rows(items)
+            results = made.run(lambda batch, as_maps: batch, sounds[rows.clips], rows, 1)
+            found |= {int(item): pair for item, *pair in zip(items, *results, strict=True)}
+        return found
+
+    first = visits(Sampler(n, 8, 1, n_added=6, n_copies=2).plan(1))
+    assert sorted(first) == list(range(2 * n + 6))
+    again = visits(np.array_split(rng.permutation(2 * n + 6), 5))
+    for item, pair in first.items():
+        assert all(torch.equal(one, other) for one, other in zip(pair, again[item], strict=True))
+    assert sum(not torch.equal(first[clip][1], first[clip + n][1]) for clip in range(n)) > n // 2
 
 
 def test_what_cannot_be_followed_says_why() -> None:
