@@ -114,7 +114,7 @@ class ItemMaker:
         *,
         task: TaskSettings,
         is_unpadded: NDArray[np.bool_],
-        shape: tuple[int, int],
+        shape: tuple[int, ...],
         seed: int,
     ) -> None:
         self._targets = targets

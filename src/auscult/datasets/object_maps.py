@@ -46,7 +46,8 @@ def _within(is_there: Flags, distance_px: float) -> Flags:
     """Return the pixels that are so near to one of `is_there`, itself half a pixel away."""
     if not is_there.any():
         return is_there
-    return ndimage.distance_transform_edt(~is_there) + 0.5 <= distance_px
+    distances_px = np.asarray(ndimage.distance_transform_edt(~is_there), dtype=np.float64)
+    return distances_px + 0.5 <= distance_px
 
 
 def _beside_edges(image: NDArray[np.uint16]) -> Flags:
@@ -82,8 +83,8 @@ class ClipObjects:
     @classmethod
     def of(cls, clips: pd.DataFrame, labels: NDArray[np.uint16], boundary_px: float) -> ClipObjects:
         """Return the objects of clips, rows of `tables.CLIPS`, by their label images."""
-        ids = (clips[name].to_numpy(dtype=object) for name in ("recording_id", "patient_id"))
-        return cls(labels, *ids, boundary_px)
+        recordings, patients = (clips[name].to_numpy(dtype=object) for name in ("recording_id", "patient_id"))
+        return cls(labels, recordings, patients, boundary_px)
 
     @classmethod
     def joined(cls, parts: Sequence[ClipObjects]) -> ClipObjects:
@@ -110,5 +111,5 @@ class ClipObjects:
     def digest(self) -> bytes:
         """Return what changes when a label image or the width of a boundary does."""
         digest = hashlib.sha256(repr((self.boundary_px, self.labels.shape)).encode("utf-8"))
-        digest.update(np.ascontiguousarray(self.labels, dtype="<u2"))
+        digest.update(np.ascontiguousarray(self.labels, dtype="<u2").tobytes())
         return digest.digest()

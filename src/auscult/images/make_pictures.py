@@ -71,7 +71,7 @@ def make_pictures(
     """
     begin = time.perf_counter()
     recordings = shard.rows(read_recordings(tables_dir / "recordings.parquet"))
-    if (recordings["duration_s"] > 0).any():
+    if bool((recordings["duration_s"].to_numpy() > 0).any()):
         raise DataError(
             f"{dataset}: its recordings are sound, and clips.unit is image; cut windows, cycles or recordings of it, "
             "or take a dataset of pictures (layout label_images)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -41,13 +41,13 @@ def separate(maps: Maps, decoding: ObjectDecoding) -> Labels:
         decoding: The thresholds, and the least size.
     """
     is_object = maps[0] >= decoding.threshold
-    parts, n_parts = ndimage.label(is_object)
+    parts, n_parts = _connected(is_object)
     if decoding.boundary is None or n_parts == 0:
         return _numbered(parts, decoding.least_px)
-    cores, n_cores = ndimage.label(is_object & (maps[1] < decoding.boundary))
+    cores, n_cores = _connected(is_object & (maps[1] < decoding.boundary))
     if n_cores == 0:
         return _numbered(parts, decoding.least_px)
-    rows, columns = ndimage.distance_transform_edt(cores == 0, return_distances=False, return_indices=True)
+    rows, columns = _nearest(cores > 0)
     nearest = np.where(is_object & (parts[rows, columns] == parts), cores[rows, columns], 0)
     # The nearest core may lie in another part: then only those of the own part are asked.
     for part in np.unique(parts[is_object & (nearest == 0)]):
@@ -57,9 +57,21 @@ def separate(maps: Maps, decoding: ObjectDecoding) -> Labels:
         if not own.any():
             nearest[left] = n_cores + int(part)
             continue
-        rows, columns = ndimage.distance_transform_edt(own == 0, return_distances=False, return_indices=True)
+        rows, columns = _nearest(own > 0)
         nearest[left] = own[rows, columns][left]
     return _numbered(nearest, decoding.least_px)
+
+
+def _connected(is_there: Flags) -> tuple[Integers, int]:
+    """Return connected pieces, numbered from 1, and how many there are."""
+    found: Any = ndimage.label(is_there)
+    return found[0].astype(np.int64), int(found[1])
+
+
+def _nearest(is_there: Flags) -> tuple[Integers, Integers]:
+    """Return row and column of the nearest pixel that is there, of each pixel."""
+    found: Any = ndimage.distance_transform_edt(~is_there, return_distances=False, return_indices=True)
+    return found[0], found[1]
 
 
 def _numbered(pieces: NDArray[np.integer], least_px: int) -> Labels:

@@ -73,7 +73,7 @@ def draw_objects(shown: Sequence[ShownPicture], ids: StudyIds) -> Iterator[tuple
 
 def _visible(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a picture as matplotlib draws it; of other than three channels the first is shown in grey."""
-    scaled = np.clip(values / 255, 0, 1)
+    scaled = np.clip(values / 255, 0, 1).astype(np.float32)
     return scaled.transpose(1, 2, 0) if len(scaled) == 3 else _grey(scaled[0])
 
 

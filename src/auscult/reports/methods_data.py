@@ -248,7 +248,9 @@ def overlap_text(job: JobSettings) -> str:
         return ""
     if getattr(job.split, "allow_patient_overlap", False):
         return "Patients may be in more than one part, as declared: the results are optimistic for new patients."
-    return (
-        "No patient was in more than one part, and recordings were searched for the same or nearly the same sound in "
-        "two parts."
+    searched = (
+        "pictures were searched for equal files"
+        if job.clips.is_image
+        else ("recordings were searched for the same or nearly the same sound")
     )
+    return f"No patient was in more than one part, and {searched} in two parts."

@@ -82,7 +82,7 @@ def _files(jobs: Sequence[JobResult]) -> str:
     where = f"folder {folders}" if len(jobs) == 1 else f"folders {folders}"
     return (
         f"weights in model.safetensors, all else that a prediction needs in model.json, {where} beside this page; "
-        "auscult predict applies them to other sounds"
+        f"auscult predict applies them to other {'pictures' if jobs[0].settings.clips.is_image else 'sounds'}"
     )
 
 

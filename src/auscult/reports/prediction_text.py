@@ -43,8 +43,9 @@ def parity_lines(parity: Mapping[str, Any]) -> Iterator[str]:
 def picture_table(found: pd.DataFrame, target: str) -> Table:
     """Return what was found in pictures (`inference.pictures.predict_pictures`) as a table for the terminal."""
     made = Table("picture", target, "positive", "objects")
-    for row in found.itertuples():
-        made.add_row(str(row.file), f"{row.probability:.3f}", "yes" if row.is_positive else "no", f"{row.n_objects:,}")
+    for row in found.to_dict("records"):
+        positive = "yes" if row["is_positive"] else "no"
+        made.add_row(str(row["file"]), f"{row['probability']:.3f}", positive, f"{row['n_objects']:,}")
     return made
 
 
