@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -69,6 +70,7 @@ class ProjectSettings(Settings):
 
 
 _PROJECT = TypeAdapter(ProjectSettings)
+_NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def load_project(values: dict[str, Any], config_dir: Path = Path("config")) -> ProjectSettings:
@@ -77,12 +79,28 @@ def load_project(values: dict[str, Any], config_dir: Path = Path("config")) -> P
     Raises:
         ConfigError: An unknown key, or a root for a dataset that does not exist.
     """
-    project: ProjectSettings = parse(_PROJECT, values, str(config_dir / "config.yaml"))
+    read = {key: value if key == "roots" else _read_text(value) for key, value in values.items()}
+    project: ProjectSettings = parse(_PROJECT, read, str(config_dir / "config.yaml"))
     for dataset in project.roots:
         if not is_defined(config_dir, "dataset", dataset):
             known = defined_names(config_dir, "dataset")
             raise ConfigError(f"{config_dir / 'config.yaml'}: roots: {unknown_name('dataset', dataset, known)}")
     return project
+
+
+def _read_text(section: Any) -> Any:
+    """Return a section with its numbers and nulls: in `--config 'tracking={...}'` Snakemake leaves them as text."""
+    if not isinstance(section, dict):
+        return section
+    return {key: _read_value(value) for key, value in section.items()}
+
+
+def _read_value(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value in {"null", "~"}:
+        return None
+    return float(value) if _NUMBER.fullmatch(value) else value
 
 
 def load_dataset(config_dir: Path, name: str, roots: dict[str, str] | None = None) -> DatasetSettings:

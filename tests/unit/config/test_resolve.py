@@ -250,3 +250,14 @@ def test_a_gpu_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
     require_device("cuda", tmp_path, visible="0")
     with pytest.raises(ConfigError, match="hides every GPU"):
         require_device("cuda", tmp_path, visible="")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1", 1.0), ("2.5", 2.5), ("null", None)])
+def test_numbers_inside_a_section_on_the_command_line_are_text_and_read(
+    text: str, expected: float | None, tmp_path: Path
+) -> None:
+    # As Snakemake leaves them: --config 'tracking={system_metrics_s: 1, live: false}'.
+    project = load_project({"tracking": {"system_metrics_s": text, "live": "false"}}, tmp_path)
+
+    assert project.tracking.system_metrics_s == expected
+    assert not project.tracking.live
