@@ -77,7 +77,9 @@ def shape_text(shape: Sequence[int]) -> str:
     """
     if len(shape) == 2:
         return f"[{shape[0]} mel, {shape[1]} frames]"
-    return f"[{shape[0]} channels, {shape[1]} x {shape[2]} pixels]"
+    if len(shape) == 3:
+        return f"[{shape[0]} channels, {shape[1]} x {shape[2]} pixels]"
+    return str(list(shape))
 
 
 def build_model_of(job: JobSettings, n_targets: int, *, seed: int = 0, learns_maps: bool = False) -> Classifier:

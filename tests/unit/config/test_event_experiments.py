@@ -60,7 +60,7 @@ def test_a_model_of_events_decides_at_each_frame(load) -> None:
         ),
         (
             {"augment": {"spectrogram": [], "augments": 2}},
-            "augment: augments: 2 would repeat each clip as it is: name a step, or leave it out",
+            "augments: 2 would repeat each clip as it is: name a step, or leave it out",
         ),
         (
             {"augment": {"waveform": [{"name": "augmix", "functions": ["gain", "time_stretch"]}]}},
