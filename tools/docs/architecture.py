@@ -47,6 +47,7 @@ LAYERS = {
     },
     "The field's building blocks": {
         "metrics": "scores, intervals",
+        "images": "decode, fit",
         "spectrograms": "log-mel, stored",
         "audio": "decode, cut",
         "labels": "what is unknown",

@@ -77,6 +77,8 @@ def cut_clips(
     """
     begin = time.perf_counter()
     recordings = shard.rows(read_recordings(tables_dir / "recordings.parquet"))
+    if bool((recordings["duration_s"].to_numpy() == 0).any()):
+        raise DataError(f"{dataset}: it holds pictures, and clips.unit is {settings.unit!r}; use `unit: image`")
     cycles = _cycles(tables_dir) if settings.unit == "cycle" else {}
 
     def load(source: _Source) -> tuple[_Source, NDArray[np.int16], list[Cut]]:

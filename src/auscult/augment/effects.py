@@ -31,6 +31,14 @@ class TimeShifter(WaveformStep):
         """Draw the shift in samples."""
         return (torch.floor(rng.uniform().double() * (2 * self._reach_samples + 1)).long() - self._reach_samples,)
 
+    def sources(self, places: Tensor, n_sound: Tensor, drawn: Drawn) -> Tensor:
+        """Return the places before the shift; the padding stays where it is."""
+        length = n_sound[:, None].double()
+        before = places - drawn[0][:, None]
+        is_inside = (before >= 0) & (before < length)
+        before = before.remainder(length) if self._is_rolled else before.masked_fill(~is_inside, torch.nan)
+        return torch.where(places < length, before, places)
+
     def apply(self, sounds: Sounds, drawn: Drawn) -> Tensor:
         """Copy the two pieces of each clip to their places: an index of every sample would be several times slower."""
         shifted = torch.empty_like(sounds.waveforms)

@@ -26,7 +26,7 @@ class Mixer(ABC):
 
     @abstractmethod
     def portions(
-        self, weights: NDArray[np.float64], shape: tuple[int, int]
+        self, weights: NDArray[np.float64], shape: tuple[int, ...]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return how much of the second spectrogram is taken.
 
@@ -63,7 +63,7 @@ class MixupMixer(Mixer):
         pass
 
     def portions(
-        self, weights: NDArray[np.float64], shape: tuple[int, int]
+        self, weights: NDArray[np.float64], shape: tuple[int, ...]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return sizes of 0 and the shares as they were drawn."""
         return np.zeros((len(weights), 2), np.int64), weights
@@ -83,7 +83,7 @@ class CutmixMixer(Mixer):
         pass
 
     def portions(
-        self, weights: NDArray[np.float64], shape: tuple[int, int]
+        self, weights: NDArray[np.float64], shape: tuple[int, ...]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return bands and frames of the rectangle.
 
@@ -115,7 +115,7 @@ class PatchMixer(Mixer):
         self._settings = settings
 
     def portions(
-        self, weights: NDArray[np.float64], shape: tuple[int, int]
+        self, weights: NDArray[np.float64], shape: tuple[int, ...]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the number of patches in the first column."""
         n_rows, n_columns = self._grid(shape)
@@ -133,7 +133,7 @@ class PatchMixer(Mixer):
         columns = torch.arange(n_frames, device=first.device) * n_columns // n_frames
         return torch.where(is_taken[:, rows][:, :, columns], second, first)
 
-    def _grid(self, shape: tuple[int, int]) -> tuple[int, int]:
+    def _grid(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Return the rows and columns of the grid of patches."""
         return -(-shape[0] // self._settings.patch_bands), -(-shape[1] // self._settings.patch_frames)
 

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from scipy import special
 from torch import Tensor
 
+from auscult.augment.maps import FollowingMaps, gathered, laid_over
 from auscult.augment.mixing import Taken, mixed_targets, mixer_of
 from auscult.augment.random import ClipRandom
-from auscult.augment.spectrogram import augment_spectrograms
+from auscult.augment.spectrogram import augment_spectrograms, cropped_places
 from auscult.augment.waveform import WaveformAugmenter
-from auscult.config.augment import NONE, Augmentation, AugmentSettings, ClassName, Mixing, RollTime
+from auscult.config.augment import NONE, Augmentation, AugmentSettings, ClassName, Mixing, ResizeCrop
 from auscult.config.task import TaskSettings
 from auscult.errors import InfeasibleError
+from auscult.spectrograms.frames import FrameGrid
 
 _ABSENT = -1
 _ID_BITS = 40
@@ -66,11 +68,11 @@ class BatchRows:
 
 @dataclass(frozen=True)
 class EpochItems:
-    """All items of an epoch: first the training clips in their order, then those that steps with a `quantity` add.
+    """All items of an epoch: the training clips in their order, as often as each is visited, then those that are added.
 
     Attributes:
         clips: The training clip that an item is made of, int64 [item].
-        made_by: Number of the step that adds it, int64 [item]; -1 for a training clip itself.
+        made_by: Number of the step whose `quantity` adds it, int64 [item]; -1 for a training clip itself.
         targets: With what is mixed into them, float32 [item, target].
         mixes: In the order of the steps.
     """
@@ -112,12 +114,13 @@ class ItemMaker:
         *,
         task: TaskSettings,
         is_unpadded: NDArray[np.bool_],
-        shape: tuple[int, int],
+        shape: tuple[int, ...],
         seed: int,
     ) -> None:
         self._targets = targets
         self._shape = shape
         self._seed = seed
+        self._n_copies = augment.augments
         self._steps = augment.steps
         self._mixings = augment.mixings
         self._adding = [(number, step) for number, step in enumerate(self._steps) if step.quantity is not None]
@@ -131,12 +134,13 @@ class ItemMaker:
 
     @property
     def n_added(self) -> int:
-        """Items of an epoch beside the training clips."""
+        """Items of an epoch that steps with a `quantity` add, beside the training clips and their copies."""
         return sum(self._n_of(step) for _, step in self._adding)
 
     def epoch(self, epoch: int) -> EpochItems:
         """Return the items of an epoch, from 1."""
-        clips, made_by = [np.arange(len(self._targets))], [np.full(len(self._targets), _ABSENT)]
+        visited = np.tile(np.arange(len(self._targets)), self._n_copies)
+        clips, made_by = [visited], [np.full(len(visited), _ABSENT)]
         for number, step in self._adding:
             n_wanted = self._n_of(step)
             clips.append(self._drawn_sources(number, n_wanted, epoch))
@@ -217,6 +221,7 @@ class Augmenter:
         sample_rate_hz: Of the clips.
         seed: Of the training.
         device: Of the batches.
+        grid: Where the frames of a clip lie; needed where waveform steps move maps of events.
 
     Raises:
         ConfigError: A step does not fit the sample rate, or its folder of noise is missing or empty.
@@ -232,8 +237,11 @@ class Augmenter:
         sample_rate_hz: int,
         seed: int,
         device: torch.device,
+        grid: FrameGrid | None = None,
     ) -> None:
         self.settings = settings
+        self.grid = grid
+        self.sample_rate_hz = sample_rate_hz
         self.seed = seed
         self.device = device
         self.n_valid = torch.from_numpy(np.ascontiguousarray(n_valid)).to(device)
@@ -241,7 +249,7 @@ class Augmenter:
         self.change_waveforms = WaveformAugmenter(settings.waveform, sample_rate_hz, device)
 
     def batch(self, items: EpochItems, rows: BatchRows, epoch: int, maps: Tensor | None = None) -> AugmentedBatch:
-        """Return what augments one batch, and the maps of its items with it."""
+        """Return what augments one batch, and the maps of its rows with it."""
         return AugmentedBatch(self, items, rows, epoch, maps)
 
 
@@ -251,7 +259,8 @@ class AugmentedBatch:
     A row's random numbers are a function of seed, epoch and clip alone: not of its batch.
 
     Attributes:
-        maps: Of the items' events, shape [item, channel, frame], as the steps so far moved them; None without events.
+        maps: Of the rows' events, shape [row, channel, frame], as the steps so far moved them; of the items alone once
+            all partners are mixed in; None without events.
     """
 
     def __init__(
@@ -284,7 +293,16 @@ class AugmentedBatch:
             return waveforms
         eligible = [self._eligible(number, step, len(waveforms)) for number, step in enumerate(steps)]
         n_valid = self._augmenter.n_valid[self._clips]
-        return self._augmenter.change_waveforms(waveforms, self._rng, n_valid=n_valid, eligible=eligible)
+        following = None
+        if self.maps is not None and any(step.moves_events for step in steps):
+            if self._augmenter.grid is None:
+                raise ValueError("maps follow waveforms only where the grid of their frames is given")
+            following = FollowingMaps(self.maps, self._augmenter.grid, self._augmenter.sample_rate_hz)
+        changed = self._augmenter.change_waveforms(
+            waveforms, self._rng, n_valid=n_valid, eligible=eligible, maps=following
+        )
+        self.maps = self.maps if following is None else following.maps
+        return changed
 
     def spectrograms(self, spectrograms: Tensor) -> Tensor:
         """Apply the spectrogram steps in their order.
@@ -300,14 +318,21 @@ class AugmentedBatch:
         for number, step in enumerate(settings.spectrogram, start=len(settings.waveform)):
             if not isinstance(step, Mixing):
                 eligible = [self._eligible(number, step, len(spectrograms))]
-                if self.maps is not None and isinstance(step, RollTime):
-                    # The same numbers roll the maps.
-                    self.maps = augment_spectrograms(self.maps, [step], self._rng.first(len(self.maps)), eligible)
+                if self.maps is not None and step.moves_events:
+                    self.maps = self._moved(self.maps, step, eligible[0])
                 spectrograms = augment_spectrograms(spectrograms, [step], self._rng, eligible)
                 continue
             spectrograms = self._mix(step, n_mixed, spectrograms)
             n_mixed += 1
         return spectrograms
+
+    def _moved(self, maps: Tensor, step: Augmentation, eligible: Tensor) -> Tensor:
+        """Move maps as a step is about to move their spectrograms: by the same numbers."""
+        rng = self._rng.first(len(maps))
+        if not isinstance(step, ResizeCrop):
+            return augment_spectrograms(maps, [step], rng, [eligible])
+        picked = rng.chance(1.0 if step.quantity is not None else step.probability) & eligible
+        return gathered(maps, cropped_places(maps.shape[2], step, rng, picked))
 
     def _mix(self, step: Mixing, place: int, spectrograms: Tensor) -> Tensor:
         """Mix the rows at the end into their items; they are then gone."""
@@ -316,12 +341,23 @@ class AugmentedBatch:
         first, second = spectrograms[:n_left], spectrograms[n_left:]
         on_device = torch.from_numpy(places).to(self._augmenter.device)
         rng, self._rng = self._rng.apart(on_device), self._rng.first(n_left)
+        if self.maps is not None:
+            self.maps = self._mixed_maps(self.maps, place, on_device)
         if not len(places):
             return first
         plan, items = self._items.mixes[place], self._rows.items[places]
         taken = Taken(*(torch.from_numpy(part[items]).to(on_device.device) for part in (plan.shares, plan.sizes)))
         mixed = mixer_of(step).mix(first.index_select(0, on_device), second, taken, rng)
         return first.index_copy(0, on_device, mixed)
+
+    def _mixed_maps(self, maps: Tensor, place: int, on_device: Tensor) -> Tensor:
+        """Lay the maps at the end over those of their items; of a part that was not taken nothing is laid."""
+        first, second = maps[: len(maps) - len(on_device)], maps[len(maps) - len(on_device) :]
+        items = self._rows.items[self._rows.mixed[place]]
+        shares = torch.from_numpy(self._items.mixes[place].shares[items]).to(maps.device)[:, None, None]
+        own = first.index_select(0, on_device)
+        both = torch.where(shares == 0, own, torch.where(shares == 1, second, laid_over(own, second)))
+        return first.index_copy(0, on_device, both)
 
     def _eligible(self, number: int, step: Augmentation, n_rows: int) -> Tensor:
         """Return which rows a step may change, bool [row]."""

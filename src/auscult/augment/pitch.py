@@ -150,8 +150,27 @@ class PhaseVocoder:
         return torch.fft.rfft(frames.mul_(self._window)).view(n_clips, places.shape[1], -1)
 
 
+def _played(places: Tensor, n_sound: Tensor, rate: Tensor) -> Tensor:
+    """Return where what is heard lay at another tempo, [clip, place]; NaN where the sound has ended before its padding.
+
+    Args:
+        places: In samples, float64 [place].
+        n_sound: Samples before the silent padding, int64 [clip].
+        rate: 2 is twice as fast, float64 [clip].
+    """
+    length = n_sound[:, None].double()
+    before = places * rate[:, None]
+    return torch.where(places < length, before.masked_fill(before >= length, torch.nan), places)
+
+
 class SpeedChanger(WaveformStep):
     """Resamples: pitch and tempo change together. What then lies behind the true sound's end is cut."""
+
+    CHANGES_TEMPO = True
+
+    def sources(self, places: Tensor, n_sound: Tensor, drawn: Drawn) -> Tensor:
+        """Return the places at the first speed."""
+        return _played(places, n_sound, drawn[0].double() / STEPS)
 
     def __init__(self, settings: Speed, sample_rate_hz: int, device: torch.device) -> None:
         self._rate = settings.rate
@@ -168,6 +187,12 @@ class SpeedChanger(WaveformStep):
 
 class TimeStretcher(WaveformStep):
     """Changes the tempo and keeps the pitch. What then lies behind the true sound's end is cut."""
+
+    CHANGES_TEMPO = True
+
+    def sources(self, places: Tensor, n_sound: Tensor, drawn: Drawn) -> Tensor:
+        """Return the places at the first tempo."""
+        return _played(places, n_sound, drawn[0])
 
     def __init__(self, settings: TimeStretch, sample_rate_hz: int, device: torch.device) -> None:
         self._rate = settings.rate

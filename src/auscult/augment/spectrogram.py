@@ -207,11 +207,7 @@ def resize_crop(spectrograms: Tensor, settings: ResizeCrop, rng: ClipRandom, pic
         rng: The only source of randomness.
         picked: Which clips are changed, bool [batch].
     """
-    shares = rng.uniform(2).double()
-    least = torch.tensor([settings.min_share_time, settings.min_share_frequency], device=shares.device)
-    # What is not picked is cut whole.
-    shares = torch.where(picked[:, None], least + shares * (1 - least), 1.0)
-    starts = rng.uniform(2).double() * (1 - shares)
+    shares, starts = _drawn_cuts(settings, rng, picked)
     _, n_bands, n_frames = spectrograms.shape
     # One axis after the other, which is several times faster than both at once.
     first, second, weight = _neighbours(n_bands, starts[:, 1:], shares[:, 1:])
@@ -220,6 +216,22 @@ def resize_crop(spectrograms: Tensor, settings: ResizeCrop, rng: ClipRandom, pic
     first, second, weight = _neighbours(n_frames, starts[:, :1], shares[:, :1])
     left, right = (tall.gather(2, places[:, None, :].expand_as(tall)) for places in (first, second))
     return right.sub_(left).mul_(weight[:, None, :].to(left.dtype)).add_(left)
+
+
+def cropped_places(n_frames: int, settings: ResizeCrop, rng: ClipRandom, picked: Tensor) -> Tensor:
+    """Return where each frame lay before `resize_crop`, drawn as it draws: float64 [batch, frame]."""
+    shares, starts = _drawn_cuts(settings, rng, picked)
+    first, _, weight = _neighbours(n_frames, starts[:, :1], shares[:, :1])
+    return first + weight
+
+
+def _drawn_cuts(settings: ResizeCrop, rng: ClipRandom, picked: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the shares of frames and bands that are cut, and where the cuts begin, float64 [batch, 2]."""
+    shares = rng.uniform(2).double()
+    least = torch.tensor([settings.min_share_time, settings.min_share_frequency], device=shares.device)
+    # What is not picked is cut whole.
+    shares = torch.where(picked[:, None], least + shares * (1 - least), 1.0)
+    return shares, rng.uniform(2).double() * (1 - shares)
 
 
 def _neighbours(length: int, start: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:

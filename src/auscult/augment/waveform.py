@@ -14,6 +14,7 @@ import torch
 from scipy import special
 from torch import Tensor
 
+from auscult.augment.maps import FollowingMaps
 from auscult.augment.random import ClipRandom
 from auscult.config.waveform_augment import WAVEFORM, Augmentation, Augmix
 
@@ -75,6 +76,22 @@ class WaveformStep(ABC):
     N_DRAWN: ClassVar[int] = 1
     """How many tensors `draw` returns."""
 
+    CHANGES_TEMPO: ClassVar[bool] = False
+    """Whether places that follow each other lay further apart, or nearer, before."""
+
+    def sources(self, places: Tensor, n_sound: Tensor, drawn: Drawn) -> Tensor | None:
+        """Return where what lies at some places lay before; None where the sound stays in its place.
+
+        Args:
+            places: In samples, float64 [place].
+            n_sound: Samples before the silent padding, int64 [clip].
+            drawn: Of the clips.
+
+        Returns:
+            In samples, float64 [clip, place]; NaN where silence came in.
+        """
+        return None
+
     @abstractmethod
     def draw(self, rng: ClipRandom) -> Drawn:
         """Draw for every clip of a batch."""
@@ -122,7 +139,15 @@ class WaveformAugmenter:
         self._settings = tuple(steps)
         self._steps = [build_step(step, sample_rate_hz, device) for step in steps]
 
-    def __call__(self, waveforms: Tensor, rng: ClipRandom, *, n_valid: Tensor, eligible: Sequence[Tensor]) -> Tensor:
+    def __call__(
+        self,
+        waveforms: Tensor,
+        rng: ClipRandom,
+        *,
+        n_valid: Tensor,
+        eligible: Sequence[Tensor],
+        maps: FollowingMaps | None = None,
+    ) -> Tensor:
         """Apply the steps in order.
 
         Padding of nothing but zeros stays as it is; padding that repeats the sound is changed as sound is.
@@ -133,6 +158,7 @@ class WaveformAugmenter:
             n_valid: Samples of true sound of each clip, int64 [batch].
             eligible: For each step, the clips that it may change, bool [batch]: all of them where it has a `quantity`,
                 else those that its probability picks.
+            maps: Of the clips' events, which are moved with the sound.
 
         Returns:
             A tensor of the same shape.
@@ -151,6 +177,8 @@ class WaveformAugmenter:
             places = picked.nonzero()[:, 0]
             if not len(places):
                 continue
+            if maps is not None:
+                maps.follow(step, n_sound, drawn, places)
             sounds = Sounds(augmented, n_sound, has_padding)
             if not step.ONE_BY_ONE or waveforms.device.type != "cpu":
                 augmented = _change(step, sounds, drawn, places)

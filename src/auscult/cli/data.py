@@ -192,7 +192,7 @@ def verify(
 
     settings = _settings(name, root, config)
     tables_dir = Path(paths.tables_dir(name)) if compare else None
-    with counting_probe(settings.rate_hz) as probe:
+    with counting_probe(settings) as probe:
         found = read_all(name, settings, tables_dir=tables_dir, probe=probe)
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))

@@ -69,6 +69,46 @@ def create(
     typer.echo(f"{path}: written; snakemake --cores all {result_dir(found.group, path.stem)}")
 
 
+@app.command()
+def rerun(
+    result: Annotated[Path, typer.Argument(help="experiment.yaml of a result, or the result's folder.")],
+    *,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of every job, such as train.epochs=5 (may be repeated); YAML."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the new experiment; default: its own where free, else <name>_rerun.")
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="Run it at once.")] = False,
+    config: Annotated[Path, _CONFIG] = Path("config"),
+) -> None:
+    """Write the experiment of a result anew, with settings replaced, and run it or say how."""
+    from auscult.ops.rerun import parse_values, write_rerun  # noqa: PLC0415 (`--help` stays quick)
+
+    made = write_rerun(config, result, parse_values(values or []), name)
+    for note in made.notes:
+        typer.echo(f"note: {note}", err=True)
+    if made.task_path is not None:
+        typer.echo(f"{made.task_path}: written")
+    target = result_dir(made.group, made.path.stem)
+    typer.echo(f"{made.path}: written; snakemake --cores all {target}")
+    if run:
+        _run_snakemake(target, [])
+
+
+def _run_snakemake(target: str, arguments: list[str]) -> None:
+    """Make a result, with all cores unless the arguments say otherwise; end with Snakemake's status where it fails."""
+    import subprocess  # noqa: PLC0415 (`--help` stays quick)
+
+    is_said = any(word.split("=")[0] in {"--cores", "-c", "--profile"} for word in arguments)
+    cores = [] if is_said else ["--cores", "all"]
+    command = [sys.executable, "-m", "snakemake", *cores, target, *arguments]
+    done = subprocess.run(command, check=False)  # noqa: S603 (Snakemake, with the user's own arguments)
+    if done.returncode != 0:
+        raise typer.Exit(done.returncode)
+
+
 def reproduce(
     experiment: Annotated[str, typer.Argument(help="<folder>/<name>, such as sprsound/task21")],
     arguments: Annotated[
@@ -77,19 +117,12 @@ def reproduce(
     config: Annotated[Path, _CONFIG] = Path("config"),
 ) -> None:
     """Run an experiment on a published task, and print the published figures beside ours."""
-    import subprocess  # noqa: PLC0415 (`--help` stays quick)
-
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
 
     from auscult.reports.published_text import print_published  # noqa: PLC0415
 
     found = find_experiment(experiment, config)
-    asked = arguments or []
-    cores = [] if any(word.split("=")[0] in {"--cores", "-c", "--profile"} for word in asked) else ["--cores", "all"]
-    command = [sys.executable, "-m", "snakemake", *cores, result_dir(found.group, found.name), *asked]
-    done = subprocess.run(command, check=False)  # noqa: S603 (Snakemake, with the user's own arguments)
-    if done.returncode != 0:
-        raise typer.Exit(done.returncode)
+    _run_snakemake(result_dir(found.group, found.name), arguments or [])
     print_published(found, load_task(config, found.task), Path(result_dir(found.group, found.name)), Console())
 
 

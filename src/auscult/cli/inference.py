@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.table import Table
 
     from auscult.inference.loaded_model import LoadedModel
-import sys
-import tempfile
 
 
 class Device(StrEnum):
@@ -52,7 +54,8 @@ def predict(
         bool, typer.Option("--clips", help="Show clips in the table too; CSV and JSON hold them.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw each file into this folder: spectrogram, and probability over time.")
+        Path | None,
+        typer.Option(help="Draw each file into this folder: spectrogram, and probability over time, or events."),
     ] = None,
     events: Annotated[
         Path | None,
@@ -60,71 +63,124 @@ def predict(
             help="Of a model that finds events: write them, as the name ends: .csv, .json, .txt (Audacity), .TextGrid."
         ),
     ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(help="Of a model of events or objects: write each file's maps into this folder (.npz, .png)."),
+    ] = None,
     device: DeviceOption = Device.auto,
     batch: BatchOption = None,
     channel: ChannelOption = "mean",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite --out and --events.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is written.")] = False,
 ) -> None:
-    """Predict audio files of any length and rate, clip by clip and by recording.
+    """Predict audio files of any length and rate, clip by clip and by recording; or pictures, and their objects.
 
     A file that cannot be read is named, the others are predicted, and the status is then 1. The threshold is the one
     that validation chose at the task's level.
     """
-    from auscult.inference import load_model  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.errors import ConfigError  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.inference import load_model  # noqa: PLC0415
     from auscult.inference.predict import predict_files  # noqa: PLC0415
+    from auscult.inference.stream import find_audio  # noqa: PLC0415
     from auscult.reports import prediction_text  # noqa: PLC0415
-    from auscult.reports.event_text import events_text  # noqa: PLC0415
+    from auscult.reports.event_text import events_text, require_format  # noqa: PLC0415
     from auscult.storage.files import require_free, write_output  # noqa: PLC0415
 
     chosen = _format(output_format, out)
-    for path in (out, events):
+    for option, path in (("--out", out), ("--events", events)):
         if path is not None:
-            require_free(path, is_forced=force)
+            require_free(path, is_forced=force, option=option)
     loaded = load_model(model, device.value)
+    finds_objects = loaded.task.finds_objects
+    for option, path in (("--events", events), ("--maps", None if finds_objects else maps)):
+        if path is not None:
+            _require_events_task(option, path, loaded)
+    if finds_objects:
+        if plot is not None:
+            raise ConfigError(f"--plot {plot}: this model takes pictures; --maps draws what it finds in them")
+        _predict_pictures(loaded, files, maps, (chosen, out), is_forced=force)
+        return
     if events is not None:
-        _require_events(events, loaded, files)
+        require_format(events, len(find_audio(files)))
     found = predict_files(
         loaded,
         files,
         channel=parse_channel(channel),
         batch_clips=batch,
         plot_dir=plot,
+        maps_dir=maps,
+        is_forced=force,
         on_fault=lambda path, text: typer.echo(f"error: {path}: {text}", err=True),
     )
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     if events is not None and found.events is not None:
         durations_s = dict(zip(found.recordings["file"], found.recordings["duration_s"], strict=True))
-        write_output(events, events_text(events, found.events, loaded.targets, durations_s))
-    if chosen is OutputFormat.table:
-        _print_tables(prediction_text.tables(found, loaded, with_clips=clips), out)
-    else:
-        text = (
-            prediction_text.csv_text(found) if chosen is OutputFormat.csv else prediction_text.json_text(found, loaded)
-        )
-        if out is None:
-            typer.echo(text, nl=False)
-        else:
-            write_output(out, text)
+        write_output(events, events_text(events, found.events, loaded.targets, durations_s), "--events")
+    _answer(
+        chosen,
+        out,
+        lambda: prediction_text.tables(found, loaded, with_clips=clips),
+        lambda is_json: prediction_text.json_text(found, loaded) if is_json else prediction_text.csv_text(found),
+    )
     if found.errors:
         raise typer.Exit(1)
 
 
-def _require_events(path: Path, model: LoadedModel, files: list[Path]) -> None:
-    """Refuse, before anything is predicted, what cannot be written.
+def _predict_pictures(
+    model: LoadedModel,
+    files: list[Path],
+    maps: Path | None,
+    output: tuple[OutputFormat, Path | None],
+    *,
+    is_forced: bool,
+) -> None:
+    """Predict pictures, and write what was found as a table, CSV or JSON."""
+    from auscult.inference.pictures import predict_pictures  # noqa: PLC0415
+    from auscult.reports.prediction_text import picture_table, pictures_text  # noqa: PLC0415
+
+    n_faults = 0
+
+    def tell(path: Path, text: str) -> None:
+        nonlocal n_faults
+        n_faults += 1
+        typer.echo(f"error: {path}: {text}", err=True)
+
+    found = predict_pictures(model, files, maps_dir=maps, is_forced=is_forced, on_fault=tell)
+    _answer(
+        *output,
+        lambda: [picture_table(found, model.targets[0])],
+        lambda is_json: pictures_text(found, is_json=is_json),
+    )
+    if n_faults:
+        raise typer.Exit(1)
+
+
+def _answer(
+    chosen: OutputFormat, out: Path | None, tables: Callable[[], list[Table]], text: Callable[[bool], str]
+) -> None:
+    """Show tables, or print or write the text of a CSV, or of a JSON where `text` is asked for one."""
+    from auscult.storage.files import write_output  # noqa: PLC0415
+
+    if chosen is OutputFormat.table:
+        _print_tables(tables(), out)
+    elif out is None:
+        typer.echo(text(chosen is OutputFormat.json), nl=False)
+    else:
+        write_output(out, text(chosen is OutputFormat.json))
+
+
+def _require_events_task(option: str, path: Path, model: LoadedModel) -> None:
+    """Refuse, before anything is predicted, what a model does not find.
 
     Raises:
-        ConfigError: The model finds no events, or the file's ending does not fit.
+        ConfigError: The model finds no events.
     """
     from auscult.errors import ConfigError  # noqa: PLC0415
-    from auscult.inference.stream import find_audio  # noqa: PLC0415
-    from auscult.reports.event_text import require_format  # noqa: PLC0415
 
     if not model.task.finds_events:
         raise ConfigError(
-            f"--events {path}: this model says what is in a clip, not when; it needs a model of a task of type events"
+            f"{option} {path}: this model says what is in a clip, not when; it needs a model of a task of type events"
         )
-    require_format(path, len(find_audio(files)))
 
 
 def parse_channel(text: str) -> int | Literal["mean"]:

@@ -6,9 +6,9 @@ in `augment/mixing.py`.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from auscult.config.base import Settings
 from auscult.config.registry import Registry
@@ -59,6 +59,8 @@ class GaussianNoise(Augmentation):
 class RollTime(Augmentation):
     """Shift the spectrogram in time; what leaves at one end comes in at the other."""
 
+    moves_events: ClassVar[bool] = True
+
     name: Literal["roll_time"]
     max_shift_frames: int = Field(default=30, ge=1, description="to either side")
 
@@ -94,8 +96,6 @@ class ResizeCrop(Augmentation):
 
 class Mixing(Augmentation):
     """A step that makes one clip of two."""
-
-    moves_events: ClassVar[bool] = True
 
     classes: tuple[ClassName, ClassName] | None = Field(
         default=None,
@@ -135,12 +135,16 @@ class Mixup(Mixing):
 class Cutmix(Mixing):
     """Put a rectangle of the second spectrogram into the first (Yun et al. 2019)."""
 
+    unfit_for_events: ClassVar[str] = "takes some of the mel bands, and of an event there may be half"
+
     name: Literal["cutmix"]
 
 
 @MIXINGS.register("auscult.augment.mixing:PatchMixer")
 class PatchMix(Mixing):
     """Take patches of the second spectrogram, at random places of a grid, into the first (Bae et al. 2023)."""
+
+    unfit_for_events: ClassVar[str] = "takes some of the mel bands, and of an event there may be half"
 
     name: Literal["patch_mix"]
     patch_bands: int = Field(default=16, ge=1)
@@ -160,6 +164,23 @@ class AugmentSettings(Settings):
         default=(), description="the spectrograms are then computed in training, from the clips"
     )
     spectrogram: tuple[SpectrogramAugmentation, ...] = ()
+    augments: int = Field(
+        default=1, ge=1, le=100, description="so often an epoch visits each clip, each time augmented by other numbers"
+    )
+
+    @model_validator(mode="after")
+    def _check_augments(self) -> Self:
+        if self.augments > 1 and not self.steps:
+            raise ValueError(f"augments: {self.augments} would repeat each clip as it is: name a step, or leave it out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_one(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was trained before clips could be repeated stays what it is.
+        values: dict[str, Any] = to_dict(self)
+        if self.augments == 1:
+            values.pop("augments", None)
+        return values
 
     @property
     def steps(self) -> tuple[Augmentation, ...]:
@@ -180,13 +201,17 @@ class AugmentSettings(Settings):
 
 def events_fault(step: Augmentation) -> str | None:
     """Return why a step does not fit a task that finds events; None where it does."""
-    moving = [one.name for one in (step, *getattr(step, "functions", ())) if one.moves_events]
-    if not moving:
-        return None
-    return (
-        f"{', '.join(moving)}: moves sound in time or mixes clips, and the maps of events do not follow; roll_time "
-        "moves them too"
-    )
+    if step.unfit_for_events:
+        return f"{step.unfit_for_events}; the maps of events cannot follow: leave it out"
+    moving = [one.name for one in getattr(step, "functions", ()) if one.moves_events]
+    if moving:
+        return (
+            f"{', '.join(moving)}: chains lie over the sound that stays, and one event would be at two places; name "
+            "functions that leave sound in its place, or the step by itself"
+        )
+    if isinstance(step, Mixing) and step.label != "union":
+        return f"label: found {step.label!r}; the maps of two clips are laid over each other: say `label: union`"
+    return None
 
 
 def mixing_fault(step: Mixing, task: TaskSettings) -> str | None:

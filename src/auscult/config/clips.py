@@ -1,10 +1,10 @@
-"""How recordings are cut into clips."""
+"""How recordings are cut into clips, and what is made of pictures in their place."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
@@ -28,6 +28,20 @@ def _refuse_former_name(value: Any) -> Any:
 Decoder = Annotated[Literal["soundfile", "ffmpeg"], BeforeValidator(_refuse_former_name)]
 
 
+Trim = Literal["resize", "padding", "reflect"]
+"""How what has one size is brought to another: stretched, or with its sides' ratio kept and the rest filled up."""
+
+
+def _both_sides(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) else value
+
+
+PictureSize = Annotated[
+    tuple[Annotated[int, Field(ge=8, le=8192)], Annotated[int, Field(ge=8, le=8192)]], BeforeValidator(_both_sides)
+]
+"""Height and width in pixels; one number stands for both."""
+
+
 class BandPass(Settings):
     """A zero-phase Butterworth band-pass, applied at the clip's sample rate before cutting."""
 
@@ -42,10 +56,13 @@ class BandPass(Settings):
         return self
 
 
-class ClipSettings(Settings):
-    """One clip: what it is cut by, how long it is and at what rate."""
+_OF_IMAGES = ("size", "channels", "trim")
 
-    unit: Literal["window", "cycle", "recording"] = "window"
+
+class ClipSettings(Settings):
+    """One clip: what it is cut by, how long it is and at what rate; of pictures their size and channels instead."""
+
+    unit: Literal["window", "cycle", "recording", "image"] = "window"
     length_s: float = Field(default=10.0, gt=0, le=600)
     sample_rate_hz: int = Field(default=8000, ge=100, le=192_000)
     hop_s: float | None = Field(default=None, gt=0, description="window only; default: length_s (no overlap)")
@@ -58,6 +75,32 @@ class ClipSettings(Settings):
         default="soundfile",
         description="library that reads the audio; equal results to rounding. ffmpeg comes with PyAV",
     )
+    size: PictureSize = Field(default=(224, 224), description="image only: height and width in pixels, or one number")
+    channels: int = Field(
+        default=3, ge=1, le=64, description="image only: 1 is grey, 3 colour; others as many as a TIFF has pages"
+    )
+    trim: Trim = Field(
+        default="resize",
+        description="image only: resize stretches a picture to the size; padding and reflect keep the ratio of its "
+        "sides, and fill what is left with its mean or its mirror image",
+    )
+
+    @model_validator(mode="after")
+    def _check_unit(self) -> Self:
+        of_sound = [name for name in type(self).model_fields if name not in {"unit", *_OF_IMAGES}]
+        others = of_sound if self.is_image else _OF_IMAGES
+        strange = [name for name in others if getattr(self, name) != type(self).model_fields[name].default]
+        if strange:
+            belong = "sound" if self.is_image else "unit 'image'"
+            raise ValueError(f"{', '.join(strange)}: of {belong}; the unit is {self.unit!r}: leave it out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _of_unit_alone(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Clips that were cut before there were pictures keep their key.
+        values: dict[str, Any] = to_dict(self)
+        kept = {"unit", *_OF_IMAGES} if self.is_image else values.keys() - set(_OF_IMAGES)
+        return {name: value for name, value in values.items() if name in kept}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -71,6 +114,16 @@ class ClipSettings(Settings):
         return self
 
     @property
+    def is_image(self) -> bool:
+        """Whether the clips are pictures."""
+        return self.unit == "image"
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one picture."""
+        return (self.channels, *self.size)
+
+    @property
     def n_samples(self) -> int:
         """Samples in one clip."""
         return round(self.length_s * self.sample_rate_hz)
@@ -82,5 +135,7 @@ class ClipSettings(Settings):
 
     @property
     def slug(self) -> str:
-        """A readable file name part, such as `window_10s_8khz`."""
+        """A readable file name part, such as `window_10s_8khz` or `image_3x224x224`."""
+        if self.is_image:
+            return f"image_{'x'.join(map(str, self.picture_shape))}"
         return f"{self.unit}_{self.length_s:g}s_{self.sample_rate_hz / 1000:g}khz"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -41,6 +41,9 @@ class RateBounds(Settings):
 
 class _Dataset(Settings):
     """What every dataset says of itself."""
+
+    holds_pictures: ClassVar[bool] = False
+    """Whether its recordings are pictures."""
 
     description: str
     root: str = Field(
@@ -222,6 +225,37 @@ class LabelFoldersDataset(_Collection):
         return self
 
 
+class LabelImagesDataset(_Collection):
+    """Pictures, and of each a label image: 0 background, 1 too hard to annotate, from 2 on a value for each object."""
+
+    holds_pictures: ClassVar[bool] = True
+
+    layout: Literal["label_images"]
+    images: str = Field(default="images", description="folder of the pictures, below the root; empty: the root")
+    labels: str = Field(
+        default="labels", description="folder of the label images, below the root, laid out as that of the pictures"
+    )
+    suffix: str = Field(
+        default="",
+        description="what the stem of a label image has behind that of its picture: `_label` for a_label.png of a.jpg",
+    )
+
+    @model_validator(mode="after")
+    def _check_places(self) -> Self:
+        self.check_groups()
+        if self.images.strip("/") == self.labels.strip("/") and not self.suffix:
+            raise ValueError("images and labels are one folder: say what the names of label images end with (`suffix`)")
+        if self.annotations is not None:
+            raise ValueError("annotations mark times in sound; pictures have label images instead: leave it out")
+        if OBJECTS_LABEL in self.columns.labels:
+            raise ValueError(f"the label {OBJECTS_LABEL!r} is given by the label images, and by columns.labels")
+        return self
+
+
+OBJECTS_LABEL = "objects"
+"""Label of a picture, read from its label image: `present`, `absent`, or unknown where all that is there is value 1."""
+
+
 class UidJsonDataset(_Dataset):
     """A folder per recording with `waveform.<ext>` and `metadata.json`; `train.csv` and `test.csv` beside them."""
 
@@ -236,6 +270,7 @@ _KINDS: dict[str, str] = {
     "manifest": "manifest",
     "files_csv": "files_csv",
     "label_folders": "label_folders",
+    "label_images": "label_images",
     "uid_json": "uid_json",
 }
 LAYOUTS: tuple[str, ...] = tuple(_KINDS)
@@ -258,6 +293,7 @@ DatasetSettings = Annotated[
     | Annotated[ManifestDataset, Tag("manifest")]
     | Annotated[FilesCsvDataset, Tag("files_csv")]
     | Annotated[LabelFoldersDataset, Tag("label_folders")]
+    | Annotated[LabelImagesDataset, Tag("label_images")]
     | Annotated[UidJsonDataset, Tag("uid_json")],
     Discriminator(_tag),
     BeforeValidator(_check_layout),

@@ -31,7 +31,7 @@ class JobSettings(Settings):
     task: str
     datasets: tuple[str, ...] = Field(min_length=1)
     clips: ClipSettings
-    spectrogram: SpectrogramSettings
+    spectrogram: SpectrogramSettings = Field(default=SpectrogramSettings(), description="of sound; pictures have none")
     split: SplitSettings
     model: ModelSettings
     augment: AugmentSettings = AugmentSettings()
@@ -73,6 +73,13 @@ class JobSettings(Settings):
     )
     note: str = Field(default="", description="what this job is about, shown in the report")
 
+    @model_serializer(mode="wrap")
+    def _without_spectrogram_of_pictures(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = to_dict(self)
+        if self.clips.is_image:
+            values.pop("spectrogram", None)
+        return values
+
     @property
     def frontend(self) -> Literal["stored", "online", "model"]:
         """Where a training's spectrograms come from: read; computed from clips; or made by the model, from clips."""
@@ -91,6 +98,27 @@ class JobSettings(Settings):
             raise ValueError(
                 f"model.frontend takes clips; leave train.batches.frontend {self.train.batches.frontend!r} out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_images(self) -> Self:
+        """Refuse what only sound has, and what pictures do not have yet."""
+        if not self.clips.is_image:
+            return self
+        unfit = {
+            "spectrogram (a picture is taken as it is)": self.spectrogram != SpectrogramSettings(),
+            "model.frontend (it makes spectrograms of sound)": self.model.frontend is not None,
+            "augment (its steps change sound)": self.augment.steps,
+            "train.batches.frontend: online (spectrograms of sound are computed there)": self.train.batches.frontend
+            == "online",
+            "train.pretrained (its weights take spectrograms)": self.train.pretrained is not None,
+            "probe": self.probe is not None,
+            "ensemble": self.ensemble,
+            "evaluate.shifts_s (it moves sound in time)": bool(self.evaluate.shifts_s),
+        }
+        found = [what for what, is_set in unfit.items() if is_set]
+        if found:
+            raise ValueError(f"clips.unit: image does not go with {'; '.join(found)}: leave it out")
         return self
 
     @model_validator(mode="after")
@@ -370,7 +398,7 @@ class ExperimentFile(Settings):
     )
     datasets: list[str]
     clips: dict[str, Any]
-    spectrogram: dict[str, Any]
+    spectrogram: dict[str, Any] = Field(default={}, description="needed for sound; pictures have none")
     split: dict[str, Any]
     model: dict[str, Any]
     augment: dict[str, Any] = Field(default={})

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
+from auscult.config.clips import Trim
 from auscult.config.encoder import encoder_names, load_encoder
 from auscult.config.layers import Layers
 from auscult.config.registry import Registry
@@ -283,10 +284,6 @@ class LayersSettings(BaseModelSettings):
 
     name: Literal["layers"]
     layers: Layers = Field(min_length=1, description="from the spectrogram [1, mel, frame] on")
-
-
-Trim = Literal["resize", "padding", "reflect"]
-"""How a spectrogram is brought to a size that can be halved often enough; what comes out is brought back."""
 
 
 class HalvingSettings(BaseModelSettings):

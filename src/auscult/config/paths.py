@@ -15,7 +15,7 @@ from auscult.storage.files import settings_key
 METRICS_FILE = "metrics.jsonl"
 """Beside a training: a line for each epoch, written by the training and read by tracking."""
 
-STAGE_VERSIONS = {"ingest": 4, "clips": 1, "features": 1, "split": 5, "embeddings": 1}
+STAGE_VERSIONS = {"ingest": 4, "clips": 1, "pictures": 1, "features": 1, "split": 5, "embeddings": 1}
 """Raised when a stage's code gives other content for equal settings: older files are then never read again."""
 
 
@@ -61,6 +61,8 @@ def say_missing_root(dataset: str, settings: DatasetSettings, root: Path | None 
 
 def clips_settings(dataset: DatasetSettings, clips: ClipSettings) -> dict[str, Any]:
     """Everything that shapes a clips file, and nothing else."""
+    if clips.is_image:
+        return {"stage_version": STAGE_VERSIONS["pictures"], "clips": clips.model_dump(mode="json")}
     return {
         "stage_version": STAGE_VERSIONS["clips"],
         "channel": dataset.channel,
@@ -106,7 +108,9 @@ def clips_paths(name: str, dataset: DatasetSettings, clips: ClipSettings) -> lis
 
 
 def features_paths(name: str, dataset: DatasetSettings, job: JobSettings) -> list[str]:
-    """The spectrogram stores of one dataset: a file a shard, to be read as one in this order."""
+    """The spectrogram stores of one dataset: a file a shard, to be read as one in this order; of pictures those."""
+    if job.clips.is_image:
+        return clips_paths(name, dataset, job.clips)
     stem = f"{job.spectrogram.slug}_{job.clips.slug}-{settings_key(features_settings(dataset, job))}"
     return [f"work/features/{name}/{stem}{part}.h5" for part in _parts(dataset)]
 

@@ -149,6 +149,8 @@ class Plan:
                     "all": paths.clips_settings(dataset, job.clips),
                     "shard": {"index": number, "count": dataset.shards},
                 }
+                if job.clips.is_image:
+                    continue  # pictures are taken as they are: one file is both
                 self._made_with[spectrograms] = {
                     "clips": clips,
                     "settings": job.spectrogram.model_dump(mode="json"),

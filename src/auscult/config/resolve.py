@@ -25,7 +25,7 @@ from auscult.config.files import (
     yaml_of_experiments,
 )
 from auscult.config.layers import layer_shapes
-from auscult.config.model import MODELS, LayersSettings
+from auscult.config.model import MODELS, HalvingSettings, LayersSettings
 from auscult.config.pretrained import pretrained_fault
 from auscult.config.project import load_dataset
 from auscult.config.spectrogram import frontend_bands, frontend_fault, frontend_frames
@@ -77,12 +77,18 @@ def load_experiment(config_dir: Path, group: str, name: str) -> Experiment:
     task_settings = load_task(config_dir, written.task, f"{where}: task")
     shared = {key: raw[key] for key in raw if key in JobSettings.model_fields}
     for section in PRESET_SECTIONS:
-        shared[section] = _expand_preset(config_dir, section, shared[section], where)
+        if section in shared:
+            shared[section] = _expand_preset(config_dir, section, shared[section], where)
     jobs = [
         _resolve_job(config_dir, shared, difference, f"{where}: jobs[{number}]" if difference else where)
         for number, difference in enumerate(written.jobs, start=1)
     ]
-    if task_settings.finds_events:
+    without = [number for number, job in enumerate(jobs, start=1) if not job.clips.is_image]
+    if without and "spectrogram" not in raw:
+        raise ConfigError(f"{where}: spectrogram: field required; jobs {without} take sound (pictures have none)")
+    if not without and "spectrogram" in raw:
+        raise ConfigError(f"{where}: spectrogram: pictures (clips.unit: image) have none; leave it out")
+    if task_settings.learns_maps:
         jobs = [_with_frames(job) for job in jobs]
     for number, job in enumerate(jobs, start=1):
         _check_job(config_dir, job, task_settings, f"{where}: job {number}")
@@ -136,7 +142,7 @@ def merge(base: Any, difference: Any) -> Any:
 
 
 def _with_frames(job: JobSettings) -> JobSettings:
-    """Let the model of a job decide at each frame; a clip gets its highest, unless the experiment says another."""
+    """Let the model of a job decide at each frame or pixel; a clip gets its highest, if nothing else is asked for."""
     if job.model.over_time is not None or not job.model.decides_over_time:
         return job
     return job.model_copy(update={"model": job.model.model_copy(update={"over_time": "max"})})
@@ -283,21 +289,42 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
         if fault is not None:
             place = number - len(job.augment.waveform) + 1
             raise ConfigError(f"{where}: augment.spectrogram[{place}] ({step.name}): {fault}")
-    _check_events(job, task, where)
-    _check_shapes(job, where)
+    _check_maps(job, task, where)
+    if not job.clips.is_image:
+        _check_shapes(job, where)
     _check_pretrained(job, where)
 
 
-def _check_events(job: JobSettings, task: TaskSettings, where: str) -> None:
-    """Refuse what does not fit a task that finds events, and what is of such tasks alone."""
+def _check_maps(job: JobSettings, task: TaskSettings, where: str) -> None:
+    """Refuse what does not fit a task that learns maps, and what is of such tasks alone."""
     loss = job.train.loss
-    if not task.finds_events:
-        if (loss.obj_weight, loss.bnd_weight) != (1.0, 1.0):
-            raise ConfigError(
-                f"{where}: train.loss: obj_weight and bnd_weight belong to tasks of type events; {job.task!r} is "
-                f"{task.type}"
-            )
-        return
+    if not task.learns_maps and (loss.obj_weight, loss.bnd_weight) != (1.0, 1.0):
+        raise ConfigError(
+            f"{where}: train.loss: obj_weight and bnd_weight belong to tasks of type events or objects; {job.task!r} "
+            f"is {task.type}"
+        )
+    if task.finds_objects != job.clips.is_image:
+        raise ConfigError(
+            f"{where}: clips.unit: {job.clips.unit!r} does not fit a task of type {task.type}: pictures (unit image) "
+            "are taken by tasks of type objects, sound by all others"
+        )
+    if task.finds_events:
+        _check_events(job, where)
+    elif task.finds_objects:
+        _check_objects(job, where)
+
+
+def _check_objects(job: JobSettings, where: str) -> None:
+    if not isinstance(job.model, HalvingSettings):
+        able = [name for name, settings in MODELS.items() if issubclass(settings, HalvingSettings)]
+        raise ConfigError(
+            f"{where}: model.name: {job.model.name!r} gives no maps of pictures; those that do: {', '.join(able)}"
+        )
+    if job.model.over_time == "attention":
+        raise ConfigError(f"{where}: model.over_time: attention does not combine maps; use max, mean or log_mean_exp")
+
+
+def _check_events(job: JobSettings, where: str) -> None:
     for key, value in {"probe": job.probe, "ensemble": job.ensemble or None}.items():
         if value is not None:
             raise ConfigError(f"{where}: {key}: a task of type events takes trained models alone; leave it out")

@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from auscult.config.base import Label, Settings
 from auscult.config.events import EventSettings
+from auscult.config.objects import ObjectSettings
 
 Level = Literal["clip", "recording", "patient"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -207,8 +216,9 @@ class TaskSettings(Settings):
     """A task: `config/tasks/<name>.yaml`."""
 
     description: str
-    type: Literal["binary", "multi_label", "multi_class", "events"] = Field(
-        description="events: targets are kinds of events, found with onset and offset; judged as multi_label too"
+    type: Literal["binary", "multi_label", "multi_class", "events", "objects"] = Field(
+        description="events: targets are kinds of events, found with onset and offset; objects: the one target is a "
+        "kind of object, found in pictures with its outline; both are judged as multi_label too"
     )
     targets: tuple[Label, ...] = Field(min_length=1, description="multi_class: the classes, in order")
     level: Level = Field(description="where the headline figure is taken")
@@ -219,6 +229,7 @@ class TaskSettings(Settings):
     aggregate: Aggregate = Aggregate()
     four_class: FourClass | None = None
     events: EventSettings | None = Field(default=None, description="type events only")
+    objects: ObjectSettings | None = Field(default=None, description="type objects only")
     normal_class: Label | None = Field(
         default=None, description="multi_class: the class of healthy sounds; sensitivity and specificity go by it"
     )
@@ -228,16 +239,25 @@ class TaskSettings(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in_events(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("type") == "events" and value.get("events") is None:
-            return {**value, "events": {}}
+    def _fill_in_maps(cls, value: Any) -> Any:
+        section = value.get("type") if isinstance(value, dict) else None
+        if section in {"events", "objects"} and value.get(section) is None:
+            return {**value, section: {}}
         return value
+
+    @model_serializer(mode="wrap")
+    def _without_no_objects(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was made before there were tasks of objects stays what it is.
+        values: dict[str, Any] = to_dict(self)
+        if self.objects is None:
+            values.pop("objects", None)
+        return values
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.type == "binary" and len(self.targets) != 1:
             raise ValueError(f"a binary task has one target, not {list(self.targets)}")
-        if self.type not in {"binary", "events"} and len(self.targets) < 2:
+        if self.type not in {"binary", "events", "objects"} and len(self.targets) < 2:
             raise ValueError(f"a {self.type} task has at least two targets, not {list(self.targets)}")
         if len({target.casefold() for target in self.targets}) < len(self.targets):
             raise ValueError(f"targets {list(self.targets)} names one twice")
@@ -265,6 +285,7 @@ class TaskSettings(Settings):
                 raise ValueError(f"classes_from.{dataset}: {strange} are no classes of this task")
         self._check_normal_class()
         self._check_events()
+        self._check_objects()
         if self.four_class and not {self.four_class.crackle, self.four_class.wheeze} <= set(self.targets):
             raise ValueError(f"four_class names {self.four_class}, the targets are {list(self.targets)}")
         return self
@@ -298,10 +319,39 @@ class TaskSettings(Settings):
                     "name their kinds under `events`"
                 )
 
+    def _check_objects(self) -> None:
+        if self.objects is not None and self.type != "objects":
+            raise ValueError(f"`objects` belongs to tasks of type objects; this task is {self.type}")
+        if self.objects is not None and len(self.targets) != 1:
+            raise ValueError(
+                f"a task of type objects has one target, for label images do not name kinds; found {list(self.targets)}"
+            )
+
     @property
     def finds_events(self) -> bool:
         """Whether it finds events in time, beside saying which are there."""
         return self.events is not None
+
+    @property
+    def finds_objects(self) -> bool:
+        """Whether it finds objects in pictures, beside saying whether there are any."""
+        return self.objects is not None
+
+    @property
+    def learns_maps(self) -> bool:
+        """Whether maps are learned, of objects and of boundaries."""
+        return self.finds_events or self.finds_objects
+
+    @property
+    def object_settings(self) -> ObjectSettings:
+        """What is learned of objects and how they are judged.
+
+        Raises:
+            ValueError: The task finds none.
+        """
+        if self.objects is None:
+            raise ValueError(f"a {self.type} task finds no objects in pictures")
+        return self.objects
 
     @property
     def event_settings(self) -> EventSettings:

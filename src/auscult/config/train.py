@@ -280,7 +280,7 @@ def losses_for(task: TaskSettings) -> tuple[str, ...]:
     """Return the losses that fit a task."""
     if task.type == "multi_class":
         return ("auto", "cross_entropy", "mse", "focal")
-    return ("auto", "bce", "mse", "focal", "asymmetric", *(["dice"] if task.finds_events else []))
+    return ("auto", "bce", "mse", "focal", "asymmetric", *(["dice"] if task.learns_maps else []))
 
 
 NORMAL_CLASS_MONITORS = ("average_score", "challenge_score")
@@ -289,6 +289,10 @@ NORMAL_CLASS_MONITORS = ("average_score", "challenge_score")
 
 EVENT_MONITORS = ("event_f1", "segment_f1")
 """What a training that finds events may go by: `metrics.event_decoding.validation_scores`."""
+
+
+OBJECT_MONITORS = ("object_iou", "boundary_iou", "object_f1")
+"""What a training that finds objects may go by: `metrics.objects.validation_scores`."""
 
 
 def monitors_for(task: TaskSettings) -> tuple[str, ...]:
@@ -300,6 +304,8 @@ def monitors_for(task: TaskSettings) -> tuple[str, ...]:
         names += NORMAL_CLASS_MONITORS
     if task.finds_events:
         names += EVENT_MONITORS
+    if task.finds_objects:
+        names += OBJECT_MONITORS
     if task.four_class is not None:
         names += ["icbhi_score"]
     return tuple(f"val/{name}" for name in names)

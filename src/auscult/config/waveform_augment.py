@@ -41,7 +41,10 @@ class Augmentation(Settings):
         name: Any  # each step declares its own
 
     moves_events: ClassVar[bool] = False
-    """Whether sound leaves its place in time, and the maps of events do not follow it."""
+    """Whether sound leaves its place in time; the maps of events follow it."""
+
+    unfit_for_events: ClassVar[str] = ""
+    """Why the maps of events cannot follow; empty where they can."""
 
     probability: float = Field(
         default=0.5, gt=0, le=1, description="that one clip is changed, drawn for each clip alone"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ from pyarrow import parquet
 from auscult.audio.probe import AudioFacts
 from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings
-from auscult.config.dataset import RateBounds
 from auscult.config.paths import say_missing_root
 from auscult.datasets.folder import printable
 from auscult.datasets.readers import READERS
 from auscult.errors import AuscultError, DataError
+from auscult.images.decode import probe_picture
 from auscult.storage.files import atomic_path
 from auscult.storage.hdf5 import Shard
 from auscult.storage.tables import Recording
@@ -51,13 +52,13 @@ def decode_audio(root: Path, dataset: str, settings: DatasetSettings, *, shard: 
     """
     if not root.is_dir():
         raise DataError(say_missing_root(dataset, settings, root))
-    n_rows = 0
+    n_rows, probe = 0, probe_of(settings)
     with atomic_path(output) as temporary, parquet.ParquetWriter(temporary, _SCHEMA, compression="zstd") as writer:
         rows: list[dict[str, Any]] = []
         for number, path in enumerate(_paths(root, dataset, settings)):
             if number % shard.count != shard.index:
                 continue
-            rows.append(_look(root, path, settings.rate_hz))
+            rows.append(_look(root, path, probe))
             n_rows += 1
             if len(rows) == BATCH_ROWS:
                 writer.write_table(arrow.Table.from_pylist(rows, schema=_SCHEMA))
@@ -72,9 +73,14 @@ def _paths(root: Path, dataset: str, settings: DatasetSettings) -> Generator[str
             yield item.path
 
 
-def _look(root: Path, path: str, rates: RateBounds) -> dict[str, Any]:
+def probe_of(settings: DatasetSettings) -> Callable[[Path], AudioFacts]:
+    """Return what decodes a file of a dataset and returns its facts: of sound, or of a picture."""
+    return probe_picture if settings.holds_pictures else partial(probe_audio, rates=settings.rate_hz)
+
+
+def _look(root: Path, path: str, probe: Callable[[Path], AudioFacts]) -> dict[str, Any]:
     try:
-        return {"path": path, **asdict(probe_audio(root / path, rates))}
+        return {"path": path, **asdict(probe(root / path))}
     except DataError as error:
         return {"path": path, "fault": str(error)}
 

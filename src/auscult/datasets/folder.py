@@ -17,6 +17,8 @@ AUDIO_SUFFIXES = (
 """Names of files that libsndfile or FFmpeg decodes; one that holds what they do not know is refused by name."""
 UNREAD_AUDIO_SUFFIXES = (".ds2", ".mid", ".midi", ".raw", ".pcm", ".vox", ".msv", ".dvf")
 """Names of files that are sound and are not read: dictation, notes instead of sound, samples without a header."""
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+"""Names of pictures that are read."""
 _DOCUMENT_SUFFIXES = (".md", ".pdf", ".rst", ".html", ".dvc", ".zip", ".gz", ".docx")
 _DOCUMENT_STEMS = ("readme", "license", "licence", "copying", "citation", "changelog", "thumbs", "desktop")
 
@@ -93,6 +95,15 @@ def is_sound(file: str) -> bool:
     (True, True, False)
     """
     return is_audio(file) or looks_like_audio(file)
+
+
+def is_picture(file: str) -> bool:
+    """Tell whether a file's suffix, in any case, is one of a picture that is read.
+
+    >>> is_picture("a/b.TIF"), is_picture("a/b.gif")
+    (True, False)
+    """
+    return split_name(file)[1] in PICTURE_SUFFIXES
 
 
 def looks_like_audio(file: str) -> bool:

@@ -8,16 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from auscult.audio.probe import AudioFacts
-from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings, ManifestDataset, paths
 from auscult.config.task import fold_label
-from auscult.datasets.decode_audio import probe_from
+from auscult.datasets.decode_audio import probe_from, probe_of
 from auscult.datasets.flow import READ_COLUMNS, account, account_lines, flow_table, is_a_recording
 from auscult.datasets.folder import AUDIO_SUFFIXES, printable
 from auscult.datasets.not_taken import NOT_TAKEN_KINDS, read_items, say_not_taken
@@ -71,7 +69,7 @@ def ingest(
         settings: Its layout.
         output_dir: Where the five files go; each is written atomically.
         audio_facts: The tables of all shards (`decode_audio`), which then take the place of `probe`.
-        probe: Decodes a file and returns its facts, or raises DataError; `audio.probe.probe` where it is None.
+        probe: Decodes a file and returns its facts, or raises DataError; default: as the layout asks for.
 
     Raises:
         DataError: The root is missing, or holds no usable recording.
@@ -85,7 +83,7 @@ def ingest(
         events_path = stack.enter_context(atomic_path(output_dir / "events.parquet"))
         recordings = stack.enter_context(RecordingWriter(recordings_path, dataset))
         events = stack.enter_context(EventWriter(events_path))
-        look = probe_from(audio_facts, root) if audio_facts else probe or partial(probe_audio, rates=settings.rate_hz)
+        look = probe_from(audio_facts, root) if audio_facts else probe or probe_of(settings)
         ingest = _Ingest(root, summary, recordings, events, probe=look, settings=settings)
         try:
             ingest.take(read_items(root, dataset, settings))
@@ -272,7 +270,8 @@ def _say_empty(root: Path, dataset: str, settings: DatasetSettings, rejections: 
         files = f"files like {settings.files}" if settings.files else f"files with {', '.join(AUDIO_SUFFIXES)}"
         sought = f"the rows of {settings.manifest}" if settings.manifest else files
     else:
-        sought = f"recordings in the layout {settings.layout!r} (see auscult.datasets.readers.{settings.layout})"
+        what = "pictures" if settings.holds_pictures else "recordings"
+        sought = f"{what} in the layout {settings.layout!r} (see auscult.datasets.readers.{settings.layout})"
     lines = [f"{dataset}: no usable recording in {root}; looked for {sought}; {len(rejections)} rejected"]
     for fault in rejections[:SHOWN_REJECTIONS]:
         where = fault.file if fault.line is None else f"{fault.file}:{fault.line}"

@@ -42,7 +42,7 @@ class Summary:
         self._patients.add(recording.patient_id)
         self._digest.update(repr((recording, facts.sha256)).encode())
         values = {
-            "sample_rates_hz": str(facts.sample_rate_hz),
+            "sample_rates_hz": str(facts.sample_rate_hz) if facts.sample_rate_hz else None,  # a picture has none
             "encodings": facts.encoding,
             "channels": str(facts.n_channels),
             "devices": recording.device,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from auscult.audio.probe import AudioFacts
-from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings, paths
+from auscult.datasets.decode_audio import probe_of
 from auscult.datasets.fetch_raw import damaged
 from auscult.datasets.folder import printable
 from auscult.datasets.not_taken import read_items
@@ -162,13 +161,13 @@ def verify(
         dataset: Its name.
         settings: Its layout.
         tables_dir: Where the tables may be; None compares with nothing.
-        probe: Decodes a file and returns its facts, or raises DataError; `audio.probe.probe` where it is None.
+        probe: Decodes a file and returns its facts, or raises DataError; default: as the layout asks for.
 
     A root that is missing, may not be read or holds no usable recording gives a verification with an error.
     """
     try:
         root = root_folder(dataset, settings)
-        listener = _Listener(root, settings, probe or partial(probe_audio, rates=settings.rate_hz))
+        listener = _Listener(root, settings, probe or probe_of(settings))
         now = read_root(root, dataset, settings, probe=listener)
     except DataError as error:
         return Verification(dataset, settings.root, {}, {}, (), (), (), (), None, None, error=str(error))

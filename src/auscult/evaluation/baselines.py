@@ -29,7 +29,7 @@ def measure_baselines(
     predictions: pd.DataFrame,
     *,
     features: Mapping[str, Sequence[Path]],
-    clips: Mapping[str, Sequence[Path]],
+    clips: Mapping[str, Sequence[Path]] | None,
     embeddings: Mapping[str, Sequence[Path]] | None,
     tables: Mapping[str, Path],
     split: Path,
@@ -46,7 +46,7 @@ def measure_baselines(
         model: The trained model.
         predictions: Its rows of validation and test, columns of `predictions.parquet`.
         features: Dataset -> its feature stores.
-        clips: Dataset -> the clip stores that they were made of.
+        clips: Dataset -> the clip stores that they were made of; None of pictures.
         embeddings: Dataset -> stores of embeddings, where the model is a probe; None: they are computed.
         tables: Dataset -> folder of its tables.
         split: The split table.

@@ -51,6 +51,22 @@ class _Sums:
         )
 
 
+def note_no_clips(outcomes: pd.DataFrame, job: JobSettings, folder: Path) -> None:
+    """Write the lists of what is drawn of clips of sound, empty, for a job on pictures: its figures show these.
+
+    Args:
+        outcomes: Of the test set, from `find_outcomes`.
+        job: Says how examples of outcomes would be chosen.
+        folder: Of the job.
+    """
+    for name in ("index", "averages"):
+        write_json(folder / "spectrograms" / f"{name}.json", [])
+    for outcome in OUTCOMES:
+        (folder / "outcomes" / outcome).mkdir(parents=True, exist_ok=True)
+    n_of = {outcome: outcomes["outcome"].tolist().count(outcome) for outcome in OUTCOMES}
+    write_json(folder / "outcomes" / "index.json", {"n": n_of, "sample": job.evaluate.outcomes.sample, "pictures": []})
+
+
 def draw_averages(
     examples: ClipDataset, outcomes: pd.DataFrame, *, job: JobSettings, task: TaskSettings, folder: Path
 ) -> None:
@@ -155,6 +171,11 @@ class ClipPlotter:
         self._outcomes = outcomes
         self._tables = tables
         self._job, self._task = job, task
+
+    def draw(self, folder: Path, generator: np.random.Generator) -> None:
+        """Draw examples into `spectrograms/` and clips of each outcome into `outcomes/` of the job's folder."""
+        self.draw_examples(folder / "spectrograms")
+        self.draw_outcomes(folder / "outcomes", generator)
 
     def draw_examples(self, folder: Path) -> None:
         """Draw the worst errors and the most confident correct predictions; `index.json` describes each picture.

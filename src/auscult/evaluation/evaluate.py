@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.errors import DataError
 from auscult.evaluation import clinical
 from auscult.evaluation.baselines import measure_baselines
-from auscult.evaluation.clip_pictures import ClipPlotter, draw_averages
+from auscult.evaluation.clip_pictures import ClipPlotter, draw_averages, note_no_clips
 from auscult.evaluation.doubt import judge_doubt, risk_curves
 from auscult.evaluation.events import judge_events
+from auscult.evaluation.objects import judge_objects
 from auscult.evaluation.outcomes import find_outcomes, write_lists
 from auscult.evaluation.predict import predict
 from auscult.evaluation.protocols import compare_protocols
@@ -32,13 +34,17 @@ from auscult.metrics.operating_points import LevelPoint, points_of
 from auscult.metrics.summary import summarise
 from auscult.models import SavedModel, load_model
 from auscult.plots.events import draw_events
-from auscult.plots.job import draw_job
+from auscult.plots.job import Drawing, draw_job
+from auscult.plots.objects import draw_objects
 from auscult.reports.job_text import report_text
 from auscult.storage.files import write_json, write_text
 from auscult.storage.study_ids import StudyIds
 from auscult.storage.tables import predictions_table, probabilities_of, read_split, truth_of, write_csv, write_parquet
 from auscult.storage.test_readings import key_of_test_set, note_reading
-from auscult.training.dataset import load_clip_dataset
+from auscult.training.dataset import ClipDataset, load_clip_dataset
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ROC_COLUMNS = ("target", "fpr", "tpr", "threshold")
 PR_COLUMNS = ("target", "recall", "precision", "threshold")
@@ -54,7 +60,7 @@ def evaluate(
     *,
     model_dir: Path,
     features: Mapping[str, Sequence[Path]],
-    clips: Mapping[str, Sequence[Path]],
+    clips: Mapping[str, Sequence[Path]] | None,
     embeddings: Mapping[str, Sequence[Path]] | None = None,
     tables: Mapping[str, Path],
     split: Path,
@@ -91,18 +97,14 @@ def evaluate(
     Raises:
         DataError: The model belongs to another task, or a file is missing or damaged.
     """
+    clips = None if job.clips.is_image else clips  # pictures stand where features would
     model = load_model(model_dir, _device(device))
     points = _operating_points(model, task, model_dir)
     thresholds = dict(zip(task.targets, points[task.level].thresholds, strict=False))
     subsets = _subsets(split)
     examples = load_clip_dataset(features, tables, split, task, subsets=subsets, clips=clips, embeddings=embeddings)
     logger.info("predicting %d clips of %s", len(examples), " and ".join(subsets))
-    if embeddings:
-        encoder = model.meta["training"]["probe"]["encoder"]["weights_sha256"]
-        of_clips = examples.embeddings(np.arange(len(examples)), encoder)
-        probabilities = model.predict_proba_of_embeddings(of_clips)
-    else:
-        probabilities = predict(model, examples, job.train.batch_size)
+    probabilities = _probabilities(model, examples, job, has_embeddings=bool(embeddings))
     predictions = predictions_table(examples.clips, examples.targets, probabilities, task)
     write_parquet(output_dir / "predictions.parquet", predictions)
 
@@ -184,17 +186,15 @@ def evaluate(
         if job.evaluate.baselines
         else None
     )
-    judged = (
-        judge_events(model, examples, job=job, task=task, tables=tables, generator=of_events, folder=output_dir)
-        if task.finds_events
-        else None
+    ids = StudyIds.read(tables, show_names=show_names)
+    of_maps, drawings = _judge_maps(
+        model, examples, ids, job=job, task=task, tables=tables, generator=of_events, folder=output_dir
     )
-    metrics |= {} if judged is None else {"events": judged.scores}
+    metrics |= of_maps
     write_json(output_dir / "metrics.json", metrics)
     write_text(output_dir / "report.txt", report_text(metrics, job, task))
     outcomes = find_outcomes(test, task, points["clip"].thresholds, points["clip"].normal_shift)
     write_csv(output_dir / "outcomes.csv", outcomes)
-    ids = StudyIds.read(tables, show_names=show_names)
     write_lists(outcomes, output_dir, ids)
     for folder in ("figures", "spectrograms", "outcomes"):
         shutil.rmtree(output_dir / folder, ignore_errors=True)
@@ -213,13 +213,46 @@ def evaluate(
         folder=output_dir / "figures",
         protocols=metrics["protocols"],
         risk=risk,
-        events=() if judged is None else draw_events(judged.scores["test"], judged.events, task, ids),
+        events=drawings,
         chosen_on=chosen_on_text(metrics),
     )
-    plotter = ClipPlotter(model, examples, predictions, outcomes, tables=tables, job=job, task=task, ids=ids)
-    plotter.draw_examples(output_dir / "spectrograms")
-    plotter.draw_outcomes(output_dir / "outcomes", of_outcomes)
-    draw_averages(examples, outcomes, job=job, task=task, folder=output_dir / "spectrograms")
+    if job.clips.is_image:
+        note_no_clips(outcomes, job, output_dir)
+    else:
+        plotter = ClipPlotter(model, examples, predictions, outcomes, tables=tables, job=job, task=task, ids=ids)
+        plotter.draw(output_dir, of_outcomes)
+        draw_averages(examples, outcomes, job=job, task=task, folder=output_dir / "spectrograms")
+
+
+def _probabilities(
+    model: SavedModel, examples: ClipDataset, job: JobSettings, *, has_embeddings: bool
+) -> NDArray[np.float64]:
+    """Return the probability of each target for all clips, shape [clip, target]; of a probe from embeddings."""
+    if not has_embeddings:
+        return predict(model, examples, job.train.batch_size)
+    encoder = model.meta["training"]["probe"]["encoder"]["weights_sha256"]
+    return model.predict_proba_of_embeddings(examples.embeddings(np.arange(len(examples)), encoder))
+
+
+def _judge_maps(
+    model: SavedModel,
+    examples: ClipDataset,
+    ids: StudyIds,
+    *,
+    job: JobSettings,
+    task: TaskSettings,
+    tables: Mapping[str, Path],
+    generator: np.random.Generator,
+    folder: Path,
+) -> tuple[dict[str, Any], Iterable[tuple[Drawing, Figure | None]]]:
+    """Return the section of `metrics.json` on events or objects, and their figures; nothing of other tasks."""
+    if task.finds_events:
+        events = judge_events(model, examples, job=job, task=task, tables=tables, generator=generator, folder=folder)
+        return {"events": events.scores}, draw_events(events.scores["test"], events.events, task, ids)
+    if task.finds_objects:
+        objects = judge_objects(model, examples, job=job, task=task, tables=tables, generator=generator, folder=folder)
+        return {"objects": objects.scores}, draw_objects(objects.shown, ids)
+    return {}, ()
 
 
 def _subsets(split: Path) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def judge_events(
     sections = {name: subsets == name for name in ("val", "test") if (subsets == name).any()}
     listed = _event_rows(examples.events, maps, sections, decodings, task)
     write_csv(folder / "events.csv", listed)
-    sections |= _parts(examples, tables, job)
+    sections |= clips_of_parts(examples, tables, job)
     scores = {
         name: _scores(examples.events.take(chosen), maps[chosen], decodings, task, rng, job.evaluate.bootstrap_draws)
         for (name, chosen), rng in zip(sections.items(), generator.spawn(len(sections)), strict=True)
@@ -101,8 +101,8 @@ def judge_events(
     return JudgedEvents(scores, listed)
 
 
-def _parts(examples: ClipDataset, tables: Mapping[str, Path], job: JobSettings) -> dict[str, NDArray[np.bool_]]:
-    """Return the clips of each part of the test set."""
+def clips_of_parts(examples: ClipDataset, tables: Mapping[str, Path], job: JobSettings) -> dict[str, NDArray[np.bool_]]:
+    """Return the clips of each part of the test set that the split names: `test:<part>` -> whether a clip is of it."""
     names = sorted(set(examples.clips["dataset"]))
     recordings = pd.concat([read_recordings(tables[name] / "recordings.parquet") for name in names], ignore_index=True)
     parts = test_parts(recordings, job.split)

@@ -13,6 +13,7 @@ from auscult.config.documents import read_yaml
 from auscult.datasets.ingest import ingest
 from auscult.datasets.sources import has_tables
 from auscult.errors import ConfigError
+from auscult.inference.loaded_model import require_sound
 from auscult.spectrograms.make_spectrograms import make_spectrograms
 from auscult.storage.hdf5 import Shard
 
@@ -41,7 +42,11 @@ def job_like(meta: Mapping[str, Any], datasets: tuple[str, ...], **changes: Any)
         meta: The model's description.
         datasets: Their names.
         changes: Further keys of the job.
+
+    Raises:
+        ConfigError: The model takes pictures.
     """
+    require_sound(meta)
     return JobSettings.model_validate(
         {
             "task": meta["task_name"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -13,12 +13,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from auscult.config.events import KindDecoding
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import ConfigError, DataError
 from auscult.formatting.numbers import plural_of
 from auscult.formatting.operating_points import decision_text
 from auscult.inference.predictions import (
+    EVENT_COLUMNS,
     FileOutputs,
     Forward,
     OnBlock,
@@ -87,10 +89,16 @@ class LoadedModel:
             DataError: A folder holds no audio.
         """
         reader = self.reader(channel)
-        return self.tabulate(list(self.outputs(files, reader, batch_clips=batch_clips)), reader)
+        found = self.outputs(files, reader, batch_clips=batch_clips)
+        return self.tabulate([one.without_tracks for one in found], reader)
 
     def reader(self, channel: Channel = "mean") -> ClipReader:
-        """Return a reader that cuts files into clips for this model."""
+        """Return a reader that cuts files into clips for this model.
+
+        Raises:
+            ConfigError: The model takes pictures.
+        """
+        require_sound(self.saved.meta)
         return ClipReader(self.saved, channel)
 
     def outputs(
@@ -108,13 +116,17 @@ class LoadedModel:
         if not self.task.finds_events:
             return self._run(files, reader, forward, batch_clips, on_block)
         found = self._run(files, reader, forward_with_maps, batch_clips, on_block)
-        return (self._with_maps(one) for one in found)
+        decodings, grid = self.decodings, self.grid(reader)
+        return (find_events(one, self.task, decodings, grid) for one in found)
 
-    def _with_maps(self, found: FileOutputs) -> FileOutputs:
-        """Part the probabilities of clips from their maps, which stand behind them."""
-        n_targets = len(self.targets)
-        maps = [row[n_targets:].reshape(2 * n_targets, -1).astype(np.float32) for row in found.values]
-        return replace(found, values=[row[:n_targets] for row in found.values], maps=maps)
+    @property
+    def decodings(self) -> list[KindDecoding]:
+        """How the events of each kind are read from maps, of a model that finds events."""
+        return decodings_of(self.saved.meta["event_decoding"], self.targets)
+
+    def grid(self, reader: ClipReader) -> FrameGrid:
+        """Return where the frames of one clip lie."""
+        return FrameGrid.of(SpectrogramSettings.model_validate(self.saved.meta["spectrogram"]), reader.clips)
 
     def tabulate(self, outputs: Sequence[FileOutputs], reader: ClipReader) -> Predictions:
         """Return the predictions of files as tables."""
@@ -134,11 +146,8 @@ class LoadedModel:
         found = tabulate(outputs, self.task, self.points, notes, conformal)
         if not self.task.finds_events:
             return found
-        decodings = decodings_of(self.saved.meta["event_decoding"], self.targets)
-        spectrogram = SpectrogramSettings.model_validate(self.saved.meta["spectrogram"])
-        return replace(
-            found, events=find_events(outputs, self.task, decodings, FrameGrid.of(spectrogram, reader.clips))
-        )
+        rows = [event for one in outputs for event in one.events]
+        return replace(found, events=pd.DataFrame(rows, columns=list(EVENT_COLUMNS)))
 
     def embed(
         self,
@@ -164,7 +173,7 @@ class LoadedModel:
             DataError: A folder holds no audio.
             ConfigError: There is no such layer.
         """
-        reader = ClipReader(self.saved, channel)
+        reader = self.reader(channel)
 
         def forward(clips: NDArray[Any]) -> NDArray[Any]:
             return self.saved.embed(clips, layer, batch_size=len(clips))
@@ -202,6 +211,19 @@ def load_model(folder: str | PathLike[str], device: str = "cpu") -> LoadedModel:
         folder = folder.parent
     require_model(folder)
     return LoadedModel(load_saved(folder, choose_device(device)))
+
+
+def require_sound(meta: Mapping[str, Any]) -> None:
+    """Refuse a model of pictures where sound is read.
+
+    Raises:
+        ConfigError: With what can be done with it.
+    """
+    if meta["clips"]["unit"] == "image":
+        raise ConfigError(
+            "this model takes pictures, and here sound is read; `auscult predict MODEL FOLDER --maps OUT` finds the "
+            "objects of pictures, and so does auscult.inference.pictures.predict_pictures"
+        )
 
 
 def choose_device(name: str) -> str:

@@ -18,7 +18,7 @@ from auscult.config.files import defined_names
 from auscult.config.task import LEVELS
 from auscult.errors import ConfigError, DataError
 from auscult.inference.dataset import settings_of
-from auscult.inference.loaded_model import LoadedModel
+from auscult.inference.loaded_model import LoadedModel, require_sound
 from auscult.inference.stream import find_audio, read_facts
 from auscult.metrics.plain_scores import auroc
 from auscult.models.neighbours import NeighbourHead
@@ -69,6 +69,7 @@ def export_onnx(model: LoadedModel, clips: ParityClips, folder: Path, *, is_forc
         ConfigError: The files are there already, a package is missing, or the model cannot be said in ONNX.
         DataError: The export does not give the model's probabilities; no file is left.
     """
+    require_sound(model.saved.meta)
     if any(isinstance(member.classifier.head, NeighbourHead) for member in model.saved.members):
         raise ConfigError(
             "--onnx: the head of this model is a vote of its training clips, which is not exported; export a linear "

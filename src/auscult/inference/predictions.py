@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from auscult.errors import DataError
 from auscult.inference.stream import ClipBlock, ClipReader, read_facts
 from auscult.metrics.aggregation import aggregate, weigh_class
 from auscult.metrics.conformal import is_unsure
-from auscult.metrics.event_decoding import decode, lay_out
+from auscult.metrics.event_decoding import Tracks, decode, lay_out
 from auscult.metrics.operating_points import LevelPoint
 from auscult.spectrograms.frames import FrameGrid
 from auscult.storage.tables import positive_column, probability_column, threshold_column, unsure_column
@@ -29,6 +29,9 @@ Forward = Callable[[NDArray[Any]], NDArray[Any]]
 """A model applied to a batch: [clip, ...] -> [clip, value]."""
 OnBlock = Callable[[Path, AudioFacts, ClipBlock], None]
 """Receives every block of clips that is read."""
+Event = tuple[str, str, float, float, float]
+"""File, kind, start and end in seconds, and the highest probability in it."""
+EVENT_COLUMNS = ("file", "kind", "start_s", "end_s", "probability")
 
 
 @dataclass
@@ -40,7 +43,8 @@ class FileOutputs:
         duration_s: Its length.
         cuts: Its clips.
         values: One row a clip; empty where there is a fault.
-        maps: Of a model that finds events: probabilities [channel, frame], one a clip.
+        tracks: Of a model that finds events: its maps along the file; None without, and once they are used.
+        events: Of such a model: rows of `EVENT_COLUMNS`, by start and kind.
         fault: Why it could not be read, without the file's name; None for a good file.
         marks: What is odd about its sound (`no sound`, `clipped 12.0%`).
     """
@@ -49,9 +53,15 @@ class FileOutputs:
     duration_s: float = 0.0
     cuts: list[Cut] = field(default_factory=list)
     values: list[NDArray[Any]] = field(default_factory=list)
-    maps: list[NDArray[Any]] = field(default_factory=list)
+    tracks: Tracks | None = None
+    events: list[Event] = field(default_factory=list)
     fault: str | None = None
     marks: list[str] = field(default_factory=list)
+
+    @property
+    def without_tracks(self) -> FileOutputs:
+        """The same, small enough to be kept for each of many files."""
+        return replace(self, tracks=None)
 
     @property
     def is_whole(self) -> bool:
@@ -145,40 +155,42 @@ class Predictions:
     events: pd.DataFrame | None = None
 
 
-EVENT_COLUMNS = ("file", "kind", "start_s", "end_s", "probability")
-
-
 def find_events(
-    outputs: Sequence[FileOutputs], task: TaskSettings, decodings: Sequence[KindDecoding], grid: FrameGrid
-) -> pd.DataFrame:
-    """Return the events in files, by file, start and kind.
+    found: FileOutputs, task: TaskSettings, decodings: Sequence[KindDecoding], grid: FrameGrid
+) -> FileOutputs:
+    """Part the probabilities of a file's clips from the maps behind them, and find its events in these.
 
     Args:
-        outputs: With maps.
+        found: Each row of its values holds the probability of each target, then a flat map [2 x target, frame].
         task: Names the kinds.
         decodings: How events of each kind are read from maps.
         grid: The frames of one clip.
+
+    Returns:
+        The outputs with `tracks` and `events`.
     """
-    rows: list[tuple[str, str, float, float, float]] = []
-    for found in outputs:
-        if found.fault is not None or not found.maps:
-            continue
-        starts_s = np.array([cut.start_s for cut in found.cuts])
-        whole = np.zeros(len(starts_s), dtype=np.int64)
-        tracks = lay_out(np.stack(found.maps), whole, starts_s, np.array([found.duration_s]), grid)
-        events = decode(tracks, decodings)
-        first, end = grid.along(tracks.values.shape[1]).frames_of(events.starts, events.ends)
-        rows += [
-            (str(found.path), task.targets[kind], start_s, end_s, float(tracks.values[kind, begin:stop].max()))
-            for kind, start_s, end_s, begin, stop in zip(
-                events.rows, events.starts, events.ends, first, end, strict=True
-            )
-        ]
-    table = pd.DataFrame(rows, columns=list(EVENT_COLUMNS))
-    order = {str(found.path): place for place, found in enumerate(outputs)}
-    table["place"] = [order[file] for file in table["file"]]
-    table = table.sort_values(["place", "start_s", "kind"], kind="stable", ignore_index=True)
-    return pd.DataFrame(table[list(EVENT_COLUMNS)])
+    n_kinds = len(task.targets)
+    # Copies: a view would keep the maps of each clip in memory.
+    values = [row[:n_kinds].copy() for row in found.values]
+    if found.fault is not None or not values:
+        return replace(found, values=values)
+    maps = np.stack([row[n_kinds:].reshape(2 * n_kinds, -1).astype(np.float32) for row in found.values])
+    starts_s = np.array([cut.start_s for cut in found.cuts])
+    whole = np.zeros(len(starts_s), dtype=np.int64)
+    tracks = lay_out(maps, whole, starts_s, np.array([found.duration_s]), grid)
+    events = decode(tracks, decodings)
+    first, end = grid.along(tracks.values.shape[1]).frames_of(events.starts, events.ends)
+    rows = [
+        (
+            str(found.path),
+            task.targets[kind],
+            float(start_s),
+            float(end_s),
+            float(tracks.values[kind, begin:stop].max()),
+        )
+        for kind, start_s, end_s, begin, stop in zip(events.rows, events.starts, events.ends, first, end, strict=True)
+    ]
+    return replace(found, values=values, tracks=tracks, events=sorted(rows, key=lambda row: (row[2], row[1])))
 
 
 def combine(probabilities: NDArray[np.float64], task: TaskSettings, normal_shift: float = 0.0) -> NDArray[np.float64]:

@@ -329,6 +329,7 @@ def score_estimates(
     weights: NDArray[np.float32],
     *,
     with_iou: bool = False,
+    what: str = "event",
 ) -> dict[str, dict[str, Estimate]]:
     """Return `{kind, micro or macro: {metric: estimate}}` with intervals over patients; undefined ones say why.
 
@@ -338,6 +339,7 @@ def score_estimates(
         patients: The row of `weights` of each recording.
         weights: Shape [patient, weighting], the first column ones.
         with_iou: As `score_values`.
+        what: Is counted, in one word.
     """
     values = score_values(counts.summed(patients, weights), kinds, with_iou=with_iou)
     with_true, with_found = (
@@ -353,9 +355,9 @@ def score_estimates(
                 found[view][name] = undefined(_UNDEFINED[name] + of)
                 continue
             # A false alarm makes no patient one of those on whom a recall, or what follows from it, rests.
-            n, what = (with_found, "found") if name == "precision" else (with_true, "true")
+            n, which = (with_found, "found") if name == "precision" else (with_true, "true")
             bounds = None if name == "error_rate" else (0.0, 1.0)
-            one = estimate(of_name, n[view], f"patients with a {what} event", bounds)
+            one = estimate(of_name, n[view], f"patients with a {which} {what}", bounds)
             if bounds is None and one["low"] is not None:
                 one["low"] = max(one["low"], 0.0)
             found[view][name] = one

@@ -33,7 +33,8 @@ class Backbone:
 
     Attributes:
         module: Maps spectrograms [batch, mel, frame] to features, [batch, n_features], or, where the head decides over
-            time, [batch, step, n_features].
+            time, [batch, step, n_features]. Pictures [batch, channel, height, width] it maps to features [batch,
+            n_features] or [batch, height, width, n_features].
         n_features: Width of the features.
         input_note: How the input is padded or resized; empty when it is taken as it is.
         least_shape: The smallest spectrogram that is taken with these settings, mel bands and frames; None where only
@@ -53,8 +54,12 @@ class Backbone:
 
 
 def as_maps(spectrograms: Tensor) -> Tensor:
-    """Turn [batch, mel, frame] into maps of one channel, [batch, 1, mel, frame], the channel innermost in memory."""
-    return spectrograms.unsqueeze(1).contiguous(memory_format=torch.channels_last)
+    """Turn [batch, mel, frame] into maps of one channel, [batch, 1, mel, frame], the channel innermost in memory.
+
+    Pictures, [batch, channel, height, width], are maps.
+    """
+    maps = spectrograms if spectrograms.ndim == 4 else spectrograms.unsqueeze(1)
+    return maps.contiguous(memory_format=torch.channels_last)
 
 
 def steps_of_maps(maps: Tensor) -> Tensor:
@@ -161,11 +166,11 @@ class _Branches(nn.Module):
 
 
 class EventHead(Head):
-    """A head that decides at each step of time, on objects and on boundaries of each kind of event.
+    """A head that decides at each step of time, or pixel, on objects and on boundaries of each kind of event or object.
 
     Args:
         backbone: Gives features at steps of time.
-        n_targets: Kinds of events.
+        n_targets: Kinds of events, or of objects.
         settings: As of `Head`.
         dropout: On the features.
         over_time: How the logits of a clip's frames become those of the clip.
@@ -185,8 +190,8 @@ class EventHead(Head):
     ) -> None:
         if over_time is None or over_time == "attention":
             raise ConfigError(
-                f"model.over_time: found {over_time}; a model that finds events combines its frames by max, mean or "
-                "log_mean_exp"
+                f"model.over_time: found {over_time}; a model that learns maps combines its frames or pixels by max, "
+                "mean or log_mean_exp"
             )
         super().__init__(backbone.n_features, 2 * n_targets, settings, dropout, over_time)
         if backbone.is_branched:
@@ -199,11 +204,19 @@ class EventHead(Head):
         self.logit_scale = backbone.logit_scale
 
     def forward(self, features: Tensor) -> Tensor:
-        """Turn features [batch, step, feature] into logits [batch, step, 2 x target]: of objects, of boundaries."""
+        """Turn features [batch, step, feature] into logits [batch, step, 2 x target]: of objects, of boundaries.
+
+        Those of pictures are [batch, height, width, feature], and become [batch, height, width, 2 x target].
+        """
         return self.linear(self.after_hidden(self.hidden(self.dropout(features)))) * self.logit_scale
 
     def at_frames(self, logits: Tensor, n_frames: int) -> Tensor:
-        """Turn logits at steps [batch, step, channel] into maps [batch, channel, frame], linear between two steps."""
+        """Turn logits at steps [batch, step, channel] into maps [batch, channel, frame], linear between two steps.
+
+        Those of pictures, [batch, height, width, channel], become [batch, channel, height, width].
+        """
+        if logits.ndim == 4:
+            return logits.movedim(-1, 1)
         n_steps = logits.shape[1]
         if self.frames_per_step == 1 and n_steps == n_frames:
             return logits.transpose(1, 2)
@@ -215,8 +228,8 @@ class EventHead(Head):
         return torch.lerp(logits[:, before], logits[:, behind], share).transpose(1, 2)
 
     def over_clip(self, maps: Tensor) -> Tensor:
-        """Turn the logits of maps [batch, channel, frame] into those of clips [batch, target]."""
-        return _combined(maps[:, : self.n_targets].transpose(1, 2), self.over_time)
+        """Turn the logits of maps [batch, channel, ...] into those of clips [batch, target]."""
+        return _combined(maps[:, : self.n_targets].flatten(2).transpose(1, 2), self.over_time)
 
 
 class Classifier(nn.Module):
@@ -249,10 +262,11 @@ class Classifier(nn.Module):
         """Turn inputs into logits [batch, target].
 
         Args:
-            inputs: Normalised spectrograms [batch, mel, frame]; with a front end, waveforms [batch, sample] of full
-                scale 1.
+            inputs: Normalised spectrograms [batch, mel, frame] or pictures [batch, channel, height, width]; with a
+                front end, waveforms [batch, sample] of full scale 1.
             change: Augments the spectrograms.
-            as_maps: Of a model that finds events: return the logits of its maps, [batch, 2 x target, frame].
+            as_maps: Of a model that learns maps: return their logits, [batch, 2 x target, frame], of pictures [batch,
+                2 x target, height, width].
         """
         spectrograms = self.spectrograms(inputs)
         if change is not None:
@@ -285,4 +299,4 @@ class Classifier(nn.Module):
             raise ConfigError(unknown_name("layer of embeddings", layer, get_args(EmbeddingLayer)))
         features = self.backbone(self.spectrograms(inputs))
         found = features if layer == "backbone" else self.head.embed(features)
-        return found if found.ndim == 2 else found.mean(dim=1)
+        return found if found.ndim == 2 else found.flatten(1, -2).mean(dim=1)

@@ -1,4 +1,4 @@
-"""DCAN (Chen, Qi, Yu and Heng 2016, arXiv:1604.02677) on spectrograms: objects and their contours from one network.
+"""DCAN (Chen, Qi, Yu and Heng 2016, arXiv:1604.02677): objects and their contours from one network.
 
 What the levels of one way down see is brought to full size and added up, once for objects and once for contours. The
 linear layers of the two stand in the head (`EventHead`). The auxiliary losses of the paper are not used.
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from auscult.config.model import DcanSettings
 from auscult.models.classifier import Backbone
-from auscult.models.unet import BandReadout, HalvingNet, input_note, n_features_of, widths_of
+from auscult.models.unet import HalvingNet, input_note, n_features_of, widths_of
 
 
 class Branch(nn.Module):
@@ -45,36 +45,32 @@ class Dcan(HalvingNet):
 
     Args:
         settings: Its size, and whether features keep time.
-        n_bands: Of the spectrograms.
+        input_shape: Of a spectrogram [mel, frame], of a picture [channel, height, width].
     """
 
-    def __init__(self, settings: DcanSettings, n_bands: int) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: DcanSettings, input_shape: tuple[int, ...]) -> None:
+        super().__init__(settings, input_shape)
         widths = widths_of(settings)
         self.objects = Branch(widths)
         self.contours = Branch(widths)
-        if self.keeps_time:
-            n_features = n_features_of(settings)
-            self.readouts = nn.ModuleList(BandReadout(widths[0], n_bands, n_features) for _ in range(2))
+        self.readouts = nn.ModuleList(self.readout_of(settings, input_shape) for _ in range(2))
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Turn [batch, mel, frame] into features [batch, feature], or [batch, frame, feature]."""
+        """Turn [batch, mel, frame] into features [batch, feature], or [batch, frame, feature]; pictures likewise."""
         levels = self.levels(spectrograms)
         branches = [self.restored(branch(levels), spectrograms) for branch in (self.objects, self.contours)]
-        if not self.keeps_time:
-            return torch.cat([maps.mean(dim=(2, 3)) for maps in branches], dim=1)
-        return torch.cat([readout(maps) for readout, maps in zip(self.readouts, branches, strict=True)], dim=2)
+        return torch.cat([readout(maps) for readout, maps in zip(self.readouts, branches, strict=True)], dim=-1)
 
 
-def build(settings: DcanSettings, input_shape: tuple[int, int]) -> Backbone:
+def build(settings: DcanSettings, input_shape: tuple[int, ...]) -> Backbone:
     """Build the backbone.
 
     Raises:
         ConfigError: There is hardly any input.
     """
     return Backbone(
-        Dcan(settings, input_shape[0]),
-        2 * n_features_of(settings),
+        Dcan(settings, input_shape),
+        2 * n_features_of(settings, input_shape),
         input_note(settings, input_shape),
         least_shape=(1, 2),
         is_branched=True,

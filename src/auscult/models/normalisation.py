@@ -47,7 +47,10 @@ class FullScale:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Mean and deviation of each mel band in dB, float32 tensors of shape [mel, 1]; from the training clips alone."""
+    """Mean and deviation of each mel band in dB, float32 tensors of shape [mel, 1]; from the training clips alone.
+
+    Of pictures those of each channel, shape [channel, 1, 1].
+    """
 
     mean_db: Tensor
     std_db: Tensor
@@ -61,14 +64,21 @@ class Normalisation:
             std_db=torch.from_numpy(np.asarray(raised, dtype=np.float32)[:, None].copy()),
         )
 
+    @classmethod
+    def from_channels(cls, mean: NDArray[np.floating], std: NDArray[np.floating]) -> Normalisation:
+        """Take the exact mean and deviation [channel] of pictures; as `from_bands`."""
+        of_bands = cls.from_bands(mean, std)
+        return cls(of_bands.mean_db[:, :, None], of_bands.std_db[:, :, None])
+
     def to(self, device: torch.device) -> Self:
         """Return the same on `device`."""
         return type(self)(self.mean_db.to(device), self.std_db.to(device))
 
     def apply(self, stored: Tensor) -> Tensor:
-        """Return normalised float32 spectrograms of the same shape [batch, mel, frame] of ones in dB."""
+        """Return normalised float32 spectrograms of the same shape [batch, mel, frame] of ones in dB; or pictures."""
         return stored.to(torch.float32, copy=True).sub_(self.mean_db).div_(self.std_db)
 
     def to_json(self) -> dict[str, list[float]]:
         """Return plain numbers; each float32 is exact as a JSON number."""
-        return {"mean_db": self.mean_db.flatten().tolist(), "std_db": self.std_db.flatten().tolist()}
+        suffix = "" if self.mean_db.ndim == 3 else "_db"
+        return {f"mean{suffix}": self.mean_db.flatten().tolist(), f"std{suffix}": self.std_db.flatten().tolist()}

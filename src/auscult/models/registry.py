@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,27 +62,46 @@ def family_of(name: str) -> str:
     return timm.model_entrypoint(name.removeprefix(TIMM_PREFIX)).__module__.rsplit(".", 1)[-1]
 
 
-def build_model_of(job: JobSettings, n_targets: int, *, seed: int = 0, finds_events: bool = False) -> Classifier:
+def stored_shape(job: JobSettings) -> tuple[int, ...]:
+    """Return the shape of what a job's feature stores hold of a clip: [mel, frame], or [channel, height, width]."""
+    if job.clips.is_image:
+        return job.clips.picture_shape
+    return job.spectrogram.n_mels, job.spectrogram.n_frames(job.clips.n_samples)
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return the shape of a spectrogram or picture in words.
+
+    >>> shape_text((128, 311)), shape_text((3, 224, 320))
+    ('[128 mel, 311 frames]', '[3 channels, 224 x 320 pixels]')
+    """
+    if len(shape) == 2:
+        return f"[{shape[0]} mel, {shape[1]} frames]"
+    if len(shape) == 3:
+        return f"[{shape[0]} channels, {shape[1]} x {shape[2]} pixels]"
+    return str(list(shape))
+
+
+def build_model_of(job: JobSettings, n_targets: int, *, seed: int = 0, learns_maps: bool = False) -> Classifier:
     """Build the network of a job, with its front end where it has one; arguments as of `build_model`.
 
     Raises:
         ConfigError: As `build_model`.
     """
     if job.model.frontend is None:
-        shape = (job.spectrogram.n_mels, job.spectrogram.n_frames(job.clips.n_samples))
-        return build_model(job.model, n_targets, shape, seed=seed, finds_events=finds_events)
+        return build_model(job.model, n_targets, stored_shape(job), seed=seed, learns_maps=learns_maps)
     frontend = build_frontend(job.model.frontend, job.spectrogram, job.clips)
-    return build_model(job.model, n_targets, frontend.shape, seed=seed, frontend=frontend, finds_events=finds_events)
+    return build_model(job.model, n_targets, frontend.shape, seed=seed, frontend=frontend, learns_maps=learns_maps)
 
 
 def build_model(
     settings: BaseModelSettings,
     n_targets: int,
-    input_shape: tuple[int, int],
+    input_shape: tuple[int, ...],
     *,
     seed: int = 0,
     frontend: Frontend | None = None,
-    finds_events: bool = False,
+    learns_maps: bool = False,
 ) -> Classifier:
     """Build the network that `settings` name, its weights drawn from `seed` alone.
 
@@ -91,10 +110,10 @@ def build_model(
     Args:
         settings: One of `config.model`.
         n_targets: Number of logits.
-        input_shape: Mel bands and frames of one spectrogram.
+        input_shape: Mel bands and frames of one spectrogram; of a picture channels, height and width.
         seed: Of the initial weights; equal settings, shapes and seeds give equal weights.
         frontend: What makes the spectrograms inside the model; None: it is given them.
-        finds_events: It decides at each frame, on objects and boundaries.
+        learns_maps: It decides at each frame or pixel, on objects and boundaries.
 
     Returns:
         The model on the CPU, in training mode.
@@ -105,7 +124,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = build_backbone(settings, input_shape)
-        if finds_events:
+        if learns_maps:
             head: Head = EventHead(backbone, n_targets, settings.head, settings.dropout, settings.over_time)
         else:
             head = Head(backbone.n_features, n_targets, settings.head, settings.dropout, settings.over_time)
@@ -149,7 +168,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def build_backbone(settings: BaseModelSettings, input_shape: tuple[int, int]) -> Backbone:
+def build_backbone(settings: BaseModelSettings, input_shape: tuple[int, ...]) -> Backbone:
     """Build a model without its head, on the default device and from torch's global generator.
 
     Raises:
@@ -160,7 +179,7 @@ def build_backbone(settings: BaseModelSettings, input_shape: tuple[int, int]) ->
     return backbone
 
 
-def _builder(name: str) -> Callable[[Any, tuple[int, int]], Backbone]:
+def _builder(name: str) -> Callable[[Any, Any], Backbone]:
     if name in MODELS:
         return MODELS.implementation(name)
     from auscult.models import timm_model  # noqa: PLC0415 (seconds)
@@ -168,7 +187,7 @@ def _builder(name: str) -> Callable[[Any, tuple[int, int]], Backbone]:
     return timm_model.build
 
 
-def _check_input(name: str, backbone: Backbone, input_shape: tuple[int, int]) -> None:
+def _check_input(name: str, backbone: Backbone, input_shape: tuple[int, ...]) -> None:
     """Pass one silent spectrogram through: a shape that does not fit fails here, by name, not in the first epoch."""
     was_training = backbone.module.training
     backbone.module.eval()
@@ -178,11 +197,11 @@ def _check_input(name: str, backbone: Backbone, input_shape: tuple[int, int]) ->
             features = backbone.module(torch.zeros(1, *input_shape, device=device))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ConfigError(
-            f"model {name!r} cannot take spectrograms of [{input_shape[0]} mel, {input_shape[1]} frames]: {error}; "
-            "use more mel bands or longer clips, or another model"
+            f"model {name!r} cannot take inputs of {shape_text(input_shape)}: {error}; use larger ones (more mel "
+            "bands, longer clips), or another model"
         ) from error
     backbone.module.train(was_training)
-    if features.shape != (1, *features.shape[1:-1], backbone.n_features) or features.ndim > 3:
+    if features.shape != (1, *features.shape[1:-1], backbone.n_features) or features.ndim > len(input_shape) + 1:
         raise ConfigError(
             f"model {name!r} gives features of shape {tuple(features.shape)} for one spectrogram, "
             f"expected (1, {backbone.n_features}); its builder and its layers disagree"

@@ -34,11 +34,12 @@ from auscult.models.registry import build_model, count_parameters
 from auscult.storage.files import atomic_path, sha256_file, write_json
 
 FORMAT = "auscult-model"
-FORMAT_VERSION = 6
-"""Of models that find events. Others are written as older installations read them: as version 5 where clips are
-shifted or probabilities calibrated target by target, ensembles as version 4, as version 3 where the head is a vote of
-neighbours, as version 2 where they take waveforms, else as version 1."""
+FORMAT_VERSION = 7
+"""Of models that take pictures. Others are written as older installations read them: as version 6 where they find
+events in time, as version 5 where clips are shifted or probabilities calibrated target by target, ensembles as version
+4, as version 3 where the head is a vote of neighbours, as version 2 where they take waveforms, else as version 1."""
 
+EVENTS_VERSION = 6
 SHIFTS_VERSION = 5
 
 _SETTINGS: TypeAdapter[Any] = TypeAdapter(ModelSettings)
@@ -87,10 +88,9 @@ class SavedModel:
         return tuple(self.meta["targets"])
 
     @property
-    def input_shape(self) -> tuple[int, int]:
-        """Bands and frames of one spectrogram, as the backbone sees it."""
-        n_mels, n_frames = self.meta["input_shape"]
-        return int(n_mels), int(n_frames)
+    def input_shape(self) -> tuple[int, ...]:
+        """Bands and frames of one spectrogram, as the backbone sees it; of pictures channels, height and width."""
+        return tuple(int(size) for size in self.meta["input_shape"])
 
     @property
     def takes(self) -> Literal["spectrogram", "waveform"]:
@@ -99,7 +99,7 @@ class SavedModel:
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
-        """Shape of one clip in the store that it is given values of: [mel, frame] or [sample]."""
+        """Shape of one clip in the store that it is given values of: [mel, frame] or [sample], or of a picture."""
         if self.takes == "waveform":
             return (ClipSettings.model_validate(self.meta["clips"]).n_samples,)
         return self.input_shape
@@ -146,7 +146,8 @@ class SavedModel:
         Arguments and errors are those of `predict_proba`. Shifts and temperature play no part.
 
         Returns:
-            Shape [clip, 2 x target, frame]: objects of each kind, then boundaries of each.
+            Shape [clip, 2 x target, frame]: objects of each kind, then boundaries of each; of pictures [clip, 2 x
+            target, height, width].
         """
         return self.proba_and_maps(stored, batch_size)[1]
 
@@ -229,12 +230,8 @@ class SavedModel:
         """Return what `compute` makes of the prepared values, in float32 on the CPU, shape [clip, ...]."""
         values = stored if isinstance(stored, Tensor) else torch.as_tensor(stored)
         if tuple(values.shape[1:]) != self.stored_shape:
-            expected = ", ".join(
-                f"{size} {axis}"
-                for size, axis in zip(
-                    self.stored_shape, ("mel", "frames") if self.takes == "spectrogram" else ("samples",), strict=True
-                )
-            )
+            axes = {1: ("samples",), 2: ("mel", "frames"), 3: ("channels", "height", "width")}[len(self.stored_shape)]
+            expected = ", ".join(f"{size} {axis}" for size, axis in zip(self.stored_shape, axes, strict=True))
             raise DataError(
                 f"found {self.takes}s of shape {list(values.shape)}, expected [clip, {expected}]: make them with the "
                 "model's own clip and spectrogram settings"
@@ -302,7 +299,7 @@ def describe_model(
     normalisation: Normalisation | FullScale,
     job: JobSettings,
     task: TaskSettings,
-    input_shape: tuple[int, int],
+    input_shape: tuple[int, ...],
     training: dict[str, Any],
 ) -> dict[str, Any]:
     """Return what `model.json` says apart from the thresholds, which are chosen with it, and the digest of the weights.
@@ -312,13 +309,15 @@ def describe_model(
         normalisation: Of the training clips.
         job: Gives the architecture, the clip and the spectrogram settings.
         task: What is predicted.
-        input_shape: Mel bands and frames.
+        input_shape: Mel bands and frames; of pictures channels, height and width.
         training: What is worth knowing of the training; must hold `best_epoch`.
     """
     neighbours = _describe_neighbours(module.head)
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION
+        if job.clips.is_image
+        else EVENTS_VERSION
         if task.finds_events
         else SHIFTS_VERSION
         if job.evaluate.shifts_s
@@ -332,7 +331,7 @@ def describe_model(
         "input_shape": list(input_shape),
         "input_note": module.input_note,
         "clips": job.clips.model_dump(mode="json"),
-        "spectrogram": job.spectrogram.model_dump(mode="json"),
+        "spectrogram": None if job.clips.is_image else job.spectrogram.model_dump(mode="json"),
         "normalisation": normalisation.to_json() if isinstance(normalisation, Normalisation) else None,
         "task_name": job.task,
         "task": task.model_dump(mode="json"),
@@ -478,14 +477,16 @@ def _build_single(meta: dict[str, Any]) -> tuple[Classifier, Normalisation | Ful
 
 def _build(meta: dict[str, Any]) -> Classifier:
     settings = _SETTINGS.validate_python(meta["architecture"])
-    n_mels, n_frames = meta["input_shape"]
     frontend = None
     if settings.frontend is not None:
         clips = ClipSettings.model_validate(meta["clips"])
         frontend = build_frontend(settings.frontend, SpectrogramSettings.model_validate(meta["spectrogram"]), clips)
-    finds_events = meta["task"]["type"] == "events"
     module = build_model(
-        settings, len(meta["targets"]), (n_mels, n_frames), frontend=frontend, finds_events=finds_events
+        settings,
+        len(meta["targets"]),
+        tuple(meta["input_shape"]),
+        frontend=frontend,
+        learns_maps=meta["task"]["type"] in {"events", "objects"},
     )
     if "neighbours" in meta:
         module.head = NeighbourHead(
@@ -498,6 +499,8 @@ def _build(meta: dict[str, Any]) -> Classifier:
 
 
 def _normalisation(stored: dict[str, list[float]]) -> Normalisation:
+    if "mean" in stored:
+        return Normalisation.from_channels(*(np.asarray(stored[key], dtype=np.float32) for key in ("mean", "std")))
     mean_db, std_db = (np.asarray(stored[key], dtype=np.float32) for key in ("mean_db", "std_db"))
     return Normalisation.from_bands(mean_db, std_db)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from auscult.config.model import Trim
+from auscult.config.clips import Trim
 
 
 def fitted_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:

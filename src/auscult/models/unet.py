@@ -1,11 +1,12 @@
-"""U-Net (Ronneberger, Fischer and Brox 2015, arXiv:1505.04597) on spectrograms: features of every cell, or pooled."""
+"""U-Net (Ronneberger, Fischer and Brox 2015, arXiv:1505.04597): features of every frame or pixel, or pooled."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from auscult.config.model import HalvingSettings, Trim, UNetSettings
+from auscult.config.clips import Trim
+from auscult.config.model import HalvingSettings, UNetSettings
 from auscult.models.classifier import Backbone, as_maps, require_size
 from auscult.models.trim import fitted_size, restore, trim
 
@@ -24,11 +25,12 @@ class Descent(nn.Module):
     Args:
         widths: Channels of each level, from the largest maps on.
         dropout: Of whole maps, in each block.
+        n_channels: Of what comes in.
     """
 
-    def __init__(self, widths: list[int], dropout: float) -> None:
+    def __init__(self, widths: list[int], dropout: float, n_channels: int = 1) -> None:
         super().__init__()
-        pairs = zip([1, *widths[:-1]], widths, strict=True)
+        pairs = zip([n_channels, *widths[:-1]], widths, strict=True)
         self.blocks = nn.ModuleList(block(n_in, n_out, dropout) for n_in, n_out in pairs)
         self.pool = nn.MaxPool2d(2)
 
@@ -60,27 +62,53 @@ class BandReadout(nn.Module):
         return torch.relu(self.norm(self.linear(maps.flatten(1, 2)))).transpose(1, 2)
 
 
+class PixelReadout(nn.Module):
+    """Features of each pixel of a picture: the channels of the maps there."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Turn maps [batch, channel, height, width] into features [batch, height, width, channel]."""
+        return maps.movedim(1, -1)
+
+
+class Pooled(nn.Module):
+    """Features of a whole clip: the mean of the maps."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Turn maps [batch, channel, height, width] into features [batch, channel]."""
+        return maps.mean(dim=(2, 3))
+
+
 class HalvingNet(nn.Module):
-    """What comes before all that U-Net and DCAN differ in: the spectrogram fitted, and the way down.
+    """What comes before all that U-Net and DCAN differ in: the spectrogram or picture fitted, and the way down.
 
     Args:
-        settings: Its size, and whether features keep time.
+        settings: Its size, and whether features keep time, or of pictures the places of pixels.
+        input_shape: Of a spectrogram [mel, frame], of a picture [channel, height, width].
     """
 
-    def __init__(self, settings: HalvingSettings) -> None:
+    def __init__(self, settings: HalvingSettings, input_shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.keeps_time = settings.over_time is not None
+        self.is_pooled = settings.over_time is None
+        n_channels = input_shape[0] if len(input_shape) == 3 else 1
         self.trim: Trim = settings.trim
         self.multiple = 2**settings.depth
-        self.descent = Descent(widths_of(settings), settings.block_dropout)
+        self.descent = Descent(widths_of(settings), settings.block_dropout, n_channels)
+
+    def readout_of(self, settings: HalvingSettings, input_shape: tuple[int, ...]) -> nn.Module:
+        """Return what turns maps [batch, channel, height, width] into features, as the settings and the input ask."""
+        if self.is_pooled:
+            return Pooled()
+        if len(input_shape) == 3:
+            return PixelReadout()
+        return BandReadout(settings.channels, input_shape[0], n_features_of(settings, input_shape))
 
     def levels(self, spectrograms: Tensor) -> list[Tensor]:
-        """Return the maps of each level, of spectrograms [batch, mel, frame]."""
+        """Return the maps of each level, of spectrograms [batch, mel, frame] or pictures."""
         return self.descent(trim(as_maps(spectrograms), self.multiple, self.trim))
 
     def restored(self, maps: Tensor, spectrograms: Tensor) -> Tensor:
         """Return maps of the first level at the size of the spectrograms."""
-        return restore(maps, (spectrograms.shape[1], spectrograms.shape[2]), self.trim)
+        return restore(maps, (spectrograms.shape[-2], spectrograms.shape[-1]), self.trim)
 
 
 class UNet(HalvingNet):
@@ -88,30 +116,28 @@ class UNet(HalvingNet):
 
     Args:
         settings: Its size, and whether features keep time.
-        n_bands: Of the spectrograms.
+        input_shape: Of a spectrogram [mel, frame], of a picture [channel, height, width].
     """
 
-    def __init__(self, settings: UNetSettings, n_bands: int) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: UNetSettings, input_shape: tuple[int, ...]) -> None:
+        super().__init__(settings, input_shape)
         widths = widths_of(settings)
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.doubled = nn.ModuleList(nn.ConvTranspose2d(n_in, n_out, 2, stride=2) for n_in, n_out in pairs)
         self.blocks = nn.ModuleList(block(2 * n_out, n_out, settings.block_dropout) for _, n_out in pairs)
-        if self.keeps_time:
-            self.readout = BandReadout(settings.channels, n_bands, n_features_of(settings))
+        self.readout = self.readout_of(settings, input_shape)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Turn [batch, mel, frame] into features [batch, feature], or [batch, frame, feature]."""
+        """Turn [batch, mel, frame] into features [batch, feature], or [batch, frame, feature]; pictures likewise."""
         *levels, maps = self.levels(spectrograms)
         for double, of_level, level in zip(self.doubled, self.blocks, reversed(levels), strict=True):
             maps = of_level(torch.cat([level, double(maps)], dim=1))
-        maps = self.restored(maps, spectrograms)
-        return self.readout(maps) if self.keeps_time else maps.mean(dim=(2, 3))
+        return self.readout(self.restored(maps, spectrograms))
 
 
-def n_features_of(settings: HalvingSettings) -> int:
-    """Return the features of a frame, or of a clip where they are pooled; of each branch."""
-    return settings.channels if settings.over_time is None else 4 * settings.channels
+def n_features_of(settings: HalvingSettings, input_shape: tuple[int, ...]) -> int:
+    """Return the features of a frame or pixel, or of a clip where they are pooled; of each branch."""
+    return settings.channels if settings.over_time is None or len(input_shape) == 3 else 4 * settings.channels
 
 
 def widths_of(settings: HalvingSettings) -> list[int]:
@@ -119,25 +145,26 @@ def widths_of(settings: HalvingSettings) -> list[int]:
     return [settings.channels * 2**level for level in range(settings.depth + 1)]
 
 
-def input_note(settings: HalvingSettings, input_shape: tuple[int, int]) -> str:
+def input_note(settings: HalvingSettings, input_shape: tuple[int, ...]) -> str:
     """Return how the input is fitted; empty when it is taken as it is.
 
     Raises:
         ConfigError: There is not even one band and two frames.
     """
-    require_size(settings.name, input_shape, (1, 2), "makes maps")
-    size = fitted_size(input_shape, 2**settings.depth)
+    plane = (input_shape[-2], input_shape[-1])
+    require_size(settings.name, plane, (1, 2), "makes maps")
+    size = fitted_size(plane, 2**settings.depth)
     ways = {"resize": "resized (bilinear)", "padding": "padded with zeros", "reflect": "padded by reflection"}
-    if size == input_shape:
+    if size == plane:
         return ""
-    return f"{ways[settings.trim]} from [{input_shape[0]}, {input_shape[1]}] to [{size[0]}, {size[1]}] and back"
+    return f"{ways[settings.trim]} from [{plane[0]}, {plane[1]}] to [{size[0]}, {size[1]}] and back"
 
 
-def build(settings: UNetSettings, input_shape: tuple[int, int]) -> Backbone:
+def build(settings: UNetSettings, input_shape: tuple[int, ...]) -> Backbone:
     """Build the backbone.
 
     Raises:
         ConfigError: There is hardly any input.
     """
     note = input_note(settings, input_shape)
-    return Backbone(UNet(settings, input_shape[0]), n_features_of(settings), note, least_shape=(1, 2))
+    return Backbone(UNet(settings, input_shape), n_features_of(settings, input_shape), note, least_shape=(1, 2))

@@ -60,6 +60,11 @@ class BatchSearch:
     trials: list[BatchTrial]
     best: BatchTrial
 
+    @property
+    def good_enough(self) -> tuple[float, float]:
+        """Values that are within the tolerance of the best one, from the lower to the higher."""
+        return _within(self.trials, self.mode, self.tolerance)
+
     def table(self) -> pd.DataFrame:
         """Return one row a batch size."""
         return pd.DataFrame(
@@ -94,14 +99,18 @@ def recommend(trials: Sequence[BatchTrial], mode: str, tolerance: float) -> Batc
     Raises:
         InfeasibleError: All failed.
     """
-    values = {trial.size: trial.rung.value for trial in trials if trial.rung.value is not None}
+    low, high = _within(trials, mode, tolerance)
+    good = [trial for trial in trials if trial.rung.value is not None and low <= trial.rung.value <= high]
+    return max(good, key=lambda trial: (trial.rung.samples_per_s or 0.0, -trial.size))
+
+
+def _within(trials: Sequence[BatchTrial], mode: str, tolerance: float) -> tuple[float, float]:
+    values = [trial.rung.value for trial in trials if trial.rung.value is not None]
     if not values:
         raise InfeasibleError(
             f"every training failed: {'; '.join(dict.fromkeys(trial.rung.reason for trial in trials))}"
         )
-    best = max(values.values()) if mode == "max" else min(values.values())
-    good = [trial for trial in trials if trial.size in values and abs(values[trial.size] - best) <= tolerance]
-    return max(good, key=lambda trial: (trial.rung.samples_per_s or 0.0, -trial.size))
+    return (max(values) - tolerance, max(values)) if mode == "max" else (min(values), min(values) + tolerance)
 
 
 def tune_batch(

@@ -108,7 +108,7 @@ def draft(folder: Path, config_dir: Path, wishes: Wishes) -> Drafted:
     with tempfile.TemporaryDirectory(prefix="auscult-draft-") as scratch:
         tables_dir = Path(scratch) / "tables"
         drafted = _DATASET.validate_python(settings)
-        with counting_probe(drafted.rate_hz) as probe:
+        with counting_probe(drafted) as probe:
             ingest(folder, name, drafted, tables_dir, probe=probe)
         tables = read_tables(tables_dir)
         proposal.doubts += _say_rejected(name, tables.rejected)

@@ -1,8 +1,10 @@
 """`auscult tune lr`: a range test, then a random search on a logarithmic scale, coarse and then fine.
 
 The range test (Smith 2017) says between which rates a training learns and does not diverge. Between them a few short
-trainings say where it learns best, and a few whole ones near there say which rate to take (the scheme of Stanford's
-cs231n notes). Each is a trial of the workflow: it survives a kill, and is not trained twice.
+trainings say where it learns best; the best of these and its neighbours go on to the end, with a few new ones between
+them (the scheme of Stanford's cs231n notes). Where the best rate is at an end of those tried, the search goes on beyond
+it until worse ones stand on both sides. Each training is a trial of the workflow: it survives a kill, and is not done
+twice.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -102,12 +105,11 @@ class LrSearch:
 
     @property
     def caution(self) -> str:
-        """What to know where the best rate is the last one tried, and a better one may lie beyond; else empty."""
-        lrs = sorted(trial.lr for trial in [*self.coarse, *self.fine])
-        ends = {lrs[0]: "lowest", lrs[-1]: "highest"}
-        if self.best.lr not in ends:
+        """What to know where the best rate is at the end of all that were asked for; else empty."""
+        end = end_of(self.fine, self.best)
+        if end is None:
             return ""
-        return f"it is the {ends[self.best.lr]} rate that was trained: a better one may lie beyond it"
+        return f"it is the {end} rate that was trained to the end: a better one may lie beyond what was asked for"
 
     def table(self) -> pd.DataFrame:
         """Return one row a training."""
@@ -167,29 +169,38 @@ def draw_lrs(low: float, high: float, n: int, seed: int) -> list[float]:
 
 
 def best_of(trials: Sequence[LrTrial], mode: str) -> LrTrial:
-    """Return the best training: by its value, of equal ones by the validation loss, then the higher rate.
+    """Return the best training by its value, of equal ones that in the middle of their rates.
+
+    Few validation patients make many values equal. The lowest loss would then lead to ever higher rates, up to where
+    trainings begin to diverge; the middle is far from both ends. Of two in the middle it is the one of the lower loss.
 
     Raises:
         InfeasibleError: All failed.
     """
-    whole = [trial for trial in trials if trial.has_value]
-    if not whole:
+    values = [trial.rung.value for trial in trials if trial.rung.value is not None]
+    if not values:
         raise InfeasibleError(
             f"every training failed: {'; '.join(dict.fromkeys(trial.rung.reason for trial in trials))}"
         )
-    sign = -1 if mode == "max" else 1
-    return min(whole, key=lambda trial: (sign * (trial.rung.value or 0.0), trial.rung.loss or 0.0, -trial.lr))
+    best = max(values) if mode == "max" else min(values)
+    equal = sorted((trial for trial in trials if trial.rung.value == best), key=lambda trial: trial.lr)
+    middle = equal[(len(equal) - 1) // 2 : len(equal) // 2 + 1]
+    return min(middle, key=lambda trial: math.inf if trial.rung.loss is None else trial.rung.loss)
 
 
-def fine_range(coarse: Sequence[LrTrial], best: LrTrial) -> tuple[float, float]:
-    """Return the rates between the neighbours of the best short training."""
-    lrs = sorted(trial.lr for trial in coarse)
+def end_of(trials: Sequence[LrTrial], best: LrTrial) -> Literal["lowest", "highest"] | None:
+    """Return at which end of the rates that were tried, failed ones too, the best one is; None: within."""
+    lrs = [trial.lr for trial in trials]
+    if best.lr == max(lrs):
+        return "highest"
+    return "lowest" if best.lr == min(lrs) else None
+
+
+def around(trials: Sequence[LrTrial], best: LrTrial) -> list[float]:
+    """Return the rate of the best training and those next to it, in order."""
+    lrs = sorted(trial.lr for trial in trials)
     at = lrs.index(best.lr)
-    step = (lrs[-1] / lrs[0]) ** (1 / max(len(lrs) - 1, 1))
-    low = lrs[at - 1] if at > 0 else best.lr / step
-    high = lrs[at + 1] if at + 1 < len(lrs) else best.lr * step
-    # Half the way to each neighbour.
-    return math.sqrt(low * best.lr), math.sqrt(high * best.lr)
+    return lrs[max(at - 1, 0) : at + 2]
 
 
 class LrTuner:
@@ -240,15 +251,40 @@ class LrTuner:
             InfeasibleError: Every training failed.
         """
         found = self._range_test(n_steps, low, high)
-        low, high = found.search_range
         self._tell(f"range test: the loss falls fastest at {found.steepest:.2g} and is lowest at {found.lowest:.2g}")
-        each = plural(n_trials, "training")
-        self._tell(f"coarse: {each} of {plural(coarse_epochs, 'epoch')}, {low:.2g} to {high:.2g}")
-        coarse = self._train(draw_lrs(low, high, n_trials, seed), coarse_epochs)
-        low, high = fine_range(coarse, best_of(coarse, self._mode))
-        self._tell(f"fine: {each} of {plural(fine_epochs, 'epoch')}, {low:.2g} to {high:.2g}")
-        fine = self._train(draw_lrs(low, high, n_trials, seed + 1), fine_epochs)
+        self._tell(f"coarse: {_plan(n_trials, coarse_epochs, found.search_range)}")
+        coarse = self._train(draw_lrs(*found.search_range, n_trials, seed), coarse_epochs)
+        go_on = partial(self._go_beyond, seed=seed, limits=(low, high))
+        coarse = go_on(coarse, found.search_range, epochs=coarse_epochs, n=max(n_trials // 2, 2))
+        # These have begun already: to end them costs less than new ones.
+        near = around(coarse, best_of(coarse, self._mode))
+        span, n_new = (near[0], near[-1]), max(n_trials - 2, 1)
+        self._tell(f"fine: the best and its neighbours go on; {_plan(n_new, fine_epochs, span)}")
+        fine = self._train([*near, *draw_lrs(*span, n_new, seed)], fine_epochs)
+        fine = go_on(fine, span, epochs=fine_epochs, n=max(n_new // 2, 2))
         return LrSearch(self._metric, self._mode, found, coarse, fine, best_of(fine, self._mode))
+
+    def _go_beyond(
+        self,
+        trials: list[LrTrial],
+        tried: tuple[float, float],
+        *,
+        epochs: int,
+        n: int,
+        seed: int,
+        limits: tuple[float, float],
+    ) -> list[LrTrial]:
+        """Train `n` more rates beyond those tried as long as the best is at an end of them, each time twice as far."""
+        (low, high), width = tried, tried[1] / tried[0]
+        while (end := end_of(trials, best_of(trials, self._mode))) is not None:
+            beyond = (high, min(high * width, limits[1])) if end == "highest" else (max(low / width, limits[0]), low)
+            if beyond[0] >= beyond[1]:
+                break
+            self._tell(f"the best rate is the {end} that was tried: {_plan(n, epochs, beyond)}")
+            more = self._train(draw_lrs(*beyond, n, seed), epochs)
+            trials = sorted([*trials, *more], key=lambda each: each.lr)
+            low, high, width = min(low, beyond[0]), max(high, beyond[1]), width**2
+        return trials
 
     def _range_test(self, n_steps: int, low: float, high: float) -> RangeTest:
         gamma = (high / low) ** (1 / max(n_steps - 1, 1))
@@ -280,6 +316,10 @@ class LrTuner:
         return [
             LrTrial(lr, epochs, self._files.read(trial, {LR: lr}, seed, epochs)) for lr, trial in sorted(trials.items())
         ]
+
+
+def _plan(n: int, epochs: int, span: tuple[float, float]) -> str:
+    return f"{plural(n, 'training')} of {plural(epochs, 'epoch')}, {span[0]:.2g} to {span[1]:.2g}"
 
 
 def lr_yaml(lr: float) -> str:

@@ -72,7 +72,7 @@ def draw_job(
         folder: Where to write; made when absent.
         protocols: From `protocols.judge_protocols`; None where it was not asked for.
         risk: From `doubt.risk_curves`; None where it was not asked for.
-        events: From `plots.events.draw_events`, of a task that finds events.
+        events: From `plots.events.draw_events` or `plots.objects.draw_objects`, of a task that finds these.
         chosen_on: What the thresholds were chosen on, in words.
     """
     views = blocks(subset, task, task.level)

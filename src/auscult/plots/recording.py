@@ -11,12 +11,20 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from auscult.audio.cut import Cut
 from auscult.formatting.numbers import metric_text
-from auscult.plots.spectrograms import Axis, level_range_db, mel_axis, mel_ticks, set_frequency_ticks
+from auscult.plots.spectrograms import (
+    SMALL_PANEL_TICK_SHARE,
+    Axis,
+    level_range_db,
+    mel_axis,
+    mel_ticks,
+    set_frequency_ticks,
+)
 from auscult.plots.style import (
     DOTTED,
     GRID,
@@ -37,6 +45,8 @@ MAX_COLUMNS = 1600
 _INCHES = (9.2, 4.6)
 _LEGEND_LINE_INCHES = 0.2
 _MINUTES_FROM_S = 180
+_ROUNDING = 1e-6
+"""Of a column: a frame at its very edge is never put into the one before."""
 
 
 class LongSpectrogram:
@@ -45,17 +55,19 @@ class LongSpectrogram:
     Args:
         reader: Makes the clips' spectrograms.
         duration_s: Of the recording.
+        max_columns: Frames are averaged where there are more.
 
     Attributes:
         axis: Places of bands and frames.
     """
 
-    def __init__(self, reader: ClipReader, duration_s: float) -> None:
+    def __init__(self, reader: ClipReader, duration_s: float, max_columns: int = MAX_COLUMNS) -> None:
         self._reader = reader
         settings = reader.log_mel.settings
         self.axis: Axis = mel_axis(settings, reader.clips.sample_rate_hz)
         self.duration_s = duration_s
-        n_columns = max(1, min(MAX_COLUMNS, math.ceil(duration_s / self.axis.hop_s)))
+        # No column is narrower than a frame: none stays empty between two.
+        n_columns = max(1, min(max_columns, int(duration_s / self.axis.hop_s)))
         self._sums = np.zeros((settings.n_mels, n_columns), np.float32)
         self._counts = np.zeros(n_columns, np.int64)
 
@@ -67,7 +79,7 @@ class LongSpectrogram:
         for cut, levels, n_frames in zip(block.cuts, spectrograms, n_frames_valid, strict=True):
             times_s = cut.start_s + self.axis.first_s + self.axis.hop_s * np.arange(n_frames)
             columns = np.minimum(
-                (times_s / self.duration_s * len(self._counts)).astype(np.int64), len(self._counts) - 1
+                (times_s / self.duration_s * len(self._counts) + _ROUNDING).astype(np.int64), len(self._counts) - 1
             )
             used, first = np.unique(columns, return_index=True)
             self._sums[:, used] += np.add.reduceat(levels[:, :n_frames].astype(np.float32), first, axis=1)
@@ -105,7 +117,10 @@ def over_time(
         FigureCanvasAgg(figure)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.7, 1))
         above.set_title(title, loc="left", color=INK)
-        _draw_levels(figure, above, spectrogram)
+        image = draw_levels(above, spectrogram, level_range(spectrogram))
+        above.set_ylabel("frequency (Hz)")
+        above.tick_params(axis="x", length=0)
+        add_colour_bar(figure, image, "level (dB)", ax=above, pad=0.01, fraction=0.03)
         for index, target in enumerate(targets):
             name = f"{target} (dotted: threshold {metric_text(thresholds[target])})" if target in thresholds else target
             _draw_steps(below, cuts, probabilities[:, index], index, name)
@@ -127,20 +142,34 @@ def over_time(
         return figure
 
 
-def _draw_levels(figure: Figure, axes: Axes, spectrogram: LongSpectrogram) -> None:
+def level_range(spectrogram: LongSpectrogram) -> tuple[float, float]:
+    """Return the colour range of a recording, in dB."""
     levels = spectrogram.levels_db
-    low, high = level_range_db(levels[:, ~np.isnan(levels[0])])
-    n_mels = len(levels)
+    return level_range_db(levels[:, ~np.isnan(levels[0])])
+
+
+def draw_levels(
+    axes: Axes, spectrogram: LongSpectrogram, range_db: tuple[float, float], span_s: tuple[float, float] | None = None
+) -> AxesImage:
+    """Draw a recording's spectrogram, or a part of it, with its frequency axis; the caller names the axes."""
+    levels = spectrogram.levels_db
+    n_mels, n_columns = levels.shape
+    column_s = spectrogram.duration_s / n_columns
+    begin_s, end_s = span_s or (0, spectrogram.duration_s)
+    first, end = int(begin_s / column_s), min(n_columns, math.ceil(end_s / column_s))
     image = axes.imshow(
-        levels, origin="lower", aspect="auto", cmap=SPECTROGRAM_COLOURS, vmin=low, vmax=high,
-        interpolation="antialiased", extent=(0, spectrogram.duration_s, -0.5, n_mels - 0.5),
+        levels[:, first:end], origin="lower", aspect="auto", cmap=SPECTROGRAM_COLOURS, vmin=range_db[0],
+        vmax=range_db[1], interpolation="antialiased",
+        extent=(first * column_s, end * column_s, -0.5, n_mels - 0.5),
     )  # fmt: skip
+    axes.set(xlim=(begin_s, end_s))
     axes.set_facecolor(colormaps[SPECTROGRAM_COLOURS](0.0))
-    set_frequency_ticks(axes, mel_ticks(spectrogram.axis.mel_centres_hz))
-    axes.set_ylabel("frequency (Hz)")
-    axes.tick_params(axis="x", length=0)
+    centres_hz = spectrogram.axis.mel_centres_hz
+    # Rows of parts are low.
+    ticks = mel_ticks(centres_hz) if span_s is None else mel_ticks(centres_hz, SMALL_PANEL_TICK_SHARE)
+    set_frequency_ticks(axes, ticks)
     axes.spines[:].set_visible(False)
-    add_colour_bar(figure, image, "level (dB)", ax=axes, pad=0.01, fraction=0.03)
+    return image
 
 
 def _draw_steps(axes: Axes, cuts: Sequence[Cut], values: NDArray[np.float64], index: int, name: str) -> None:

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from auscult.config.trials import Chosen, TrialRecord
 from auscult.config.tune import SearchSettings
@@ -36,7 +36,9 @@ from auscult.plots.style import (
 
 MOST_SLICES = 8
 _COLUMN_INCHES = 1.25
-_MOST_CHARACTERS = 18
+_MOST_CHARACTERS = 16
+_MOST_ABREAST = 26
+"""Characters of all names below a panel; with more they stand aslant."""
 _MARKERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "complete": ("trained to the end", "o", {"color": SERIES[0]}),
     "pruned": ("stopped earlier", "o", {"color": MUTED, "facecolor": "white"}),
@@ -114,17 +116,18 @@ def draw_search(chosen: Chosen, search: Mapping[str, SearchSettings], folder: Pa
             f"A line is a trial, darker where {chosen.metric} is better; in orange the chosen one.",
         ),
         (
+            "budget",
+            _budget(chosen),
+            "Budget",
+            f"Epochs that each trial was trained: {share:.0%} of what all would have taken to the end. The chosen one "
+            "is orange, other whole ones are blue, failed ones hollow.",
+        ),
+        (
             "slices",
             _slices(chosen, keys, scales),
             "Slices",
             f"{chosen.metric} at the last rung against each setting"
             + (f", the first {MOST_SLICES}." if len(keys) > MOST_SLICES else "."),
-        ),
-        (
-            "budget",
-            _budget(chosen),
-            "Budget",
-            f"Epochs that each trial was trained: {share:.0%} of what all would have taken to the end.",
         ),
     ]
     if chosen.importances:
@@ -163,8 +166,10 @@ def value_text(value: Any) -> str:
 
 
 def _tick_text(value: Any) -> str:
+    """Shortened in its middle: names of models are told apart by their ends."""
     text = value_text(value)
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
+    kept = _MOST_CHARACTERS // 2
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: kept - 1]}…{text[-kept:]}"
 
 
 def _scatter(axes: Axes, trials: Sequence[TrialRecord], x: Sequence[float], chosen: Chosen) -> None:
@@ -254,7 +259,7 @@ def _parallel(chosen: Chosen, keys: Sequence[str], scales: Sequence[_Scale]) -> 
         axes.tick_params(axis="x", length=0)
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
-        ends = [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")]
+        ends = [(share, f"{low + share * (high - low):.3g}") for share in (0.0, 0.5, 1.0)]
         for column, ticks in enumerate([*(scale.ticks for scale in scales), ends]):
             axes.plot([column, column], [0, 1], color=FAINT, linewidth=1, zorder=1)
             for place, text in ticks:
@@ -281,6 +286,7 @@ def _importances(importances: Mapping[str, float]) -> Figure:
             axes.annotate(f"{share:.0%}", (share, row), (4, 0), textcoords="offset points", va="center", color=MUTED)
         name_rows(axes, list(importances))
         axes.set(xlim=(0, 1.12 * max(importances.values())), xlabel="share of the variance")
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(visible=True, axis="x", color=GRID)
         return figure
 
@@ -298,8 +304,14 @@ def _slices(chosen: Chosen, keys: Sequence[str], scales: Sequence[_Scale]) -> Fi
             axes.set_visible(False)
         for number, (axes, (key, scale)) in enumerate(zip(grid.flat, shown, strict=False)):
             _scatter(axes, trials, [scale.place(trial.values[key]) for trial in trials], chosen)
-            axes.set(xlim=(-0.08, 1.08), xlabel=scale.name, xticks=[place for place, _ in scale.ticks])
-            axes.set_xticklabels([text for _, text in scale.ticks])
+            # Names are wider than numbers, and the first and last stand below the panel's ends.
+            margin = 0.3 if scale.at else 0.08
+            axes.set(xlim=(-margin, 1 + margin), xlabel=scale.name, xticks=[place for place, _ in scale.ticks])
+            texts = [text for _, text in scale.ticks]
+            if sum(map(len, texts)) > _MOST_ABREAST:
+                axes.set_xticklabels(texts, rotation=25, ha="right", rotation_mode="anchor")
+            else:
+                axes.set_xticklabels(texts)
             axes.grid(visible=True, axis="y", color=GRID)
             if number % n_columns == 0:
                 axes.set_ylabel(chosen.metric)
@@ -315,7 +327,8 @@ def _budget(chosen: Chosen) -> Figure:
             longest = max(longest, epochs)
             _, _, colours = _MARKERS[trial.state]
             colour = SERIES[1] if trial.number == chosen.trial else colours["color"]
-            axes.bar(trial.number, epochs, width=0.8, color=colour)
+            face = "white" if trial.state == "failed" else colour
+            axes.bar(trial.number, epochs, width=0.8, color=face, edgecolor=colour, linewidth=1)
         axes.axhline(longest, color=MUTED, linewidth=1, linestyle=DOTTED)
         axes.set(xlabel="trial", ylabel="epochs")
         for axis in (axes.xaxis, axes.yaxis):

@@ -90,15 +90,19 @@ def draw_batch(found: BatchSearch) -> Figure:
     )
     with styled():
         figure = _wide(3)
+        by = {"linear": ", the rate in proportion", "sqrt": ", the rate by its root"}.get(found.scale, "")
         for axes, (name, values) in zip(figure.subplots(1, 3), columns, strict=True):
+            axes.axvline(found.best.size, color=SERIES[1], linewidth=1.4, label="recommended")
             axes.plot(sizes, values, marker="o", color=SERIES[0], markersize=5)
-            axes.axvline(found.best.size, color=SERIES[1], linewidth=1.4)
-            axes.set(xscale="log", xlabel="batch size", title=name)
+            axes.set(xscale="log", xlabel=f"batch size{by}", title=name)
             axes.xaxis.set_major_locator(FixedLocator(sizes))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.set_xticklabels(list(map(str, sizes)))
             axes.grid(visible=True, axis="y", color=GRID)
-            if name != found.metric:
+            if name == found.metric:
+                axes.axhspan(*found.good_enough, color=FAINT, alpha=0.5, linewidth=0, zorder=0, label="good enough")
+                axes.legend(loc="best")
+            else:
                 axes.set_ylim(bottom=0)
         return figure
 

@@ -53,13 +53,15 @@ class SplitTable:
 
 def ingested(name: str, summary: Mapping[str, Any]) -> Ingested:
     """Return the content of a dataset's `summary.json` as text."""
+    are_pictures = not summary["sample_rates_hz"]
     facts = [
-        ("recordings", f"{summary['recordings']:,}"),
+        ("pictures" if are_pictures else "recordings", f"{summary['recordings']:,}"),
         ("patients", f"{summary['patients']:,}"),
-        ("sound", duration_text(3600 * summary["duration_h"])),
-        ("sample rates (Hz)", _tally(summary["sample_rates_hz"])),
-        ("encodings", _tally(summary["encodings"])),
     ]
+    if not are_pictures:
+        facts.append(("sound", duration_text(3600 * summary["duration_h"])))
+        facts.append(("sample rates (Hz)", _tally(summary["sample_rates_hz"])))
+    facts.append(("encodings", _tally(summary["encodings"])))
     missing = summary["missing"]
     facts += [(key, _tally(summary[key], missing[key])) for key in missing if summary[key]]
     facts += [

@@ -129,6 +129,8 @@ def _examples(found: Description) -> tuple[list[Picture], str]:
     """Return pictures, and why some are missing; the reason names no file."""
     if not found.root.is_dir():
         return [], "The dataset's root does not exist, so there are no examples."
+    if found.settings.holds_pictures:
+        return [], "The dataset holds pictures; examples are drawn of sound alone."
     hidden = [column.name for column in found.facts.labels if column.identifies]
     tables = found.tables
     excerpts = choose_excerpts(tables.recordings, tables.events, N_EXAMPLES, examples_generator())

@@ -1,4 +1,4 @@
-"""The report's table of events found in time, of a task of type `events`."""
+"""The report's table of what a model finds by maps; here of events in time, of a task of type `events`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _NAMES = {MICRO: "all kinds together", MACRO: "mean over kinds"}
 
 
 @dataclass(frozen=True)
-class EventRow:
-    """One kind, or all of them, in one part of the test set.
+class MapRow:
+    """One kind of event or object, or all of them, in one part of the test set.
 
     Attributes:
         part: Of the test set; empty for the whole.
         kind: Its name.
-        counts: True events, events found, patients with a true one; empty for all kinds.
-        numbers: In the order of `COLUMNS`.
+        counts: True ones, those found, patients with a true one; empty for all kinds.
+        numbers: In the order of the table's columns.
     """
 
     part: str
@@ -39,23 +39,25 @@ class EventRow:
 
 
 @dataclass(frozen=True)
-class EventTable:
-    """The events of one job.
+class MapTable:
+    """The events or objects of one job.
 
     Attributes:
+        title: What they are.
+        columns: Names of the numbers.
         rows: The whole test set, then its parts.
-        psds: Part (empty for the whole) and score.
-        rule: When two events are one, in words.
-        decoding: Of each kind, how its events are read from maps.
+        above: What is counted, in words.
+        below: How they are read from maps, and where each of them stands.
     """
 
-    rows: list[EventRow]
-    psds: list[tuple[str, Number]]
-    rule: str
-    decoding: list[str]
+    title: str
+    columns: list[str]
+    rows: list[MapRow]
+    above: str
+    below: str
 
 
-def event_table(job: JobResult, task: TaskSettings) -> EventTable | None:
+def event_table(job: JobResult, task: TaskSettings) -> MapTable | None:
     """Return the events of a job; None of a task that finds none."""
     if not task.finds_events:
         return None
@@ -67,15 +69,29 @@ def event_table(job: JobResult, task: TaskSettings) -> EventTable | None:
         for view in (*task.targets, *((MICRO, MACRO) if len(task.targets) > 1 else ()))
     ]
     psds = [(part, number_of(section["psds"], section["psds"]["reason"])) for part, section in parts.items()]
-    return EventTable(rows, psds, _rule(task), _decoding(job, task))
+    return MapTable(
+        title="Events in time",
+        columns=[name for name, _, _ in COLUMNS],
+        rows=rows,
+        above=f"Test set. A true event and one found are a hit with {_rule(task)}. Unknown stretches count for "
+        "nothing. Segments of a grid and frames are judged one by one.",
+        below=f"PSDS (hits at all thresholds, Bilen et al. 2020): {'; '.join(_psds_text(*one) for one in psds)}. How "
+        f"events are read, chosen on validation: {'; '.join(_decoding(job, task))}. Each event stands in events.csv, "
+        "beside this page.",
+    )
 
 
-def _row(part: str, section: dict[str, Any], view: str, task: TaskSettings) -> EventRow:
+def _psds_text(part: str, value: Number) -> str:
+    text = f"undefined, {value.reason}" if value.value is None else value.text
+    return f"{part} {text}" if part else text
+
+
+def _row(part: str, section: dict[str, Any], view: str, task: TaskSettings) -> MapRow:
     n = section["n"].get(view)
     counts = ("", "", "") if n is None else (f"{n['true']:,}", f"{n['found']:,}", f"{n['patients']:,}")
     estimates = [section[by][view][name] for _, by, name in COLUMNS]
     name = view if view in task.targets else _NAMES[view]
-    return EventRow(part, name, counts, [number_of(one, one["reason"]) for one in estimates])
+    return MapRow(part, name, counts, [number_of(one, one["reason"]) for one in estimates])
 
 
 def _rule(task: TaskSettings) -> str:

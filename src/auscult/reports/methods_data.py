@@ -27,6 +27,7 @@ _TYPES = {
     "multi_label": "each target is present or absent, independently of the others",
     "multi_class": "exactly one of several classes applies",
     "events": "each kind of event is found in time, with onset and offset, and is present or absent",
+    "objects": "objects are found in pictures, each with its outline, and are present or absent in a picture",
 }
 _PARTS = {"train": "training", "val": "validation", "calibration": "calibration", "test": "test"}
 _MOST_SHOWN = 6
@@ -77,7 +78,8 @@ def _same(stated: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def task_text(task: TaskSettings) -> str:
     """Return the question, and of which kind it is."""
-    kind = "an event-detection" if task.finds_events else f"a {task.type.replace('_', '-')}"
+    kinds = {"events": "an event-detection", "objects": "an object-segmentation"}
+    kind = kinds[task.type] if task.type in kinds else f"a {task.type.replace('_', '-')}"
     what = "classes" if task.type == "multi_class" else "target" if len(task.targets) == 1 else "targets"
     asked = task.description.rstrip(".")
     question = f"The question was: {asked}{'' if asked.endswith('?') else '.'} " if asked else ""
@@ -246,7 +248,9 @@ def overlap_text(job: JobSettings) -> str:
         return ""
     if getattr(job.split, "allow_patient_overlap", False):
         return "Patients may be in more than one part, as declared: the results are optimistic for new patients."
-    return (
-        "No patient was in more than one part, and recordings were searched for the same or nearly the same sound in "
-        "two parts."
+    searched = (
+        "pictures were searched for equal files"
+        if job.clips.is_image
+        else ("recordings were searched for the same or nearly the same sound")
     )
+    return f"No patient was in more than one part, and {searched} in two parts."

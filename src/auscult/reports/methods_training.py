@@ -14,14 +14,26 @@ _LOSSES = {
     "mse": "the mean squared error",
     "focal": "the focal loss",
     "asymmetric": "the asymmetric loss",
+    "dice": "the Dice loss",
 }
 _PADDING = {"zero": "with zeros", "reflect": "by reflection", "repeat": "by repeating them"}
 _DECODERS = {"soundfile": "libsndfile", "ffmpeg": "FFmpeg"}
 
 
 def clips_text(job: JobSettings) -> str:
-    """Return how recordings became clips."""
+    """Return how recordings became clips, or pictures were brought to one size."""
     clips = job.clips
+    if clips.is_image:
+        fitted = {
+            "resize": "stretched to",
+            "padding": "scaled to fit into",
+            "reflect": "scaled to fit into",
+        }[clips.trim]
+        filled = {"resize": "", "padding": ", the rest filled with their mean", "reflect": ", the rest mirrored"}
+        return (
+            f"Pictures were decoded with Pillow and {fitted} {clips.size[1]} x {clips.size[0]} pixels (bilinear)"
+            f"{filled[clips.trim]}."
+        )
     if clips.unit == "window":
         step = "without overlap" if clips.hop_s in (None, clips.length_s) else f"every {clips.hop_s:g} s"
         cut = f"cut into windows of {clips.length_s:g} s {step}"
@@ -45,10 +57,13 @@ def spectrogram_text(job: JobSettings) -> str:
     """Return how clips became what the model is given."""
     made = job.spectrogram
     frontend = job.model.frontend
+    part = "the training part" if job.evaluate_only is None else "what the model was trained on"
+    if job.clips.is_image:
+        kind = {1: "in grey", 3: "in colour"}.get(job.clips.channels, f"of {job.clips.channels} channels")
+        return f"The input was the picture {kind}, each channel standardised by mean and deviation of {part}."
     if frontend is not None and frontend.name == "published":
         return f"The model computes the bands that the encoder {getattr(frontend, 'encoder', '')} was trained on."
     rate = job.clips.sample_rate_hz
-    part = "the training part" if job.evaluate_only is None else "what the model was trained on"
     kind = {
         None: f"log-mel spectrograms of {made.n_mels} bands",
         "mel": f"log-mel spectrograms of {made.n_mels} bands",
@@ -66,7 +81,8 @@ def spectrogram_text(job: JobSettings) -> str:
 
 def input_text(job: JobSettings) -> str:
     """Return what else the model knows of a patient, and whether anybody judged its input."""
-    text = "The model was given the sound alone: no label, and nothing else that is known of a patient."
+    what = "picture" if job.clips.is_image else "sound"
+    text = f"The model was given the {what} alone: no label, and nothing else that is known of a patient."
     if job.clips.unit == "cycle":
         return f"{text} Where cycles begin and end was taken from the annotations of the data."
     return f"{text} No judgement of a person entered its input."

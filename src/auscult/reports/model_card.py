@@ -28,27 +28,44 @@ FEW_PATIENTS = 50
 
 def model_card(jobs: Sequence[JobResult], task: TaskSettings) -> list[tuple[str, str]]:
     """Return (heading, text): purpose, input, output, files, training data, operating point, calibration."""
-    clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
     datasets = dict.fromkeys(name for job in jobs for name in job.settings.datasets)
     output = "the probabilities of the classes" if task.type == "multi_class" else "the probability of"
     return [
         ("purpose", "research on methods: comparing models, data and settings on one split"),
         ("question", task.description or "not stated"),
-        ("input", f"clips of {' or '.join(dict.fromkeys(clips))}, mono"),
+        ("input", _inputs(jobs)),
         (
             "output",
             f"{output} {', '.join(task.targets)}; clips are combined by {task.aggregate.method} to {task.level} level",
         ),
-        (
-            "poor or missing input",
-            "auscult predict gives no result for a file that it cannot read and says why, marks a sound that is silent "
-            "or clipped, and pads a short one; it does not judge whether a sound is fit for the question",
-        ),
+        ("poor or missing input", _poor_input(jobs)),
         ("the model itself", _files(jobs)),
         ("training data", ", ".join(datasets)),
         ("operating point", _operating_point(jobs, task)),
         ("calibration", _calibration(jobs)),
     ]
+
+
+def _inputs(jobs: Sequence[JobResult]) -> str:
+    of_jobs = [job.settings.clips for job in jobs]
+    clips = [
+        f"{one.size[1]} x {one.size[0]} pixels, {plural(one.channels, 'channel')}"
+        if one.is_image
+        else f"{one.length_s:g} s at {one.sample_rate_hz / 1000:g} kHz"
+        for one in of_jobs
+    ]
+    sizes = " or ".join(dict.fromkeys(clips))
+    return f"pictures of {sizes}" if of_jobs[0].is_image else f"clips of {sizes}, mono"
+
+
+def _poor_input(jobs: Sequence[JobResult]) -> str:
+    refused = "auscult predict gives no result for a file that it cannot read and says why"
+    if jobs[0].settings.clips.is_image:
+        return f"{refused}; it does not judge whether a picture is fit for the question"
+    return (
+        f"{refused}, marks a sound that is silent or clipped, and pads a short one; it does not judge whether a sound "
+        "is fit for the question"
+    )
 
 
 def _calibration(jobs: Sequence[JobResult]) -> str:
@@ -65,7 +82,7 @@ def _files(jobs: Sequence[JobResult]) -> str:
     where = f"folder {folders}" if len(jobs) == 1 else f"folders {folders}"
     return (
         f"weights in model.safetensors, all else that a prediction needs in model.json, {where} beside this page; "
-        "auscult predict applies them to other sounds"
+        f"auscult predict applies them to other {'pictures' if jobs[0].settings.clips.is_image else 'sounds'}"
     )
 
 
@@ -102,10 +119,10 @@ def limits(jobs: Sequence[JobResult], task: TaskSettings, summaries: Mapping[str
         "metrics would still be optimistic.",
         _population(summaries),
     ]
-    clips = [f"{job.settings.clips.length_s:g} s at {job.settings.clips.sample_rate_hz / 1000:g} kHz" for job in jobs]
+    lost = "finer detail is" if jobs[0].settings.clips.is_image else "frequencies above half that rate are"
     found.append(
-        f"The models take clips of {' or '.join(dict.fromkeys(clips))}; frequencies above half that rate are absent. "
-        "Other devices, sites and noise were not tested."
+        f"The models take {_inputs(jobs).removesuffix(', mono')}; {lost} absent. Other devices, sites and noise were "
+        "not tested."
     )
     if task.type != "multi_class":
         found.append(

@@ -40,6 +40,22 @@ def parity_lines(parity: Mapping[str, Any]) -> Iterator[str]:
         yield f"AUROC of the clips, {target}: auscult {ours}, onnx {theirs}"
 
 
+def picture_table(found: pd.DataFrame, target: str) -> Table:
+    """Return what was found in pictures (`inference.pictures.predict_pictures`) as a table for the terminal."""
+    made = Table("picture", target, "positive", "objects")
+    for row in found.to_dict("records"):
+        positive = "yes" if row["is_positive"] else "no"
+        made.add_row(str(row["file"]), f"{row['probability']:.3f}", positive, f"{row['n_objects']:,}")
+    return made
+
+
+def pictures_text(found: pd.DataFrame, *, is_json: bool) -> str:
+    """Return what was found in pictures as CSV, or as JSON: a list with an entry for each."""
+    if is_json:
+        return json.dumps(found.to_dict("records"), indent=2, ensure_ascii=False) + "\n"
+    return found.to_csv(index=False, lineterminator="\n")
+
+
 def csv_text(found: Predictions) -> str:
     """Return one table: each file's row of level `recording`, then its rows of level `clip`.
 

@@ -65,7 +65,7 @@ REQUIRED_FILES = (
 REPORT_FILE = "report.html"
 PROTOCOL_FILE = "protocol.yaml"
 LOG_FILE = "train.log"
-OPTIONAL_FILES = ("metrics.jsonl", "risk_coverage.csv", "events.csv", LOG_FILE)
+OPTIONAL_FILES = ("metrics.jsonl", "risk_coverage.csv", "events.csv", "objects.csv", LOG_FILE)
 FOLDERS = ("clinical", "figures", "spectrograms", "outcomes")
 
 

@@ -31,7 +31,7 @@ from auscult.formatting.recalibration import recalibration_rows
 from auscult.plots.inline import PageFigure, mp3_data, png_data, read_figure
 from auscult.reports.clinical_section import MOST_TABLES, clinical_contents, clinical_jobs, tables_one
 from auscult.reports.data_tables import declared_exceptions, ingested, label_conflicts, label_rules, split_tables
-from auscult.reports.events_section import COLUMNS, event_table
+from auscult.reports.events_section import event_table
 from auscult.reports.flow_section import lacks
 from auscult.reports.head_section import head_of
 from auscult.reports.html import page_script, page_templates
@@ -39,6 +39,7 @@ from auscult.reports.job_text import rule_text
 from auscult.reports.jobs import JobResult, Repeats, few_patients
 from auscult.reports.left_out_section import LARGE_SHIFT, LeftOut
 from auscult.reports.model_card import limits, model_card
+from auscult.reports.objects_section import object_table
 from auscult.reports.protocol_section import ProtocolView
 from auscult.reports.search_section import SearchView
 from auscult.reports.settings import differing_keys, job_settings, settings_text, shared_settings
@@ -165,8 +166,7 @@ def render(
             points_shared={job.id: shared_note(task) if is_shared(job.metrics) else "" for job in jobs},
             decisions={job.id: decision_text(job.metrics, task, task.level, task.targets) for job in jobs},
             conformal={job.id: _conformal(job) for job in jobs},
-            event_columns=[name for name, _, _ in COLUMNS],
-            events={job.id: event_table(job, task) for job in jobs},
+            events={job.id: event_table(job, task) or object_table(job, task) for job in jobs},
             slices={job.id: slice_table(job.metrics["slices"], task) for job in jobs},
             clinical_contents=clinical_contents(jobs_in_full),
             tables_one=tables_one(experiment, audits),

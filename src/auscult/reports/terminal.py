@@ -12,9 +12,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from auscult.audio.probe import AudioFacts, probe
-from auscult.config.dataset import RateBounds
+from auscult.audio.probe import AudioFacts
+from auscult.config import DatasetSettings
 from auscult.config.paths import is_remote
+from auscult.datasets.decode_audio import probe_of
 from auscult.datasets.description import layout_lines
 from auscult.datasets.listing import Listed
 from auscult.formatting.numbers import plural
@@ -22,7 +23,7 @@ from auscult.formatting.numbers import plural
 PIPED_WIDTH = 200
 """Where the output is no terminal: wide enough that `grep` finds whole lines."""
 WIDE_WIDTH = 125
-GENERAL_LAYOUTS = ("manifest", "uid_json", "label_folders", "files_csv")
+GENERAL_LAYOUTS = ("manifest", "uid_json", "label_folders", "files_csv", "label_images")
 
 
 def console() -> Console:
@@ -103,12 +104,13 @@ def print_layouts() -> None:
 
 
 @contextmanager
-def counting_probe(rates: RateBounds) -> Generator[Callable[[Path], AudioFacts]]:
-    """Yield `probe`; on a terminal the files that it has decoded are counted on standard error.
+def counting_probe(settings: DatasetSettings) -> Generator[Callable[[Path], AudioFacts]]:
+    """Yield what decodes files of a dataset; on a terminal those that it has decoded are counted on standard error.
 
     Args:
-        rates: What the files' sample rates are believed to be.
+        settings: Of the dataset.
     """
+    probe = probe_of(settings)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} files decoded"), TimeElapsedColumn())
     screen = Console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
@@ -116,6 +118,6 @@ def counting_probe(rates: RateBounds) -> Generator[Callable[[Path], AudioFacts]]
 
         def counted(path: Path) -> AudioFacts:
             progress.advance(task)
-            return probe(path, rates)
+            return probe(path)
 
         yield counted

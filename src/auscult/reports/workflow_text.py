@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
-from rich.table import Table
+from rich.table import Column, Table
 
 from auscult.formatting.numbers import duration_text, plural, size_text
 
@@ -75,8 +75,9 @@ def watched_tables(trainings: Sequence[Watched], studies: Sequence[StudyStatus])
 
 
 def batch_table(found: BatchSearch) -> Table:
-    """Return what was found by batch size; the recommended one stands in bold."""
-    table = Table("batch size", "lr", "clips/s", "memory (MB)", found.metric, box=None, pad_edge=False)
+    """Return what was found by batch size; the recommended one is marked, and in bold."""
+    columns = ("batch size", "lr", "clips/s", "memory (MB)", found.metric)
+    table = Table(*(Column(name, justify="right") for name in columns), "", box=None, pad_edge=False)
     for trial in found.trials:
         rung = trial.rung
         table.add_row(
@@ -84,7 +85,8 @@ def batch_table(found: BatchSearch) -> Table:
             f"{trial.lr:g}",
             _formatted(rung.samples_per_s, ".0f"),
             _formatted(rung.peak_memory_mb, ".0f"),
-            f"failed: {rung.reason}" if rung.value is None else f"{rung.value:.4f}",
+            "failed" if rung.value is None else f"{rung.value:.4f}",
+            rung.reason if rung.value is None else "recommended" if trial is found.best else "",
             style="bold" if trial is found.best else None,
         )
     return table

@@ -61,9 +61,8 @@ def make_spectrograms(
 
         blocks = (slice(start, min(start + block_clips, len(store))) for start in range(0, len(store), block_clips))
         n_frames = log_mel.n_frames(n_samples)
-        with create_features(
-            output, store.table, n_mels=settings.n_mels, n_frames=n_frames, settings=full_settings
-        ) as writer:
+        shape = (settings.n_mels, n_frames)
+        with create_features(output, store.table, shape=shape, settings=full_settings) as writer:
             for spectrograms in ordered_map(transform, blocks, threads):
                 writer.append(spectrograms)
         elapsed_s = time.perf_counter() - begin

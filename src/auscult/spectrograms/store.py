@@ -1,4 +1,8 @@
-"""The feature store: spectrograms in dB and, per clip, the sums that give any split its exact mean and deviation."""
+"""The feature store: spectrograms in dB and, per clip, the sums that give any split its exact mean and deviation.
+
+Of pictures it holds these, [channel, height, width] from 0 to 255, where a spectrogram would be, and perhaps their
+label images.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from auscult.errors import DataError
 from auscult.storage.hdf5 import StoreReader, StoreWriter, create_store
 
 _KIND = "auscult-features/1"
 _SUMS_BLOCK_ROWS = 16_384
+_LABELS = "labels"
 
 
 class Sums(NamedTuple):
@@ -42,14 +48,35 @@ class FeatureStore(StoreReader):
     ROWS = ("spectrogram", "sum", "sum_sq", "n_frames_valid")
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Clips, mel bands, frames."""
+    def shape(self) -> tuple[int, ...]:
+        """Clips, mel bands, frames; of pictures clips, channels, height, width."""
         with self._explained():
-            n_clips, n_mels, n_frames = self._dataset("spectrogram").shape
-        return int(n_clips), int(n_mels), int(n_frames)
+            return tuple(int(size) for size in self._dataset("spectrogram").shape)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether it holds pictures with their label images."""
+        with self._explained():
+            return _LABELS in self._file
+
+    def labels(self, rows: ArrayLike) -> NDArray[np.uint16]:
+        """Return the label images of `rows`, shape [row, height, width]: 0, 1 (too hard), objects from 2 on.
+
+        Raises:
+            IndexError: If a row is not in the store.
+            DataError: If the store is damaged, or holds none.
+        """
+        if not self.has_labels:
+            raise DataError(
+                f"{self.path}: its pictures have no label images, by which objects are learned; take a dataset in the "
+                "layout label_images"
+            )
+        return self._read_rows(_LABELS, rows)
 
     def read(self, rows: ArrayLike) -> NDArray[np.float16]:
         """Return the spectrograms of `rows` (any order, duplicates allowed) in dB, shape [row, mel, frame].
+
+        Of pictures these, shape [row, channel, height, width].
 
         Raises:
             IndexError: If a row is not in the store.
@@ -74,6 +101,8 @@ class FeatureStore(StoreReader):
 
 class SummedSpectrograms(NamedTuple):
     """A block of spectrograms as it is stored; made by `sum_spectrograms`.
+
+    Of pictures bands are channels, and frames of true sound are unpadded pixels.
 
     Attributes:
         spectrogram: In dB, float16 [clip, mel, frame].
@@ -112,36 +141,48 @@ class FeatureWriter:
     def __init__(self, writer: StoreWriter) -> None:
         self._writer = writer
 
-    def append(self, block: SummedSpectrograms) -> None:
-        """Append the spectrograms of the next rows of the table."""
-        self._writer.append_rows(**block._asdict())
+    def append(self, block: SummedSpectrograms, labels: NDArray[np.uint16] | None = None) -> None:
+        """Append the spectrograms of the next rows of the table; of pictures with label images also these."""
+        self._writer.append_rows(**block._asdict(), **({} if labels is None else {_LABELS: labels}))
+
+    def append_table(self, table: pd.DataFrame) -> None:
+        """Append rows of `tables.CLIPS`, where `create_features` was given none."""
+        self._writer.append_table(table)
 
 
 @contextmanager
 def create_features(
-    path: Path, table: pd.DataFrame, *, n_mels: int, n_frames: int, settings: dict[str, Any]
+    path: Path,
+    table: pd.DataFrame | None,
+    *,
+    shape: tuple[int, ...],
+    settings: dict[str, Any],
+    has_labels: bool = False,
 ) -> Generator[FeatureWriter]:
     """Yield a writer of spectrograms; the store appears under `path` when the block ends well.
 
     Args:
         path: The final name.
-        table: The clips (`tables.CLIPS`) whose spectrograms will be appended, in this order.
-        n_mels: Bands.
-        n_frames: Frames of each clip.
+        table: The clips (`tables.CLIPS`) whose spectrograms will be appended, in this order; None: they come later.
+        shape: Of one spectrogram, [mel, frame], or of one picture, [channel, height, width].
         settings: All settings that shape the spectrograms.
+        has_labels: Label images will be appended with pictures.
 
     Raises:
         DataError: If the file cannot be written.
         ValueError: If not as many spectrograms were appended as the table has rows.
     """
     rows: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
-        "spectrogram": (np.dtype(np.float16), (n_mels, n_frames)),
-        "sum": (np.dtype(np.float64), (n_mels,)),
-        "sum_sq": (np.dtype(np.float64), (n_mels,)),
+        "spectrogram": (np.dtype(np.float16), shape),
+        "sum": (np.dtype(np.float64), shape[:1]),
+        "sum_sq": (np.dtype(np.float64), shape[:1]),
         "n_frames_valid": (np.dtype(np.int32), ()),
     }
+    if has_labels:
+        rows[_LABELS] = (np.dtype(np.uint16), shape[1:])
     with create_store(path, kind=_KIND, rows=rows, settings=settings) as writer:
-        writer.append_table(table)
+        if table is not None:
+            writer.append_table(table)
         yield FeatureWriter(writer)
 
 
@@ -153,6 +194,5 @@ def write_features(
     settings: dict[str, Any],
 ) -> None:
     """Write a whole store at once: rows of `tables.CLIPS`, dB [clip, mel, frame], frames of true sound [clip]."""
-    _, n_mels, n_frames = spectrograms.shape
-    with create_features(path, table, n_mels=n_mels, n_frames=n_frames, settings=settings) as writer:
+    with create_features(path, table, shape=spectrograms.shape[1:], settings=settings) as writer:
         writer.append(sum_spectrograms(spectrograms, n_frames_valid))

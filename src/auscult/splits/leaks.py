@@ -128,6 +128,9 @@ def _not_compared(rows: pd.DataFrame) -> Finding | None:
     n_without = int(np.count_nonzero(pd.isna(texts(rows, "fingerprint"))))
     if n_without == 0:
         return None
+    if not (rows["duration_s"].to_numpy() > 0).any():
+        text = f"{len(rows)} pictures: only files of equal bytes are found among them, not pictures that look alike"
+        return Finding("not_compared", "note", text, [])
     text = (
         f"{n_without} of {len(rows)} recordings hold too little changing sound to be compared (some 2 s are needed): "
         "among them only files of equal bytes are found"

@@ -119,33 +119,40 @@ def sha256_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def require_free(path: Path, *, is_forced: bool) -> None:
+def require_free(path: Path, *, is_forced: bool, option: str = "--out") -> None:
     """Refuse an output that is there already, or lies where nothing can be written: now, not after hours of work.
+
+    Args:
+        path: Of the output.
+        is_forced: What is there may be overwritten.
+        option: Of the command, which named it.
 
     Raises:
         ConfigError: Saying what to do.
     """
-    _refuse_folder(path)
+    _refuse_folder(path, option)
     if path.exists() and not is_forced:
-        raise ConfigError(f"--out {path}: is there already; name another file, or overwrite it with --force")
+        raise ConfigError(f"{option} {path}: is there already; name another file, or overwrite it with --force")
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
-        raise ConfigError(f"--out {path}: {above} cannot be written in; name another place")
+        raise ConfigError(f"{option} {path}: {above} cannot be written in; name another place")
 
 
-def write_output(path: Path, text: str) -> None:
-    """Write a text file.
+def write_output(path: Path, text: str, option: str = "--out") -> None:
+    """Write a text file that an option of a command names.
 
     Raises:
         ConfigError: The path is a folder, or cannot be written.
     """
-    _refuse_folder(path)
+    _refuse_folder(path, option)
     try:
         write_text(path, text)
     except OSError as error:
-        raise ConfigError(f"--out {path}: cannot be written ({error.strerror or error}); name another place") from error
+        raise ConfigError(
+            f"{option} {path}: cannot be written ({error.strerror or error}); name another place"
+        ) from error
 
 
-def _refuse_folder(path: Path) -> None:
+def _refuse_folder(path: Path, option: str) -> None:
     if path.is_dir():
-        raise ConfigError(f"--out {path}: is a folder, expected a file")
+        raise ConfigError(f"{option} {path}: is a folder, expected a file")

@@ -139,10 +139,10 @@ RECORDINGS = pa.DataFrameSchema(
         "device": _text(nullable=True),
         "age_years": pa.Column(float, pa.Check.in_range(0, 130), nullable=True),
         "sex": _text(nullable=True, checks=pa.Check.isin(["female", "male"])),
-        "sample_rate_hz": pa.Column("int64", pa.Check.gt(0)),
+        "sample_rate_hz": pa.Column("int64", pa.Check.ge(0)),
         "n_channels": pa.Column("int64", pa.Check.gt(0)),
-        "n_samples": pa.Column("int64", pa.Check.gt(0)),
-        "duration_s": pa.Column(float, pa.Check.gt(0)),
+        "n_samples": pa.Column("int64", pa.Check.ge(0)),
+        "duration_s": pa.Column(float, pa.Check.ge(0)),
         "encoding": _text(),
         "sha256": _text(),
         "fingerprint": _text(nullable=True),
@@ -151,10 +151,15 @@ RECORDINGS = pa.DataFrameSchema(
         f"{LABEL_PREFIX}.+": pa.Column(str, nullable=True, regex=True, required=False),
         f"{ATTRIBUTE_PREFIX}.+": pa.Column(str, nullable=True, regex=True, required=False),
     },
+    checks=pa.Check(
+        lambda table: (table[["sample_rate_hz", "n_samples", "duration_s"]] > 0).sum(axis=1).isin([0, 3]),
+        error="sample_rate_hz, n_samples and duration_s are all above 0, or, of a picture, all 0",
+    ),
     strict=True,
 )
-"""One row a recording. `n_samples` counts per channel; `sha256` is of the file's bytes; `fingerprint` is of its sound
-(`audio.fingerprint`), null where there is too little to tell."""
+"""One row a recording, or a picture, which has no rate, no samples and lasts no time. `n_samples` counts per channel;
+`sha256` is of the file's bytes; `fingerprint` is of its sound (`audio.fingerprint`), null where there is too little to
+tell."""
 
 EVENTS = pa.DataFrameSchema(
     {
@@ -176,12 +181,14 @@ CLIPS = pa.DataFrameSchema(
         "patient_id": _text(),
         "dataset": _text(),
         "start_s": pa.Column(float, pa.Check.ge(0)),
-        "end_s": pa.Column(float, pa.Check.gt(0)),
+        "end_s": pa.Column(float, pa.Check.ge(0)),
         "n_valid": pa.Column("int64", pa.Check.gt(0)),
     },
     strict=True,
 )
-"""One row a clip: where it lies in its recording (`end_s` is the end of the true sound), and its unpadded samples."""
+"""One row a clip: where it lies in its recording (`end_s` is the end of the true sound), and its unpadded samples.
+
+A picture is one clip from 0 to 0 s, with its unpadded pixels."""
 
 SPLIT = pa.DataFrameSchema(
     {

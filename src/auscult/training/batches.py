@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from auscult.augment import Augmenter, BatchRows, EpochItems, ItemMaker
 from auscult.config.train import BatchesSettings
 from auscult.datasets.event_maps import ClipEvents
+from auscult.datasets.object_maps import ClipObjects
 from auscult.errors import ConfigError
 from auscult.models import Preparation
 from auscult.training.dataset import ClipDataset, StoredKind
@@ -249,7 +250,9 @@ class Subset:
         targets: Shape [clip, target]: 1, 0 or NaN.
         ids: Columns `clip_id`, `recording_id`, `patient_id`, one row a clip.
         events: Of a task that finds events: those of the clips.
-        maps: Of such a task, shape [clip, channel, frame]: 1, 0 or -1 for unknown.
+        maps: Of a task that learns maps, shape [clip, channel, frame], of pictures [clip, channel, height, width]: 1, 0
+            or -1 for unknown.
+        objects: Of a task that finds objects: those of the clips.
     """
 
     batches: Batches
@@ -257,6 +260,7 @@ class Subset:
     ids: pd.DataFrame
     events: ClipEvents | None = None
     maps: NDArray[np.int8] | None = None
+    objects: ClipObjects | None = None
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -356,7 +360,7 @@ class TrainingAugmentation:
 
     @property
     def n_added(self) -> int:
-        """Items of an epoch beside the training clips."""
+        """Items of an epoch that steps with a `quantity` add."""
         return self._maker.n_added
 
     def items(self, epoch: int) -> EpochItems:
@@ -386,7 +390,10 @@ class TrainingAugmentation:
         targets = torch.from_numpy(self.targets_of(rows.items, epoch)).to(batch.device, non_blocking=True)
         if not self._augmenter.settings.steps and self._to_spectrograms is None:
             return model(batch, **options), targets
-        batch_of = self._augmenter.batch(self.items(epoch), rows, epoch, None if self._maps is None else targets)
+        maps = None
+        if self._maps is not None:
+            maps = torch.from_numpy(self._maps[rows.clips]).to(batch.device, non_blocking=True)
+        batch_of = self._augmenter.batch(self.items(epoch), rows, epoch, maps)
         if batch.ndim == 2:
             batch = batch_of.waveforms(batch)
         if batch.ndim == 2 and self._to_spectrograms is None:

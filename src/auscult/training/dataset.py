@@ -18,6 +18,7 @@ from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.split import SplitSettings
 from auscult.config.task import TaskSettings
 from auscult.datasets.event_maps import UNKNOWN, ClipEvents
+from auscult.datasets.object_maps import ClipObjects
 from auscult.errors import DataError
 from auscult.labels import clip_targets
 from auscult.models.embeddings import EmbeddingStore
@@ -33,7 +34,9 @@ CLIPS_AT_ONCE = 1024
 """Clips in memory at a time: 80 MB of spectrograms at [128, 311] in float16."""
 
 StoredKind = Literal["spectrogram", "waveform"]
-"""What is read of a clip: float16 [mel, frame] in dB from the feature store, or int16 [sample] from the clip store."""
+"""What is read of a clip: float16 [mel, frame] in dB from the feature store, or int16 [sample] from the clip store.
+
+A picture, float16 [channel, height, width], stands where a spectrogram would."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,9 @@ class ClipDataset:
     Attributes:
         clips: Columns of `tables.CLIPS` and `split`, index 0, 1, ...
         targets: Float32 [clip, target]: 1, 0 or NaN for unknown; no row is unknown throughout.
-        shape: Mel bands and frames of one spectrogram.
+        shape: Mel bands and frames of one spectrogram; of a picture channels, height and width.
         events: Of a task that finds events, those of the clips; then a row of `targets` may be unknown throughout.
+        objects: Of a task that finds objects, those of the clips; the same holds.
     """
 
     def __init__(
@@ -70,13 +74,16 @@ class ClipDataset:
         clips: pd.DataFrame,
         targets: NDArray[np.float32],
         shards: Sequence[_Shard],
-        shape: tuple[int, int],
+        shape: tuple[int, ...],
+        *,
         events: ClipEvents | None = None,
+        objects: ClipObjects | None = None,
     ) -> None:
         self.clips = clips
         self.targets = targets
         self.shape = shape
         self.events = events
+        self.objects = objects
         self._shards = tuple(shards)
 
     def __len__(self) -> int:
@@ -101,7 +108,7 @@ class ClipDataset:
             indices: Of rows of `clips`, any order, duplicates allowed.
 
         Returns:
-            Shape [len(indices), mel, frame].
+            Shape [len(indices), mel, frame]; of pictures [len(indices), channel, height, width].
 
         Raises:
             IndexError: An index is not one of `clips`.
@@ -185,7 +192,7 @@ class ClipDataset:
             return (store.n_samples,)
 
     def normalisation(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return mean and (population) deviation of each mel band in dB, shape [mel] each.
+        """Return mean and (population) deviation of each mel band in dB, shape [mel] each; of pictures of each channel.
 
         Exact, from the stores' sums, over the frames of true sound of the training clips and of nothing else.
 
@@ -215,8 +222,9 @@ class ClipDataset:
                 sound_digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
         for sound_digest in sound_digests:
             digest.update(sound_digest.digest())
-        if self.events is not None:
-            digest.update(self.events.digest())
+        for truth in (self.events, self.objects):
+            if truth is not None:
+                digest.update(truth.digest())
         return digest.hexdigest()
 
     def _sums(self, indices: NDArray[np.int64]) -> Generator[Sums]:
@@ -298,28 +306,29 @@ def load_clip_dataset(
     shape = _check_stores_agree(features)
     grid = _frame_grid(features) if task.finds_events else None
     events: list[ClipEvents] = []
+    objects: list[ClipObjects] = []
     tables_of_clips: list[pd.DataFrame] = []
     targets: list[NDArray[np.float32]] = []
     shards: list[_Shard] = []
     for name in sorted(features):
         chosen = assignment.loc[(assignment["dataset"] == name) & assignment["split"].isin(subsets)]
-        dataset_clips, dataset_targets, rows_of_stores, of_clips = _load_dataset(
-            features[name], tables[name], chosen, task, grid
-        )
-        events += [] if of_clips is None else [of_clips]
-        tables_of_clips.append(dataset_clips)
-        targets.append(dataset_targets)
+        found = _load_dataset(features[name], tables[name], chosen, task, grid)
+        events += [] if found.events is None else [found.events]
+        objects += [] if found.objects is None else [found.objects]
+        tables_of_clips.append(found.clips)
+        targets.append(found.targets)
         none = [None] * len(features[name])
         sounds = _matching(ClipStore, clips[name], features[name]) if clips else none
         encoded = _matching(EmbeddingStore, embeddings[name], features[name]) if embeddings else none
-        for path, sound, code, rows in zip(features[name], sounds, encoded, rows_of_stores, strict=True):
+        for path, sound, code, rows in zip(features[name], sounds, encoded, found.rows, strict=True):
             shards.append(_Shard(Path(path), sound, code, rows, first=sum(len(shard.rows) for shard in shards)))
     dataset = ClipDataset(
         pd.concat(tables_of_clips, ignore_index=True),
         np.concatenate(targets),
         shards,
         shape,
-        ClipEvents.joined(events) if events else None,
+        events=ClipEvents.joined(events) if events else None,
+        objects=ClipObjects.joined(objects) if objects else None,
     )
     for subset in subsets:
         dataset.subset(subset)
@@ -348,12 +357,23 @@ def _frame_grid(features: Mapping[str, Sequence[Path]]) -> FrameGrid:
     )
 
 
+@dataclass(frozen=True)
+class _OfDataset:
+    """The clips of a dataset that take part, their targets, and for each store the rows that they are."""
+
+    clips: pd.DataFrame
+    targets: NDArray[np.float32]
+    rows: list[NDArray[np.int64]]
+    events: ClipEvents | None
+    objects: ClipObjects | None
+
+
 def _load_dataset(
     features: Sequence[Path], tables: Path, chosen: pd.DataFrame, task: TaskSettings, grid: FrameGrid | None
-) -> tuple[pd.DataFrame, NDArray[np.float32], list[NDArray[np.int64]], ClipEvents | None]:
-    """Return the clips of a dataset that take part, their targets, and for each store the rows that they are.
+) -> _OfDataset:
+    """Return the clips of a dataset that take part.
 
-    Of a task that finds events also these, and clips take part of which any frame is known.
+    Of a task that finds events or objects also these, and clips take part of which any frame or pixel is known.
     """
     recordings = read_recordings(Path(tables) / "recordings.parquet")
     missing = sorted(set(chosen["recording_id"]) - set(recordings["recording_id"]))
@@ -375,24 +395,34 @@ def _load_dataset(
     marked = read_events(Path(tables) / "events.parquet")
     targets = clip_targets(together, recordings, marked, task)
     known = ~np.isnan(targets).all(axis=1)
-    events = None
+    events = objects = None
+    if task.finds_objects:
+        labels = np.concatenate([_labels(path, of_store) for path, of_store in zip(features, rows, strict=True)])
+        objects = ClipObjects.of(together, labels, task.object_settings.boundary_px)
+        known = objects.is_known
+        objects = objects.take(known)
     if grid is not None:
         events = ClipEvents.of(together, recordings, marked, task, grid)
         known = (events.maps() != UNKNOWN).any(axis=(1, 2))
         events = events.take(known)
     borders = np.cumsum([len(each) for each in rows])[:-1]
     rows = [each[kept] for each, kept in zip(rows, np.split(known, borders), strict=True)]
-    return together.loc[known].reset_index(drop=True), targets[known], rows, events
+    return _OfDataset(together.loc[known].reset_index(drop=True), targets[known], rows, events, objects)
 
 
-def _check_stores_agree(features: Mapping[str, Sequence[Path]]) -> tuple[int, int]:
+def _labels(path: Path, rows: NDArray[np.int64]) -> NDArray[np.uint16]:
+    with FeatureStore(path) as store:
+        return store.labels(rows)
+
+
+def _check_stores_agree(features: Mapping[str, Sequence[Path]]) -> tuple[int, ...]:
     """Return the shape of a spectrogram in all stores.
 
     Raises:
         DataError: Stores were made by different settings (the channel may differ by dataset), or a dataset has no clip.
     """
     seen: tuple[Path, dict[str, object]] | None = None
-    shape = (0, 0)
+    shape: tuple[int, ...] = ()
     for dataset, paths in features.items():
         n_clips = 0
         for path in paths:

@@ -19,6 +19,7 @@ from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError, InfeasibleError
 from auscult.metrics.event_decoding import choose_decoding
+from auscult.metrics.objects import choose_object_decoding
 from auscult.models import FullScale, Normalisation, SavedModel, describe_model
 from auscult.models.operating_point import choose_operating_point, with_operating_point
 from auscult.storage.files import atomic_path, sha256_file
@@ -40,7 +41,7 @@ def export_model(
     normalisation: Normalisation | FullScale,
     checkpoint: Checkpoint,
     job: JobSettings,
-    input_shape: tuple[int, int],
+    input_shape: tuple[int, ...],
     *,
     calibration: ClipDataset | None = None,
 ) -> SavedModel:
@@ -51,7 +52,7 @@ def export_model(
         normalisation: Of the model's inputs.
         checkpoint: The last one.
         job: What was trained.
-        input_shape: Mel bands and frames.
+        input_shape: Mel bands and frames; of pictures channels, height and width.
         calibration: The calibration subset, whose clips take the place of those of validation where a split has one.
     """
     task, val = trainer.task, trainer.data.val
@@ -94,15 +95,28 @@ def export_model(
 
 
 def _decoding(model: SavedModel, val: Subset, task: TaskSettings) -> dict[str, Any]:
-    """Return how events are read from the maps of a model that finds them, chosen on validation.
+    """Return how events or objects are read from the maps of a model that finds them, chosen on validation.
 
     Returns:
         `event_decoding` (kind -> `config.events.KindDecoding`), `event_decoding_f1` (kind -> what it reaches on
-        validation; None where that holds no event of the kind) and `event_decoding_notes`; nothing for other tasks.
+        validation; None where that holds no event of the kind) and `event_decoding_notes`; or of objects
+        `object_decoding` (`config.objects.ObjectDecoding`), `object_decoding_f1` and `object_decoding_notes`; nothing
+        for other tasks.
     """
-    if val.events is None:
+    if val.maps is None:
         return {}
     maps = np.concatenate([model.maps(block) for block in val.batches.stored()])
+    if val.objects is not None:
+        best = choose_object_decoding(maps, val.maps, val.objects.labels, task.object_settings.match_iou)
+        if best.note:
+            logger.warning("decoding of objects: %s", best.note)
+        return {
+            "object_decoding": best.decoding.model_dump(mode="json"),
+            "object_decoding_f1": best.f1,
+            "object_decoding_notes": [best.note] if best.note else [],
+        }
+    if val.events is None:
+        raise ValueError("there are maps, and neither events nor objects")
     chosen = choose_decoding(val.events.lay_out(maps), val.events.truth, task.event_settings.collars)
     notes = [one.note for one in chosen.values() if one.note]
     for note in notes:

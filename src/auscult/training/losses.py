@@ -105,7 +105,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class MapLoss:
-    """A weighted loss of maps of objects and boundaries, in which unknown frames count for nothing.
+    """A weighted loss of maps of objects and boundaries, in which unknown frames or pixels count for nothing.
 
     Attributes:
         cells: The loss of each frame; its class weights hold those of the channels too.
@@ -119,21 +119,22 @@ class MapLoss:
         """Return the weighted loss over the known frames; of `dice` over the maps that have a known frame.
 
         Args:
-            logits: Shape [clip, channel, frame].
+            logits: Shape [clip, channel, frame], or, of pictures, [clip, channel, height, width].
             targets: The same shape: 1, 0 or -1 for unknown.
         """
         if self.cells.kind == "dice":
             return self._dice(logits.float(), targets)
         values = targets.float().masked_fill(targets < 0, float("nan"))
-        return self.cells(logits.transpose(1, 2), values.transpose(1, 2))
+        return self.cells(logits.movedim(1, -1), values.movedim(1, -1))
 
     def count_known(self, targets: NDArray[np.int8]) -> int:
-        """Return what `n_known` of these targets, shape [clip, channel, frame], would be."""
+        """Return what `n_known` of these targets, shape as of a call, would be."""
         known = targets >= 0
-        return int(known.any(axis=2).sum() if self.cells.kind == "dice" else known.sum())
+        return int(known.reshape(*known.shape[:2], -1).any(axis=2).sum() if self.cells.kind == "dice" else known.sum())
 
     def _dice(self, logits: Tensor, targets: Tensor) -> LossSum:
         """Return one minus Dice's coefficient of each map, softened by 1 (Milletari, Navab and Ahmadi 2016)."""
+        logits, targets = logits.flatten(2), targets.flatten(2)
         known = targets >= 0
         predicted = torch.where(known, logits, 0.0).sigmoid() * known
         true = (targets == 1).float()
@@ -162,12 +163,13 @@ def build_loss(targets: NDArray[np.float32], task: TaskSettings, settings: LossS
 
 
 def build_map_loss(maps: NDArray[np.int8], task: TaskSettings, settings: LossSettings, device: torch.device) -> MapLoss:
-    """Build the loss of a task that finds events, its class weights from the maps of the training subset.
+    """Build the loss of a task that learns maps, its class weights from the maps of the training subset.
 
-    `dice` has no class weights: it is a share of what is positive. The others are those of `build_loss`, by frames.
+    `dice` has no class weights: it is a share of what is positive. The others are those of `build_loss`, by frames or
+    pixels.
 
     Args:
-        maps: Shape [clip, channel, frame]: 1, 0 or -1 for unknown.
+        maps: Shape [clip, channel, frame], or [clip, channel, height, width]: 1, 0 or -1 for unknown.
         task: Names the channels: objects of each target, then boundaries of each.
         settings: Which loss, and the weights of objects and boundaries.
         device: Of the training.
@@ -177,16 +179,21 @@ def build_map_loss(maps: NDArray[np.int8], task: TaskSettings, settings: LossSet
     """
     n_targets = len(task.targets)
     channels = np.repeat([settings.obj_weight, settings.bnd_weight], n_targets).astype(np.float32)
-    positive, negative = ((maps == value).sum(axis=(0, 2), dtype=np.float64) for value in (1, 0))
+    positive, negative = (_by_channel(maps == value) for value in (1, 0))
     names = [f"{name} ({part})" for part in ("objects", "boundaries") for name in task.targets]
     kind: Kind = "bce" if settings.name == "auto" else settings.name
     is_weighted = kind != "dice" and settings.class_weights != "none"
     if is_weighted and (positive * negative == 0).any():
-        raise _lacks_a_class("frames", names, positive, positive + negative)
+        raise _lacks_a_class("pixels" if maps.ndim == 4 else "frames", names, positive, positive + negative)
     counts = np.stack([negative, positive])
     weights = _weights(counts, settings) if is_weighted else np.ones_like(counts, dtype=np.float32)
     cells = Loss(kind, torch.from_numpy(weights * channels).to(device), settings=settings)
     return MapLoss(cells, torch.from_numpy(channels).to(device))
+
+
+def _by_channel(cells: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how many cells of maps are true, shape [channel]."""
+    return np.moveaxis(cells, 1, -1).reshape(-1, cells.shape[1]).sum(axis=0, dtype=np.float64)
 
 
 def class_weights(targets: NDArray[np.float32], task: TaskSettings, settings: LossSettings) -> NDArray[np.float32]:

@@ -65,7 +65,7 @@ def _require_file(path: Path) -> None:
 
 
 def load_pretrained(
-    module: Classifier, settings: PretrainedSettings, model: BaseModelSettings, input_shape: tuple[int, int]
+    module: Classifier, settings: PretrainedSettings, model: BaseModelSettings, input_shape: tuple[int, ...]
 ) -> None:
     """Load pretrained weights into a model, say in the log what arrived, and test that the features changed.
 
@@ -126,7 +126,7 @@ def _load_published(module: Classifier, settings: PretrainedSettings, model: Bas
 
 
 @torch.no_grad()
-def _features(module: Classifier, input_shape: tuple[int, int]) -> Tensor:
+def _features(module: Classifier, input_shape: tuple[int, ...]) -> Tensor:
     """Return the features of two spectrograms of noise, the same for any weights, shape [2, feature]."""
     was_training = module.training
     noise = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))

@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     DROPOUT = 2
     ADDED = 3
     PROBE = 4
+    COPIES = 5
 
 
 def derive_seed(seed: int, purpose: Purpose, epoch: int = 0) -> int:
@@ -55,7 +56,9 @@ class Sampler:
         label_groups: As `label_groups` returns them, for `balanced_order`; None: every example once.
         window: As in `windowed_order`, where the examples are streamed; None: any example may follow any other.
         limit: So many batches at most.
-        n_added: Items that augmentation adds to the examples, numbered after them.
+        n_added: Items that augmentation adds to the examples and their copies, numbered after them.
+        n_copies: So often each example is visited: as many passes, one after the other, each in an order of its own.
+            Example `e` has the number `copy x n_examples + e` in pass `copy`.
     """
 
     n_examples: int
@@ -65,23 +68,31 @@ class Sampler:
     window: int | None = None
     limit: int | None = None
     n_added: int = 0
+    n_copies: int = 1
 
     def plan(self, epoch: int) -> BatchPlan:
         """Return the batches of an epoch, counted from 1."""
-        if self.label_groups is not None:
-            order = balanced_order(self.label_groups, self.seed, epoch)
-        elif self.window is not None:
-            order = windowed_order(self.n_examples, self.window, self.seed, epoch)
-        else:
-            order = shuffled_order(self.n_examples, self.seed, epoch)
+        order = np.concatenate([self._pass(copy, epoch) for copy in range(self.n_copies)])
         if self.n_added:
             order = self._with_added(order, epoch)
         return cut_into_batches(order, self.batch_size)[: self.limit]
 
+    def _pass(self, copy: int, epoch: int) -> NDArray[np.int64]:
+        """Return the order of one pass over the examples, as numbers of items."""
+        seed = self.seed if copy == 0 else derive_seed(self.seed, Purpose.COPIES, copy)
+        if self.label_groups is not None:
+            order = balanced_order(self.label_groups, seed, epoch)
+        elif self.window is not None:
+            order = windowed_order(self.n_examples, self.window, seed, epoch)
+        else:
+            order = shuffled_order(self.n_examples, seed, epoch)
+        return order + copy * self.n_examples
+
     def _with_added(self, order: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
         """Insert the added items at random places; the order of the others stays."""
         generator = np.random.default_rng(derive_seed(self.seed, Purpose.ADDED, epoch))
-        added = generator.permutation(np.arange(self.n_examples, self.n_examples + self.n_added))
+        first = self.n_examples * self.n_copies
+        added = generator.permutation(np.arange(first, first + self.n_added))
         is_added = np.zeros(len(order) + self.n_added, dtype=np.bool_)
         is_added[generator.choice(len(is_added), self.n_added, replace=False)] = True
         mixed = np.empty(len(is_added), dtype=np.int64)

@@ -23,6 +23,7 @@ from auscult.errors import ConfigError, DataError
 from auscult.models import FullScale, Normalisation, build_model_of, count_parameters, save_model
 from auscult.models.classifier import Classifier
 from auscult.models.frontends import log_mel
+from auscult.models.registry import shape_text, stored_shape
 from auscult.storage.files import sha256_folder
 from auscult.training.batches import (
     Batches,
@@ -152,7 +153,7 @@ def train(
             if job.split.calibration_fraction
             else None
         )
-        normalisation = Normalisation.from_bands(*dataset.normalisation())
+        normalisation = _normalisation(dataset)
         sources = read_sources(dataset, normalisation, job)
         store = None
         if is_rank_zero:
@@ -183,6 +184,11 @@ def train(
         model = export_model(trainer, prepared, checkpoint, job, backbone_shape(job), calibration=calibration)
         save_model(output_dir, replace(model, meta={**model.meta, "epochs": epochs}))
         store.finish()
+
+
+def _normalisation(dataset: ClipDataset) -> Normalisation:
+    of_what = Normalisation.from_bands if len(dataset.shape) == 2 else Normalisation.from_channels
+    return of_what(*dataset.normalisation())
 
 
 def choose_budget_s(environment: Mapping[str, str], setting_s: float | None, runtime_min: float | None) -> float | None:
@@ -241,7 +247,7 @@ def build_initial_model(job: JobSettings, task: TaskSettings) -> Classifier:
         DataError: Pretrained weights that are not there, or not this model's.
     """
     seed = derive_seed(job.train.seed, Purpose.WEIGHTS)
-    module = build_model_of(job, len(task.targets), seed=seed, finds_events=task.finds_events)
+    module = build_model_of(job, len(task.targets), seed=seed, learns_maps=task.learns_maps)
     if job.train.pretrained is not None:
         load_pretrained(module, job.train.pretrained, job.model, backbone_shape(job))
     return module
@@ -278,11 +284,12 @@ def build_trainer(
     _require_shape(dataset, job)
     data = _training_data(dataset, sources, normalisation, job=job, task=task, device=fabric.device)
     logger.info(
-        "%s with %d parameters%s; %d clips to train on%s, %d to validate on, %s, %s; on %s",
+        "%s with %d parameters%s; %d clips to train on%s%s, %d to validate on, %s, %s; on %s",
         job.model.name,
         count_parameters(module),
         f", input {module.input_note}" if module.input_note else "",
         len(data.train),
+        f", each {data.sampler.n_copies} times an epoch," if data.sampler.n_copies > 1 else "",
         f" and {data.sampler.n_added} made of them in each epoch" if data.sampler.n_added else "",
         len(data.val),
         data.train.batches.residency,
@@ -319,18 +326,22 @@ def _training_data(
         window=_window(dataset, sources, job),
         limit=job.train.debug.limit_batches,
         n_added=augmentation.n_added,
+        n_copies=job.augment.augments,
     )
     return TrainingData(train, val, sampler, augmentation)
 
 
 def _subset(dataset: ClipDataset, indices: NDArray[np.int64], batches: Batches) -> Subset:
     events = None if dataset.events is None else dataset.events.take(indices)
+    objects = None if dataset.objects is None else dataset.objects.take(indices)
+    truth = objects if events is None else events
     return Subset(
         batches,
         dataset.targets[indices],
         dataset.clips.loc[indices, ID_COLUMNS],
         events,
-        None if events is None else events.maps(),
+        None if truth is None else truth.maps(),
+        objects,
     )
 
 
@@ -360,6 +371,7 @@ def _augmentation(
         sample_rate_hz=job.clips.sample_rate_hz,
         seed=job.train.seed,
         device=device,
+        grid=None if train.events is None else train.events.grid,
     )
     online = _online_spectrograms(job, normalisation, device) if job.frontend == "online" else None
     return TrainingAugmentation(maker, augmenter, online, train.maps)
@@ -375,16 +387,18 @@ def _online_spectrograms(
 
 
 def _require_shape(dataset: ClipDataset, job: JobSettings) -> None:
-    asked = (job.spectrogram.n_mels, job.spectrogram.n_frames(job.clips.n_samples))
+    asked = stored_shape(job)
     if dataset.shape != asked:
-        found, wanted = (f"[{shape[0]} mel, {shape[1]} frames]" for shape in (dataset.shape, asked))
+        found, wanted = (shape_text(shape) for shape in (dataset.shape, asked))
         raise DataError(
             f"the stores hold spectrograms of {found}, the job asks for {wanted}; make them by its settings"
         )
 
 
-def backbone_shape(job: JobSettings) -> tuple[int, int]:
-    """Return the bands and frames of the spectrograms that the backbone sees."""
+def backbone_shape(job: JobSettings) -> tuple[int, ...]:
+    """Return the bands and frames of the spectrograms that the backbone sees; of pictures channels, height, width."""
+    if job.clips.is_image:
+        return job.clips.picture_shape
     n_bands = frontend_bands(job.model.frontend, job.spectrogram, job.clips)
     return n_bands, frontend_frames(job.model.frontend, job.spectrogram, job.clips)
 

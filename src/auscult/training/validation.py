@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from auscult.config.task import TaskSettings
 from auscult.config.train import TrainSettings
 from auscult.errors import DivergedError
+from auscult.metrics import objects
 from auscult.metrics.event_decoding import validation_scores
 from auscult.metrics.summary import validation_metrics
 from auscult.models.saved import probabilities
@@ -50,7 +51,7 @@ def validate(
         if stop.urgent_reason:
             raise TrainingStopped(stop.urgent_reason)
         found.append((model(batch) if subset.maps is None else model(batch, as_maps=True)).float())
-    # Of a task that finds events these are maps; the logits of clips follow from them.
+    # Of a task that learns maps these are maps; the logits of clips follow from them.
     learned = torch.cat(found)
     together = learned if subset.maps is None else _over_clip(model, learned)
     targets = torch.from_numpy(subset.targets if subset.maps is None else subset.maps).to(together.device)
@@ -64,7 +65,7 @@ def validate(
         }
         for rows in row_sets
     ]
-    return _mean_of_defined(values) | _event_scores(learned, subset, task), predicted
+    return _mean_of_defined(values) | _map_scores(learned, subset, task), predicted
 
 
 def _over_clip(model: nn.Module, maps: Tensor) -> Tensor:
@@ -72,12 +73,18 @@ def _over_clip(model: nn.Module, maps: Tensor) -> Tensor:
     return head.over_clip(maps)
 
 
-def _event_scores(maps: Tensor, subset: Subset, task: TaskSettings) -> dict[str, float | None]:
-    """Return the scores of events; none of a task that finds none."""
-    if subset.events is None:
+def _map_scores(maps: Tensor, subset: Subset, task: TaskSettings) -> dict[str, float | None]:
+    """Return the scores of events or objects; none of a task that finds neither."""
+    if subset.maps is None:
         return {}
-    tracks = subset.events.lay_out(maps.sigmoid().cpu().numpy())
-    scores = validation_scores(tracks, subset.events.truth, task.event_settings)
+    probable = maps.sigmoid().cpu().numpy()
+    if subset.events is not None:
+        scores = validation_scores(subset.events.lay_out(probable), subset.events.truth, task.event_settings)
+    elif subset.objects is not None:
+        found = subset.objects
+        scores = objects.validation_scores(probable, subset.maps, found.labels, task.object_settings.match_iou)
+    else:
+        raise ValueError("there are maps to be learned, and neither events nor objects")
     return {f"val/{name}": value for name, value in scores.items()}
 
 

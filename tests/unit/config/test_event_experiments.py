@@ -28,8 +28,13 @@ def test_a_model_of_events_decides_at_each_frame(load) -> None:
     assert load().model.over_time == "max"
     assert load(model={"name": "crnn", "over_time": "mean"}).model.over_time == "mean"
     assert load(train={"loss": {"name": "dice", "obj_weight": 2.0}}).train.loss.obj_weight == 2.0
-    steps = {"spectrogram": [{"name": "roll_time"}], "waveform": [{"name": "pitch_shift"}]}
-    assert len(load(augment=steps).augment.steps) == 2
+    steps = {
+        "spectrogram": [{"name": "roll_time"}],
+        "waveform": [{"name": "time_stretch"}, {"name": "augmix", "functions": ["gain"]}],
+    }
+    augment = load(augment={**steps, "augments": 3}).augment
+    assert (len(augment.steps), augment.augments) == (3, 3)
+    assert "augments" not in load(augment=steps).augment.model_dump()
 
 
 @pytest.mark.parametrize(
@@ -47,11 +52,19 @@ def test_a_model_of_events_decides_at_each_frame(load) -> None:
         ({"seeds": [0, 1], "ensemble": True}, "ensemble: a task of type events takes trained models alone"),
         (
             {"augment": {"spectrogram": [{"name": "roll_time"}, {"name": "mixup"}]}},
-            "augment.spectrogram[2] (mixup): mixup: moves sound in time or mixes clips",
+            "augment.spectrogram[2] (mixup): label: found 'soft'; the maps of two clips are laid over each other",
+        ),
+        (
+            {"augment": {"spectrogram": [{"name": "cutmix", "label": "union"}]}},
+            "augment.spectrogram[1] (cutmix): takes some of the mel bands, and of an event there may be half",
+        ),
+        (
+            {"augment": {"spectrogram": [], "augments": 2}},
+            "augments: 2 would repeat each clip as it is: name a step, or leave it out",
         ),
         (
             {"augment": {"waveform": [{"name": "augmix", "functions": ["gain", "time_stretch"]}]}},
-            "augment.waveform[1] (augmix): time_stretch: moves sound",
+            "augment.waveform[1] (augmix): time_stretch: chains lie over the sound that stays",
         ),
         (
             {"train": {"loss": {"name": "cross_entropy"}}},

@@ -86,8 +86,8 @@ def _texts(column: pd.Series) -> dict[str, str | None]:
     return column.astype(object).where(column.notna(), None).to_dict()
 
 
-def test_the_simulator_writes_every_layout() -> None:
-    assert sorted(WRITERS) == sorted(LAYOUTS)
+def test_the_simulator_writes_every_layout_of_sound() -> None:
+    assert sorted(WRITERS) == sorted(set(LAYOUTS) - {"label_images"})
 
 
 @pytest.mark.parametrize(("layout", "variant"), EACH)

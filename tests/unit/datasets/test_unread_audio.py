@@ -10,7 +10,6 @@ from pydantic import TypeAdapter, ValidationError
 from tests.encoded import CODECS, encode, tone
 
 from auscult.config import DatasetSettings
-from auscult.config.dataset import LAYOUTS
 from auscult.datasets.decode_audio import decode_audio
 from auscult.datasets.folder import AUDIO_SUFFIXES, UNREAD_AUDIO_SUFFIXES
 from auscult.datasets.ingest import ingest
@@ -20,6 +19,7 @@ from auscult.storage.flow import FLOW_FILE, read_flow
 from auscult.storage.hdf5 import Shard
 from auscult.storage.tables import read_recordings
 from auscult_simulate.dataset_yaml import dataset_settings
+from auscult_simulate.layouts import WRITERS
 from auscult_simulate.write import write_dataset
 
 
@@ -62,7 +62,7 @@ def test_no_suffix_is_both_read_and_not_read() -> None:
     assert not set(AUDIO_SUFFIXES) & set(UNREAD_AUDIO_SUFFIXES)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", WRITERS)
 def test_in_every_layout_each_sound_file_that_is_not_read_is_in_the_flow(tmp_path: Path, layout: str) -> None:
     root = tmp_path / "root"
     write_dataset(layout, root, n_patients=2, seed=1, duration_s=(2.0, 2.5))

@@ -58,7 +58,7 @@ def job_of(kind: str = "binary", **changes) -> JobSettings:
 
 def save(folder: Path, job: JobSettings) -> Path:
     task = task_of(job.task)
-    module = build_model_of(job, len(task.targets), seed=3, finds_events=task.finds_events).eval()
+    module = build_model_of(job, len(task.targets), seed=3, learns_maps=task.learns_maps).eval()
     normalisation = FullScale()
     if not module.takes_waveforms:
         n_mels = job.spectrogram.n_mels

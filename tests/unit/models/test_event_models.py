@@ -22,7 +22,7 @@ SMALL = {
 
 def model_of(name: str, shape: tuple[int, int], n_targets: int = 2, **settings):
     values = {"name": name, "over_time": "max", **SMALL.get(name, {}), **settings}
-    return build_model(ADAPTER.validate_python(values), n_targets, shape, seed=1, finds_events=True)
+    return build_model(ADAPTER.validate_python(values), n_targets, shape, seed=1, learns_maps=True)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -159,7 +159,7 @@ def test_tanh_is_read_as_a_probability() -> None:
 
 
 def test_models_that_cannot_find_events_are_refused() -> None:
-    with pytest.raises(ConfigError, match="combines its frames by max, mean or log_mean_exp"):
+    with pytest.raises(ConfigError, match="combines its frames or pixels by max, mean or log_mean_exp"):
         model_of("unet", (16, 48), over_time="attention")
     with pytest.raises(ConfigError, match="found None"):
         model_of("sequence_net", (64, 300), over_time=None)

@@ -4,7 +4,6 @@ import math
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,8 @@ from auscult.config import load_experiment, load_task
 from auscult.config.trials import read_trial, rung_key, trial_job
 from auscult.errors import InfeasibleError
 from auscult.ops.batch_search import batch_yaml, tune_batch
-from auscult.ops.lr_search import LR, LrTuner, lr_yaml, read_range
+from auscult.ops.lr_search import LR, LrTrial, LrTuner, best_of, end_of, lr_yaml, read_range
+from auscult.ops.trial_files import Rung
 from auscult.plots.style import save
 from auscult.plots.tuning import draw_batch, draw_lr
 from auscult.storage.files import write_json
@@ -26,9 +26,10 @@ STAGES = {"n_steps": 120, "low": 1e-6, "high": 1.0, "n_trials": 6, "coarse_epoch
 
 
 class Planted:
-    """Makes rungs whose value is best at `BEST_LR`, and range tests that diverge above 0.1."""
+    """Makes rungs whose value is best at one rate, and range tests that diverge above 0.1."""
 
-    def __init__(self, config_dir: Path, fails_above: float = math.inf) -> None:
+    def __init__(self, config_dir: Path, fails_above: float = math.inf, best_lr: float = BEST_LR) -> None:
+        self.best_lr = best_lr
         self.config_dir = config_dir
         self.experiment = load_experiment(config_dir, *NAME)
         self.fails_above = fails_above
@@ -60,7 +61,7 @@ class Planted:
             seed=self.experiment.job(1).train.seed,
             where="planted",
         )
-        distance = math.log10(values[LR] / BEST_LR)
+        distance = math.log10(values[LR] / self.best_lr)
         size = values.get("train.batch_size", 32)
         value = 0.9 * math.exp(-(distance**2)) if size < 128 else 0.5
         rows = [row | {"samples_per_s": 10.0 * min(size, 32)} for row in rows_of(lambda _: value, int(path.stem[5:]))]
@@ -90,13 +91,48 @@ def test_the_recommended_rate_is_near_the_best(config_dir: Path, tmp_path: Path)
     assert [trial.epochs for trial in (found.coarse[0], found.fine[0])] == [3, 9]
     assert yaml.safe_load(lr_yaml(found.best.lr))["train"]["optimizer"]["lr"] == pytest.approx(found.best.lr)
     assert found.caution == ""
-    assert replace(found, best=found.coarse[-1]).caution.startswith("it is the highest rate that was trained")
-    assert len(make.made) == 13 and found.table()["recommended"].sum() == 1
+    # A range test, 6 coarse trainings, 3 of which go on, and 4 between them.
+    assert len(make.made) == 14 and found.table()["recommended"].sum() == 1
+    coarse, fine = ({trial.lr for trial in trials} for trials in (found.coarse, found.fine))
+    assert (len(coarse), len(fine), len(coarse & fine)) == (6, 7, 3)
 
     again = Planted(config_dir)
     assert tuner(again).run(**STAGES).best == found.best and again.made == []
     save(draw_lr(found), tmp_path / "lr.svg")
     assert f"recommended {found.best.lr:.3g}" in (tmp_path / "lr.svg").read_text()
+
+
+@pytest.mark.parametrize("best_lr", [1e-5, 0.5])
+def test_a_best_rate_beyond_what_the_range_test_says_is_found(config_dir: Path, best_lr: float) -> None:
+    make = Planted(config_dir, best_lr=best_lr)
+    found = tuner(make).run(**STAGES)
+    low, high = found.range_test.search_range
+    assert not low < best_lr < high
+    assert abs(math.log10(found.best.lr / best_lr)) < 0.15 and found.caution == ""
+    lrs = [trial.lr for trial in found.fine]
+    assert lrs == sorted(lrs) and lrs[0] < found.best.lr < lrs[-1]
+    again = Planted(config_dir, best_lr=best_lr)
+    assert tuner(again).run(**STAGES).best == found.best and again.made == []
+
+
+def test_a_search_ends_at_the_rates_that_were_asked_for_and_says_so(config_dir: Path) -> None:
+    for best_lr, end in ((1e-9, "lowest"), (30.0, "highest")):
+        found = tuner(Planted(config_dir, best_lr=best_lr)).run(**STAGES)
+        lrs = [trial.lr for trial in [*found.coarse, *found.fine]]
+        assert STAGES["low"] <= min(lrs) and max(lrs) <= STAGES["high"]
+        assert found.caution.startswith(f"it is the {end} rate that was trained to the end")
+        shutil.rmtree("work")
+
+
+def test_of_equal_values_the_middle_rate_is_taken_whatever_their_losses() -> None:
+    def trial(lr: float, value: float, loss: float) -> LrTrial:
+        return LrTrial(lr, 9, Rung(value, loss, 1.0, 9, None, None, ""))
+
+    trials = [trial(10.0**-n, 1.0 if 1 <= n <= 3 else 0.8, loss=0.1 / 10 ** (5 - n)) for n in range(5)]
+    assert best_of(trials, "max").lr == 1e-2 and end_of(trials, best_of(trials, "max")) is None
+    assert best_of(trials, "min").lr == 1.0  # of two it is that of the lower loss
+    assert end_of(trials, best_of(trials[:2], "max")) is None
+    assert end_of(trials[:2], best_of(trials[:2], "max")) == "lowest"
 
 
 def test_rates_that_diverge_are_left_out_and_all_of_them_are_an_error(config_dir: Path, tmp_path: Path) -> None:
@@ -123,7 +159,7 @@ def test_other_settings_are_trained_anew(config_dir: Path) -> None:
     write_experiment(config_dir, epochs=18)
     make = Planted(config_dir)
     tuner(make).run(**STAGES)
-    assert len(make.made) == 13
+    assert len(make.made) == 14
 
 
 def test_the_fastest_batch_within_reach_of_the_best_is_recommended(config_dir: Path, tmp_path: Path) -> None:

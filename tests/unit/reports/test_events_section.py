@@ -51,19 +51,21 @@ def test_rows_are_kinds_in_parts() -> None:
     assert table.rows[2].counts == ("", "", "")
     recall = table.rows[1].numbers[[name for name, _, _ in COLUMNS].index("recall")]
     assert (recall.value, recall.reason) == (None, "there is no true one")
-    assert [(part, value.value) for part, value in table.psds] == [("", 0.5), ("inter", 0.25)]
+    assert table.columns == [name for name, _, _ in COLUMNS]
+    assert "PSDS (hits at all thresholds, Bilen et al. 2020): 0.5" in table.below
+    assert "; inter 0.25" in table.below
 
 
 def test_words_say_when_two_events_are_one_and_how_they_are_read() -> None:
     table = event_table(job(), TASK)
     assert table is not None
-    assert table.rule == (
-        "onsets at most 0.1 s apart, offsets 0.3 s or 50% of the true event's length, whichever is more"
+    assert "onsets at most 0.1 s apart, offsets 0.3 s or 50% of the true event's length, whichever is more." in (
+        table.above
     )
-    assert table.decoding == [
-        "crackle: probability 0.5",
-        "wheeze: probability 0.5, median over 0.2 s, at least 0.1 s long, cut at boundaries of probability 0.7",
-    ]
+    assert (
+        "chosen on validation: crackle: probability 0.5; wheeze: probability 0.5, median over 0.2 s, at least 0.1 s "
+        "long, cut at boundaries of probability 0.7. Each event stands in events.csv"
+    ) in table.below
     assert "This is an event-detection task, where each kind of event is found in time" in task_text(TASK)
 
 

@@ -57,6 +57,6 @@ def test_a_study_of_one_setting_and_few_trials_is_drawn_too(
     write_experiment(Path("config"), search=fixed, trials=1)
     chosen = study_of(Path("config")).run()
     view = search_view(load_experiment(Path("config"), *NAME), chosen, tmp_path / "figures")
-    assert [figure.title for figure in view.figures] == ["History", "Parallel coordinates", "Slices", "Budget"]
+    assert [figure.title for figure in view.figures] == ["History", "Parallel coordinates", "Budget", "Slices"]
     assert view.n_left_out == 0 and len(view.rows) == 1
     assert view.rows[0].state == "complete" and chosen.importances == {}  # of one trial nothing can be said

@@ -101,7 +101,7 @@ def test_missing_spectrograms_leave_no_store(tmp_path: Path) -> None:
     path = tmp_path / "features.h5"
     with (
         pytest.raises(ValueError, match="2 rows of data, 3 rows of the table"),
-        create_features(path, clip_table(3), n_mels=N_MELS, n_frames=N_FRAMES, settings={}) as writer,
+        create_features(path, clip_table(3), shape=(N_MELS, N_FRAMES), settings={}) as writer,
     ):
         writer.append(sum_spectrograms(SPECTROGRAMS[:2], N_FRAMES_VALID[:2]))
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,6 +124,24 @@ def make_setup(
         }
     )
     return Setup({"toy": [features]}, {"toy": tables}, folder / "split.csv", task, job)
+
+
+def spoil(setup: Setup, subset: str, clips: dict[str, list[Path]] | None = None) -> None:
+    """Write NaN over the spectrograms of a subset, and noise over its sound, which has no NaN."""
+    split = pd.read_csv(setup.split)
+    recordings = split.loc[split["split"] == subset, "recording_id"]
+    rng = np.random.default_rng(1)
+    for path in [*setup.features["toy"], *(clips or {}).get("toy", [])]:
+        with h5py.File(path, "r+") as store:
+            named = np.array([value.decode() for value in store["table/recording_id"][:]])
+            rows = np.flatnonzero(np.isin(named, recordings))
+            assert len(rows)
+            for name in ("spectrogram", "sum", "sum_sq"):
+                if name in store:
+                    store[name][rows] = np.nan
+            if "waveform" in store:
+                n_samples = store["waveform"].shape[1]
+                store["waveform"][rows] = rng.integers(-(2**15), 2**15, (len(rows), n_samples), dtype=np.int16)
 
 
 @pytest.fixture(scope="session")

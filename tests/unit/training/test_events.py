@@ -148,7 +148,8 @@ def with_job(setup: Setup, **changes: object) -> JobSettings:
 
 
 def test_a_training_finds_the_events_of_patients_that_it_never_saw(events_setup: Setup, tmp_path: Path) -> None:
-    training.train(**events_setup.inputs, job=events_setup.job, output_dir=tmp_path, device="cpu", threads=1)
+    job = with_job(events_setup, train={"live_examples": 3})
+    training.train(**events_setup.inputs, job=job, output_dir=tmp_path, device="cpu", threads=1)
     model = load_model(tmp_path)
     assert model.meta["format_version"] == 6
     test = load_clip_dataset(events_setup.features, events_setup.tables, events_setup.split, TASK, ("test",))
@@ -161,6 +162,10 @@ def test_a_training_finds_the_events_of_patients_that_it_never_saw(events_setup:
     assert f1.min() > 0.8, f1
     history = pd.read_csv(tmp_path / "history.csv")
     assert {"val/event_f1", "val/segment_f1", "val/auroc"} <= set(history.columns)
+    followed = [name for name in history.columns if name.startswith("predictions/")]
+    assert len(followed) == 3 * 2
+    assert {name.split("/")[1] for name in followed} == {"crackle", "wheeze"}
+    assert (history[followed].nunique() > 1).all()
     # The probabilities of clips are the highest of their frames.
     clips = model.predict_proba(test.spectrograms([0, 1]))
     assert clips == pytest.approx(maps[:2, :2].max(axis=2), abs=1e-5)
@@ -170,7 +175,8 @@ def test_a_training_finds_the_events_of_patients_that_it_never_saw(events_setup:
 def test_an_interrupted_training_equals_one_that_was_not(
     events_setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
 ) -> None:
-    steps = {"spectrogram": [{"name": "roll_time"}, {"name": "mask_time", "quantity": 0.5}]}
+    moving = [{"name": "roll_time"}, {"name": "resize_crop"}, {"name": "mixup", "label": "union"}]
+    steps = {"spectrogram": [*moving, {"name": "mask_time", "quantity": 0.5}], "augments": 2}
     job = with_job(events_setup, train={"epochs": 2, "accumulate_batches": accumulate}, augment=steps)
     inputs = {**events_setup.inputs, "job": job, "device": "cpu", "threads": 1}
     training.train(**inputs, output_dir=tmp_path / "whole")

@@ -1,8 +1,11 @@
 """Trainings that read clips: spectrograms computed on the device, or made by the model itself."""
 
+import json
 import logging
 import re
+import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,8 @@ import safetensors.torch
 import soundfile
 import torch
 from sklearn.metrics import roc_auc_score
-from tests.unit.training.conftest import make_setup
-from tests.unit.training.test_train import ALL_THAT_HAS_A_STATE, Killed, Position, kill, results, train
+from tests.unit.training.conftest import make_setup, spoil
+from tests.unit.training.test_train import ALL_THAT_HAS_A_STATE, TIMING, Killed, Position, kill, results, train
 
 from auscult.audio.clip_store import create_clips, to_int16
 from auscult.augment import Augmenter, ItemMaker
@@ -26,6 +29,7 @@ from auscult.spectrograms.make_spectrograms import make_spectrograms
 from auscult.spectrograms.store import FeatureStore
 from auscult.training import train as stage
 from auscult.training.dataset import load_clip_dataset
+from auscult.training.rung import run_rung
 
 FRONTENDS = ("mel", "learnable_mel", "linear", "cqt")
 MIXED = {
@@ -118,6 +122,32 @@ def test_an_interrupted_training_on_clips_goes_on_bit_for_bit(heard, tmp_path, *
             train(setup, tmp_path / "cut", job, clips=clips)
     train(setup, tmp_path / "cut", job, clips=clips)
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("frontend", "augment"), [(None, HEARD), ({"name": "learnable_mel"}, {}), ({"name": "mel"}, HEARD)]
+)
+def test_a_trial_that_reads_clips_reads_no_test_clip(heard, tmp_path, frontend, augment):
+    """Whatever sound stands in the stores for test patients, the trial is the same; of validation it is not."""
+    rows = {}
+    for spoilt in ("nothing", "test", "val"):
+        folder = tmp_path / spoilt
+        folder.mkdir()
+        features, clips = (
+            {"toy": [Path(shutil.copy(path, folder)) for path in stores["toy"]]}
+            for stores in (heard[0].features, heard[1])
+        )
+        setup = replace(heard[0], features=features)
+        if spoilt != "nothing":
+            spoil(setup, spoilt, clips)
+        job = job_of(setup, model={"frontend": frontend}, augment=augment, epochs=3)
+        assert job.frontend != "stored"
+        train_until = partial(train, setup, folder, job, clips=clips)
+        run_rung(folder / "epoch2.json", job, 2, lambda epoch, go_on=train_until: go_on(until_epoch=epoch))
+        found = json.loads((folder / "epoch2.json").read_text())
+        rows[spoilt] = [{key: value for key, value in row.items() if key not in TIMING} for row in found["rows"]]
+    assert len(rows["nothing"]) == 2
+    assert rows["test"] == rows["nothing"] != rows["val"]
 
 
 def test_workers_read_clips_too(heard, tmp_path):

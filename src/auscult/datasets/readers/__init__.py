@@ -11,6 +11,7 @@ from auscult.datasets.readers import (
     icbhi,
     jordan,
     label_folders,
+    label_images,
     manifest,
     perch,
     sprsound,
@@ -30,6 +31,7 @@ READERS: dict[str, Reader] = {
     "manifest": manifest.read,
     "uid_json": uid_json.read,
     "label_folders": label_folders.read,
+    "label_images": label_images.read,
     "files_csv": files_csv.read,
 }
 """Layout -> reader; the layouts of `config.dataset`."""

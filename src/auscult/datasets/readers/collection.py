@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from auscult.config.columns import Columns, TableFile
-from auscult.config.dataset import REMOTE, FilesCsvDataset, LabelFoldersDataset, ManifestDataset
+from auscult.config.dataset import (
+    REMOTE,
+    FilesCsvDataset,
+    LabelFoldersDataset,
+    LabelImagesDataset,
+    ManifestDataset,
+)
 from auscult.datasets.folder import is_sound, split_name, walk_files
 from auscult.datasets.readers.annotation_files import AnnotationReader
 from auscult.datasets.readers.annotations import check_interval
@@ -23,7 +29,7 @@ from auscult.datasets.readers.tables import Table, check_columns, open_table, ti
 from auscult.errors import DataError
 from auscult.storage.tables import Event, Notice, Recording, Rejection
 
-CollectionSettings = ManifestDataset | FilesCsvDataset | LabelFoldersDataset
+CollectionSettings = ManifestDataset | FilesCsvDataset | LabelFoldersDataset | LabelImagesDataset
 UNNAMED_RATER = "unknown"
 FILE_WITHOUT_ROW = "file_without_row"
 """Kind of the notice that no row of the table names a sound file; its subject is the file."""
@@ -55,8 +61,9 @@ class Collector:
         self._root = root
         self._dataset = dataset
         self._columns = columns
-        self._wide = None if isinstance(settings, LabelFoldersDataset) else settings.wide
-        self._raters = None if isinstance(settings, LabelFoldersDataset) else settings.raters
+        is_tabular = isinstance(settings, ManifestDataset | FilesCsvDataset)
+        self._wide = settings.wide if is_tabular else None
+        self._raters = settings.raters if is_tabular else None
         self._variants = self._expand()
         names = [name for _, variant in self._variants for name in variant.names]
         names += [] if self._raters is None else [self._raters.column]
@@ -71,7 +78,7 @@ class Collector:
         # The keys of joins are looked up in the rows, or in what an earlier join gave.
         self._wanted += [join.on for join in self._joins if join.on not in self._wanted]
         files: list[TableFile] = [*settings.join]
-        files += [] if isinstance(settings, LabelFoldersDataset) else [settings.table]
+        files += [settings.table] if is_tabular else []
         self._cells = Cells(columns, next((file.decimal for file in files if file.decimal is not None), None))
         self._locator = Locator(root, settings.root, columns.path, follow_links=settings.follow_links)
         self._annotations = (

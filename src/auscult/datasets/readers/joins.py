@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from auscult.config.columns import JoinedTable
-from auscult.config.dataset import FilesCsvDataset, LabelFoldersDataset, ManifestDataset
+from auscult.config.dataset import FilesCsvDataset, LabelFoldersDataset, LabelImagesDataset, ManifestDataset
 from auscult.datasets.readers.cells import known_text, tidy_id
 from auscult.datasets.readers.reading import Fault
 from auscult.datasets.readers.tables import check_columns, open_table, tidy
@@ -113,10 +113,10 @@ class Join:
 
 
 def own_table(
-    settings: ManifestDataset | FilesCsvDataset | LabelFoldersDataset,
+    settings: ManifestDataset | FilesCsvDataset | LabelFoldersDataset | LabelImagesDataset,
 ) -> tuple[str, str | int | None] | None:
     """Return the file and sheet that name the recordings, if a table does."""
-    if isinstance(settings, LabelFoldersDataset):
+    if isinstance(settings, LabelFoldersDataset | LabelImagesDataset):
         return None
     file = settings.manifest if isinstance(settings, ManifestDataset) else settings.info
     return None if file is None else (file, settings.table.sheet)

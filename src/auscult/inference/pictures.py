@@ -1,0 +1,146 @@
+"""`auscult predict` on pictures: whether there are objects and how many, their maps, and the objects told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from auscult.config.clips import ClipSettings
+from auscult.config.objects import ObjectDecoding
+from auscult.datasets.folder import PICTURE_SUFFIXES, is_picture, walk_files
+from auscult.errors import ConfigError, DataError
+from auscult.images.decode import read_picture
+from auscult.images.fit import Fit
+from auscult.inference.loaded_model import LoadedModel
+from auscult.inference.predict import picture_paths
+from auscult.metrics.objects import separate
+from auscult.storage.files import atomic_path
+
+ENDINGS = (".npz", "_objects.png", "_boundaries.png", "_labels.png")
+"""Of the files that are written of a picture: all three maps as arrays, and each as a picture."""
+
+
+@dataclass(frozen=True)
+class FoundPicture:
+    """What was found in a picture.
+
+    Attributes:
+        file: As it was named.
+        probability: That there is an object.
+        is_positive: By the threshold that validation chose for recordings.
+        n_objects: Told apart by what validation chose.
+    """
+
+    file: str
+    probability: float
+    is_positive: bool
+    n_objects: int
+
+
+def find_pictures(sources: Sequence[Path]) -> list[Path]:
+    """Return the files to read: those named, whatever they are called, and the pictures below folders.
+
+    Raises:
+        DataError: A folder holds no picture.
+    """
+    found: dict[Path, None] = {}
+    for source in sources:
+        if not source.is_dir():
+            found[source] = None
+            continue
+        below = [source / name for name in walk_files(source) if is_picture(name)]
+        if not below:
+            raise DataError(f"{source}: no pictures in this folder; looked for {', '.join(PICTURE_SUFFIXES)}")
+        found |= dict.fromkeys(below)
+    return list(found)
+
+
+def predict_pictures(
+    model: LoadedModel,
+    sources: Sequence[Path],
+    *,
+    maps_dir: Path | None = None,
+    is_forced: bool = False,
+    on_fault: Callable[[Path, str], None] | None = None,
+) -> pd.DataFrame:
+    """Predict pictures, one after the other; columns as of `FoundPicture`.
+
+    With `maps_dir` each picture leaves there, at its own size, `<name>.npz` with `objects` and `boundaries`
+    (probabilities, float32 [height, width]) and `labels` (uint16: 0 background, from 2 on a value for each object), and
+    the same as `<name>_objects.png` and `<name>_boundaries.png` (grey, 255 is 1) and `<name>_labels.png` (16 bit).
+
+    Args:
+        model: Of a task of type `objects`.
+        sources: Files and folders.
+        maps_dir: Where maps go; None: nowhere.
+        is_forced: Overwrite what is there.
+        on_fault: Receives each file that cannot be read, at once.
+
+    Raises:
+        DataError: A folder holds no picture.
+        ConfigError: The model finds no objects in pictures, or maps are there already.
+    """
+    if not model.task.finds_objects:
+        raise ConfigError("this model finds no objects in pictures; take one of a task of type objects")
+    settings = ClipSettings.model_validate(model.saved.meta["clips"])
+    decoding = ObjectDecoding.model_validate(model.saved.meta["object_decoding"])
+    (threshold,) = model.thresholds_at("recording").values()
+    paths = find_pictures(sources)
+    bases = _bases(paths, maps_dir, is_forced=is_forced)
+    rows: list[FoundPicture] = []
+    for path, base in zip(paths, bases, strict=True):
+        try:
+            whole = read_picture(path, settings.channels)
+        except DataError as error:
+            if on_fault is not None:
+                on_fault(path, str(error))
+            continue
+        fit = Fit.of((whole.shape[1], whole.shape[2]), settings.size, settings.trim)
+        probabilities, (maps,) = model.saved.proba_and_maps(fit.picture(whole).astype(np.float16)[None])
+        labels = separate(_without_filling(maps, fit), decoding)
+        probability = float(probabilities[0, 0])
+        rows.append(FoundPicture(str(path), probability, probability >= threshold, len(np.unique(labels[labels > 0]))))
+        if base is not None:
+            _write_maps(base, fit.back(maps), fit.labels_back(labels))
+    return pd.DataFrame([asdict(row) for row in rows], columns=pd.Index(list(FoundPicture.__dataclass_fields__)))
+
+
+def _without_filling(maps: NDArray[np.float32], fit: Fit) -> NDArray[np.float32]:
+    """Return maps in which nothing is found where the clip was filled up."""
+    inside = np.zeros_like(maps)
+    inside[:, : fit.inner[0], : fit.inner[1]] = maps[:, : fit.inner[0], : fit.inner[1]]
+    return inside
+
+
+def _bases(paths: Sequence[Path], folder: Path | None, *, is_forced: bool) -> list[Path | None]:
+    """Return how the names of each picture's files begin."""
+    if folder is None:
+        return [None] * len(paths)
+    bases = [path.with_suffix("") for path in picture_paths(paths, folder)]
+    there = [file for base in bases for ending in ENDINGS if (file := Path(f"{base}{ending}")).exists()]
+    if there and not is_forced:
+        raise ConfigError(f"--maps {folder}: {there[0].name} is there already; name another folder, or add --force")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--maps {folder}: cannot be made ({error.strerror or error})") from error
+    return list(bases)
+
+
+def _write_maps(base: Path, maps: NDArray[np.float32], labels: NDArray[np.uint16]) -> None:
+    objects, boundaries = maps
+    grey = [np.rint(255 * values).astype(np.uint8) for values in (objects, boundaries)]
+    try:
+        with atomic_path(Path(f"{base}{ENDINGS[0]}")) as temporary, open(temporary, "wb") as stream:
+            np.savez_compressed(stream, objects=objects, boundaries=boundaries, labels=labels)
+        for ending, values in zip(ENDINGS[1:], (*grey, labels), strict=True):
+            with atomic_path(Path(f"{base}{ending}")) as temporary:
+                Image.fromarray(values).save(temporary, format="PNG")
+    except OSError as error:
+        raise ConfigError(f"--maps {base.parent}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,111 @@
+"""What fits an experiment on pictures, what is told at once, and which file stands for what."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from auscult.config import load_experiment, load_project, paths
+from auscult.config.plan import Plan
+from auscult.config.resolve import merge
+from auscult.errors import ConfigError
+
+DATASET = {"description": "cells", "root": "raw", "layout": "label_images"}
+TASK = {
+    "description": "Where are the cells?",
+    "type": "objects",
+    "targets": ["cell"],
+    "level": "recording",
+    "datasets": {"cells": {"cell": {"column": "objects", "positive": ["present"], "negative": ["absent"]}}},
+}
+EXPERIMENT = {
+    "description": "cells",
+    "task": "cells",
+    "datasets": ["cells"],
+    "clips": {"unit": "image", "size": 64, "channels": 1},
+    "split": {"kind": "patients", "fractions": {"train": 0.5, "val": 0.25, "test": 0.25}, "seed": 1},
+    "model": {"name": "unet"},
+    "train": {"monitor": "val/object_f1"},
+}
+
+
+@pytest.fixture
+def config_dir(project_dir: Path, tmp_path: Path) -> Path:
+    folder = Path(shutil.copytree(project_dir / "config", tmp_path / "config"))
+    (folder / "datasets" / "cells.yaml").write_text(yaml.safe_dump(DATASET))
+    (folder / "tasks" / "cells.yaml").write_text(yaml.safe_dump(TASK))
+    return folder
+
+
+@pytest.fixture
+def load(config_dir: Path):
+    path = config_dir / "experiments" / "cells" / "first.yaml"
+    path.parent.mkdir()
+
+    def load(**changes):
+        path.write_text(yaml.safe_dump(merge(EXPERIMENT, changes)))
+        return load_experiment(config_dir, "cells", "first").job(1)
+
+    return load
+
+
+def test_a_job_on_pictures_says_nothing_of_sound_and_reads_back_as_itself(load) -> None:
+    job = load()
+    written = job.model_dump(mode="json")
+    assert "spectrogram" not in written
+    assert written["clips"] == {"unit": "image", "size": [64, 64], "channels": 1, "trim": "resize"}
+    assert type(job).model_validate(written) == job
+    assert job.model.over_time == "max"
+    assert job.frontend == "stored"
+
+
+def test_one_file_is_clips_and_what_a_model_takes(load, config_dir: Path) -> None:
+    job = load()
+    plan = Plan(config_dir, load_project({}))
+    files = plan.files("cells", "first", "1")
+    assert files.clips == files.spectrograms
+    (path,) = files.clips["cells"]
+    assert path.startswith("work/clips/cells/image_1x64x64-")
+    made_with = plan.made_with(path)
+    assert made_with["settings"] == job.clips.model_dump(mode="json")
+    assert made_with["all"].keys() == {"stage_version", "clips"}
+    other = paths.clips_paths("cells", plan.dataset("cells"), load(clips={"trim": "padding"}).clips)
+    assert other != [path]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"spectrogram": {}}, "spectrogram: pictures (clips.unit: image) have none"),
+        ({"jobs": [{}, {"spectrogram": {"n_mels": 32}}]}, "clips.unit: image does not go with spectrogram"),
+        ({"model": {"name": "unet", "frontend": {"name": "mel"}}}, "model.frontend (it makes spectrograms of sound)"),
+        ({"augment": {"spectrogram": [{"name": "roll_time"}]}}, "augment (its steps change sound)"),
+        ({"seeds": [0, 1], "ensemble": True}, "does not go with ensemble"),
+        ({"evaluate": {"shifts_s": [0.0, 0.5]}}, "evaluate.shifts_s (it moves sound in time)"),
+        ({"model": {"name": "mixednet"}}, "'mixednet' gives no maps of pictures; those that do: unet, dcan"),
+        ({"model": {"name": "unet", "over_time": "attention"}}, "attention does not combine maps"),
+        ({"train": {"monitor": "val/object_f"}}, "did you mean 'val/object_f1'"),
+        ({"clips": {"unit": "window", "size": 64}}, "size, channels: of unit 'image'"),
+        ({"clips": {"pad": "zero", "length_s": 3}}, "length_s: of sound"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_what_does(load, changes, text: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(**changes)
+    assert text in str(raised.value)
+
+
+def test_sound_needs_a_spectrogram_and_another_task(load, config_dir: Path) -> None:
+    path = config_dir / "experiments" / "pneumonia" / "train2356.yaml"
+    shipped = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({key: value for key, value in shipped.items() if key != "spectrogram"}))
+    with pytest.raises(ConfigError, match="spectrogram: field required"):
+        load_experiment(config_dir, "pneumonia", "train2356")
+    task = config_dir / "tasks" / "cells.yaml"
+    task.write_text(yaml.safe_dump({**TASK, "type": "binary"}))
+    with pytest.raises(ConfigError, match=r"'image' does not fit a task of type binary"):
+        load(train={"monitor": "val/auroc"})
+    task.write_text(yaml.safe_dump({**TASK, "targets": ["cell", "disc"], "datasets": {}}))
+    with pytest.raises(ConfigError, match="has one target"):
+        load()
