@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+
+from auscult.errors import DataError
 
 AUDIO_SUFFIXES = (
     *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".w64", ".rf64"),
@@ -30,6 +32,32 @@ def walk_files(root: Path) -> Iterator[str]:
     links back to one above it is not entered again.
     """
     yield from _walk(root, "", frozenset())
+
+
+def files_of(
+    sources: Sequence[Path], is_wanted: Callable[[str], bool], what: str, suffixes: Sequence[str]
+) -> list[Path]:
+    """Return the files to read: those named, whatever they are called, and the wanted ones below folders.
+
+    Args:
+        sources: Files and folders.
+        is_wanted: Whether the name of a file below a folder is one to read.
+        what: What is looked for, in the plural.
+        suffixes: Of these.
+
+    Raises:
+        DataError: A folder holds none.
+    """
+    found: dict[Path, None] = {}
+    for source in sources:
+        if not source.is_dir():
+            found[source] = None
+            continue
+        below = [source / name for name in walk_files(source) if is_wanted(name)]
+        if not below:
+            raise DataError(f"{source}: no {what} in this folder; looked for {', '.join(suffixes)}")
+        found |= dict.fromkeys(below)
+    return list(found)
 
 
 def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from auscult.config.events import Collars, KindDecoding
 from auscult.datasets.event_maps import UNKNOWN, ClipEvents
 from auscult.errors import DataError
 from auscult.evaluation.predict import predict_maps
-from auscult.evaluation.slices import test_parts
+from auscult.evaluation.slices import judged_sections
 from auscult.labels import Intervals
 from auscult.metrics.event_decoding import decode, decodings_of
 from auscult.metrics.events import count_cells, count_events, count_segments, match_events, score_estimates
@@ -24,7 +24,7 @@ from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.psds import count_intersections, psds_values
 from auscult.metrics.score_intervals import undefined
 from auscult.models import SavedModel
-from auscult.storage.tables import read_recordings, write_csv
+from auscult.storage.tables import write_csv
 from auscult.training.dataset import ClipDataset
 
 EVENT_COLUMNS = (
@@ -89,30 +89,15 @@ def judge_events(
         )
     decodings = decodings_of(model.meta["event_decoding"], task.targets)
     maps = predict_maps(model, examples, job.train.batch_size)
-    subsets = examples.clips["split"].to_numpy(dtype=object)
-    sections = {name: subsets == name for name in ("val", "test") if (subsets == name).any()}
-    listed = _event_rows(examples.events, maps, sections, decodings, task)
+    sections = judged_sections(examples, tables, job)
+    subsets = {name: sections[name] for name in ("val", "test") if name in sections}
+    listed = _event_rows(examples.events, maps, subsets, decodings, task)
     write_csv(folder / "events.csv", listed)
-    sections |= clips_of_parts(examples, tables, job)
     scores = {
         name: _scores(examples.events.take(chosen), maps[chosen], decodings, task, rng, job.evaluate.bootstrap_draws)
         for (name, chosen), rng in zip(sections.items(), generator.spawn(len(sections)), strict=True)
     }
     return JudgedEvents(scores, listed)
-
-
-def clips_of_parts(examples: ClipDataset, tables: Mapping[str, Path], job: JobSettings) -> dict[str, NDArray[np.bool_]]:
-    """Return the clips of each part of the test set that the split names: `test:<part>` -> whether a clip is of it."""
-    names = sorted(set(examples.clips["dataset"]))
-    recordings = pd.concat([read_recordings(tables[name] / "recordings.parquet") for name in names], ignore_index=True)
-    parts = test_parts(recordings, job.split)
-    if parts is None:
-        return {}
-    at = pd.Index(recordings["recording_id"]).get_indexer(pd.Index(examples.clips["recording_id"]))
-    of_clips = parts.to_numpy(dtype=object)[at]
-    is_test = (examples.clips["split"] == "test").to_numpy(dtype=bool)
-    found = {f"test:{name}": is_test & (of_clips == name) for name in sorted(set(of_clips[is_test]))}
-    return found if len(found) > 1 else {}
 
 
 def _scores(  # noqa: PLR0917 (in the order of the data flow)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from auscult.config import JobSettings, TaskSettings
 from auscult.config.objects import ObjectDecoding
 from auscult.errors import DataError
-from auscult.evaluation.events import clips_of_parts
 from auscult.evaluation.predict import predict_maps
+from auscult.evaluation.slices import judged_sections
 from auscult.metrics.events import EventCounts, score_estimates
 from auscult.metrics.intervals import resample_weights
 from auscult.metrics.objects import ObjectMatches, count_matches, count_pixels, match_objects, separate
@@ -84,9 +84,7 @@ def judge_objects(
     }
     table = _table(examples, counts, matches)
     write_csv(folder / "objects.csv", table)
-    subsets = examples.clips["split"].to_numpy(dtype=object)
-    sections = {name: subsets == name for name in ("val", "test") if (subsets == name).any()}
-    sections |= clips_of_parts(examples, tables, job)
+    sections = judged_sections(examples, tables, job)
     scores = {
         name: _scores(examples, counts, chosen, task, rng, job.evaluate.bootstrap_draws)
         for (name, chosen), rng in zip(sections.items(), generator.spawn(len(sections)), strict=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from auscult.config import SplitSettings, TaskSettings
+from auscult.config import JobSettings, SplitSettings, TaskSettings
 from auscult.config.split import ColumnSplit
 from auscult.formatting.metric_tables import NORMAL_CLASS_METRICS
 from auscult.formatting.published import TEST_PART
@@ -18,6 +18,11 @@ from auscult.metrics.evidence import Owners, estimates, multi_class_estimates, v
 from auscult.metrics.intervals import resample_weights
 from auscult.splits.assign import split_column
 from auscult.storage.tables import probabilities_of, read_recordings, truth_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from auscult.training.dataset import ClipDataset
 
 MIN_PATIENTS = 5
 """Slices with fewer patients get no metrics: these would mislead, and could identify a patient."""
@@ -165,3 +170,21 @@ def _metrics(
         kept = _KEPT[:1] if len(task.targets) > 1 else _KEPT
         found |= {f"{prefix}{name}": values[name] for name in kept}
     return found
+
+
+def judged_sections(
+    examples: ClipDataset, tables: Mapping[str, Path], job: JobSettings
+) -> dict[str, NDArray[np.bool_]]:
+    """Return which clips are judged together: of `val`, of `test`, and of each `test:<part>` that the split names."""
+    subsets = examples.clips["split"].to_numpy(dtype=object)
+    sections = {name: subsets == name for name in ("val", "test") if (subsets == name).any()}
+    names = sorted(set(examples.clips["dataset"]))
+    recordings = pd.concat([read_recordings(tables[name] / "recordings.parquet") for name in names], ignore_index=True)
+    parts = test_parts(recordings, job.split)
+    if parts is None:
+        return sections
+    at = pd.Index(recordings["recording_id"]).get_indexer(pd.Index(examples.clips["recording_id"]))
+    of_clips = parts.to_numpy(dtype=object)[at]
+    is_test = subsets == "test"
+    found = {f"test:{name}": is_test & (of_clips == name) for name in sorted(set(of_clips[is_test]))}
+    return sections | (found if len(found) > 1 else {})

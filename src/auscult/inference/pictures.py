@@ -13,12 +13,12 @@ from PIL import Image
 
 from auscult.config.clips import ClipSettings
 from auscult.config.objects import ObjectDecoding
-from auscult.datasets.folder import PICTURE_SUFFIXES, is_picture, walk_files
+from auscult.datasets.folder import PICTURE_SUFFIXES, files_of, is_picture
 from auscult.errors import ConfigError, DataError
 from auscult.images.decode import read_picture
 from auscult.images.fit import Fit
 from auscult.inference.loaded_model import LoadedModel
-from auscult.inference.predict import picture_paths
+from auscult.inference.predict import outputs_in
 from auscult.metrics.objects import separate
 from auscult.storage.files import atomic_path
 
@@ -41,24 +41,6 @@ class FoundPicture:
     probability: float
     is_positive: bool
     n_objects: int
-
-
-def find_pictures(sources: Sequence[Path]) -> list[Path]:
-    """Return the files to read: those named, whatever they are called, and the pictures below folders.
-
-    Raises:
-        DataError: A folder holds no picture.
-    """
-    found: dict[Path, None] = {}
-    for source in sources:
-        if not source.is_dir():
-            found[source] = None
-            continue
-        below = [source / name for name in walk_files(source) if is_picture(name)]
-        if not below:
-            raise DataError(f"{source}: no pictures in this folder; looked for {', '.join(PICTURE_SUFFIXES)}")
-        found |= dict.fromkeys(below)
-    return list(found)
 
 
 def predict_pictures(
@@ -91,10 +73,10 @@ def predict_pictures(
     settings = ClipSettings.model_validate(model.saved.meta["clips"])
     decoding = ObjectDecoding.model_validate(model.saved.meta["object_decoding"])
     (threshold,) = model.thresholds_at("recording").values()
-    paths = find_pictures(sources)
-    bases = _bases(paths, maps_dir, is_forced=is_forced)
+    paths = files_of(sources, is_picture, "pictures", PICTURE_SUFFIXES)
+    targets = {} if maps_dir is None else outputs_in(maps_dir, paths, "--maps", is_forced, ENDINGS)
     rows: list[FoundPicture] = []
-    for path, base in zip(paths, bases, strict=True):
+    for path in paths:
         try:
             whole = read_picture(path, settings.channels)
         except DataError as error:
@@ -106,8 +88,8 @@ def predict_pictures(
         labels = separate(_without_filling(maps, fit), decoding)
         probability = float(probabilities[0, 0])
         rows.append(FoundPicture(str(path), probability, probability >= threshold, len(np.unique(labels[labels > 0]))))
-        if base is not None:
-            _write_maps(base, fit.back(maps), fit.labels_back(labels))
+        if path in targets:
+            _write_maps(targets[path].with_suffix(""), fit.back(maps), fit.labels_back(labels))
     return pd.DataFrame([asdict(row) for row in rows], columns=pd.Index(list(FoundPicture.__dataclass_fields__)))
 
 
@@ -116,21 +98,6 @@ def _without_filling(maps: NDArray[np.float32], fit: Fit) -> NDArray[np.float32]
     inside = np.zeros_like(maps)
     inside[:, : fit.inner[0], : fit.inner[1]] = maps[:, : fit.inner[0], : fit.inner[1]]
     return inside
-
-
-def _bases(paths: Sequence[Path], folder: Path | None, *, is_forced: bool) -> list[Path | None]:
-    """Return how the names of each picture's files begin."""
-    if folder is None:
-        return [None] * len(paths)
-    bases = [path.with_suffix("") for path in picture_paths(paths, folder)]
-    there = [file for base in bases for ending in ENDINGS if (file := Path(f"{base}{ending}")).exists()]
-    if there and not is_forced:
-        raise ConfigError(f"--maps {folder}: {there[0].name} is there already; name another folder, or add --force")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--maps {folder}: cannot be made ({error.strerror or error})") from error
-    return list(bases)
 
 
 def _write_maps(base: Path, maps: NDArray[np.float32], labels: NDArray[np.uint16]) -> None:

@@ -53,8 +53,8 @@ def predict_files(
     """
     reader = model.reader(channel)
     paths = find_audio(sources)
-    pictures = None if plot_dir is None else _Pictures(model, reader, _outputs(paths, plot_dir, "--plot", is_forced))
-    maps = None if maps_dir is None else _outputs(paths, maps_dir, "--maps", is_forced, (".npz", ".png"))
+    pictures = None if plot_dir is None else _Pictures(model, reader, outputs_in(plot_dir, paths, "--plot", is_forced))
+    maps = None if maps_dir is None else outputs_in(maps_dir, paths, "--maps", is_forced, (".npz", ".png"))
     on_block = None if pictures is None else pictures.add
     outputs: list[FileOutputs] = []
     for found in model.outputs(paths, reader, batch_clips=batch_clips, on_block=on_block):
@@ -144,10 +144,10 @@ def _save(figure: Figure, path: Path, option: str) -> None:
         raise ConfigError(f"{option} {path}: cannot be written ({error.strerror or error})") from error
 
 
-def _outputs(
-    paths: Sequence[Path], folder: Path, option: str, is_forced: bool, suffixes: Sequence[str] = (".png",)
+def outputs_in(
+    folder: Path, paths: Sequence[Path], option: str, is_forced: bool, endings: Sequence[str] = (".png",)
 ) -> dict[Path, Path]:
-    """Return file -> picture in a folder, which is made; refuse what is there.
+    """Return file -> picture in a folder, which is made; refuse what is there, by each of the endings.
 
     Raises:
         ConfigError: The folder cannot be made or written in, or holds one of the outputs.
@@ -158,8 +158,8 @@ def _outputs(
     except OSError as error:
         raise ConfigError(f"{option} {folder}: cannot be made ({error.strerror or error})") from error
     for picture in pictures:
-        for suffix in suffixes:
-            require_free(picture.with_suffix(suffix), is_forced=is_forced, option=option)
+        for ending in endings:
+            require_free(Path(f"{picture.with_suffix('')}{ending}"), is_forced=is_forced, option=option)
     return dict(zip(paths, pictures, strict=True))
 
 

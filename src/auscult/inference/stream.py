@@ -17,7 +17,7 @@ from auscult.audio.probe import AudioFacts, probe
 from auscult.audio.resample import band_pass, resample_blocks
 from auscult.config.clips import BandPass, ClipSettings
 from auscult.config.spectrogram import SpectrogramSettings
-from auscult.datasets.folder import AUDIO_SUFFIXES, is_audio, looks_like_audio, say_unread, walk_files
+from auscult.datasets.folder import AUDIO_SUFFIXES, files_of, is_audio, looks_like_audio, say_unread
 from auscult.errors import DataError
 from auscult.models import SavedModel
 from auscult.spectrograms.log_mel import LogMel
@@ -219,13 +219,4 @@ def find_audio(sources: Sequence[Path]) -> list[Path]:
     Raises:
         DataError: A folder holds no audio file.
     """
-    found: dict[Path, None] = {}
-    for source in sources:
-        if not source.is_dir():
-            found[source] = None
-            continue
-        below = [source / name for name in walk_files(source) if is_audio(name) or looks_like_audio(name)]
-        if not below:
-            raise DataError(f"{source}: no audio files in this folder; looked for {', '.join(AUDIO_SUFFIXES)}")
-        found |= dict.fromkeys(below)
-    return list(found)
+    return files_of(sources, lambda name: is_audio(name) or looks_like_audio(name), "audio files", AUDIO_SUFFIXES)
