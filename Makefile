@@ -59,7 +59,11 @@ test: data ## the tests, at most 15 minutes on 2 cores
 
 .PHONY: verify
 verify: data ## the long tests: end to end, killed and resumed, many experiments
-	pytest --numprocesses 2 --dist worksteal -m 'slow and not gpu' --durations 15 $(TESTS)
+	pytest --numprocesses 2 --dist worksteal -m 'slow and not gpu and not soak' --durations 15 $(TESTS)
+
+.PHONY: soak
+soak: data ## the long tests at full length: every collection, twenty kills, trainings that learn; an hour or two
+	pytest --soak --numprocesses 2 --dist worksteal -m 'slow and not gpu' --durations 15 $(TESTS)
 
 .PHONY: fuzz
 fuzz: $(INSTALLED) ## 200,000 new examples against the parsers of raw text

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ["throughput", "spectrograms", "augment", "audiomentations", "training", "embedding", "intervals"]
 

@@ -1,6 +1,5 @@
 """A real Slurm of one node for the whole session, and one copied workflow whose trainings share their spectrograms."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -8,19 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.watching import Controllers, Training
+from tests.workflow.conftest import copy_workflow
 
 CLUSTER = Path(__file__).with_name("one_node_slurm.py")
-WORKFLOW = (
-    "Snakefile",
-    "rules",
-    "workflow_scripts",
-    "report",
-    "config",
-    "data.dvc",
-    "environment.yml",
-    "slurm-gpu",
-    "profiles",
-)
 EXPERIMENT = """
 description: tiny jobs
 task: pneumonia
@@ -47,17 +36,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
 @pytest.fixture(scope="session")
 def cluster_workflow(cluster: None, tmp_path_factory: pytest.TempPathFactory, project_dir: Path) -> Path:
-    """The workflow's files, copied; the demo data, linked."""
-    if not (project_dir / "data").is_dir():
-        pytest.fail("the demo data are not there; run: dvc pull")
     folder = tmp_path_factory.mktemp("workflow")
-    for name in WORKFLOW:
-        source = project_dir / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif source.exists():
-            shutil.copy2(source, folder / name)
-    (folder / "data").symlink_to(project_dir / "data")
+    copy_workflow(project_dir, folder, "slurm-gpu", "profiles")
     return folder
 
 

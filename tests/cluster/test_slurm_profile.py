@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.watching import ENDLESS, Controllers, Training, list_jobs, list_unfinished, slurm, wait_until
+from tests.workflow.conftest import TRACKED
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 MakeExperiment = Callable[..., Training]
@@ -42,7 +43,9 @@ def test_an_experiment_goes_from_raw_recordings_to_a_result(
 ) -> None:
     # Long enough to be looked at.
     training = make_experiment("whole", 60, jobs=2)
-    controller = controllers.start("slurm-gpu", "results/pneumonia/whole", "--forceall")
+    controller = controllers.start(
+        "slurm-gpu", "results/pneumonia/whole", "--forceall", "--config", f"tracking={TRACKED}"
+    )
 
     # What the training process itself was given.
     wait_until(lambda: "pid" in training.owner, "the training has begun", 400, controller)

@@ -115,7 +115,7 @@ kinds = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(kind=kinds, task=st.sampled_from(sorted(TASKS)), data_seed=st.integers(0, 500), n=st.integers(8, 60))
 def test_no_patient_stands_on_two_sides(kind, task, data_seed, n):
     recordings, events = tables_of(data_seed, n)
@@ -142,7 +142,7 @@ def fingerprint_of(seed: int, n_words: int = 60) -> str:
     return base64.b64encode(np.packbits(change > 0, axis=1, bitorder="little").tobytes()).decode()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(kind=kinds, data_seed=st.integers(0, 500), n=st.integers(20, 40), cut=st.integers(0, 30))
 def test_a_copied_sound_never_crosses_sides_in_silence(kind, data_seed, n, cut):
     """Two recordings share a sound, one of them cut: the split stops, or both are in one subset."""
@@ -172,7 +172,7 @@ def test_a_copied_sound_never_crosses_sides_in_silence(kind, data_seed, n, cut):
         assert split.loc[split["recording_id"].isin(names), "split"].nunique() <= 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=seeds, data_seed=st.integers(0, 500), task=st.sampled_from(sorted(TASKS)))
 def test_the_order_of_rows_means_nothing(seed, data_seed, task):
     recordings, events = tables_of(data_seed, 40)
@@ -184,7 +184,7 @@ def test_the_order_of_rows_means_nothing(seed, data_seed, task):
     assert one[1]["total"] == other[1]["total"]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=seeds, data_seed=st.integers(0, 500))
 def test_folds_test_everyone_once(seed, data_seed):
     recordings, events = tables_of(data_seed, 60)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 from PIL import Image
 
@@ -30,6 +31,7 @@ def auscult(project, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_page_shows_clips_before_and_after_each_step(workflow_dir, snakemake, tiny_experiment):
     file = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
     plain = auscult(workflow_dir, "augment", "preview", "pneumonia/tiny")

@@ -76,6 +76,7 @@ def rows(folder):
     return [table.to_dict("records") for table in tables]
 
 
+@pytest.mark.slow
 def test_a_bucket_is_read_like_a_folder_and_its_changes_are_noticed(project, snakemake, bucket, tree, bucket_url):
     def build(*options):
         finished = snakemake(*options, TABLES, STORAGE_EMULATOR_HOST=bucket_url)
@@ -122,6 +123,7 @@ def test_a_dry_run_makes_no_network_call(project, snakemake):
     assert not (project / "work").exists()
 
 
+@pytest.mark.slow
 def test_the_data_commands_use_what_was_fetched(project, bucket, tree, bucket_url):
     missing = auscult(project, bucket_url, "verify", "icbhi")
     assert missing.returncode == 1

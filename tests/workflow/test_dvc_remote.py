@@ -46,6 +46,7 @@ def repository(tmp_path, empty_repository):
     return repository
 
 
+@pytest.mark.slow
 def test_push_wipe_pull_pin_and_go_back(repository, tmp_path, bucket_url):
     # Add and push.
     repository("dvc add -q data")
@@ -178,6 +179,7 @@ def fault(repository, command):
     return line
 
 
+@pytest.mark.slow
 def test_each_fault_of_a_remote_has_its_error_within_seconds_and_loses_nothing(
     repository, bucket_url, refusing_url, tmp_path
 ):

@@ -95,19 +95,19 @@ def test_a_result_of_another_experiment_is_published_and_begun_with(
     del prepared_experiment
     write_experiment(workflow_dir, "first", "{train: {epochs: 1}}")
     write_experiment(workflow_dir, "second", "{train: {epochs: 1, pretrained: {result: results/pneumonia/first/1}}}")
-    command = (str(RUNS / "second" / "1" / MODEL), "--config", "tracking={enabled: false}")
-    finished = snakemake(*command)
+    target = str(RUNS / "second" / "1" / MODEL)
+    finished = snakemake(target)
     assert finished.returncode == 0, finished.stdout[-3000:]
     assert planned(finished.stdout) == {"train": 2, "evaluate": 1, "publish": 1}
     log = workflow_dir / RUNS / "second" / "1" / "train.log"
     assert "pretrained weights of results/pneumonia/first/1/model.safetensors" in log.read_text()
-    assert "Nothing to be done" in snakemake(*command).stdout
+    assert "Nothing to be done" in snakemake(target).stdout
 
     # Published again with other words, the model is the same: the training that began with it is finished already.
     path = workflow_dir / "config" / "experiments" / "pneumonia" / "first.yaml"
     path.write_text(path.read_text().replace("description: two tiny jobs", "description: other words"))
-    finished = snakemake(*command)
+    finished = snakemake(target)
     assert finished.returncode == 0, finished.stdout[-3000:]
     assert planned(finished.stdout) == {"publish": 1, "train": 1}
     assert "it was finished; its outputs are written again" in log.read_text()
-    assert "Nothing to be done" in snakemake(*command).stdout
+    assert "Nothing to be done" in snakemake(target).stdout

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.workflow.conftest import TRACKED
 
 from auscult.ops.explain import explain
 from auscult.ops.verify import verify_result
@@ -41,11 +42,14 @@ def check_snakemake_report(archive_path: Path, workflow_dir: Path) -> None:
 def published(snakemake, tiny_experiment: str, workflow_dir: Path) -> str:
     with open(workflow_dir / "config" / "datasets" / "bd.yaml", "a") as settings:
         settings.write("shards: 3\n")
+    project = workflow_dir / "config" / "config.yaml"
+    project.write_text(project.read_text().replace("{enabled: false}", TRACKED))
     finished = snakemake(tiny_experiment)
     assert finished.returncode == 0, finished.stdout[-6000:]
     return tiny_experiment
 
 
+@pytest.mark.slow
 def test_a_result_is_published_and_only_what_changed_is_done_again(
     snakemake, published: str, workflow_dir: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_the_official_split_that_cannot_judge_pneumonia_stops_a_dry_run(snakemak
     assert "Traceback" not in finished.stdout
 
 
+@pytest.mark.slow
 def test_a_new_file_in_a_root_that_dvc_does_not_track_is_noticed(snakemake, icbhi: Path) -> None:
     roots = ("--config", f"roots={{icbhi: {icbhi}}}")
     assert snakemake(TABLES, *roots).returncode == 0

@@ -28,6 +28,7 @@ jobs:
 """
 
 
+@pytest.mark.soak
 def test_sequence_net_and_inception_residual_learn_the_demo(snakemake, workflow_dir: Path) -> None:
     (workflow_dir / "config" / "experiments" / "pneumonia" / "models.yaml").write_text(EXPERIMENT)
     runs = [f"work/runs/pneumonia/models/{job}/metrics.json" for job in (1, 2)]
@@ -75,6 +76,7 @@ evaluate: {bootstrap_draws: 100}
 HF_CODES = {"fine_crackle": "D", "coarse_crackle": "D", "wheeze": "Wheeze", "rhonchus": "Rhonchi"}
 
 
+@pytest.mark.soak
 def test_a_crnn_finds_single_crackles_and_wheezes_of_simulated_patients(snakemake, workflow_dir: Path) -> None:
     root = workflow_dir / "simulated"
     # As hard as the demo: pneumonia from next to nothing to grave.

@@ -58,13 +58,6 @@ def read_story(page: Path, title: str) -> Story:
     return Story(blocks_of(section, "bash"), paths[0], texts[0])
 
 
-def switch_tracking_off(workflow_dir: Path) -> None:
-    """The page says nothing of MLflow, whose import takes longer than the page's trainings."""
-    project = workflow_dir / "config" / "config.yaml"
-    project.write_text(re.sub(r"^tracking: .*$", "tracking: {enabled: false}", project.read_text(), flags=re.MULTILINE))
-    assert "enabled: false" in project.read_text()
-
-
 def run_bash(workflow_dir: Path, commands: str) -> str:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     finished = subprocess.run(
@@ -76,11 +69,12 @@ def run_bash(workflow_dir: Path, commands: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("title", SECTIONS)
+@pytest.mark.parametrize(
+    "title", [pytest.param(title, marks=[pytest.mark.soak] * (n > 0)) for n, title in enumerate(SECTIONS)]
+)
 def test_the_page_leads_from_a_folder_to_a_result(title: str, workflow_dir: Path, project_dir: Path) -> None:
     story = read_story(project_dir / "docs" / "own-data.md", title)
     assert len(story.commands) == 2
-    switch_tracking_off(workflow_dir)
     path = workflow_dir / story.yaml_path
     path.parent.mkdir(parents=True)
     path.write_text(story.yaml_text, encoding="utf-8")
@@ -107,16 +101,15 @@ def test_the_page_names_every_general_layout(project_dir: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_ten_collections_of_labs_lead_to_reports_that_count_what_was_written(
-    workflow_dir: Path, project_dir: Path
+def test_collections_of_labs_lead_to_reports_that_count_what_was_written(
+    workflow_dir: Path, project_dir: Path, soak: bool
 ) -> None:
-    truths = {
-        name: write(workflow_dir / "collections" / name, np.random.default_rng(7)) for name, write in WRITERS.items()
-    }
-    verify, snakemake = write_habits(project_dir / "docs" / "own-data.md", workflow_dir)
-    switch_tracking_off(workflow_dir)
+    # Ten at full length; else three, a spoilt recording in each.
+    names = list(WRITERS) if soak else list(LOST)
+    truths = {name: WRITERS[name](workflow_dir / "collections" / name, np.random.default_rng(7)) for name in names}
+    verify, snakemake = write_habits(project_dir / "docs" / "own-data.md", workflow_dir, names)
     with ThreadPoolExecutor(CORES) as pool:
-        assert len(list(pool.map(partial(run_bash, workflow_dir), verify))) == len(WRITERS)
+        assert len(list(pool.map(partial(run_bash, workflow_dir), verify))) == len(names)
     lost = spoil(workflow_dir / "collections", truths)
     # One call for all: the page's command with the ten results.
     targets = [command.split()[-1] for command in snakemake]
@@ -130,7 +123,7 @@ def test_ten_collections_of_labs_lead_to_reports_that_count_what_was_written(
         check_result(workflow_dir / "results" / "heard" / name, known, split)
 
 
-def write_habits(page: Path, workflow_dir: Path) -> tuple[list[str], list[str]]:
+def write_habits(page: Path, workflow_dir: Path, names: list[str]) -> tuple[list[str], list[str]]:
     """Write the page's task, datasets and experiments; return its commands, a collection each."""
     shared, *sections = section_of(page, HABITS).split("\n### ")
     config = workflow_dir / "config"
@@ -138,8 +131,10 @@ def write_habits(page: Path, workflow_dir: Path) -> tuple[list[str], list[str]]:
     task, experiment = blocks_of(shared, "yaml")
     (config / "tasks" / "heard.yaml").write_text(task, encoding="utf-8")
     commands: list[list[str]] = []
-    for section in sections:
-        name = section.split("\n")[0]
+    by_name = {section.split("\n")[0]: section for section in sections}
+    assert set(by_name) == set(WRITERS)
+    for name in names:
+        section = by_name[name]
         (dataset,), (block,) = blocks_of(section, "yaml"), blocks_of(section, "bash")
         (config / "datasets" / f"{name}.yaml").write_text(dataset, encoding="utf-8")
         own = experiment.replace("coughs", name) + SMALL

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from PIL import Image
 from tests.shapes import DATASET, JOB, TASK, write_shapes
-from tests.workflow.test_own_data import switch_tracking_off
 
 EXPERIMENT = {
     **{key: value for key, value in JOB.items() if key != "datasets"},
@@ -23,7 +22,6 @@ EXPERIMENT = {
 
 @pytest.mark.slow
 def test_touching_shapes_are_found_and_told_apart(snakemake, workflow_dir: Path) -> None:
-    switch_tracking_off(workflow_dir)
     write_shapes(workflow_dir / "raw", np.random.default_rng(7))
     config = workflow_dir / "config"
     for kind, name, content in (

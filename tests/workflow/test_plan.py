@@ -5,13 +5,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.workflow.conftest import TRACKED
 
-from auscult.config import Experiment, list_experiments, load_experiment
+from auscult.config import list_experiments, load_experiment
 from auscult.config.paths import clips_paths, features_paths, split_path
 from auscult.config.project import load_dataset
 from auscult.config.resolve import load_task
-
-EXPERIMENTS = list_experiments(Path(__file__).resolve().parents[2] / "config")
 
 
 def planned_jobs(output: str) -> Counter:
@@ -19,22 +18,9 @@ def planned_jobs(output: str) -> Counter:
     return Counter({name: int(n) for name, n in re.findall(r"^([a-z_]+) +(\d+)$", output, flags=re.MULTILINE)})
 
 
-def with_those_it_begins_from(config: Path, group: str, name: str) -> list[Experiment]:
-    """An experiment, and those whose trained models its jobs begin from."""
-    experiment = load_experiment(config, group, name)
-    found = [experiment]
-    for pretrained in {job.train.pretrained for job in experiment.jobs if job.train.pretrained}:
-        if pretrained.result is not None:
-            found += with_those_it_begins_from(config, *pretrained.result.split("/")[1:3])
-    return found
-
-
-@pytest.mark.parametrize(("group", "name"), EXPERIMENTS, ids=["/".join(pair) for pair in EXPERIMENTS])
-def test_every_experiment_plans_the_jobs_that_it_needs(
-    snakemake, project_dir: Path, tmp_path: Path, group: str, name: str
-) -> None:
+def test_every_experiment_plans_the_jobs_that_it_needs(snakemake, project_dir: Path, tmp_path: Path) -> None:
     config = project_dir / "config"
-    experiments = with_those_it_begins_from(config, group, name)
+    experiments = [load_experiment(config, *pair) for pair in list_experiments(config)]
     jobs = [job for experiment in experiments for job in experiment.jobs]
     pairs = [(dataset, job) for job in jobs for dataset in job.datasets]
     expected = {
@@ -54,7 +40,9 @@ def test_every_experiment_plans_the_jobs_that_it_needs(
     # A plan asks for the folder of each dataset; those that are no part of the demo are empty here.
     roots = {dataset: load_dataset(config, dataset).root for dataset, _ in pairs}
     absent = [f"{dataset}: {tmp_path}" for dataset, root in roots.items() if not (project_dir / root).is_dir()]
-    finished = snakemake("--dry-run", f"results/{group}/{name}", "--config", f"roots={{{', '.join(absent)}}}")
+    results = [f"results/{experiment.group}/{experiment.name}" for experiment in experiments]
+    settings = ("--config", f"roots={{{', '.join(absent)}}}", f"tracking={TRACKED}")
+    finished = snakemake("--dry-run", *results, *settings)
     assert finished.returncode == 0, finished.stdout
     planned = planned_jobs(finished.stdout)
     assert planned.pop("total") == sum(expected.values())

@@ -79,7 +79,7 @@ def test_a_device_that_hums_is_told_from_the_embeddings_and_one_that_does_not_is
     path.parent.mkdir()
     path.write_text(EXPERIMENT, encoding="utf-8")
 
-    finished = snakemake("results/ward/hum", "--config", f"roots={{ward: {raw}}}", "tracking={enabled: false}")
+    finished = snakemake("results/ward/hum", "--config", f"roots={{ward: {raw}}}")
 
     assert finished.returncode == 0, finished.stdout[-6000:]
     result = workflow_dir / "results" / "ward" / "hum"

@@ -33,8 +33,7 @@ def test_embeddings_are_planned_once_for_all_probes(snakemake, tiny_experiment: 
 def test_probes_are_fitted_evaluated_and_published(snakemake, prepared_experiment: str, workflow_dir: Path) -> None:
     del prepared_experiment
     write_experiment(workflow_dir, "probed", "{train: {epochs: 1}}", LINEAR, NEIGHBOURS)
-    command = (RESULT, "--config", "tracking={enabled: false}")
-    finished = snakemake(*command)
+    finished = snakemake(RESULT)
     assert finished.returncode == 0, finished.stdout[-3000:]
     assert planned(finished.stdout) == {"embed_clips": 2, "train": 4, "evaluate": 4, "publish": 1}
     result = workflow_dir / RESULT
@@ -44,11 +43,11 @@ def test_probes_are_fitted_evaluated_and_published(snakemake, prepared_experimen
         encoder = models[job]["training"]["probe"]["encoder"]
         assert encoder["weights_sha256"] == digest and encoder["has_same_split"]
     assert "A nearest-neighbour probe" in (result / "report.html").read_text()
-    assert "Nothing to be done" in snakemake(*command).stdout
+    assert "Nothing to be done" in snakemake(RESULT).stdout
 
     # Another probe needs no embedding anew; another encoder needs all of them.
     write_experiment(workflow_dir, "probed", "{train: {epochs: 1}}", LINEAR, NEIGHBOURS, LINEAR)
-    assert planned(snakemake("--dry-run", *command).stdout) == {"train": 1, "evaluate": 1, "publish": 1}
+    assert planned(snakemake("--dry-run", RESULT).stdout) == {"train": 1, "evaluate": 1, "publish": 1}
     write_experiment(workflow_dir, "probed", "{train: {epochs: 1, seed: 1}}", LINEAR)
     target = "work/runs/pneumonia/probed/2/model.json"
     finished = snakemake(target)

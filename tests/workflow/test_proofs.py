@@ -128,7 +128,7 @@ def test_a_cut_of_a_real_release_learns_to_tell_adventitious_sounds(
     settings |= {"model": {"name": "mixednet", "channels": [16, 32, 64, 128]}, "augment": {}}
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     target = "results/sprsound/task11"
-    finished = snakemake(target, "--config", f"roots={{sprsound: {tmp_path / 'cut'}}}", "tracking={enabled: false}")
+    finished = snakemake(target, "--config", f"roots={{sprsound: {tmp_path / 'cut'}}}")
     assert finished.returncode == 0, finished.stdout[-6000:]
     result = workflow_dir / target
     # Every event is a clip of its own class.

@@ -1,4 +1,4 @@
-"""Killed with SIGKILL at 20 random moments, inside saves too, and each time resumed by Snakemake's own retry."""
+"""Killed with SIGKILL at random moments, inside saves too, and each time resumed by Snakemake's own retry."""
 
 import json
 import signal
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from tests.workflow.conftest import TRACKED
 from tests.workflow.test_training_resume import progress, start
 
 
@@ -22,7 +23,8 @@ class Kills(NamedTuple):
 
 
 # By the job that is killed (job 1 is not). Job 2 reads its batches itself, for job 3 two workers do so.
-KILLS = {2: Kills(8, 1, 3), 3: Kills(12, 2, 4)}
+KILLS = {2: Kills(3, 1, 1), 3: Kills(3, 0, 1)}
+SOAK_KILLS = {2: Kills(8, 1, 3), 3: Kills(12, 2, 4)}
 EPOCHS = 14
 TIMING = ["epoch_s", "data_wait_share", "samples_per_s"]
 RUNS = Path("work/runs/pneumonia/killed")
@@ -128,9 +130,9 @@ def outcome(run: Path) -> tuple[bytes, dict, str, bytes]:
     return files[0], thresholds, history.to_csv(), files[1]
 
 
-def kill_over_and_over(workflow_dir: Path, job: int, n_batches: int, *config: str) -> Killer:
+def kill_over_and_over(workflow_dir: Path, job: int, kills: Kills, n_batches: int, *config: str) -> Killer:
     """Train a job to its predictions in spite of its kills, and return what they hit."""
-    kills, run = KILLS[job], RUNS / str(job)
+    run = RUNS / str(job)
     target = str(run / "predictions.parquet")
     controller = start(workflow_dir, target, "--config", f"retries={kills.all + 5}", *config)
     killer = Killer(workflow_dir / run, kills, n_batches)
@@ -150,24 +152,25 @@ def kill_over_and_over(workflow_dir: Path, job: int, n_batches: int, *config: st
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("prepared_experiment")
-def test_twenty_kills_change_no_bit_of_weights_history_and_predictions(snakemake, workflow_dir: Path) -> None:
+def test_kills_change_no_bit_of_weights_history_and_predictions(snakemake, workflow_dir: Path, soak: bool) -> None:
+    kills = SOAK_KILLS if soak else KILLS
     path = workflow_dir / "config" / "experiments" / "pneumonia" / "killed.yaml"
     path.write_text(EXPERIMENT.format(epochs=EPOCHS))
     whole = snakemake(str(RUNS / "1" / "predictions.parquet"))
     assert whole.returncode == 0, whole.stdout[-3000:]
     n_batches = progress(workflow_dir, RUNS / "1")["n_batches"]
 
-    alone = kill_over_and_over(workflow_dir, 2, n_batches)
-    # Without the process that watches the machine, so that the only children are the workers.
-    with_workers = kill_over_and_over(workflow_dir, 3, n_batches, "tracking={enabled: false}")
+    # With the process that logs it and watches the machine; without it the only children are the workers.
+    alone = kill_over_and_over(workflow_dir, 2, kills[2], n_batches, f"tracking={TRACKED}")
+    with_workers = kill_over_and_over(workflow_dir, 3, kills[3], n_batches)
     # They hit many places, within epochs and between them.
     reached = [*alone.reached, *with_workers.reached]
-    assert len(reached) == 20
-    assert len(set(reached)) > 10
-    assert len({save.partition("-")[0] for save in reached}) > 3
+    assert len(reached) == sum(each.all for each in kills.values())
+    assert len(set(reached)) > len(reached) / 2
+    assert len({save.partition("-")[0] for save in reached}) >= min(len(reached) // 2, 4)
 
     expected = outcome(workflow_dir / RUNS / "1")
-    for job in KILLS:
+    for job in kills:
         assert outcome(workflow_dir / RUNS / str(job)) == expected, job
     # Workers, and the process that watches, see that their training is gone.
     assert with_workers.orphans

@@ -130,7 +130,7 @@ def test_a_server_that_dies_in_a_training_is_completed_by_sync(
     path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
     path.write_text(path.read_text().replace("{epochs: 3}", "{epochs: 30}"))
     folder = workflow_dir / "work" / "runs" / "pneumonia" / "tiny"
-    settings = ("--config", f"tracking={{uri: '{server.uri}', system_metrics_s: 1}}")
+    settings = ("--config", f"tracking={{enabled: true, uri: '{server.uri}', system_metrics_s: 1}}")
     command = [sys.executable, "-m", "snakemake", "--cores", str(CORES), prepared_experiment, *settings]
     with (workflow_dir / "out").open("w") as out:
         workflow = subprocess.Popen(command, cwd=workflow_dir, stdout=out, stderr=subprocess.STDOUT)

@@ -217,6 +217,6 @@ def forest(studies: Sequence[Mapping[str, Any]], pooled: Mapping[str, Any] | Non
         name_rows(axes, names)
         for height, text in enumerate(texts):
             axes.text(1.03, height, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=INK)
-        axes.set(xlim=(left, 1.0), xlabel="AUROC")
+        axes.set(xlim=(min(left, 0.95), 1.0), xlabel="AUROC")
         axes.grid(visible=True, axis="x")
         return figure

@@ -127,7 +127,10 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def save_both(figure: Figure, path: Path) -> None:
-    """Write `figure` beside each other as `path` with `.svg` and with `.png`."""
+    """Write `figure` beside each other as `path` with `.svg` and with `.png`; it is laid out once for both."""
+    with styled():
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
     for suffix in (".svg", ".png"):
         save(figure, path.with_name(path.name + suffix))
 

@@ -77,6 +77,7 @@ SPRSOUND_RECORDS = {
 SPRSOUND_EVENTS = {"train": 6656, "inter": 1429, "intra": 1004}
 
 
+@pytest.mark.slow
 def test_all_of_sprsound_2022_goes_in_as_it_lies(real_data: Path, project_dir: Path, tmp_path: Path) -> None:
     root = real_data / "sprsound_2022"
     ingest(root, "sprsound", load_dataset(project_dir / "config", "sprsound"), tmp_path)

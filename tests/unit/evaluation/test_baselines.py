@@ -16,6 +16,8 @@ from auscult.evaluation.shortcut_probe import MAX_CLIPS, draw_clips, probe_short
 from auscult.formatting.baselines import baselines_of
 from auscult.storage.tables import predictions_table, write_parquet
 
+pytestmark = pytest.mark.usefixtures("plain_figures")
+
 N = 240
 SUBSETS = np.repeat(["train", "val", "test"], N // 3)
 

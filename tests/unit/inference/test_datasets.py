@@ -18,6 +18,8 @@ from auscult.inference.dataset import job_like, prepare, settings_of
 from auscult.inference.evaluate_model import default_output, evaluate_model, headline_of
 from auscult.models import load_model as load_saved
 
+pytestmark = pytest.mark.usefixtures("plain_figures")
+
 
 def edit_meta(folder, **changes):
     path = folder / "model.json"

@@ -36,9 +36,14 @@ from auscult_simulate.write import write_dataset
 PROJECT = Path(__file__).resolve().parents[3]
 CLIPS = {"length_s": 2.0, "sample_rate_hz": 4000, "pad": "repeat"}
 SPECTROGRAM = {"n_fft": 256, "hop_samples": 56, "n_mels": 64}
+SOAK = (pytest.mark.slow, pytest.mark.soak)
 FAMILIES = (
-    "mixednet", "sequence_net", "inception_residual", "timm/mobilenetv3_small_050", "timm/vit_tiny_patch16_224",
-)  # fmt: skip
+    "mixednet",
+    "sequence_net",
+    "timm/mobilenetv3_small_050",
+    pytest.param("inception_residual", marks=SOAK),
+    pytest.param("timm/vit_tiny_patch16_224", marks=SOAK),
+)
 
 
 @pytest.fixture(scope="module")

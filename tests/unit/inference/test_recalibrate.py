@@ -22,6 +22,8 @@ from auscult.models import load_model
 from auscult.models.operating_point import choose_operating_point
 from auscult.storage.tables import probabilities_of, truth_of
 
+pytestmark = pytest.mark.usefixtures("plain_figures")
+
 
 @pytest.fixture
 def site(project):

@@ -96,6 +96,8 @@ def test_what_is_undefined_or_rests_on_too_few_says_so():
     assert (none["value"], none["p"], none["other"]) == (None, None, 0.5)
 
 
+@pytest.mark.slow
+@pytest.mark.soak
 def test_of_equal_groups_a_difference_is_found_in_at_most_5_per_cent_of_studies():
     """Ten subgroups each, corrected by Holm: of 200 studies a false one in at most 8% is 5% within two deviations."""
     rng = np.random.default_rng(1)

@@ -78,7 +78,7 @@ def words_of_a_null_comparison(rng, *, n_patients, n_results, n_resamples):
     return [line.verdict(other) for view in views for line in view.lines for other in range(n_results - 1)]
 
 
-@pytest.mark.parametrize("n_patients", [20, 60])
+@pytest.mark.parametrize("n_patients", [20, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.soak])])
 def test_twenty_results_without_a_difference_seldom_have_a_word(n_patients):
     rng, n_pages = np.random.default_rng(n_patients), 80
     sizes = {"n_patients": n_patients, "n_results": 21, "n_resamples": 200}

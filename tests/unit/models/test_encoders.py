@@ -240,6 +240,8 @@ def test_a_spoilt_file_of_panns_is_refused_by_name(spoil, said):
 # --- AudioMAE
 
 
+@pytest.mark.slow
+@pytest.mark.soak
 def test_the_masked_autoencoder_equals_timms_transformer_on_the_transposed_spectrogram():
     """The port is timm's own network for [1, 1024 frames, 128 mel]; here it sees [mel, frame]."""
     oracle = timm.create_model("vit_base_patch16_224", img_size=(1024, 128), in_chans=1, num_classes=0).eval()

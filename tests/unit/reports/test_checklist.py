@@ -13,6 +13,8 @@ from auscult.reports.checklist import CHECKLISTS, csv_name, fill, places_of
 from auscult.reports.jobs import read_jobs
 from auscult.reports.publish import publish
 
+pytestmark = pytest.mark.usefixtures("plain_figures")
+
 N_ROWS = {"tripod_ai": 52, "stard_ai": 48, "claim": 44}
 
 

@@ -11,6 +11,8 @@ import pytest
 from auscult.reports.left_out_section import mean_shift
 from auscult.reports.publish import publish
 
+pytestmark = pytest.mark.usefixtures("plain_figures")
+
 SITES = ("north", "south", "west", "east")
 
 

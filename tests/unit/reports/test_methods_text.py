@@ -11,6 +11,8 @@ from auscult.reports.methods_text import methods_paragraphs, methods_text
 from auscult.reports.methods_training import repeats_text
 from auscult.storage.files import read_json
 
+pytestmark = pytest.mark.usefixtures("plain_figures")
+
 PROVENANCE = {
     "python": "3.11.7",
     "git": {"commit": "0123456789abcdef"},

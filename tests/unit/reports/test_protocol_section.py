@@ -29,6 +29,8 @@ from auscult.reports.protocol_section import default_primary, protocol_view, rea
 from auscult.reports.publish import publish
 from auscult.storage.files import write_text
 
+pytestmark = pytest.mark.usefixtures("plain_figures")
+
 THREE_JOBS = [{}, {"train": {"epochs": 15}}, {"train": {"epochs": 20}}]
 FROZEN = "2026-01-02T03:04:05+00:00"
 

@@ -8,6 +8,8 @@ import pytest
 from auscult.reports.jobs import spread
 from auscult.reports.publish import publish as run
 
+pytestmark = pytest.mark.usefixtures("plain_figures")
+
 
 @pytest.fixture(scope="module")
 def repeated(make_repeated, tmp_path_factory):

@@ -198,7 +198,9 @@ def test_a_dataset_of_impossible_severity_is_refused(tmp_path) -> None:
 
 
 def test_only_the_diseases_that_are_named_run_a_milder_course(tmp_path) -> None:
-    full = write_dataset("icbhi", tmp_path / "full", n_patients=24, seed=1)
-    mild = write_dataset("icbhi", tmp_path / "mild", n_patients=24, seed=1, severity={"pneumonia": (0.0, 0.1)})
+    full = write_dataset("icbhi", tmp_path / "full", n_patients=12, seed=1, duration_s=(5.0, 6.0))
+    mild = write_dataset(
+        "icbhi", tmp_path / "mild", n_patients=12, seed=1, duration_s=(5.0, 6.0), severity={"pneumonia": (0.0, 0.1)}
+    )
     for one, other in zip(full, mild, strict=True):
         assert (one.patient == other.patient) == (one.disease != "pneumonia")
