@@ -64,6 +64,7 @@ verify: data ## the long tests: end to end, killed and resumed, many experiments
 .PHONY: soak
 soak: data ## the long tests at full length: every collection, twenty kills, trainings that learn; an hour or two
 	pytest --soak --numprocesses 2 --dist worksteal -m 'slow and not gpu' --durations 15 $(TESTS)
+	pytest --soak -m cluster tests/cluster/test_study.py
 
 .PHONY: fuzz
 fuzz: $(INSTALLED) ## 200,000 new examples against the parsers of raw text
