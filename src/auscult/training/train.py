@@ -39,6 +39,7 @@ from auscult.training.dataset import ID_COLUMNS, ClipDataset, StoredKind, load_c
 from auscult.training.distributed import build_fabric, cpu_threads, determinism, is_launched_as_rank_zero
 from auscult.training.ensemble import average
 from auscult.training.export import EpochWeights, export_model, remove_epoch_weights, require_best_epoch
+from auscult.training.followed_maps import FollowedMaps
 from auscult.training.lock import RunLock
 from auscult.training.loop import Trainer
 from auscult.training.losses import build_loss, build_map_loss
@@ -303,7 +304,17 @@ def build_trainer(
         loss = build_loss(data.train.targets, task, job.train.loss, fabric.device)
     else:
         loss = build_map_loss(data.train.maps, task, job.train.loss, fabric.device)
-    return Trainer(fabric, module, loss, data, task=task, settings=job.train, epoch_weights=epoch_weights)
+    follows_maps = job.train.live_examples and data.val.events is not None
+    return Trainer(
+        fabric,
+        module,
+        loss,
+        data,
+        task=task,
+        settings=job.train,
+        epoch_weights=epoch_weights,
+        followed_maps=FollowedMaps(data.val, task, job) if follows_maps else None,
+    )
 
 
 def _training_data(

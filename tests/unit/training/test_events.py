@@ -166,6 +166,8 @@ def test_a_training_finds_the_events_of_patients_that_it_never_saw(events_setup:
     assert len(followed) == 3 * 2
     assert {name.split("/")[1] for name in followed} == {"crackle", "wheeze"}
     assert (history[followed].nunique() > 1).all()
+    pictures = sorted(path.name for path in (tmp_path / "live_maps").iterdir())
+    assert pictures == [f"epoch_{epoch:04d}.png" for epoch in range(1, 13)]
     # The probabilities of clips are the highest of their frames.
     clips = model.predict_proba(test.spectrograms([0, 1]))
     assert clips == pytest.approx(maps[:2, :2].max(axis=2), abs=1e-5)
