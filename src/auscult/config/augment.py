@@ -72,6 +72,11 @@ class RollFrequency(Augmentation):
     name: Literal["roll_frequency"]
     max_shift_bands: int = Field(default=4, ge=1, description="up or down")
 
+    @property
+    def moves_bands(self) -> bool:
+        """Sound leaves its place in frequency."""
+        return True
+
 
 @SPECTROGRAM_FUNCTIONS.register("auscult.augment.spectrogram:coarse_dropout")
 class CoarseDropout(Augmentation):
@@ -92,6 +97,11 @@ class ResizeCrop(Augmentation):
     name: Literal["resize_crop"]
     min_share_time: float = Field(default=0.8, gt=0, le=1, description="shortest cut, of the frames")
     min_share_frequency: float = Field(default=0.9, gt=0, le=1, description="lowest cut, of the mel bands")
+
+    @property
+    def moves_bands(self) -> bool:
+        """Whether sound leaves its place in frequency."""
+        return self.min_share_frequency < 1
 
 
 class Mixing(Augmentation):

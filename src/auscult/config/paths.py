@@ -96,6 +96,14 @@ def split_settings(job: JobSettings, task: TaskSettings) -> dict[str, Any]:
     }
 
 
+def ingest_version(dataset: DatasetSettings) -> int:
+    """Return the version of a dataset's tables: raised by one where annotation files may hold frequencies.
+
+    Since these are read, tables that were made of the same files before lack them.
+    """
+    return STAGE_VERSIONS["ingest"] + int(dataset.may_know_bands)
+
+
 def audio_facts_paths(name: str, dataset: DatasetSettings) -> list[str]:
     """What the shards of an ingest found in the audio files; none for a dataset in one piece."""
     if dataset.shards == 1:

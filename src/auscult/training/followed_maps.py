@@ -14,6 +14,7 @@ from torch import Tensor
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.formatting.numbers import metric_text
+from auscult.spectrograms.frames import BandGrid
 from auscult.training.batches import Subset
 from auscult.training.history import EpochRow, followed_numbers, maps_file
 
@@ -56,7 +57,6 @@ class FollowedMaps:
             spectrograms: What the model makes of a batch before its backbone, shape [clip, band, frame].
         """
         from auscult.plots.map_sheet import FollowedClip, MapSheet  # noqa: PLC0415 (matplotlib: half a second)
-        from auscult.plots.spectrograms import mel_axis  # noqa: PLC0415
 
         self._folder = folder
         assert self._val.maps is not None
@@ -68,8 +68,8 @@ class FollowedMaps:
         ]
         frontend, settings = self._job.model.frontend, self._job.spectrogram
         has_mel_bands = frontend is None or frontend.name in {"mel", "learnable_mel"}
-        centres_hz = mel_axis(settings, self._job.clips.sample_rate_hz).mel_centres_hz if has_mel_bands else None
-        self._sheet = MapSheet(clips, self._kinds, self._grid, centres_hz)
+        centres_hz = np.array(BandGrid.of(settings, self._job.clips.sample_rate_hz).centres_hz)
+        self._sheet = MapSheet(clips, self._kinds, self._grid, centres_hz if has_mel_bands else None)
 
     def draw(self, epoch: int, metrics: EpochRow, maps: NDArray[np.float32]) -> None:
         """Draw an epoch, where one is due.

@@ -248,7 +248,7 @@ def build_initial_model(job: JobSettings, task: TaskSettings) -> Classifier:
         DataError: Pretrained weights that are not there, or not this model's.
     """
     seed = derive_seed(job.train.seed, Purpose.WEIGHTS)
-    module = build_model_of(job, len(task.targets), seed=seed, learns_maps=task.learns_maps)
+    module = build_model_of(job, len(task.targets), seed=seed, learns_maps=task.learns_maps, over_bands=task.maps_bands)
     if job.train.pretrained is not None:
         load_pretrained(module, job.train.pretrained, job.model, backbone_shape(job))
     return module
