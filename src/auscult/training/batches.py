@@ -392,12 +392,15 @@ class TrainingAugmentation:
             return model(batch, **options), targets
         maps = None
         if self._maps is not None:
-            # Bands stay where they are: the steps see them as further channels.
-            maps = torch.from_numpy(self._maps[rows.clips]).to(batch.device, non_blocking=True).flatten(1, -2)
+            maps = torch.from_numpy(self._maps[rows.clips]).to(batch.device, non_blocking=True)
+            # Bands stay where they are: the steps on sound see them as further channels.
+            maps = maps if batch.ndim == 4 else maps.flatten(1, -2)
         batch_of = self._augmenter.batch(self.items(epoch), rows, epoch, maps)
         if batch.ndim == 2:
             batch = batch_of.waveforms(batch)
-        if batch.ndim == 2 and self._to_spectrograms is None:
+        if batch.ndim == 4:
+            logits = model(batch_of.pictures(batch), **options)
+        elif batch.ndim == 2 and self._to_spectrograms is None:
             logits = model(batch, batch_of.spectrograms, **options)
         else:
             spectrograms = batch if self._to_spectrograms is None else self._to_spectrograms(batch)

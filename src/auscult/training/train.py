@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -366,7 +367,7 @@ def _augmentation(
     device: torch.device,
 ) -> TrainingAugmentation:
     n_valid = dataset.clips.loc[train.ids.index, "n_valid"].to_numpy().astype(np.int64)
-    n_samples = job.clips.n_samples
+    n_samples = math.prod(job.clips.picture_shape[1:]) if job.clips.is_image else job.clips.n_samples
     maker = ItemMaker(
         job.augment,
         train.targets,
