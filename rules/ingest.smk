@@ -71,7 +71,7 @@ rule ingest:
     params:
         dataset=dataset_params,
         inventory=by_dataset(PLAN.raw_inventory),
-        stage_version=paths.STAGE_VERSIONS["ingest"],
+        stage_version=by_dataset(lambda name: paths.ingest_version(PLAN.dataset(name))),
     message:
         "Ingesting {wildcards.dataset}: tables of recordings and events"
     script:

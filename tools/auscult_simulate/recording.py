@@ -11,7 +11,7 @@ from scipy.signal import resample_poly
 from auscult_simulate.devices import Device, Response
 from auscult_simulate.diseases import DISEASES, CycleKind
 from auscult_simulate.patients import Patient
-from auscult_simulate.signals import Signal, add_at, from_db, n_samples, rms
+from auscult_simulate.signals import Signal, add_at, band_of, from_db, n_samples, rms
 from auscult_simulate.sounds import (
     Breath,
     breath_noise,
@@ -42,12 +42,17 @@ _HEART_BY_SIDE = {"l": 1.0, "r": 0.45, "c": 0.3}
 
 @dataclass(frozen=True)
 class Sound:
-    """Something that was put into a recording, with its interval and, for wheezes and rhonchi, its pitch."""
+    """Something that was put into a recording, with its interval and, for wheezes and rhonchi, its pitch.
+
+    `low_hz` and `high_hz` hold most of its energy; None of a cycle.
+    """
 
     kind: SoundKind
     start_s: float
     end_s: float
     pitch_hz: float | None = None
+    low_hz: float | None = None
+    high_hz: float | None = None
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,8 @@ def _add_crackles(
         waveform, two_cycle_s = draw_crackle(patient.crackle_kind, rate_hz, rng)
         level = patient.crackle_level * heard * float(np.exp(0.35 * rng.standard_normal()))
         add_at(chest, start_s, rate_hz, sign * level * waveform)
-        sounds.append(Sound(patient.crackle_kind, start_s, start_s + two_cycle_s))
+        low_hz, high_hz = band_of(waveform, rate_hz)
+        sounds.append(Sound(patient.crackle_kind, start_s, start_s + two_cycle_s, None, low_hz, high_hz))
     return sounds
 
 
@@ -259,5 +265,6 @@ def _add_wheezes(
         else:
             tone = wheeze(pitch_hz, duration_s, rate_hz, rng, drift_octaves=rng.uniform(0.05, 0.35))
         add_at(chest, start_s, rate_hz, level * tone)
-        sounds.append(Sound(patient.wheeze_kind, start_s, start_s + len(tone) / rate_hz, pitch_hz))
+        low_hz, high_hz = band_of(tone, rate_hz)
+        sounds.append(Sound(patient.wheeze_kind, start_s, start_s + len(tone) / rate_hz, pitch_hz, low_hz, high_hz))
     return sounds

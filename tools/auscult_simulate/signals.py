@@ -11,6 +11,9 @@ import numpy.typing as npt
 Signal: TypeAlias = npt.NDArray[np.float64]
 Range: TypeAlias = tuple[float, float]
 
+_LEAST_FFT = 1024
+"""Short sounds are filled up with silence: a crackle lasts some 40 samples."""
+
 
 def n_samples(duration_s: float, sample_rate_hz: float) -> int:
     """Return the samples that `duration_s` takes."""
@@ -82,3 +85,18 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     """
     keys = tuple(int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:4], "little") for name in names)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=keys))
+
+
+def band_of(signal: Signal, sample_rate_hz: float) -> tuple[float, float]:
+    """Return between which frequencies the middle 90% of a sound's energy lies, in Hz.
+
+    >>> times_s = np.arange(4000) / 4000
+    >>> low_hz, high_hz = band_of(np.sin(2 * np.pi * 300 * times_s) + np.sin(2 * np.pi * 500 * times_s), 4000)
+    >>> round(low_hz), round(high_hz)
+    (300, 500)
+    """
+    n = max(len(signal), _LEAST_FFT)
+    shares = np.cumsum(np.abs(np.fft.rfft(signal, n)) ** 2)
+    low, high = np.searchsorted(shares, [0.05 * shares[-1], 0.95 * shares[-1]])
+    step_hz = sample_rate_hz / n
+    return float(low * step_hz), float(max(high, low + 1) * step_hz)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from auscult.augment.maps import FollowingMaps, gathered, laid_over
 from auscult.augment.mixing import Taken, mixed_targets, mixer_of
+from auscult.augment.pictures import augment_pictures
 from auscult.augment.random import ClipRandom
 from auscult.augment.spectrogram import augment_spectrograms, cropped_places
 from auscult.augment.waveform import WaveformAugmenter
@@ -325,6 +326,21 @@ class AugmentedBatch:
             spectrograms = self._mix(step, n_mixed, spectrograms)
             n_mixed += 1
         return spectrograms
+
+    def pictures(self, pictures: Tensor) -> Tensor:
+        """Apply the steps on pictures in their order, to `maps` as well.
+
+        Args:
+            pictures: Standardised, shape [item, channel, height, width]; left unchanged.
+
+        Returns:
+            The same shape.
+        """
+        settings = self._augmenter.settings
+        for number, step in enumerate(settings.picture, start=len(settings.waveform) + len(settings.spectrogram)):
+            eligible = self._eligible(number, step, len(pictures))
+            pictures, self.maps = augment_pictures(pictures, self.maps, step, self._rng, eligible)
+        return pictures
 
     def _moved(self, maps: Tensor, step: Augmentation, eligible: Tensor) -> Tensor:
         """Move maps as a step is about to move their spectrograms: by the same numbers."""

@@ -243,10 +243,10 @@ augment_app = typer.Typer(no_args_is_help=True)
 @augment_app.command("list")
 def list_augmentations() -> None:
     """List the steps that an experiment may name, with what they do."""
-    from auscult.config.augment import SPECTROGRAM  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.config.augment import PICTURE, SPECTROGRAM  # noqa: PLC0415 (`--help` stays quick)
     from auscult.config.waveform_augment import WAVEFORM  # noqa: PLC0415
 
-    for section, steps in (("waveform", WAVEFORM), ("spectrogram", SPECTROGRAM)):
+    for section, steps in (("waveform", WAVEFORM), ("spectrogram", SPECTROGRAM), ("picture", PICTURE)):
         typer.echo(f"{section}:")
         for name, settings in steps.items():
             typer.echo(f"  {name:<18}{(settings.__doc__ or '').strip().splitlines()[0]}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from auscult.config.base import Label, Settings
+from auscult.config.base import Label, Settings, without_none
 from auscult.config.task import fold_label
 from auscult.errors import unknown_name
 
@@ -36,6 +36,10 @@ class AnnotationSettings(Settings):
     start: Column = Field(default=1, description="column number from 1, or name in the header; in JSON a key")
     end: Column | None = Field(default=None, description="column of the end; 2 if neither it nor duration is given")
     duration: Column | None = Field(default=None, description="column of the length, instead of the end")
+    low_hz: Column | None = Field(
+        default=None, description="column of an event's lowest frequency in Hz; label tracks of Audacity hold it anyhow"
+    )
+    high_hz: Column | None = Field(default=None, description="column of an event's highest frequency in Hz")
     kind: Column | None = Field(
         default=3, description="column of the label; null: rows have none, and each is what `every` says"
     )
@@ -110,15 +114,19 @@ class AnnotationSettings(Settings):
             raise ValueError("kind and flags: the labels stand in one column, or in a column of 0 and 1 for each")
         if self.kind is None and not self.flags and self.every is None:
             raise ValueError("kind is null: name a column of labels, flags, or say with `every` what each row is")
-        columns = [self.start, *self.ends.values(), *self.labels.values()]
+        columns = self.columns
         if len(set(columns)) < len(columns):
-            raise ValueError(f"two of start, end, duration, kind and flags are the same column: {columns}")
+            raise ValueError(
+                f"two of start, end, duration, low_hz, high_hz, kind and flags are the same column: {columns}"
+            )
         if self.header is False and any(isinstance(column, str) for column in columns) and self.format == "table":
             raise ValueError("header: false needs columns by number, from 1")
         return self
 
     @model_validator(mode="after")
     def _check_units(self) -> Self:
+        if self.format in ("audacity", "textgrid") and self.bands:
+            raise ValueError(f"low_hz, high_hz: {self.format} files have no columns; leave them out")
         if self.format in ("audacity", "textgrid") and self.unit != "s":
             raise ValueError(f"unit: {self.format} files count in seconds; leave unit out")
         if self.sample_rate_hz is not None and self.unit != "samples":
@@ -155,6 +163,27 @@ class AnnotationSettings(Settings):
         if self.duration is not None:
             return {"duration": self.duration}
         return {"end": 2 if self.end is None else self.end}
+
+    @property
+    def may_be_label_tracks(self) -> bool:
+        """Whether its files may be label tracks of Audacity, which hold frequencies where somebody marked them."""
+        return self.format in {"auto", "audacity"}
+
+    @model_serializer(mode="wrap")
+    def _without_no_bands(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Tables that were made before frequencies were read stay what they are.
+        return without_none(to_dict(self), ("low_hz", "high_hz"))
+
+    @property
+    def bands(self) -> dict[str, Column]:
+        """The columns that bound an event in frequency, as far as they are given, under `low_hz` and `high_hz`."""
+        given = {"low_hz": self.low_hz, "high_hz": self.high_hz}
+        return {name: column for name, column in given.items() if column is not None}
+
+    @property
+    def columns(self) -> list[Column]:
+        """All columns that are read; start and end come first."""
+        return [self.start, *self.ends.values(), *self.bands.values(), *self.labels.values()]
 
     @property
     def labels(self) -> dict[str, Column]:

@@ -72,6 +72,11 @@ class RollFrequency(Augmentation):
     name: Literal["roll_frequency"]
     max_shift_bands: int = Field(default=4, ge=1, description="up or down")
 
+    @property
+    def moves_bands(self) -> bool:
+        """Sound leaves its place in frequency."""
+        return True
+
 
 @SPECTROGRAM_FUNCTIONS.register("auscult.augment.spectrogram:coarse_dropout")
 class CoarseDropout(Augmentation):
@@ -92,6 +97,11 @@ class ResizeCrop(Augmentation):
     name: Literal["resize_crop"]
     min_share_time: float = Field(default=0.8, gt=0, le=1, description="shortest cut, of the frames")
     min_share_frequency: float = Field(default=0.9, gt=0, le=1, description="lowest cut, of the mel bands")
+
+    @property
+    def moves_bands(self) -> bool:
+        """Whether sound leaves its place in frequency."""
+        return self.min_share_frequency < 1
 
 
 class Mixing(Augmentation):
@@ -154,6 +164,55 @@ class PatchMix(Mixing):
 SpectrogramAugmentation = Annotated[Augmentation, SPECTROGRAM]
 
 
+PICTURE: Registry[Augmentation] = Registry("augmentation")
+"""All steps on pictures. Implementations: `(pictures, maps, settings, rng, picked) -> (pictures, maps)`."""
+
+
+@PICTURE.register("auscult.augment.pictures:flip")
+class Flip(Augmentation):
+    """Mirror the picture."""
+
+    name: Literal["flip"]
+    axes: Literal["both", "horizontal", "vertical"] = Field(
+        default="both", description="horizontal: left becomes right; both: one of the two, or the two together"
+    )
+
+
+@PICTURE.register("auscult.augment.pictures:turn")
+class Turn(Augmentation):
+    """Turn a square picture by one, two or three right angles."""
+
+    name: Literal["turn"]
+
+
+@PICTURE.register("auscult.augment.pictures:rotate")
+class Rotate(Augmentation):
+    """Rotate the picture about its middle; what comes in from outside is unknown."""
+
+    name: Literal["rotate"]
+    max_degrees: float = Field(default=15.0, gt=0, le=180, description="to either side")
+
+
+@PICTURE.register("auscult.augment.pictures:crop")
+class Crop(Augmentation):
+    """Cut a part and enlarge it to the whole."""
+
+    name: Literal["crop"]
+    min_share: float = Field(default=0.8, gt=0, le=1, description="shortest cut, of both sides")
+
+
+@PICTURE.register("auscult.augment.pictures:brightness_contrast")
+class BrightnessContrast(Augmentation):
+    """Make the picture brighter or darker, and its contrast higher or lower."""
+
+    name: Literal["brightness_contrast"]
+    max_brightness: float = Field(default=0.3, ge=0, description="added or taken away, in deviations of a channel")
+    max_contrast: float = Field(default=0.2, ge=0, lt=1, description="share by which the contrast rises or falls")
+
+
+PictureAugmentation = Annotated[Augmentation, PICTURE]
+
+
 class AugmentSettings(Settings):
     """What is done to training clips, in this order; never at validation or test."""
 
@@ -164,6 +223,9 @@ class AugmentSettings(Settings):
         default=(), description="the spectrograms are then computed in training, from the clips"
     )
     spectrogram: tuple[SpectrogramAugmentation, ...] = ()
+    picture: tuple[PictureAugmentation, ...] = Field(
+        default=(), description="of pictures (clips.unit: image) instead of the two others"
+    )
     augments: int = Field(
         default=1, ge=1, le=100, description="so often an epoch visits each clip, each time augmented by other numbers"
     )
@@ -176,16 +238,18 @@ class AugmentSettings(Settings):
 
     @model_serializer(mode="wrap")
     def _without_one(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # What was trained before clips could be repeated stays what it is.
+        # What was trained before clips could be repeated, or pictures augmented, stays what it is.
         values: dict[str, Any] = to_dict(self)
         if self.augments == 1:
             values.pop("augments", None)
+        if not self.picture:
+            values.pop("picture", None)
         return values
 
     @property
     def steps(self) -> tuple[Augmentation, ...]:
         """All steps; the place of one here is its number."""
-        return (*self.waveform, *self.spectrogram)
+        return (*self.waveform, *self.spectrogram, *self.picture)
 
     @property
     def mixings(self) -> tuple[tuple[int, Mixing], ...]:

@@ -63,6 +63,15 @@ class Settings(BaseModel):
         return value
 
 
+def without_none(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return what was written out of settings, without those of these names that are not given.
+
+    >>> without_none({"end": None, "low_hz": None, "high_hz": "top"}, ("low_hz", "high_hz"))
+    {'end': None, 'high_hz': 'top'}
+    """
+    return {name: value for name, value in values.items() if value is not None or name not in names}
+
+
 def scalar_to_text(value: Any) -> Any:
     """YAML reads 1 and 007 as numbers; a label in a table is text."""
     if isinstance(value, bool):

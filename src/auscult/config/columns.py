@@ -6,9 +6,16 @@ import codecs
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from auscult.config.base import NAME_PATTERN, Label, Settings
+from auscult.config.base import NAME_PATTERN, Label, Settings, without_none
 
 ValueMap = dict[Label, Label | None]
 """What stands in a cell -> what it means; null: unknown. Case, and blanks around a value, do not matter."""
@@ -178,6 +185,8 @@ class Columns(Settings):
     start_s: Time | None = Field(default=None, description="of an event; rows that share a path share the recording")
     end_s: Time | None = None
     event: Text | None = Field(default=None, description="kind of the event between start_s and end_s")
+    low_hz: str | None = Field(default=None, description="column of the event's lowest frequency in Hz")
+    high_hz: str | None = Field(default=None, description="column of the event's highest frequency in Hz")
     labels: dict[str, LabelSource] = Field(default={}, description="label name -> column")
     attributes: dict[str, Text] = Field(
         default={}, description="attribute name -> column, for splits and tasks by column"
@@ -191,14 +200,30 @@ class Columns(Settings):
         given = [name for name in ("start_s", "end_s", "event") if getattr(self, name) is not None]
         if given and len(given) < 3:
             raise ValueError(f"an event needs start_s, end_s and event; only {given} given")
+        if self.bands and not given:
+            raise ValueError("low_hz and high_hz bound an event: name start_s, end_s and event too")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_no_bands(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Tables that were made before frequencies were read stay what they are.
+        return without_none(to_dict(self), ("low_hz", "high_hz"))
+
+    @property
+    def bands(self) -> list[str]:
+        """The columns that bound an event in frequency, as far as they are given."""
+        return [name for name in (self.low_hz, self.high_hz) if name is not None]
 
     @property
     def names(self) -> list[str]:
         """All columns, or named groups, that are asked for."""
         single = (self.path, self.site, self.device, self.age_years, self.sex, self.start_s, self.end_s, self.event)
         sources = [*single, *self.labels.values(), *self.attributes.values()]
-        return [*(self.patient or ()), *(name for source in sources if source is not None for name in source.names)]
+        return [
+            *(self.patient or ()),
+            *self.bands,
+            *(name for source in sources if source is not None for name in source.names),
+        ]
 
     def check_groups(self, groups: set[str]) -> None:
         """Check that all names are groups of a pattern, where there is no table to have them as columns."""

@@ -67,6 +67,11 @@ class _Dataset(Settings):
         default=1, ge=1, le=10_000, description="jobs that read, cut and transform the recordings side by side"
     )
 
+    @property
+    def may_know_bands(self) -> bool:
+        """Whether its files may say at which frequencies an event lies."""
+        return False
+
     @field_validator("root")
     @classmethod
     def _check_root(cls, root: str) -> str:
@@ -131,6 +136,12 @@ class _Collection(_Dataset):
         default=None, description="the annotation file of each recording: intervals and what they hold"
     )
     follow_links: bool = Field(default=False, description="take files that are links to files outside the root")
+
+    @property
+    def may_know_bands(self) -> bool:
+        """Whether its files may say at which frequencies an event lies."""
+        files = self.annotations
+        return bool(self.columns.bands) or (files is not None and (bool(files.bands) or files.may_be_label_tracks))
 
     @property
     def groups(self) -> set[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from auscult.config.base import Settings
 
@@ -39,6 +41,10 @@ class IntersectionCriteria(Settings):
 class EventSettings(Settings):
     """What a task of type `events` learns and how it is judged; its decoding is chosen on validation."""
 
+    maps: Literal["frames", "bands"] = Field(
+        default="frames",
+        description="over the frames of a clip, or over its frames and mel bands, where events have low_hz and high_hz",
+    )
     boundary_s: float = Field(default=0.1, gt=0, description="width of an onset or offset in the map of boundaries")
     collars: Collars = Collars()
     segment_s: float = Field(default=1.0, gt=0, description="of the grid of segments")
@@ -46,6 +52,14 @@ class EventSettings(Settings):
     tolerances_s: tuple[float, ...] = Field(
         default=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0), description="collars of onset and offset for the score over tolerance"
     )
+
+    @model_serializer(mode="wrap")
+    def _without_frames(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was made before there were maps over bands stays what it is.
+        values: dict[str, Any] = to_dict(self)
+        if self.maps == "frames":
+            values.pop("maps", None)
+        return values
 
 
 class KindDecoding(Settings):

@@ -104,11 +104,22 @@ class JobSettings(Settings):
     def _check_images(self) -> Self:
         """Refuse what only sound has, and what pictures do not have yet."""
         if not self.clips.is_image:
+            if self.augment.picture:
+                raise ValueError(
+                    "augment.picture: its steps change pictures; sound takes augment.waveform, .spectrogram"
+                )
             return self
+        height, width = self.clips.picture_shape[1:]
+        if height != width and any(step.name == "turn" for step in self.augment.picture):
+            raise ValueError(
+                f"augment.picture: turn needs square pictures, and clips.size is {height} x {width}; take flip"
+            )
         unfit = {
             "spectrogram (a picture is taken as it is)": self.spectrogram != SpectrogramSettings(),
             "model.frontend (it makes spectrograms of sound)": self.model.frontend is not None,
-            "augment (its steps change sound)": self.augment.steps,
+            "augment.waveform and augment.spectrogram (their steps change sound; pictures take augment.picture)": (
+                self.augment.waveform or self.augment.spectrogram
+            ),
             "train.batches.frontend: online (spectrograms of sound are computed there)": self.train.batches.frontend
             == "online",
             "train.pretrained (its weights take spectrograms)": self.train.pretrained is not None,

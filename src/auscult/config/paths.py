@@ -14,6 +14,8 @@ from auscult.storage.files import settings_key
 
 METRICS_FILE = "metrics.jsonl"
 """Beside a training: a line for each epoch, written by the training and read by tracking."""
+MAPS_FOLDER = "live_maps"
+"""Beside a training: pictures of the maps of a few validation clips, one an epoch, read by tracking."""
 
 STAGE_VERSIONS = {"ingest": 4, "clips": 1, "pictures": 1, "features": 1, "split": 5, "embeddings": 1}
 """Raised when a stage's code gives other content for equal settings: older files are then never read again."""
@@ -92,6 +94,14 @@ def split_settings(job: JobSettings, task: TaskSettings) -> dict[str, Any]:
             mode="json", include={"type", "targets", "level", "overlap", "datasets", "classes_from"}
         ),
     }
+
+
+def ingest_version(dataset: DatasetSettings) -> int:
+    """Return the version of a dataset's tables: raised by one where annotation files may hold frequencies.
+
+    Since these are read, tables that were made of the same files before lack them.
+    """
+    return STAGE_VERSIONS["ingest"] + int(dataset.may_know_bands)
 
 
 def audio_facts_paths(name: str, dataset: DatasetSettings) -> list[str]:

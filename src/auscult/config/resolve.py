@@ -38,6 +38,7 @@ from auscult.errors import ConfigError, unknown_name
 PRESET_SECTIONS = ("clips", "spectrogram", "split")
 _SELECTORS = ("name", "kind")
 _FRONTENDS_OF_EVENTS = ("mel", "learnable_mel", "linear")
+_FRONTENDS_OF_BANDS = ("mel", "learnable_mel")
 _EXPERIMENT_FILE = TypeAdapter(ExperimentFile)
 _JOB = TypeAdapter(JobSettings)
 _TASK = TypeAdapter(TaskSettings)
@@ -310,6 +311,8 @@ def _check_maps(job: JobSettings, task: TaskSettings, where: str) -> None:
         )
     if task.finds_events:
         _check_events(job, where)
+        if task.maps_bands:
+            _check_bands(job, where)
     elif task.finds_objects:
         _check_objects(job, where)
 
@@ -354,6 +357,28 @@ def _check_events(job: JobSettings, where: str) -> None:
             part = "waveform" if number < len(job.augment.waveform) else "spectrogram"
             place = number - (0 if part == "waveform" else len(job.augment.waveform)) + 1
             raise ConfigError(f"{where}: augment.{part}[{place}] ({step.name}): {fault}")
+
+
+def _check_bands(job: JobSettings, where: str) -> None:
+    """Refuse what does not keep the axis of frequency, or moves sound along it."""
+    if not isinstance(job.model, HalvingSettings):
+        able = [name for name, settings in MODELS.items() if issubclass(settings, HalvingSettings)]
+        raise ConfigError(
+            f"{where}: model.name: {job.model.name!r} does not keep the mel bands, and the task's events.maps is "
+            f"bands; take {', '.join(able)}, or events.maps: frames"
+        )
+    if job.model.frontend is not None and job.model.frontend.name not in _FRONTENDS_OF_BANDS:
+        raise ConfigError(
+            f"{where}: model.frontend: {job.model.frontend.name!r} has no mel bands, and the task's events.maps is "
+            f"bands; take {', '.join(_FRONTENDS_OF_BANDS)}, or none"
+        )
+    for step in job.augment.steps:
+        moving = [one.name for one in (*getattr(step, "functions", ()), step) if one.moves_bands]
+        if moving:
+            raise ConfigError(
+                f"{where}: augment: {moving[0]} moves sound in frequency, where maps over bands do not follow; leave "
+                "it out (of resize_crop say `min_share_frequency: 1`), or take events.maps: frames"
+            )
 
 
 def _check_evaluate(job: JobSettings, task: TaskSettings, where: str) -> None:

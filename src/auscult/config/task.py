@@ -338,6 +338,11 @@ class TaskSettings(Settings):
         return self.objects is not None
 
     @property
+    def maps_bands(self) -> bool:
+        """Whether maps of events are over frames and mel bands, not over frames alone."""
+        return self.events is not None and self.events.maps == "bands"
+
+    @property
     def learns_maps(self) -> bool:
         """Whether maps are learned, of objects and of boundaries."""
         return self.finds_events or self.finds_objects

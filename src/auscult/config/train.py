@@ -209,7 +209,8 @@ class TrainSettings(Settings):
         default=0,
         ge=0,
         le=64,
-        description="validation clips whose probabilities are logged: metrics.jsonl, history.csv, TensorBoard",
+        description="validation clips whose probabilities are logged: metrics.jsonl, history.csv, TensorBoard; of "
+        "events also their maps, as pictures",
     )
     debug: DebugSettings = DebugSettings()
 

@@ -43,6 +43,11 @@ class Augmentation(Settings):
     moves_events: ClassVar[bool] = False
     """Whether sound leaves its place in time; the maps of events follow it."""
 
+    @property
+    def moves_bands(self) -> bool:
+        """Whether sound leaves its place in frequency."""
+        return False
+
     unfit_for_events: ClassVar[str] = ""
     """Why the maps of events cannot follow; empty where they can."""
 
@@ -95,6 +100,11 @@ class Speed(Augmentation):
     name: Literal["speed"]
     rate: Rates = Field(default=(0.9, 1.1), description="2 is twice as fast and an octave higher; in steps of 0.01")
 
+    @property
+    def moves_bands(self) -> bool:
+        """Sound leaves its place in frequency."""
+        return True
+
 
 @WAVEFORM_FUNCTIONS.register("auscult.augment.noise:ColouredNoiseAdder")
 class GaussianNoiseWaveform(Augmentation):
@@ -143,6 +153,11 @@ class PitchShift(Augmentation):
     max_semitones: float = Field(
         default=2.0, gt=0, le=24, description="up or down; the ratio of frequencies comes in steps of 0.01"
     )
+
+    @property
+    def moves_bands(self) -> bool:
+        """Sound leaves its place in frequency."""
+        return True
 
 
 @WAVEFORM_FUNCTIONS.register("auscult.augment.pitch:TimeStretcher")

@@ -1,4 +1,4 @@
-"""Events as maps: for each clip and frame, whether an event is there and whether one begins or ends."""
+"""Events as maps: at each frame of a clip, or frame and band, whether an event is there, begins or ends."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from auscult.datasets.event_boxes import EventBoxes
 from auscult.labels import Intervals, event_stretches, overlaps
 from auscult.metrics.event_decoding import Tracks, lay_out
 from auscult.metrics.events import TrueEvents
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from auscult.config.task import TaskSettings
-    from auscult.spectrograms.frames import FrameGrid
+    from auscult.spectrograms.frames import BandGrid, FrameGrid
 
     Maps = NDArray[np.int8]
 
@@ -47,11 +48,18 @@ def event_maps(
     truth: TrueEvents,
     grid: FrameGrid,
     boundary_s: float,
+    *,
+    boxes: EventBoxes | None = None,
+    n_bands: int = 1,
 ) -> Maps:
-    """Return the maps of clips: 1, 0 or `UNKNOWN`, shape [clip, channel, frame].
+    """Return the maps of clips: 1, 0 or `UNKNOWN`, shape [clip, channel, frame], or [clip, channel, band, frame].
 
     The first half of the channels are the kinds' objects: a frame is 1 where an event holds its middle. The second half
     are their boundaries: 1 around each onset and offset. What lies behind a recording's end is silence, and 0.
+
+    With `boxes` an event fills its own bands, and its onset and offset are boundaries there; below and above it there
+    is no boundary. Of an event whose frequencies nobody knows all bands are unknown, and around its onset and offset
+    all boundaries.
 
     Args:
         recordings: Row of each clip's recording in `truth`, shape [clip].
@@ -59,30 +67,44 @@ def event_maps(
         truth: What is known of the recordings.
         grid: The frames of one clip.
         boundary_s: Width of an onset or offset.
+        boxes: The true events with their bands; None: maps are over frames alone.
+        n_bands: Of the spectrograms, with `boxes`.
     """
     n_kinds = len(truth.kinds)
-    maps = np.zeros((len(recordings), 2 * n_kinds, grid.n_frames), dtype=np.int8)
+    maps = np.zeros((len(recordings), 2 * n_kinds, n_bands, grid.n_frames), dtype=np.int8)
     cells = (recordings[:, None] * n_kinds + np.arange(n_kinds)).ravel()
     begins = np.repeat(starts_s, n_kinds)
     clips = Intervals(cells, begins, begins + grid.length_s)
 
-    def paint(intervals: Intervals, value: np.int8, channels: tuple[int, ...]) -> None:
+    def paint(stretches: Intervals | EventBoxes, value: np.int8, channels: tuple[int, ...]) -> None:
+        intervals = stretches if isinstance(stretches, Intervals) else stretches.intervals
         at, which, _ = overlaps(clips, intervals)
         first, end = grid.frames_of(intervals.starts[which] - begins[at], intervals.ends[which] - begins[at])
-        for clip, kind, begin, stop in zip(*np.divmod(at, n_kinds), first, end, strict=True):
+        low, high = np.zeros_like(which), np.full_like(which, n_bands)
+        if isinstance(stretches, EventBoxes):
+            low, high = stretches.first_bands[which], stretches.end_bands[which]
+        for clip, kind, *cell in zip(*np.divmod(at, n_kinds), low, high, first, end, strict=True):
+            bands, frames = slice(*cell[:2]), slice(*cell[2:])
             for half in channels:
-                maps[clip, half * n_kinds + kind, begin:stop] = value
+                maps[clip, half * n_kinds + kind, bands, frames] = value
 
     # A frame is unknown where any of the sound in its cell is.
     reach = grid.step_s / 2 - 1e-6
     paint(_widened(truth.unknown, reach), UNKNOWN, (0, 1))
-    paint(truth.events, np.int8(1), (0,))
+    events = truth.events
+    edges = events.rows, np.concatenate([events.starts, events.ends])
+    around = Intervals(np.tile(edges[0], 2), edges[1] - boundary_s / 2, edges[1] + boundary_s / 2)
+    if boxes is not None:
+        unplaced = boxes.take(~boxes.is_placed)
+        paint(unplaced.intervals, UNKNOWN, (0,))
+        paint(unplaced.edges(boundary_s).intervals, UNKNOWN, (1,))
+        events = boxes.take(boxes.is_placed)
+        around = events.edges(boundary_s)
+    paint(events, np.int8(1), (0,))
     is_unknown = maps[:, n_kinds:] == UNKNOWN
-    edges = truth.events.rows, np.concatenate([truth.events.starts, truth.events.ends])
-    times = Intervals(np.tile(edges[0], 2), edges[1] - boundary_s / 2, edges[1] + boundary_s / 2)
-    paint(times, np.int8(1), (1,))
+    paint(around, np.int8(1), (1,))
     maps[:, n_kinds:][is_unknown & (maps[:, :n_kinds] != 1)] = UNKNOWN
-    return maps
+    return maps[:, :, 0] if boxes is None else maps
 
 
 def _widened(intervals: Intervals, by_s: float) -> Intervals:
@@ -101,6 +123,8 @@ class ClipEvents:
         starts_s: Of each clip in its recording, shape [clip].
         grid: The frames of one clip.
         boundary_s: Width of an onset or offset.
+        bands: The bands of one clip, where maps are over frames and bands; None: over frames.
+        boxes: The events of the recordings with their bands; None without `bands`.
     """
 
     truth: TrueEvents
@@ -110,10 +134,19 @@ class ClipEvents:
     starts_s: NDArray[np.float64]
     grid: FrameGrid
     boundary_s: float
+    bands: BandGrid | None = None
+    boxes: EventBoxes | None = None
 
     @classmethod
     def of(
-        cls, clips: pd.DataFrame, recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings, grid: FrameGrid
+        cls,
+        clips: pd.DataFrame,
+        recordings: pd.DataFrame,
+        events: pd.DataFrame,
+        task: TaskSettings,
+        grid: FrameGrid,
+        *,
+        bands: BandGrid | None = None,
     ) -> ClipEvents:
         """Return the events of clips.
 
@@ -123,6 +156,7 @@ class ClipEvents:
             events: Rows of `tables.EVENTS`.
             task: Of type `events`.
             grid: The frames of one clip.
+            bands: The bands of one clip, for maps over frames and bands.
         """
         kept = recordings.loc[recordings["recording_id"].isin(list(clips["recording_id"]))].reset_index(drop=True)
         return cls(
@@ -133,6 +167,8 @@ class ClipEvents:
             clips["start_s"].to_numpy(dtype=np.float64),
             grid,
             task.event_settings.boundary_s,
+            bands,
+            None if bands is None else EventBoxes.of(kept, events, task, bands),
         )
 
     @classmethod
@@ -155,9 +191,15 @@ class ClipEvents:
             moved([part.truth.events for part in parts]),
             moved([part.truth.unknown for part in parts]),
         )
+        boxes = [
+            part.boxes.moved(int(first) * n_kinds)
+            for part, first in zip(parts, n_recordings, strict=False)
+            if part.boxes is not None
+        ]
         return replace(
             parts[0],
             truth=truth,
+            boxes=EventBoxes.joined(boxes) if boxes else None,
             recording_ids=np.concatenate([part.recording_ids for part in parts]),
             patient_ids=np.concatenate([part.patient_ids for part in parts]),
             rows=np.concatenate([part.rows + first for part, first in zip(parts, n_recordings, strict=False)]),
@@ -171,6 +213,7 @@ class ClipEvents:
         return replace(
             self,
             truth=self.truth.take(kept),
+            boxes=None if self.boxes is None else self.boxes.of_recordings(kept, len(self.truth.kinds)),
             recording_ids=self.recording_ids[kept],
             patient_ids=self.patient_ids[kept],
             rows=np.searchsorted(kept, rows).astype(np.int64),
@@ -178,11 +221,19 @@ class ClipEvents:
         )
 
     def maps(self) -> Maps:
-        """Return the maps of the clips: 1, 0 or `UNKNOWN`, shape [clip, channel, frame]."""
+        """Return the maps of the clips, [clip, channel, frame] or [clip, channel, band, frame]; see `event_maps`."""
+        if self.bands is None:
+            return self.frame_maps()
+        return event_maps(
+            self.rows, self.starts_s, self.truth, self.grid, self.boundary_s, boxes=self.boxes, n_bands=len(self.bands)
+        )
+
+    def frame_maps(self) -> Maps:
+        """Return the maps of the clips over frames alone, shape [clip, channel, frame]."""
         return event_maps(self.rows, self.starts_s, self.truth, self.grid, self.boundary_s)
 
     def lay_out(self, probabilities: NDArray[np.floating]) -> Tracks:
-        """Return probabilities of the clips, [clip, channel, frame], along their recordings."""
+        """Return probabilities of the clips, [clip, channel, (band,) frame], along their recordings."""
         return lay_out(probabilities, self.rows, self.starts_s, self.truth.durations_s, self.grid)
 
     def digest(self) -> bytes:
@@ -191,4 +242,6 @@ class ClipEvents:
         for intervals in (self.truth.events, self.truth.unknown):
             for values in (intervals.rows, intervals.starts, intervals.ends):
                 digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+        if self.boxes is not None:
+            digest.update(repr(self.bands).encode("utf-8") + self.boxes.digest())
         return digest.digest()

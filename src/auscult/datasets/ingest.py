@@ -82,7 +82,7 @@ def ingest(
         recordings_path = stack.enter_context(atomic_path(output_dir / "recordings.parquet"))
         events_path = stack.enter_context(atomic_path(output_dir / "events.parquet"))
         recordings = stack.enter_context(RecordingWriter(recordings_path, dataset))
-        events = stack.enter_context(EventWriter(events_path))
+        events = stack.enter_context(EventWriter(events_path, has_bands=settings.may_know_bands))
         look = probe_from(audio_facts, root) if audio_facts else probe or probe_of(settings)
         ingest = _Ingest(root, summary, recordings, events, probe=look, settings=settings)
         try:

@@ -11,7 +11,16 @@ import pyarrow as arrow
 from pyarrow import parquet
 
 from auscult.audio.probe import AudioFacts
-from auscult.storage.tables import ATTRIBUTE_PREFIX, EVENTS, LABEL_PREFIX, RECORDINGS, Event, Recording, validate
+from auscult.storage.tables import (
+    ATTRIBUTE_PREFIX,
+    BAND_COLUMNS,
+    EVENTS,
+    LABEL_PREFIX,
+    RECORDINGS,
+    Event,
+    Recording,
+    validate,
+)
 
 BATCH_ROWS = 4096
 _NUMBERS = {"float64": arrow.float64(), "int64": arrow.int64()}
@@ -87,10 +96,17 @@ class RecordingWriter(BatchWriter):
 
 
 class EventWriter(BatchWriter):
-    """The events table."""
+    """The events table.
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, EVENTS, _columns_of(EVENTS), "events")
+    Args:
+        path: Its place.
+        has_bands: Whether the dataset may say of frequencies; without, the table does not have their columns.
+    """
+
+    def __init__(self, path: Path, *, has_bands: bool = False) -> None:
+        columns = _columns_of(EVENTS)
+        kept = {name: kind for name, kind in columns.items() if has_bands or name not in BAND_COLUMNS}
+        super().__init__(path, EVENTS, kept, "events")
 
     def add(self, event: Event) -> None:
         """Add one event."""

@@ -15,11 +15,11 @@ from auscult.config import JobSettings, TaskSettings
 from auscult.config.events import Collars, KindDecoding
 from auscult.datasets.event_maps import UNKNOWN, ClipEvents
 from auscult.errors import DataError
-from auscult.evaluation.predict import predict_maps
+from auscult.evaluation.predict import map_blocks
 from auscult.evaluation.slices import judged_sections
 from auscult.labels import Intervals
-from auscult.metrics.event_decoding import decode, decodings_of
-from auscult.metrics.events import count_cells, count_events, count_segments, match_events, score_estimates
+from auscult.metrics.event_decoding import decode, decodings_of, over_bands
+from auscult.metrics.events import EventCounts, count_cells, count_events, count_segments, match_events, score_estimates
 from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.psds import count_intersections, psds_values
 from auscult.metrics.score_intervals import undefined
@@ -88,21 +88,59 @@ def judge_events(
             "the model finds no events in time: it has no `event_decoding`; train it on a task of type events"
         )
     decodings = decodings_of(model.meta["event_decoding"], task.targets)
-    maps = predict_maps(model, examples, job.train.batch_size)
+    maps, cells = _predicted(model, examples, examples.events, decodings, job.train.batch_size)
     sections = judged_sections(examples, tables, job)
     subsets = {name: sections[name] for name in ("val", "test") if name in sections}
     listed = _event_rows(examples.events, maps, subsets, decodings, task)
     write_csv(folder / "events.csv", listed)
     scores = {
-        name: _scores(examples.events.take(chosen), maps[chosen], decodings, task, rng, job.evaluate.bootstrap_draws)
+        name: _scores(
+            examples.events.take(chosen),
+            maps[chosen],
+            {part: counts.take(chosen) for part, counts in cells.items()},
+            decodings,
+            task,
+            rng,
+            job.evaluate.bootstrap_draws,
+        )
         for (name, chosen), rng in zip(sections.items(), generator.spawn(len(sections)), strict=True)
     }
     return JudgedEvents(scores, listed)
 
 
+def _predicted(
+    model: SavedModel,
+    examples: ClipDataset,
+    events: ClipEvents,
+    decodings: Sequence[KindDecoding],
+    batch_size: int,
+) -> tuple[NDArray[np.float32], dict[str, EventCounts]]:
+    """Return probabilities over frames, [clip, channel, frame], and what each clip's cells of maps come to.
+
+    The cells are counted block by block: maps over bands of many clips would fill the memory.
+    """
+    n_kinds = len(decodings)
+    cuts = {
+        "objects": [decoding.threshold for decoding in decodings],
+        "boundaries": [0.5 if decoding.boundary is None else decoding.boundary for decoding in decodings],
+    }
+    along_time: list[NDArray[np.floating]] = []
+    counts: dict[str, list[EventCounts]] = {name: [] for name in cuts}
+    for clips, maps in map_blocks(model, examples, batch_size):
+        along_time.append(over_bands(maps))
+        true_maps = events.take(clips).maps()
+        for number, (name, thresholds) in enumerate(cuts.items()):
+            channels = slice(number * n_kinds, (number + 1) * n_kinds)
+            cut = np.asarray(thresholds, dtype=np.float32).reshape(-1, *[1] * (maps.ndim - 2))
+            true = true_maps[:, channels]
+            counts[name].append(count_cells(list(true == 1), list(maps[:, channels] >= cut), list(true != UNKNOWN)))
+    return np.concatenate(along_time), {name: EventCounts.joined(parts) for name, parts in counts.items()}
+
+
 def _scores(  # noqa: PLR0917 (in the order of the data flow)
     events: ClipEvents,
     maps: NDArray[np.float32],
+    cells: Mapping[str, EventCounts],
     decodings: Sequence[KindDecoding],
     task: TaskSettings,
     rng: np.random.Generator,
@@ -118,16 +156,8 @@ def _scores(  # noqa: PLR0917 (in the order of the data flow)
         "by_event": score_estimates(by_event, kinds, patients, weights),
         "by_segment": score_estimates(count_segments(truth, found, settings.segment_s), kinds, patients, weights),
     }
-    true_maps, n_kinds = events.maps(), len(kinds)
-    cuts = {
-        "objects": [decoding.threshold for decoding in decodings],
-        "boundaries": [0.5 if decoding.boundary is None else decoding.boundary for decoding in decodings],
-    }
-    for number, (name, thresholds) in enumerate(cuts.items()):
-        channels = slice(number * n_kinds, (number + 1) * n_kinds)
-        is_found = maps[:, channels] >= np.asarray(thresholds, dtype=np.float32)[:, None]
-        true = true_maps[:, channels]
-        counts = count_cells(list(true == 1), list(is_found), list(true != UNKNOWN))
+    n_kinds = len(kinds)
+    for name, counts in cells.items():
         section[name] = score_estimates(counts, kinds, patients[events.rows], weights, with_iou=True)
     points = [
         decode(tracks, [decoding.model_copy(update={"threshold": cut}) for decoding in decodings])

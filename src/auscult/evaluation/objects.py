@@ -106,8 +106,9 @@ def _scores(  # noqa: PLR0917 (in the order of the data flow)
     (target,) = task.targets
     section: dict[str, Any] = {}
     for name, of_all in counts.items():
-        here = EventCounts(*(part[chosen] for part in (of_all.tp, of_all.fp, of_all.fn, of_all.substitutions)))
-        found = score_estimates(here, (target,), patients, weights, with_iou=name != "separated", what="object")
+        found = score_estimates(
+            of_all.take(chosen), (target,), patients, weights, with_iou=name != "separated", what="object"
+        )
         section[name] = found[target]
     separated = counts["separated"]
     n_true = (separated.tp + separated.fn)[chosen, 0]

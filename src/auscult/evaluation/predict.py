@@ -26,8 +26,18 @@ def predict_logits(model: SavedModel, examples: ClipDataset, batch_size: int) ->
 
 
 def predict_maps(model: SavedModel, examples: ClipDataset, batch_size: int) -> npt.NDArray[np.float32]:
-    """Return the probabilities of objects and boundaries, shape [clip, channel, frame]; see `SavedModel.maps`."""
-    return np.concatenate([model.maps(block, batch_size=batch_size) for block in _blocks(model, examples)])
+    """Return the probabilities of objects and boundaries, shape [clip, channel, ...]; see `SavedModel.maps`."""
+    return np.concatenate([maps for _, maps in map_blocks(model, examples, batch_size)])
+
+
+def map_blocks(
+    model: SavedModel, examples: ClipDataset, batch_size: int
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    """Yield what `predict_maps` returns in parts, each with the numbers of its clips."""
+    first = 0
+    for block in _blocks(model, examples):
+        yield np.arange(first, first + len(block)), model.maps(block, batch_size=batch_size)
+        first += len(block)
 
 
 def _blocks(model: SavedModel, examples: ClipDataset) -> Iterator[npt.NDArray[np.float16] | npt.NDArray[np.int16]]:

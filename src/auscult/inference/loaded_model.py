@@ -30,7 +30,7 @@ from auscult.inference.predictions import (
     tabulate,
 )
 from auscult.inference.stream import ClipReader, find_audio
-from auscult.metrics.event_decoding import decodings_of
+from auscult.metrics.event_decoding import decodings_of, over_bands
 from auscult.metrics.operating_points import points_of
 from auscult.models import SavedModel
 from auscult.models.classifier import EmbeddingLayer
@@ -111,7 +111,7 @@ class LoadedModel:
 
         def forward_with_maps(clips: NDArray[Any]) -> NDArray[Any]:
             of_clips, maps = self.saved.proba_and_maps(clips, batch_size=len(clips))
-            return np.concatenate([of_clips, maps.reshape(len(maps), -1)], axis=1)
+            return np.concatenate([of_clips, over_bands(maps).reshape(len(maps), -1)], axis=1)
 
         if not self.task.finds_events:
             return self._run(files, reader, forward, batch_clips, on_block)

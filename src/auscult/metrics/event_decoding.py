@@ -63,13 +63,18 @@ class Tracks:
         return self.values[:, begin : begin + self.n_frames[recording]]
 
 
+def over_bands(maps: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the highest probability of each frame, [clip, channel, frame], of maps that may be over bands too."""
+    return maps if maps.ndim == 3 else maps.max(axis=2)
+
+
 def lay_out(
     maps: NDArray[np.floating], recordings: Integers, starts_s: Floats, durations_s: Floats, grid: FrameGrid
 ) -> Tracks:
     """Lay clips along their recordings; where several cover a frame, the nearer its middle is the more one counts.
 
     Args:
-        maps: Probabilities, shape [clip, channel, frame].
+        maps: Probabilities, shape [clip, channel, frame], or over bands too, [clip, channel, band, frame].
         recordings: Of each clip, in 0 .. recordings - 1, shape [clip].
         starts_s: Of each clip in its recording, shape [clip].
         durations_s: Of each recording.
@@ -79,6 +84,7 @@ def lay_out(
         Frames between clips, or at an end, that only the window of a spectrogram left open are filled from the nearest;
         others that no clip covers have the probability 0.
     """
+    maps = over_bands(maps)
     # A frame begins half a step before its middle: those that begin behind the recording's end hold none of it.
     n_frames = np.maximum(np.ceil((durations_s - grid.first_s) / grid.step_s + 0.5 - 1e-6), 1).astype(np.int64)
     silence = int(np.ceil(_LONGEST_MEDIAN_S / grid.step_s)) + 1

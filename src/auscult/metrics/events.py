@@ -96,6 +96,16 @@ class EventCounts:
     fn: Floats
     substitutions: Floats
 
+    @classmethod
+    def joined(cls, parts: Sequence[EventCounts]) -> EventCounts:
+        """Return the counts of several sets of recordings, one after the other."""
+        names = ("tp", "fp", "fn", "substitutions")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def take(self, recordings: NDArray[np.integer] | Flags) -> EventCounts:
+        """Return the counts of some recordings."""
+        return EventCounts(*(part[recordings] for part in (self.tp, self.fp, self.fn, self.substitutions)))
+
     def summed(self, patients: Integers, weights: NDArray[np.float32]) -> EventCounts:
         """Return the sums of each weighting of patients.
 

@@ -174,6 +174,7 @@ class EventHead(Head):
         settings: As of `Head`.
         dropout: On the features.
         over_time: How the logits of a clip's frames become those of the clip.
+        over_bands: Maps are over the bands and frames of a spectrogram; of a frame the highest band counts.
 
     Raises:
         ConfigError: The model pools its features over the clip, or weighs steps by attention, or a branched one is
@@ -187,6 +188,8 @@ class EventHead(Head):
         settings: HeadSettings,
         dropout: float,
         over_time: OverTime | None,
+        *,
+        over_bands: bool = False,
     ) -> None:
         if over_time is None or over_time == "attention":
             raise ConfigError(
@@ -200,6 +203,7 @@ class EventHead(Head):
             branches: Any = _Branches(backbone.n_features, n_targets)
             self.linear = branches
         self.n_targets = n_targets
+        self.over_bands = over_bands
         self.frames_per_step = backbone.frames_per_step
         self.logit_scale = backbone.logit_scale
 
@@ -229,7 +233,10 @@ class EventHead(Head):
 
     def over_clip(self, maps: Tensor) -> Tensor:
         """Turn the logits of maps [batch, channel, ...] into those of clips [batch, target]."""
-        return _combined(maps[:, : self.n_targets].flatten(2).transpose(1, 2), self.over_time)
+        objects = maps[:, : self.n_targets]
+        if self.over_bands:
+            objects = objects.amax(dim=2)
+        return _combined(objects.flatten(2).transpose(1, 2), self.over_time)
 
 
 class Classifier(nn.Module):
@@ -265,8 +272,8 @@ class Classifier(nn.Module):
             inputs: Normalised spectrograms [batch, mel, frame] or pictures [batch, channel, height, width]; with a
                 front end, waveforms [batch, sample] of full scale 1.
             change: Augments the spectrograms.
-            as_maps: Of a model that learns maps: return their logits, [batch, 2 x target, frame], of pictures [batch,
-                2 x target, height, width].
+            as_maps: Of a model that learns maps: return their logits, [batch, 2 x target, frame], over bands [batch,
+                2 x target, band, frame], of pictures [batch, 2 x target, height, width].
         """
         spectrograms = self.spectrograms(inputs)
         if change is not None:

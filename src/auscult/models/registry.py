@@ -82,16 +82,27 @@ def shape_text(shape: Sequence[int]) -> str:
     return str(list(shape))
 
 
-def build_model_of(job: JobSettings, n_targets: int, *, seed: int = 0, learns_maps: bool = False) -> Classifier:
+def build_model_of(
+    job: JobSettings, n_targets: int, *, seed: int = 0, learns_maps: bool = False, over_bands: bool = False
+) -> Classifier:
     """Build the network of a job, with its front end where it has one; arguments as of `build_model`.
 
     Raises:
         ConfigError: As `build_model`.
     """
-    if job.model.frontend is None:
-        return build_model(job.model, n_targets, stored_shape(job), seed=seed, learns_maps=learns_maps)
-    frontend = build_frontend(job.model.frontend, job.spectrogram, job.clips)
-    return build_model(job.model, n_targets, frontend.shape, seed=seed, frontend=frontend, learns_maps=learns_maps)
+    frontend, shape = None, stored_shape(job)
+    if job.model.frontend is not None:
+        frontend = build_frontend(job.model.frontend, job.spectrogram, job.clips)
+        shape = frontend.shape
+    return build_model(
+        job.model,
+        n_targets,
+        shape,
+        seed=seed,
+        frontend=frontend,
+        learns_maps=learns_maps,
+        over_bands=over_bands,
+    )
 
 
 def build_model(
@@ -102,6 +113,7 @@ def build_model(
     seed: int = 0,
     frontend: Frontend | None = None,
     learns_maps: bool = False,
+    over_bands: bool = False,
 ) -> Classifier:
     """Build the network that `settings` name, its weights drawn from `seed` alone.
 
@@ -114,6 +126,7 @@ def build_model(
         seed: Of the initial weights; equal settings, shapes and seeds give equal weights.
         frontend: What makes the spectrograms inside the model; None: it is given them.
         learns_maps: It decides at each frame or pixel, on objects and boundaries.
+        over_bands: It does so at each frame and band of a spectrogram, which it takes like a picture of one channel.
 
     Returns:
         The model on the CPU, in training mode.
@@ -123,9 +136,11 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = build_backbone(settings, input_shape)
+        backbone = build_backbone(settings, (1, *input_shape) if over_bands else input_shape)
         if learns_maps:
-            head: Head = EventHead(backbone, n_targets, settings.head, settings.dropout, settings.over_time)
+            head: Head = EventHead(
+                backbone, n_targets, settings.head, settings.dropout, settings.over_time, over_bands=over_bands
+            )
         else:
             head = Head(backbone.n_features, n_targets, settings.head, settings.dropout, settings.over_time)
     return Classifier(backbone.module, head, backbone.input_note, frontend)

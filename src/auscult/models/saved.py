@@ -34,11 +34,13 @@ from auscult.models.registry import build_model, count_parameters
 from auscult.storage.files import atomic_path, sha256_file, write_json
 
 FORMAT = "auscult-model"
-FORMAT_VERSION = 7
-"""Of models that take pictures. Others are written as older installations read them: as version 6 where they find
-events in time, as version 5 where clips are shifted or probabilities calibrated target by target, ensembles as version
-4, as version 3 where the head is a vote of neighbours, as version 2 where they take waveforms, else as version 1."""
+FORMAT_VERSION = 8
+"""Of models whose maps of events are over bands too. Others are written as older installations read them: as version 7
+where they take pictures, as version 6 where they find events in time, as version 5 where clips are shifted or
+probabilities calibrated target by target, ensembles as version 4, as version 3 where the head is a vote of neighbours,
+as version 2 where they take waveforms, else as version 1."""
 
+PICTURES_VERSION = 7
 EVENTS_VERSION = 6
 SHIFTS_VERSION = 5
 
@@ -146,8 +148,8 @@ class SavedModel:
         Arguments and errors are those of `predict_proba`. Shifts and temperature play no part.
 
         Returns:
-            Shape [clip, 2 x target, frame]: objects of each kind, then boundaries of each; of pictures [clip, 2 x
-            target, height, width].
+            Shape [clip, 2 x target, frame]: objects of each kind, then boundaries of each; where maps are over bands
+            [clip, 2 x target, band, frame], of pictures [clip, 2 x target, height, width].
         """
         return self.proba_and_maps(stored, batch_size)[1]
 
@@ -316,6 +318,8 @@ def describe_model(
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION
+        if task.maps_bands
+        else PICTURES_VERSION
         if job.clips.is_image
         else EVENTS_VERSION
         if task.finds_events
@@ -487,6 +491,7 @@ def _build(meta: dict[str, Any]) -> Classifier:
         tuple(meta["input_shape"]),
         frontend=frontend,
         learns_maps=meta["task"]["type"] in {"events", "objects"},
+        over_bands=(meta["task"].get("events") or {}).get("maps") == "bands",
     )
     if "neighbours" in meta:
         module.head = NeighbourHead(

@@ -28,7 +28,7 @@ from auscult.plots.style import (
     series_colour,
     styled,
 )
-from auscult.spectrograms.filterbanks import hz_to_mel, mel_to_hz
+from auscult.spectrograms.frames import BandGrid
 
 _TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
 _MIN_TICK_SHARE = 0.06
@@ -57,8 +57,7 @@ class Axis:
 
 def mel_axis(settings: SpectrogramSettings, sample_rate_hz: int) -> Axis:
     """Return where the cells of a log-mel spectrogram lie, for clips at `sample_rate_hz`."""
-    low, high = hz_to_mel([settings.f_min_hz, settings.f_max_hz or sample_rate_hz / 2], settings.mel_scale)
-    centres_hz = mel_to_hz(np.linspace(low, high, settings.n_mels + 2), settings.mel_scale)[1:-1]
+    centres_hz = np.asarray(BandGrid.of(settings, sample_rate_hz).centres_hz)
     first_samples = 0 if settings.centred else settings.n_fft / 2
     return Axis(centres_hz, first_samples / sample_rate_hz, settings.hop_samples / sample_rate_hz)
 

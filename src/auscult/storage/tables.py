@@ -77,8 +77,9 @@ class Recording:
 class Event:
     """An interval of a recording: its kind (`cycle`, `crackle`, `wheeze`, ...) and who or what marked it.
 
-    An `end_s` of infinity means the recording's end, whose time a reader does not know. `file` and `line` say where it
-    was read, for messages only: they are no columns of the table.
+    An `end_s` of infinity means the recording's end, whose time a reader does not know. `low_hz` and `high_hz` bound it
+    in frequency, None where nobody says. `file` and `line` say where it was read, for messages only: they are no
+    columns of the table.
     """
 
     recording_id: str
@@ -88,6 +89,8 @@ class Event:
     source: str
     file: str | None = field(default=None, compare=False)
     line: int | None = field(default=None, compare=False)
+    low_hz: float | None = None
+    high_hz: float | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,9 @@ RECORDINGS = pa.DataFrameSchema(
 `sha256` is of the file's bytes; `fingerprint` is of its sound (`audio.fingerprint`), null where there is too little to
 tell."""
 
+BAND_COLUMNS = ("low_hz", "high_hz")
+"""The lowest and the highest frequency of an event."""
+
 EVENTS = pa.DataFrameSchema(
     {
         "recording_id": _text(),
@@ -168,11 +174,20 @@ EVENTS = pa.DataFrameSchema(
         "end_s": pa.Column(float),
         "kind": _text(),
         "source": _text(),
+        **{name: pa.Column(float, pa.Check.ge(0), nullable=True, required=False) for name in BAND_COLUMNS},
     },
-    checks=pa.Check(lambda table: table["end_s"] > table["start_s"], error="end_s must lie after start_s"),
+    checks=[
+        pa.Check(lambda table: table["end_s"] > table["start_s"], error="end_s must lie after start_s"),
+        pa.Check(
+            lambda table: ~(table["high_hz"] <= table["low_hz"]) if set(BAND_COLUMNS) <= set(table) else True,
+            error="high_hz must lie above low_hz",
+        ),
+    ],
     strict=True,
 )
-"""One row an event, in seconds from the recording's start."""
+"""One row an event, in seconds from the recording's start; `low_hz` and `high_hz` are null where nobody knows them.
+
+Tables of datasets that cannot say of frequencies do not have these two columns on the disk."""
 
 CLIPS = pa.DataFrameSchema(
     {
@@ -237,8 +252,9 @@ def read_facts(path: Path, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def read_events(path: Path) -> pd.DataFrame:
-    """Read and check an events table."""
-    return validate(_read_parquet(path), EVENTS, str(path))
+    """Read and check an events table; one without frequencies is returned with these unknown."""
+    table = validate(_read_parquet(path), EVENTS, str(path))
+    return table.assign(**{name: np.nan for name in BAND_COLUMNS if name not in table})
 
 
 def read_split(path: Path) -> pd.DataFrame:
@@ -270,7 +286,8 @@ def events_frame(events: Iterable[Event]) -> pd.DataFrame:
     """Return events as a checked table, empty ones too."""
     table = pd.DataFrame([asdict(event) for event in events], columns=list(EVENTS.columns))
     table = table.astype(
-        {"recording_id": "str", "kind": "str", "source": "str", "start_s": np.float64, "end_s": np.float64}
+        {"recording_id": "str", "kind": "str", "source": "str"}
+        | dict.fromkeys(("start_s", "end_s", *BAND_COLUMNS), np.float64)
     )
     return validate(table, EVENTS, "events")
 

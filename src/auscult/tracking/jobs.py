@@ -1,7 +1,7 @@
 """What is logged of one evaluated job, read from its folder; knows nothing of the server it goes to.
 
-Of its files only figures, weights and `model.json` are ever uploaded, and none that names a patient or a recording.
-Predictions, outcome lists, logs and rejected files name them and stay where they are.
+Of its files only figures, maps drawn by epoch, weights and `model.json` are ever uploaded, and none that names a
+patient or a recording. Predictions, outcome lists, logs and rejected files name them and stay where they are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from auscult.config import Experiment, Run, TaskSettings
-from auscult.config.paths import METRICS_FILE
+from auscult.config.paths import MAPS_FOLDER, METRICS_FILE
 from auscult.errors import DataError
 from auscult.storage.files import read_json, settings_key, sha256_file
 from auscult.tracking.live import read_run_state
@@ -139,17 +139,20 @@ def choose_uploads(job_dir: Path) -> tuple[list[Upload], list[str]]:
         DataError: The weights, `model.json` or `predictions.parquet` (which says the ids to look for) are missing.
     """
     ids = known_ids(job_dir / "predictions.parquet")
-    figures = sorted(path for path in (job_dir / "figures").glob("*") if path.suffix in FIGURE_SUFFIXES)
-    candidates = [Upload(job_dir / name, "model") for name in MODEL_FILES] + [
-        Upload(path, "figures") for path in figures
+    figures = [
+        Upload(path, folder)
+        for folder in ("figures", MAPS_FOLDER)
+        for path in sorted((job_dir / folder).glob("*"))
+        if path.suffix in FIGURE_SUFFIXES
     ]
+    candidates = [Upload(job_dir / name, "model") for name in MODEL_FILES] + figures
     for upload in candidates:
         if not upload.path.is_file():
             raise DataError(f"{upload.path}: no such file; train and evaluate the job before it is tracked")
     withheld = [upload for upload in candidates if holds_id(upload.path, ids)]
     # The name of a withheld file may be the very id, so figures are numbered in what is said of them.
     names = [
-        upload.name if upload.folder == "model" else f"figures (number {figures.index(upload.path) + 1} by name)"
+        upload.name if upload.folder == "model" else f"figures (number {figures.index(upload) + 1} by name)"
         for upload in withheld
     ]
     return [upload for upload in candidates if upload not in withheld], names

@@ -81,6 +81,8 @@ def preview(
         DataError: Its clips, spectrograms or split have not been made yet.
         InfeasibleError: No clip is of a class that a step asks for.
     """
+    if job.clips.is_image:
+        raise ConfigError("only what is done to sound can be previewed, and this job takes pictures")
     if not job.augment.steps:
         raise ConfigError("the job augments nothing: add steps under augment.waveform or augment.spectrogram")
     studio = _Studio(_examples(job, task, result, config_dir), job, task, epoch)

@@ -250,8 +250,8 @@ class Subset:
         targets: Shape [clip, target]: 1, 0 or NaN.
         ids: Columns `clip_id`, `recording_id`, `patient_id`, one row a clip.
         events: Of a task that finds events: those of the clips.
-        maps: Of a task that learns maps, shape [clip, channel, frame], of pictures [clip, channel, height, width]: 1, 0
-            or -1 for unknown.
+        maps: Of a task that learns maps, shape [clip, channel, frame] or [clip, channel, band, frame], of pictures
+            [clip, channel, height, width]: 1, 0 or -1 for unknown.
         objects: Of a task that finds objects: those of the clips.
     """
 
@@ -341,7 +341,7 @@ class TrainingAugmentation:
         augmenter: Changes batches.
         to_spectrograms: From waveforms to normalised spectrograms; None where spectrograms are read, or the model has a
             front end.
-        maps: Of a task that finds events, what the model learns of each training clip, shape [clip, channel, frame].
+        maps: Of a task that learns maps, those of each training clip, shape [clip, channel, ...], frames last.
     """
 
     def __init__(
@@ -384,7 +384,7 @@ class TrainingAugmentation:
             epoch: From 1.
 
         Returns:
-            Logits and targets, shape [item, target]; of a task that finds events, of maps [item, channel, frame].
+            Logits and targets, shape [item, target]; of a task that learns maps, of these [item, channel, ...].
         """
         options = {} if self._maps is None else {"as_maps": True}
         targets = torch.from_numpy(self.targets_of(rows.items, epoch)).to(batch.device, non_blocking=True)
@@ -393,12 +393,16 @@ class TrainingAugmentation:
         maps = None
         if self._maps is not None:
             maps = torch.from_numpy(self._maps[rows.clips]).to(batch.device, non_blocking=True)
+            # Bands stay where they are: the steps on sound see them as further channels.
+            maps = maps if batch.ndim == 4 else maps.flatten(1, -2)
         batch_of = self._augmenter.batch(self.items(epoch), rows, epoch, maps)
         if batch.ndim == 2:
             batch = batch_of.waveforms(batch)
-        if batch.ndim == 2 and self._to_spectrograms is None:
+        if batch.ndim == 4:
+            logits = model(batch_of.pictures(batch), **options)
+        elif batch.ndim == 2 and self._to_spectrograms is None:
             logits = model(batch, batch_of.spectrograms, **options)
         else:
             spectrograms = batch if self._to_spectrograms is None else self._to_spectrograms(batch)
             logits = model(batch_of.spectrograms(spectrograms), **options)
-        return logits, targets if batch_of.maps is None else batch_of.maps
+        return logits, targets if batch_of.maps is None else batch_of.maps.reshape(targets.shape)

@@ -22,7 +22,7 @@ from auscult.datasets.object_maps import ClipObjects
 from auscult.errors import DataError
 from auscult.labels import clip_targets
 from auscult.models.embeddings import EmbeddingStore
-from auscult.spectrograms.frames import FrameGrid
+from auscult.spectrograms.frames import BandGrid, FrameGrid
 from auscult.spectrograms.store import FeatureStore, Sums
 from auscult.storage.hdf5 import StoreReader
 from auscult.storage.tables import SUBSETS, read_events, read_recordings, read_split
@@ -304,7 +304,7 @@ def load_clip_dataset(
     if absent:
         raise DataError(f"{split}: names the datasets {absent}, features are given for {sorted(features)}")
     shape = _check_stores_agree(features)
-    grid = _frame_grid(features) if task.finds_events else None
+    grid = _grids(features, task) if task.finds_events else None
     events: list[ClipEvents] = []
     objects: list[ClipObjects] = []
     tables_of_clips: list[pd.DataFrame] = []
@@ -348,13 +348,14 @@ def _matching(kind: type[StoreReader], stores: Sequence[Path], features: Sequenc
     return [Path(path) for path in stores]
 
 
-def _frame_grid(features: Mapping[str, Sequence[Path]]) -> FrameGrid:
-    """Return where the frames of the clips lie, from what a store says of how it was made."""
+def _grids(features: Mapping[str, Sequence[Path]], task: TaskSettings) -> tuple[FrameGrid, BandGrid | None]:
+    """Return where the frames of the clips lie, by what a store says of how it was made, and their bands, if asked."""
     with FeatureStore(next(path for paths in features.values() for path in paths)) as store:
         settings = store.settings
-    return FrameGrid.of(
-        SpectrogramSettings.model_validate(settings["spectrogram"]), ClipSettings.model_validate(settings["clips"])
-    )
+    spectrogram = SpectrogramSettings.model_validate(settings["spectrogram"])
+    clips = ClipSettings.model_validate(settings["clips"])
+    bands = BandGrid.of(spectrogram, clips.sample_rate_hz) if task.maps_bands else None
+    return FrameGrid.of(spectrogram, clips), bands
 
 
 @dataclass(frozen=True)
@@ -369,7 +370,11 @@ class _OfDataset:
 
 
 def _load_dataset(
-    features: Sequence[Path], tables: Path, chosen: pd.DataFrame, task: TaskSettings, grid: FrameGrid | None
+    features: Sequence[Path],
+    tables: Path,
+    chosen: pd.DataFrame,
+    task: TaskSettings,
+    grids: tuple[FrameGrid, BandGrid | None] | None,
 ) -> _OfDataset:
     """Return the clips of a dataset that take part.
 
@@ -401,9 +406,9 @@ def _load_dataset(
         objects = ClipObjects.of(together, labels, task.object_settings.boundary_px)
         known = objects.is_known
         objects = objects.take(known)
-    if grid is not None:
-        events = ClipEvents.of(together, recordings, marked, task, grid)
-        known = (events.maps() != UNKNOWN).any(axis=(1, 2))
+    if grids is not None:
+        events = ClipEvents.of(together, recordings, marked, task, grids[0], bands=grids[1])
+        known = (events.frame_maps() != UNKNOWN).any(axis=(1, 2))
         events = events.take(known)
     borders = np.cumsum([len(each) for each in rows])[:-1]
     rows = [each[kept] for each, kept in zip(rows, np.split(known, borders), strict=True)]

@@ -18,7 +18,7 @@ from torch import nn
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
 from auscult.errors import DataError, InfeasibleError
-from auscult.metrics.event_decoding import choose_decoding
+from auscult.metrics.event_decoding import choose_decoding, over_bands
 from auscult.metrics.objects import choose_object_decoding
 from auscult.models import FullScale, Normalisation, SavedModel, describe_model
 from auscult.models.operating_point import choose_operating_point, with_operating_point
@@ -105,8 +105,8 @@ def _decoding(model: SavedModel, val: Subset, task: TaskSettings) -> dict[str, A
     """
     if val.maps is None:
         return {}
-    maps = np.concatenate([model.maps(block) for block in val.batches.stored()])
     if val.objects is not None:
+        maps = np.concatenate([model.maps(block) for block in val.batches.stored()])
         best = choose_object_decoding(maps, val.maps, val.objects.labels, task.object_settings.match_iou)
         if best.note:
             logger.warning("decoding of objects: %s", best.note)
@@ -117,7 +117,8 @@ def _decoding(model: SavedModel, val: Subset, task: TaskSettings) -> dict[str, A
         }
     if val.events is None:
         raise ValueError("there are maps, and neither events nor objects")
-    chosen = choose_decoding(val.events.lay_out(maps), val.events.truth, task.event_settings.collars)
+    along_time = np.concatenate([over_bands(model.maps(block)) for block in val.batches.stored()])
+    chosen = choose_decoding(val.events.lay_out(along_time), val.events.truth, task.event_settings.collars)
     notes = [one.note for one in chosen.values() if one.note]
     for note in notes:
         logger.warning("decoding of events: %s", note)

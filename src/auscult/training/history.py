@@ -19,10 +19,11 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from auscult.config.paths import METRICS_FILE
+from auscult.config.paths import MAPS_FOLDER, METRICS_FILE
 from auscult.config.train import TrainSettings
 from auscult.errors import ConfigError
 from auscult.storage.files import write_text
@@ -50,7 +51,8 @@ class History:
 
     Args:
         folder: The run folder; None: nothing is written. `metrics.jsonl` in it is written anew from `rows`: a line of
-            an epoch that was not finished, or a file that the workflow removed, is corrected.
+            an epoch that was not finished, or a file that the workflow removed, is corrected. Maps that were drawn of
+            other epochs than these are removed.
         rows: Of the epochs that are already done.
         tensorboard: Whether TensorBoard's files are written too.
 
@@ -65,6 +67,10 @@ class History:
         if self.folder is None:
             return
         write_text(self.folder / METRICS_FILE, "".join(_line(row) for row in self.rows))
+        done = {maps_file(self.folder, row["epoch"]) for row in self.rows}
+        for path in (self.folder / MAPS_FOLDER).glob("*.png"):
+            if path not in done:
+                path.unlink()
         if tensorboard:
             self._tensorboard = TensorBoard(self.folder, self.rows)
 
@@ -99,8 +105,13 @@ class History:
             self._tensorboard.close()
 
 
+def maps_file(folder: Path, epoch: int) -> Path:
+    """Return where the picture of an epoch's maps lies in a run folder."""
+    return folder / MAPS_FOLDER / f"epoch_{epoch:04d}.png"
+
+
 class TensorBoard:
-    """Writes rows to `tensorboard/`, each session anew, so that every epoch stands there once.
+    """Writes rows, and the maps drawn of an epoch, to `tensorboard/`, each session anew: every epoch stands there once.
 
     Args:
         folder: The run folder.
@@ -118,6 +129,7 @@ class TensorBoard:
                 f"train.live_logs: tensorboard is not installed ({error}); pip install tensorboard, or leave it out"
             ) from error
 
+        self._folder = folder
         target = folder / TENSORBOARD_FOLDER
         shutil.rmtree(target, ignore_errors=True)
         self._writer: Any = SummaryWriter(str(target))
@@ -129,6 +141,11 @@ class TensorBoard:
         for name, value in row.items():
             if name != "epoch" and value is not None:
                 self._writer.add_scalar(name, value, row["epoch"])
+        maps = maps_file(self._folder, row["epoch"])
+        if maps.is_file():
+            with Image.open(maps) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+            self._writer.add_image("maps", pixels, row["epoch"], dataformats="HWC")
         self._writer.flush()
 
     def draw_graph(self, module: nn.Module, inputs: Tensor) -> None:
@@ -145,10 +162,19 @@ class TensorBoard:
         self._writer.close()
 
 
+def followed_numbers(n_clips: int, n: int) -> NDArray[np.int64]:
+    """Return which of the validation clips are followed: `n`, evenly from the first to the last.
+
+    >>> followed_numbers(5, 3).tolist()
+    [0, 2, 4]
+    """
+    return np.unique(np.linspace(0, n_clips - 1, min(n, n_clips)).round().astype(np.int64))
+
+
 def followed_predictions(
     targets: NDArray[np.float32], probabilities: NDArray[np.float64] | None, names: Sequence[str], n: int
 ) -> EpochRow:
-    """Return the probabilities of `n` clips, evenly from the first to the last, to follow from epoch to epoch.
+    """Return the probabilities of `n` clips (`followed_numbers`), to follow from epoch to epoch.
 
     Clips are named by their number alone, no patient and no file. The truth stands in the name of a curve: that is how
     TensorBoard compares them.
@@ -162,7 +188,7 @@ def followed_predictions(
     >>> followed_predictions(np.array([[1.0], [0.0]]), np.array([[0.75], [0.5]]), ["sick"], 2)
     {'predictions/sick/clip_0_yes': 0.75, 'predictions/sick/clip_1_no': 0.5}
     """
-    numbers = np.unique(np.linspace(0, len(targets) - 1, min(n, len(targets))).round().astype(np.int64))
+    numbers = followed_numbers(len(targets), n)
     return {
         f"predictions/{name}/clip_{number}_{_truth(targets[number, column])}": None
         if probabilities is None

@@ -24,6 +24,7 @@ from auscult.training.batches import TrainingData
 from auscult.training.checkpoint import Checkpoint, Position
 from auscult.training.distributed import ProcessGroup
 from auscult.training.export import EpochWeights
+from auscult.training.followed_maps import FollowedMaps
 from auscult.training.history import EpochRow, EpochSums, History, followed_predictions, log_row, profiled
 from auscult.training.losses import Loss, LossSum, MapLoss
 from auscult.training.optim import Optimization
@@ -56,6 +57,7 @@ class Trainer:
         task: Gives the metrics.
         settings: Of this training.
         epoch_weights: Keeps the weights after each validation; None: nothing is kept.
+        followed_maps: Draws the maps of some validation clips; None: nothing is drawn.
 
     Attributes:
         at: The next batch to train.
@@ -72,6 +74,7 @@ class Trainer:
         task: TaskSettings,
         settings: TrainSettings,
         epoch_weights: EpochWeights | None = None,
+        followed_maps: FollowedMaps | None = None,
     ) -> None:
         self.fabric = fabric
         self.module = module
@@ -80,6 +83,7 @@ class Trainer:
         self.task = task
         self.settings = settings
         self.epoch_weights = epoch_weights
+        self.followed_maps = followed_maps
         self.processes = ProcessGroup(fabric)
         n_batches = len(data.sampler.plan(1))
         self.optimization = Optimization(fabric, module, settings, -(-n_batches // settings.accumulate_batches))
@@ -149,6 +153,8 @@ class Trainer:
 
     def _open_history(self, run_dir: Path) -> History:
         folder = run_dir if self.processes.is_rank_zero else None
+        if folder is not None and self.followed_maps is not None:
+            self.followed_maps.open(folder, self.module.eval().spectrograms)
         history = History(folder, self._rows, tensorboard="tensorboard" in self.settings.live_logs)
         self._rows = history.rows
         history.draw_graph(self.module, lambda: next(iter(self.data.val.batches(sequential_plan(1, 1)))))
@@ -291,12 +297,14 @@ class Trainer:
         # With several processes the bare model: DDP's wrapper would wait for the others.
         model = self.optimization.model if self.processes.world_size == 1 else self.module
         with self.optimization.averaged(), self.fabric.autocast():
-            metrics, predicted = validate(
+            metrics, predicted, maps = validate(
                 model, self.loss, self.data.val, task=self.task, settings=self.settings, stop=stop
             )
             self.best.take(self.at.epoch, metrics, self.module)
             if self.epoch_weights is not None:
                 self.epoch_weights.save(self.at.epoch, self.module)
+        if self.followed_maps is not None and maps is not None:
+            self.followed_maps.draw(self.at.epoch, metrics, maps)
         return metrics | self._followed(predicted)
 
     def _followed(self, predicted: Any) -> EpochRow:

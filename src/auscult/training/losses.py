@@ -119,7 +119,8 @@ class MapLoss:
         """Return the weighted loss over the known frames; of `dice` over the maps that have a known frame.
 
         Args:
-            logits: Shape [clip, channel, frame], or, of pictures, [clip, channel, height, width].
+            logits: Shape [clip, channel, frame], [clip, channel, band, frame], or, of pictures, [clip, channel, height,
+                width].
             targets: The same shape: 1, 0 or -1 for unknown.
         """
         if self.cells.kind == "dice":
@@ -169,7 +170,8 @@ def build_map_loss(maps: NDArray[np.int8], task: TaskSettings, settings: LossSet
     pixels.
 
     Args:
-        maps: Shape [clip, channel, frame], or [clip, channel, height, width]: 1, 0 or -1 for unknown.
+        maps: Shape [clip, channel, frame], [clip, channel, band, frame] or, of pictures, [clip, channel, height,
+            width]: 1, 0 or -1 for unknown.
         task: Names the channels: objects of each target, then boundaries of each.
         settings: Which loss, and the weights of objects and boundaries.
         device: Of the training.
@@ -184,7 +186,8 @@ def build_map_loss(maps: NDArray[np.int8], task: TaskSettings, settings: LossSet
     kind: Kind = "bce" if settings.name == "auto" else settings.name
     is_weighted = kind != "dice" and settings.class_weights != "none"
     if is_weighted and (positive * negative == 0).any():
-        raise _lacks_a_class("pixels" if maps.ndim == 4 else "frames", names, positive, positive + negative)
+        cells = "pixels" if task.finds_objects else "cells of frame and band" if maps.ndim == 4 else "frames"
+        raise _lacks_a_class(cells, names, positive, positive + negative)
     counts = np.stack([negative, positive])
     weights = _weights(counts, settings) if is_weighted else np.ones_like(counts, dtype=np.float32)
     cells = Loss(kind, torch.from_numpy(weights * channels).to(device), settings=settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -39,6 +40,7 @@ from auscult.training.dataset import ID_COLUMNS, ClipDataset, StoredKind, load_c
 from auscult.training.distributed import build_fabric, cpu_threads, determinism, is_launched_as_rank_zero
 from auscult.training.ensemble import average
 from auscult.training.export import EpochWeights, export_model, remove_epoch_weights, require_best_epoch
+from auscult.training.followed_maps import FollowedMaps
 from auscult.training.lock import RunLock
 from auscult.training.loop import Trainer
 from auscult.training.losses import build_loss, build_map_loss
@@ -247,7 +249,7 @@ def build_initial_model(job: JobSettings, task: TaskSettings) -> Classifier:
         DataError: Pretrained weights that are not there, or not this model's.
     """
     seed = derive_seed(job.train.seed, Purpose.WEIGHTS)
-    module = build_model_of(job, len(task.targets), seed=seed, learns_maps=task.learns_maps)
+    module = build_model_of(job, len(task.targets), seed=seed, learns_maps=task.learns_maps, over_bands=task.maps_bands)
     if job.train.pretrained is not None:
         load_pretrained(module, job.train.pretrained, job.model, backbone_shape(job))
     return module
@@ -303,7 +305,17 @@ def build_trainer(
         loss = build_loss(data.train.targets, task, job.train.loss, fabric.device)
     else:
         loss = build_map_loss(data.train.maps, task, job.train.loss, fabric.device)
-    return Trainer(fabric, module, loss, data, task=task, settings=job.train, epoch_weights=epoch_weights)
+    follows_maps = job.train.live_examples and data.val.events is not None
+    return Trainer(
+        fabric,
+        module,
+        loss,
+        data,
+        task=task,
+        settings=job.train,
+        epoch_weights=epoch_weights,
+        followed_maps=FollowedMaps(data.val, task, job) if follows_maps else None,
+    )
 
 
 def _training_data(
@@ -355,7 +367,7 @@ def _augmentation(
     device: torch.device,
 ) -> TrainingAugmentation:
     n_valid = dataset.clips.loc[train.ids.index, "n_valid"].to_numpy().astype(np.int64)
-    n_samples = job.clips.n_samples
+    n_samples = math.prod(job.clips.picture_shape[1:]) if job.clips.is_image else job.clips.n_samples
     maker = ItemMaker(
         job.augment,
         train.targets,

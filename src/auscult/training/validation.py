@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,20 @@ from auscult.training.sampler import sequential_plan
 from auscult.training.session import Stop, TrainingStopped
 
 
+class Validated(NamedTuple):
+    """What a validation finds.
+
+    Attributes:
+        metrics: `val/loss` and the others; None where one is undefined.
+        probabilities: Shape [clip, target].
+        maps: Of a task that learns maps, their probabilities, shape [clip, channel, ...].
+    """
+
+    metrics: dict[str, float | None]
+    probabilities: NDArray[np.float64]
+    maps: NDArray[np.float32] | None
+
+
 @torch.no_grad()
 def validate(
     model: nn.Module,
@@ -34,11 +48,11 @@ def validate(
     task: TaskSettings,
     settings: TrainSettings,
     stop: Stop,
-) -> tuple[dict[str, float | None], NDArray[np.float64]]:
-    """Return `val/loss` and the metrics of `validation_metrics`, None where one is undefined; and the probabilities.
+) -> Validated:
+    """Validate: `val/loss` and the metrics of `validation_metrics`, and what they are computed from.
 
     With `metric_over: batch` each metric is the mean over the batches in which it is defined; scores of events are of
-    whole recordings all the same. Probabilities have the shape [clip, target].
+    whole recordings all the same.
 
     Raises:
         TrainingStopped: A signal came; checked between two batches.
@@ -65,7 +79,9 @@ def validate(
         }
         for rows in row_sets
     ]
-    return _mean_of_defined(values) | _map_scores(learned, subset, task), predicted
+    maps = None if subset.maps is None else learned.sigmoid().cpu().numpy()
+    scores = {} if maps is None else _map_scores(maps, subset, task)
+    return Validated(_mean_of_defined(values) | scores, predicted, maps)
 
 
 def _over_clip(model: nn.Module, maps: Tensor) -> Tensor:
@@ -73,14 +89,11 @@ def _over_clip(model: nn.Module, maps: Tensor) -> Tensor:
     return head.over_clip(maps)
 
 
-def _map_scores(maps: Tensor, subset: Subset, task: TaskSettings) -> dict[str, float | None]:
-    """Return the scores of events or objects; none of a task that finds neither."""
-    if subset.maps is None:
-        return {}
-    probable = maps.sigmoid().cpu().numpy()
+def _map_scores(probable: NDArray[np.float32], subset: Subset, task: TaskSettings) -> dict[str, float | None]:
+    """Return the scores of events or objects, from the probabilities of maps."""
     if subset.events is not None:
         scores = validation_scores(subset.events.lay_out(probable), subset.events.truth, task.event_settings)
-    elif subset.objects is not None:
+    elif subset.objects is not None and subset.maps is not None:
         found = subset.objects
         scores = objects.validation_scores(probable, subset.maps, found.labels, task.object_settings.match_iou)
     else:

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from auscult.config.augment import MIXINGS, SPECTROGRAM_FUNCTIONS, Augmentation
+from auscult.config.augment import MIXINGS, PICTURE, SPECTROGRAM_FUNCTIONS, Augmentation
 from auscult.config.waveform_augment import WAVEFORM_FUNCTIONS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "augmentation.md").read_text()
 WAVEFORMS, SPECTROGRAMS = TEXT.split("## On waveforms")[1].split("## On spectrograms")
+PICTURES = TEXT.split("## On pictures")[1].split("\n## ")[0]
 STEPS = [
     (text, name, kind)
-    for text, registry in ((WAVEFORMS, WAVEFORM_FUNCTIONS), (SPECTROGRAMS, SPECTROGRAM_FUNCTIONS))
+    for text, registry in ((WAVEFORMS, WAVEFORM_FUNCTIONS), (SPECTROGRAMS, SPECTROGRAM_FUNCTIONS), (PICTURES, PICTURE))
     for name, kind in registry.items()
     if "plugins" not in kind.__module__
 ]

@@ -17,7 +17,9 @@ def load(project_dir: Path, tmp_path: Path):
     path = config_dir / "experiments" / "sprsound" / "event_times.yaml"
     shipped = yaml.safe_load(path.read_text())
 
-    def load(**changes):
+    def load(maps="frames", **changes):
+        task = config_dir / "tasks" / "sprsound_event_times.yaml"
+        task.write_text(yaml.safe_dump(merge(yaml.safe_load(task.read_text()), {"events": {"maps": maps}})))
         path.write_text(yaml.safe_dump({**merge(shipped, changes), "jobs": [{}]}))
         return load_experiment(config_dir, "sprsound", "event_times").job(1)
 
@@ -86,3 +88,34 @@ def test_weights_of_maps_belong_to_events(project_dir: Path, tmp_path: Path) -> 
     path.write_text(yaml.safe_dump(merge(raw, {"train": {"loss": {"bnd_weight": 2.0}}})))
     with pytest.raises(ConfigError, match="obj_weight and bnd_weight belong to tasks of type events"):
         load_experiment(config_dir, "pneumonia", "train2356")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"model": {"name": "crnn"}}, "model.name: 'crnn' does not keep the mel bands"),
+        ({"model": {"name": "timm/resnet18"}}, "take unet, dcan, or events.maps: frames"),
+        ({"model": {"name": "unet", "frontend": {"name": "linear"}}}, "model.frontend: 'linear' has no mel bands"),
+        ({"model": {"name": "dcan"}, "augment": {"waveform": [{"name": "speed"}]}}, "augment: speed moves sound in"),
+        (
+            {"model": {"name": "unet"}, "augment": {"waveform": [{"name": "augmix", "functions": ["pitch_shift"]}]}},
+            "augment: pitch_shift moves sound in frequency",
+        ),
+        (
+            {"model": {"name": "unet"}, "augment": {"spectrogram": [{"name": "resize_crop"}]}},
+            "of resize_crop say `min_share_frequency: 1`",
+        ),
+    ],
+)
+def test_maps_over_bands_are_refused_where_frequency_is_lost_or_moved(load, changes: dict, text: str) -> None:
+    load(**changes)
+    with pytest.raises(ConfigError) as caught:
+        load(maps="bands", **changes)
+    assert text in str(caught.value)
+
+
+def test_models_that_keep_frequency_take_maps_over_bands(load) -> None:
+    steps = [{"name": "roll_time"}, {"name": "resize_crop", "min_share_frequency": 1.0}]
+    for name in ("unet", "dcan"):
+        job = load(maps="bands", model={"name": name}, augment={"spectrogram": steps})
+        assert job.model.name == name

@@ -80,7 +80,12 @@ def test_one_file_is_clips_and_what_a_model_takes(load, config_dir: Path) -> Non
         ({"spectrogram": {}}, "spectrogram: pictures (clips.unit: image) have none"),
         ({"jobs": [{}, {"spectrogram": {"n_mels": 32}}]}, "clips.unit: image does not go with spectrogram"),
         ({"model": {"name": "unet", "frontend": {"name": "mel"}}}, "model.frontend (it makes spectrograms of sound)"),
-        ({"augment": {"spectrogram": [{"name": "roll_time"}]}}, "augment (its steps change sound)"),
+        ({"augment": {"spectrogram": [{"name": "roll_time"}]}}, "their steps change sound; pictures take augment.pic"),
+        ({"augment": {"picture": [{"name": "roll_time"}]}}, "unknown augmentation 'roll_time'"),
+        (
+            {"clips": {"size": [64, 32]}, "augment": {"picture": [{"name": "turn"}]}},
+            "turn needs square pictures, and clips.size is 64 x 32; take flip",
+        ),
         ({"seeds": [0, 1], "ensemble": True}, "does not go with ensemble"),
         ({"evaluate": {"shifts_s": [0.0, 0.5]}}, "evaluate.shifts_s (it moves sound in time)"),
         ({"model": {"name": "mixednet"}}, "'mixednet' gives no maps of pictures; those that do: unet, dcan"),
@@ -101,6 +106,9 @@ def test_sound_needs_a_spectrogram_and_another_task(load, config_dir: Path) -> N
     shipped = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({key: value for key, value in shipped.items() if key != "spectrogram"}))
     with pytest.raises(ConfigError, match="spectrogram: field required"):
+        load_experiment(config_dir, "pneumonia", "train2356")
+    path.write_text(yaml.safe_dump({**shipped, "augment": {"picture": [{"name": "flip"}]}}))
+    with pytest.raises(ConfigError, match=r"augment.picture: its steps change pictures"):
         load_experiment(config_dir, "pneumonia", "train2356")
     task = config_dir / "tasks" / "cells.yaml"
     task.write_text(yaml.safe_dump({**TASK, "type": "binary"}))

@@ -309,3 +309,34 @@ def test_any_bytes_give_events_within_bounds_or_a_reason(data: bytes, values: di
         assert event.kind.strip()
         event.kind.encode()
     assert [event.start_s for event in annotation.events] == sorted(event.start_s for event in annotation.events)
+
+
+def bands_of(annotation: Annotation) -> list[tuple[float | None, float | None]]:
+    assert not annotation.faults
+    return [(event.low_hz, event.high_hz) for event in annotation.events]
+
+
+def test_frequencies_of_label_tracks_belong_to_the_label_before_them() -> None:
+    track = "0.5\t1.0\tWheeze\n\\\t200.5\t800\n1.2\t1.3\tCrackle\n2.0\t2.5\tWheeze\n\\\t-1.000000\t600\n"
+    assert bands_of(parse(track)) == [(200.5, 800.0), (None, None), (None, 600.0)]
+    fault = parse("0.5\t1.0\tWheeze\n\\\t800\t200\n").faults[0]
+    assert fault.line == 2
+    assert "band: it ends at 200 Hz" in fault.reason
+    # A label that cannot be read leaves its frequencies to nobody else.
+    left = parse("0.5\t1.0\tWheeze\nx\t1.3\tCrackle\n\\\t200\t800\n")
+    assert ([(one.low_hz, one.line) for one in left.events], len(left.faults)) == ([(None, 1)], 1)
+
+
+def test_raven_selection_tables_are_read_with_their_frequencies() -> None:
+    header = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation\n"
+    rows = "1\tSpectrogram 1\t1\t0.5\t1.0\t200.5\t800.0\tWheeze\n2\tSpectrogram 1\t1\t1.2\t1.3\t\t\tCrackle\n"
+    columns = {"start": "Begin Time (s)", "end": "End Time (s)", "kind": "Annotation"}
+    bands = {"low_hz": "Low Freq (Hz)", "high_hz": "High Freq (Hz)"}
+    found = parse(header + rows, **columns, **bands)
+    assert events_of(found) == [(0.5, 1.0, "Wheeze"), (1.2, 1.3, "Crackle")]
+    assert bands_of(found) == [(200.5, 800.0), (None, None)]
+    assert bands_of(parse(header + rows, **columns)) == [(None, None), (None, None)]
+    found = parse(
+        '[{"from": 0, "to": 1, "what": "Wheeze", "low": 90}]', start="from", end="to", kind="what", low_hz="low"
+    )
+    assert bands_of(found) == [(90.0, None)]

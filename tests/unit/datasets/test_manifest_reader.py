@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from pydantic import TypeAdapter
@@ -79,6 +80,21 @@ def test_a_tsv_and_a_parquet_file_read_the_same_as_a_csv(
     assert results[0]["age_years"][0] == 1.5
     pd.testing.assert_frame_equal(results[0], results[1])
     pd.testing.assert_frame_equal(results[0], results[2])
+
+
+def test_events_have_the_frequencies_of_their_row(sounds: None, write_text: Callable, run_ingest: Callable) -> None:
+    columns = {"path": "file", "start_s": "from", "end_s": "to", "event": "what", "low_hz": "low", "high_hz": "high"}
+    rows = [
+        "file,from,to,what,low,high",
+        "a.wav,0.5,1.5,wheeze,200,800.5",
+        "a.wav,2,3,wheeze,,",
+        "b.wav,0,1,wheeze,9,8",
+    ]
+    write_text("list.csv", "\n".join(rows).encode())
+    result = run_ingest("manifest", manifest="list.csv", columns=columns)
+    known = result.events.loc[result.events["kind"] == "wheeze", ["low_hz", "high_hz"]]
+    np.testing.assert_array_equal(known.to_numpy(), [[200, 800.5], [np.nan, np.nan]])
+    assert result.fault_classes == [("list.csv", 4, "band")]
 
 
 def test_rows_that_share_a_path_share_the_recording(sounds: None, write_text: Callable, run_ingest: Callable) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.unit.training.conftest import Setup
-from tests.unit.training.test_events import TASK, make_events
+from tests.unit.training.test_events import BANDS_TASK, TASK, make_events, over_bands
 
 from auscult.config import JobSettings
 from auscult.errors import DataError
@@ -88,3 +88,30 @@ def test_a_model_without_decoding_is_refused(judged: Judged, tmp_path: Path) -> 
     meta = {key: value for key, value in judged.model.meta.items() if key != "event_decoding"}
     with pytest.raises(DataError, match="it has no `event_decoding`"):
         judge(judged, tmp_path, SavedModel(judged.model.module, judged.model.normalisation, meta))
+
+
+def test_maps_over_bands_are_judged_by_cells_and_events_in_time(tmp_path: Path) -> None:
+    setup = make_events(tmp_path, n_patients=15, seed=3)
+    inputs = over_bands(setup, train={"epochs": 6})
+    training.train(**inputs, output_dir=tmp_path / "run")
+    model = load_model(tmp_path / "run")
+    examples = load_clip_dataset(setup.features, setup.tables, setup.split, BANDS_TASK, ("val", "test"))
+    job = JobSettings.model_validate({**inputs["job"].model_dump(mode="json"), "evaluate": {"bootstrap_draws": 0}})
+    found = judge_events(
+        model,
+        examples,
+        job=job,
+        task=BANDS_TASK,
+        tables=setup.tables,
+        generator=np.random.default_rng(1),
+        folder=tmp_path,
+    ).scores["test"]
+    test = examples.subset("test")
+    maps, true = model.maps(examples.spectrograms(test)), examples.events.take(test).maps()
+    for kind, name in enumerate(TASK.targets):
+        cut = model.meta["event_decoding"][name]["threshold"]
+        is_found, is_true = maps[:, kind] >= cut, true[:, kind] == 1
+        known = true[:, kind] >= 0
+        iou = (is_found & is_true).sum() / ((is_found | is_true) & known).sum()
+        assert found["objects"][name]["iou"]["value"] == pytest.approx(iou)
+        assert found["by_event"][name]["f1"]["value"] > 0.5

@@ -74,6 +74,12 @@ def test_only_figures_weights_and_the_models_description(job_dir):
     assert withheld == []
 
 
+def test_maps_by_epoch_are_uploaded_in_a_folder_of_their_own(job_dir):
+    (job_dir / "live_maps").mkdir()
+    shutil.copyfile(job_dir / "figures" / "roc.png", job_dir / "live_maps" / "epoch_0001.png")
+    assert choose_uploads(job_dir)[0][-1].name == "live_maps/epoch_0001.png"
+
+
 def test_ids_are_known_whole_and_bare(job_dir):
     ids = known_ids(job_dir / "predictions.parquet")
     assert {"icbhi/101", "101", "bd/zarah-0007", "zarah-0007", "101_1b1_Al_sc_Meditron"} <= ids

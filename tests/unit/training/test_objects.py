@@ -20,6 +20,7 @@ from auscult.inference import load_model
 from auscult.inference.pictures import ENDINGS, predict_pictures
 from auscult.models.registry import build_model
 from auscult.training import train as training
+from auscult.training.batches import TrainingAugmentation
 from auscult.training.dataset import load_clip_dataset
 from auscult.training.losses import build_map_loss
 from auscult.training.session import TrainingStopped
@@ -203,3 +204,25 @@ def test_the_shapes_of_the_tests_touch() -> None:
     labels = draw_labels(np.random.default_rng(0))
     touching = [(labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])]
     assert any(((one > 0) & (other > 0) & (one != other)).any() for one, other in touching)
+
+
+def test_augmented_pictures_resume_and_learn_what_was_moved_with_them(inputs, tmp_path, monkeypatch) -> None:
+    steps = [{"name": name} for name in ("flip", "turn", "rotate", "crop", "brightness_contrast")]
+    job = short_job(augment={"picture": steps, "augments": 2})
+    options = {**inputs, "job": job, "device": "cpu", "threads": 1}
+    training.train(**options, output_dir=tmp_path / "whole")
+    training.train(**options, output_dir=tmp_path / "parts", until_epoch=1)
+    moved = []
+    run = TrainingAugmentation.run
+
+    def spied(self, model, batch, rows, epoch):
+        logits, targets = run(self, model, batch, rows, epoch)
+        assert logits.shape == targets.shape
+        moved.append((targets.numpy() != self._maps[rows.clips]).mean())
+        return logits, targets
+
+    monkeypatch.setattr(TrainingAugmentation, "run", spied)
+    training.train(**options, output_dir=tmp_path / "parts")
+    assert min(moved) > 0.01
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert first == second

@@ -107,4 +107,7 @@ class SimulatedRecording:
     @property
     def events(self) -> list[Event]:
         """The sounds as rows of an events table."""
-        return [Event(self.recording_id, s.start_s, s.end_s, s.kind, SOURCE) for s in self.sounds]
+        return [
+            Event(self.recording_id, s.start_s, s.end_s, s.kind, SOURCE, low_hz=s.low_hz, high_hz=s.high_hz)
+            for s in self.sounds
+        ]

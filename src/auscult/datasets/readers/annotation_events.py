@@ -20,12 +20,14 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class MarkedEvent:
-    """One event of an annotation file, in seconds from the recording's start."""
+    """One event of an annotation file, in seconds from the recording's start; None: no frequency is said."""
 
     start_s: float
     end_s: float
     kind: str
     line: int | None = None
+    low_hz: float | None = None
+    high_hz: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def parse_annotation(
         MalformedError: The file as a whole cannot be read.
 
     >>> parse_annotation(b"0.5\t1.25\tWheeze\n", AnnotationSettings(files="{stem}.txt"), None, 2.0).events
-    [MarkedEvent(start_s=0.5, end_s=1.25, kind='Wheeze', line=1)]
+    [MarkedEvent(start_s=0.5, end_s=1.25, kind='Wheeze', line=1, low_hz=None, high_hz=None)]
     """
     found = read_marks(data, settings, sample_rate_hz)
     if found is None:
@@ -75,7 +77,10 @@ def parse_annotation(
                 n_points += 1
                 continue
             start_s, end_s = _place(mark, settings, duration_s)
-            events += [MarkedEvent(start_s, end_s, kind, mark.line) for kind in labels.kinds_of(mark)]
+            events += [
+                MarkedEvent(start_s, end_s, kind, mark.line, mark.low_hz, mark.high_hz)
+                for kind in labels.kinds_of(mark)
+            ]
         except MalformedError as error:
             faults.append(Fault(mark.line, _say_where(str(error), mark)))
     notes = dict(found.notes)

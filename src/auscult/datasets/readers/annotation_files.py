@@ -255,7 +255,17 @@ def read_annotations(
             yield Event(recording_id, 0.0, math.inf, UNPLACED, source, file)
             return
     for event in annotation.events:
-        yield Event(recording_id, event.start_s, event.end_s, event.kind, source, file, event.line)
+        yield Event(
+            recording_id,
+            event.start_s,
+            event.end_s,
+            event.kind,
+            source,
+            file,
+            event.line,
+            low_hz=event.low_hz,
+            high_hz=event.high_hz,
+        )
     if settings.listened == "whole" and not annotation.faults:
         yield Event(recording_id, 0.0, math.inf, ANNOTATED, source, file)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from auscult.config.annotations import AnnotationSettings, Column
 from auscult.config.task import fold_label
-from auscult.datasets.readers.annotation_marks import Cell, Mark, MarkReader, Marks
+from auscult.datasets.readers.annotation_marks import Cell, Mark, MarkReader, Marks, read_band
 from auscult.datasets.readers.annotation_tables import Line, read_table
 from auscult.datasets.readers.delimited import SAMPLE_BYTES, find_encoding, is_text
-from auscult.datasets.readers.reading import Fault, MalformedError, parse_object
+from auscult.datasets.readers.reading import Fault, MalformedError, parse_number, parse_object
 from auscult.datasets.readers.textgrid import BINARY_START, is_textgrid, parse_textgrid
 from auscult.errors import nearest
 
@@ -75,15 +76,22 @@ def _tell_format(text: str, lines: Sequence[Line]) -> str:
 
 
 def _read_audacity(lines: Sequence[Line], settings: AnnotationSettings) -> Marks:
-    """Read a label track: start, end and label between tabs; a line that opens with a backslash holds frequencies."""
+    """Read a label track: start, end and label between tabs.
+
+    A line that opens with a backslash holds the frequencies of the label before it, -1 where it has none.
+    """
     reader = MarkReader(AnnotationSettings(files=settings.files, decimal=settings.decimal), None)
     marks: list[Mark] = []
     faults: list[Fault] = []
+    last = 0
     for number, line in lines:
-        if _FREQUENCIES.fullmatch(line):
-            continue
         cells = line.split("\t", 2)
         try:
+            if _FREQUENCIES.fullmatch(line):
+                if marks and marks[-1].line == last:
+                    marks[-1] = _within_band(marks[-1], cells[1:])
+                continue
+            last = number
             if not is_text(line):
                 raise MalformedError("not UTF-8: the line holds bytes that are no UTF-8 text; say the `encoding`")
             if len(cells) < 2:
@@ -93,6 +101,14 @@ def _read_audacity(lines: Sequence[Line], settings: AnnotationSettings) -> Marks
         except MalformedError as error:
             faults.append(Fault(number, str(error)))
     return Marks(marks, faults, {})
+
+
+def _within_band(mark: Mark, cells: Sequence[str]) -> Mark:
+    """Return a mark with the two frequencies of a label track."""
+    if len(cells) < 2:
+        return mark
+    low_hz, high_hz = read_band(*(parse_number(cell.strip().replace(",", "."), "frequency") for cell in cells))
+    return replace(mark, low_hz=low_hz, high_hz=high_hz)
 
 
 def _read_textgrid(text: str, settings: AnnotationSettings) -> Marks:
@@ -113,7 +129,7 @@ def _read_textgrid(text: str, settings: AnnotationSettings) -> Marks:
 
 
 def _read_json(text: str, settings: AnnotationSettings, reader: MarkReader) -> Marks:
-    columns = [settings.start, *settings.ends.values(), *settings.labels.values()]
+    columns = settings.columns
     marks: list[Mark] = []
     faults: list[Fault] = []
     for number, event in enumerate(_find_events(text, settings.events), 1):

@@ -28,6 +28,8 @@ class Mark:
         flagged: The kinds whose column of 0 and 1 holds a 1.
         line: From 1; None in JSON.
         where: Opens its messages where there is no line, such as `event 3: `.
+        low_hz: Lowest frequency, None where it is not said.
+        high_hz: Highest frequency, None where it is not said.
     """
 
     start_s: float
@@ -36,6 +38,8 @@ class Mark:
     flagged: tuple[str, ...] = ()
     line: int | None = None
     where: str = ""
+    low_hz: float | None = None
+    high_hz: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,19 @@ class MarkReader:
         if not math.isfinite(end_s):
             raise MalformedError("not a number: start and duration are too large")
         flagged = tuple(kind for kind, flag in settings.flags.items() if _read_flag(cells[flag], kind))
+        bounds = {name: self._frequency(cells[column], name) for name, column in settings.bands.items()}
+        low_hz, high_hz = read_band(bounds.get("low_hz"), bounds.get("high_hz"))
         if settings.flags or settings.kind is None:
-            return Mark(start_s, end_s, None, flagged, line, where)
+            return Mark(start_s, end_s, None, flagged, line, where, low_hz, high_hz)
         label = cells[settings.kind]
         labels = tuple(_text(part) for part in label) if isinstance(label, list) else (_text(label),)
-        return Mark(start_s, end_s, labels, (), line, where)
+        return Mark(start_s, end_s, labels, (), line, where, low_hz, high_hz)
+
+    def _frequency(self, cell: Cell, name: str) -> float | None:
+        text = _text(cell)
+        if not text:
+            return None
+        return self._parse(text, name) if isinstance(cell, str) else parse_number(text, name)
 
     def time_s(self, cell: Cell, name: str) -> float:
         """Return a time in seconds.
@@ -110,6 +122,21 @@ class MarkReader:
                 raise MalformedError(f"not a number: {name} is {text!r}, expected one comma as the decimal mark")
             return parse_number(text.replace(",", "."), name)
         return parse_decimal(text, name)
+
+
+def read_band(low_hz: float | None, high_hz: float | None) -> tuple[float | None, float | None]:
+    """Return the frequencies that bound an event; below 0 they are not known, as Audacity writes it.
+
+    Raises:
+        MalformedError: The band ends where it begins, or before.
+
+    >>> read_band(200.0, 800.0), read_band(-1.0, 800.0)
+    ((200.0, 800.0), (None, 800.0))
+    """
+    low_hz, high_hz = (None if value is None or value < 0 else value for value in (low_hz, high_hz))
+    if low_hz is not None and high_hz is not None and high_hz <= low_hz:
+        raise MalformedError(f"band: it ends at {high_hz:g} Hz, and must end above its start at {low_hz:g} Hz")
+    return low_hz, high_hz
 
 
 def _parse_clock(text: str, name: str) -> float:

@@ -113,7 +113,7 @@ def _lay_out(first: str, delimiter: str, settings: AnnotationSettings) -> _Layou
     Raises:
         MalformedError: A column that the settings name is not there.
     """
-    columns = [settings.start, *settings.ends.values(), *settings.labels.values()]
+    columns = settings.columns
     label = None if settings.flags else settings.kind
     cells = _split_cells(first, delimiter)
     folded = [cell.casefold() for cell in cells]

@@ -179,6 +179,15 @@ class Cells:
         value = parse_decimal(self.text(row, source.column) or "", source.column, self._decimal)
         return value / 1000 if source.unit == "ms" else value
 
+    def frequency_hz(self, row: Mapping[str, str], column: str | None) -> float | None:
+        """Return a frequency, None where there is none.
+
+        Raises:
+            MalformedError: The cell holds something else.
+        """
+        text = None if column is None else self.text(row, column)
+        return None if column is None or text is None else parse_decimal(text, column, self._decimal)
+
     def _map(self, text: str, values: ValueMap, name: str) -> str | None:
         if not values:
             return text

@@ -19,6 +19,7 @@ from auscult.config.dataset import (
 )
 from auscult.datasets.folder import is_sound, split_name, walk_files
 from auscult.datasets.readers.annotation_files import AnnotationReader
+from auscult.datasets.readers.annotation_marks import read_band
 from auscult.datasets.readers.annotations import check_interval
 from auscult.datasets.readers.cells import Cells
 from auscult.datasets.readers.joins import Join, own_table, refuse_double_columns
@@ -354,7 +355,9 @@ class Collector:
         check_interval(start_s, end_s)
         if kind is None:
             return None  # mapped to null: of no interest
-        return Event(recording_id, start_s, end_s, kind, row.rater or self._dataset, row.file, row.line)
+        low_hz, high_hz = read_band(*(cells.frequency_hz(fields, name) for name in (columns.low_hz, columns.high_hz)))
+        source = row.rater or self._dataset
+        return Event(recording_id, start_s, end_s, kind, source, row.file, row.line, low_hz=low_hz, high_hz=high_hz)
 
     def _yield_new(self, recording: Recording) -> Iterator[Item]:
         yield recording
