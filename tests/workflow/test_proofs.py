@@ -148,6 +148,7 @@ def test_a_cut_of_a_real_release_learns_to_tell_adventitious_sounds(
     assert parts == {"inter", "intra"}
 
 
+@pytest.mark.soak
 def test_spoken_digits_are_learned_by_the_usual_split_and_by_speaker(
     snakemake, workflow_dir: Path, real_data: Path
 ) -> None:

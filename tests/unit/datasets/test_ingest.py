@@ -160,7 +160,7 @@ def test_a_reader_that_repeats_an_id_is_a_fault_of_the_program(
         ingest.ingest(root, "set", settings(), root.parent / "out")
 
 
-@pytest.mark.parametrize("n_recordings", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_recordings", [10_000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.soak])])
 def test_memory_hardly_grows_with_the_number_of_recordings(
     root: Path, write_text: Callable, tmp_path: Path, n_recordings: int
 ) -> None:

@@ -179,6 +179,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_two_hours_equal_their_pieces_and_stay_under_a_gigabyte(make_model, tmp_path: Path) -> None:
     clips = {"length_s": 5.0, "hop_s": 4.0, "sample_rate_hz": 8000, "min_valid_s": 0.1}
     spectrogram = {"n_fft": 512, "hop_samples": 256, "n_mels": 64}

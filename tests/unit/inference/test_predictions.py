@@ -332,6 +332,7 @@ print(len(found.clips), peak.split()[1])
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_two_hours_of_stereo_stay_under_a_gigabyte(make_model, tmp_path):
     rng = np.random.default_rng(0)
     rate = 44_100

@@ -23,6 +23,7 @@ NOTES = ("padded with zeros from [128, 311] to [", "resized (bilinear) from [128
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("name", TIMM_FAMILIES)
 def test_timm_families_train_a_step_from_one_channel_and_export(name):
     model = build_model(TimmSettings(name=f"timm/{name}"), 2, SHAPE, seed=0)
@@ -49,6 +50,7 @@ def test_the_families_are_at_least_thirty_and_of_both_kinds():
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("start", range(11))
 def test_every_tenth_architecture_takes_a_spectrogram_of_any_size(start):
     """By shapes alone (no arithmetic); each start takes another hundred and tenth, so some 140 in all."""

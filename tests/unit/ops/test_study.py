@@ -74,6 +74,7 @@ def run_to(config_dir: Path, sampler: str, seed: int) -> tuple[float, tuple[floa
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_a_planted_optimum_is_found_in_thirty_trials_better_than_at_random(config_dir: Path) -> None:
     found = {sampler: [run_to(config_dir, sampler, seed) for seed in range(10)] for sampler in ("tpe", "random")}
     value = {sampler: sum(value for value, _ in of) / 10 for sampler, of in found.items()}

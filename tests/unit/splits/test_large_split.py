@@ -35,6 +35,7 @@ TEXTS = {"recording_id": "str", "kind": "str", "source": "str"}
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", ["patients", "folds"])
 def test_100_000_recordings_within_a_minute(make_patients, crackles, run_split, kind):
     tables = [make_patients(15_000, per_patient=6), make_patients(2_500, per_patient=4, dataset="antwerp")]
