@@ -70,7 +70,7 @@ def test_ctrl_c_saves_and_other_settings_are_refused_unless_fresh(
         assert controller.poll() is None, controller.communicate()[0]
         time.sleep(0.1)
     os.killpg(controller.pid, signal.SIGINT)
-    output, _ = controller.communicate(timeout=60)
+    output, _ = controller.communicate(timeout=200)
     assert progress(workflow_dir)["status"] == "stopped", output
     assert not (workflow_dir / RUN / "state" / "lock.json").exists()
 

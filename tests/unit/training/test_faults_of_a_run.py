@@ -40,14 +40,14 @@ def test_a_second_process_on_one_run_stops_with_the_owners_name_and_changes_noth
     job = setup.with_train(epochs=100_000, save={"every_epochs": 100_000})
     training = start_training(setup, job, tmp_path)
     try:
-        wait_until(lambda: progress_of(tmp_path).get("step", 0) > 5, training, timeout_s=60)
+        wait_until(lambda: progress_of(tmp_path).get("step", 0) > 5, training, timeout_s=200)
         with pytest.raises(DataError, match=rf"is being trained by process {training.pid} on .*end that process"):
             train(setup, tmp_path, job)
         assert progress_of(tmp_path)["status"] == "training"
         assert training.poll() is None
     finally:
         training.send_signal(signal.SIGTERM)
-        _, errors = training.communicate(timeout=30)
+        _, errors = training.communicate(timeout=200)
     assert training.returncode == 143, errors
 
 

@@ -62,7 +62,7 @@ def progress_of(folder: Path):
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def wait_until(condition, training, timeout_s=60):
+def wait_until(condition, training, timeout_s=200):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert training.poll() is None, training.communicate()[1]
@@ -80,7 +80,7 @@ def test_a_signal_saves_and_ends_the_process(setup, tmp_path, number, exit_code)
     os.killpg(training.pid, number)
     time.sleep(0.01)
     os.killpg(training.pid, number)
-    _, errors = training.communicate(timeout=60)
+    _, errors = training.communicate(timeout=200)
     assert training.returncode == exit_code, errors
     assert not [child for child in children if child.is_running()]
     progress = progress_of(tmp_path)
@@ -89,7 +89,7 @@ def test_a_signal_saves_and_ends_the_process(setup, tmp_path, number, exit_code)
     (manifest,) = tmp_path.glob("state/*/[0-9]*.json")
     assert json.loads(manifest.read_text())["epoch"] == progress["epoch"] > 1
     again = start_training(setup, job, tmp_path, budget_s=1)
-    again.communicate(timeout=60)
+    again.communicate(timeout=200)
     assert again.returncode == 75
     progress = progress_of(tmp_path)
     assert progress["attempt"] == 2
