@@ -209,7 +209,9 @@ def recording_targets(recordings: pd.DataFrame, events: pd.DataFrame, task: Task
     return _targets(recordings, task, np.arange(len(recordings)), _FromEvents(from_events, classes))
 
 
-def event_stretches(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings) -> tuple[Intervals, Intervals]:
+def event_stretches(
+    recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSettings, *, cut: bool = True
+) -> tuple[Intervals, Intervals]:
     """Return where the task's events are, and where it is unknown whether there is one.
 
     Events of one target that overlap are one. Unknown is what no interval of `annotated_by` covers, and what an event
@@ -219,6 +221,7 @@ def event_stretches(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSe
         recordings: Rows of `tables.RECORDINGS`.
         events: Rows of `tables.EVENTS`.
         task: Of type `events`.
+        cut: Where there is an event of the target, nothing is unknown; without, it may be so in other frequencies.
 
     Returns:
         Events and unknown stretches; their rows are `recording x number of targets + target`, and they end with their
@@ -243,7 +246,8 @@ def event_stretches(recordings: pd.DataFrame, events: pd.DataFrame, task: TaskSe
             if WHOLE_RECORDING not in rule.annotated_by:
                 whole = Intervals(rows, np.zeros(len(rows)), durations[rows])
                 open_parts.append(without_intervals(whole, known.of_kinds(rule.annotated_by)))
-            left = without_intervals(merge_intervals(_joined(open_parts)), of_kind)
+            left = merge_intervals(_joined(open_parts))
+            left = without_intervals(left, of_kind) if cut else left
             for found, intervals in ((true, of_kind), (unknown, left)):
                 cells = intervals.rows * len(task.targets) + column
                 found.append(Intervals(cells, intervals.starts, intervals.ends))

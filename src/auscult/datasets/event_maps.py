@@ -125,6 +125,7 @@ class ClipEvents:
         boundary_s: Width of an onset or offset.
         bands: The bands of one clip, where maps are over frames and bands; None: over frames.
         boxes: The events of the recordings with their bands; None without `bands`.
+        open_truth: What is known of the recordings, unknown stretches where there are events too; None without `bands`.
     """
 
     truth: TrueEvents
@@ -136,6 +137,7 @@ class ClipEvents:
     boundary_s: float
     bands: BandGrid | None = None
     boxes: EventBoxes | None = None
+    open_truth: TrueEvents | None = None
 
     @classmethod
     def of(
@@ -159,8 +161,9 @@ class ClipEvents:
             bands: The bands of one clip, for maps over frames and bands.
         """
         kept = recordings.loc[recordings["recording_id"].isin(list(clips["recording_id"]))].reset_index(drop=True)
+        truth = true_events(kept, events, task)
         return cls(
-            true_events(kept, events, task),
+            truth,
             kept["recording_id"].to_numpy(dtype=object),
             kept["patient_id"].to_numpy(dtype=object),
             pd.Index(kept["recording_id"]).get_indexer(pd.Index(clips["recording_id"])).astype(np.int64),
@@ -169,6 +172,7 @@ class ClipEvents:
             task.event_settings.boundary_s,
             bands,
             None if bands is None else EventBoxes.of(kept, events, task, bands),
+            None if bands is None else replace(truth, unknown=event_stretches(kept, events, task, cut=False)[1]),
         )
 
     @classmethod
@@ -191,6 +195,7 @@ class ClipEvents:
             moved([part.truth.events for part in parts]),
             moved([part.truth.unknown for part in parts]),
         )
+        opened = [part.open_truth.unknown for part in parts if part.open_truth is not None]
         boxes = [
             part.boxes.moved(int(first) * n_kinds)
             for part, first in zip(parts, n_recordings, strict=False)
@@ -200,6 +205,7 @@ class ClipEvents:
             parts[0],
             truth=truth,
             boxes=EventBoxes.joined(boxes) if boxes else None,
+            open_truth=replace(truth, unknown=moved(opened)) if opened else None,
             recording_ids=np.concatenate([part.recording_ids for part in parts]),
             patient_ids=np.concatenate([part.patient_ids for part in parts]),
             rows=np.concatenate([part.rows + first for part, first in zip(parts, n_recordings, strict=False)]),
@@ -214,6 +220,7 @@ class ClipEvents:
             self,
             truth=self.truth.take(kept),
             boxes=None if self.boxes is None else self.boxes.of_recordings(kept, len(self.truth.kinds)),
+            open_truth=None if self.open_truth is None else self.open_truth.take(kept),
             recording_ids=self.recording_ids[kept],
             patient_ids=self.patient_ids[kept],
             rows=np.searchsorted(kept, rows).astype(np.int64),
@@ -222,10 +229,16 @@ class ClipEvents:
 
     def maps(self) -> Maps:
         """Return the maps of the clips, [clip, channel, frame] or [clip, channel, band, frame]; see `event_maps`."""
-        if self.bands is None:
+        if self.bands is None or self.open_truth is None:
             return self.frame_maps()
         return event_maps(
-            self.rows, self.starts_s, self.truth, self.grid, self.boundary_s, boxes=self.boxes, n_bands=len(self.bands)
+            self.rows,
+            self.starts_s,
+            self.open_truth,
+            self.grid,
+            self.boundary_s,
+            boxes=self.boxes,
+            n_bands=len(self.bands),
         )
 
     def frame_maps(self) -> Maps:
@@ -239,7 +252,8 @@ class ClipEvents:
     def digest(self) -> bytes:
         """Return what changes when a true event, an unknown stretch or the width of a boundary does."""
         digest = hashlib.sha256(repr((self.truth.kinds, self.grid, self.boundary_s)).encode("utf-8"))
-        for intervals in (self.truth.events, self.truth.unknown):
+        opened = () if self.open_truth is None else (self.open_truth.unknown,)
+        for intervals in (self.truth.events, self.truth.unknown, *opened):
             for values in (intervals.rows, intervals.starts, intervals.ends):
                 digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
         if self.boxes is not None:

@@ -89,6 +89,15 @@ def test_what_is_not_known_is_unknown_in_all_bands() -> None:
     assert cells(maps[0], UNKNOWN) == ([0, 1, 2, 3], [16, 17, 18, 19])
 
 
+def test_what_is_unclear_beside_an_event_is_unknown_in_its_other_bands() -> None:
+    events = clip_events(("toy/a", 0.5, 1.0, "wheeze", 100.0, 200.0), ("toy/a", 0.0, 2.0, "unclear", NAN, NAN))
+    for found in (events, ClipEvents.joined([events]), events.take(np.array([0, 1, 2]))):
+        wheeze = found.maps()[1, 1]
+        assert cells(wheeze, 1) == ([1], [5, 6, 7, 8, 9])
+        assert (wheeze == UNKNOWN).sum() == wheeze.size - 5
+        assert np.flatnonzero(found.frame_maps()[1, 1] == 1).tolist() == [5, 6, 7, 8, 9]
+
+
 def test_joined_and_taken_clips_keep_their_maps() -> None:
     rows = [("toy/a", 0.5, 1.0, "wheeze", 100.0, 200.0), ("toy/b", 0.5, 1.5, "crackle", 0.0, 100.0)]
     events = clip_events(*rows)
