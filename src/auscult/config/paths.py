@@ -15,6 +15,9 @@ from auscult.storage.files import settings_key
 METRICS_FILE = "metrics.jsonl"
 """Beside a training: a line for each epoch, written by the training and read by tracking."""
 
+CHECKSUMS_FILE = "checksums.txt"
+"""In a result: of all its other files, as `sha256sum --check` reads it."""
+
 STAGE_VERSIONS = {"ingest": 4, "clips": 1, "pictures": 1, "features": 1, "split": 5, "embeddings": 1}
 """Raised when a stage's code gives other content for equal settings: older files are then never read again."""
 
