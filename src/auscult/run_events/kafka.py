@@ -92,14 +92,17 @@ class KafkaBus:
             _require_topic(self._producer, self._settings)
             self._is_topic_known = True
         faults: list[KafkaError] = []
-        for line in lines:
-            self._producer.produce(
-                self._settings.topic,
-                value=line.text,
-                key=line.values["subject"].encode(),
-                headers={"content-type": CONTENT_TYPE, "ce_type": line.values["type"], "ce_id": line.values["id"]},
-                on_delivery=lambda error, _: faults.append(error) if error is not None else None,
-            )
+        try:
+            for line in lines:
+                self._producer.produce(
+                    self._settings.topic,
+                    value=line.text,
+                    key=line.values["subject"].encode(),
+                    headers={"content-type": CONTENT_TYPE, "ce_type": line.values["type"], "ce_id": line.values["id"]},
+                    on_delivery=lambda error, _: faults.append(error) if error is not None else None,
+                )
+        except KafkaException as error:
+            raise _fault(self._settings, error.args[0]) from error
         n_left = self._producer.flush(timeout_s + 1)
         if n_left:
             self._producer.purge()

@@ -6,6 +6,7 @@ to an emulator, which needs none.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -13,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from google import pubsub_v1
-from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, NotFound
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, NotFound, ServiceUnavailable
 from google.auth.exceptions import GoogleAuthError
 
 from auscult.config.run_events import PubsubSettings
@@ -23,6 +24,8 @@ from auscult.run_events.outbox import Line
 
 CONTENT_TYPE = "application/cloudevents+json"
 _LEASE_S = 60
+_RETRY_S = 1.0
+logger = logging.getLogger(__name__)
 _Client = TypeVar("_Client")
 
 
@@ -108,6 +111,10 @@ class PubsubFeed:
                     subscription=self._subscription, max_messages=1, retry=None, timeout=self._timeout_s
                 )
             except DeadlineExceeded:
+                return None
+            except ServiceUnavailable as error:
+                logger.warning("events.pubsub: %s: no answer, asked again: %s", self._subscription, error.message)
+                time.sleep(_RETRY_S)
                 return None
         if not answer.received_messages:
             return None

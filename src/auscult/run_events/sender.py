@@ -71,25 +71,24 @@ class _Route:
 
 
 class Sender:
-    """Sends the outboxes of a folder, again and again; a bus that is down keeps no other waiting for long.
+    """Sends outboxes, again and again; a bus that is down keeps no other waiting for long.
 
     Args:
-        folder: A run folder, or that of an experiment.
+        outboxes: Of a training its own, of a result those of its trainings too.
         buses: Where to.
     """
 
-    def __init__(self, folder: Path, buses: Sequence[Bus]) -> None:
-        self._folder = folder
+    def __init__(self, outboxes: Sequence[Path], buses: Sequence[Bus]) -> None:
+        self._outboxes = outboxes
         self._routes = [_Route(bus) for bus in buses]
 
     def work(self) -> None:
         """Send what is due; a fault is logged and tried again later."""
-        outboxes = find_outboxes(self._folder)
         for route in self._routes:
             if time.monotonic() < route.try_s:
                 continue
             try:
-                for path in outboxes:
+                for path in self._outboxes:
                     send_outbox(path, route.bus)
             except (AuscultError, OSError, Timeout) as error:
                 if str(error) != route.fault:
@@ -121,7 +120,8 @@ def main(folder: Path) -> None:
         if not first:
             return
         request = json.loads(first)
-        sender = Sender(folder, open_buses(RunEventSettings.model_validate(request["events"])))
+        outboxes = find_outboxes(folder) if request["name"] is None else [folder / OUTBOX_FILE]
+        sender = Sender(outboxes, open_buses(RunEventSettings.model_validate(request["events"])))
         word: bytes | None = None
         while word is None:
             if select.select([parent], [], [], POLL_S)[0]:

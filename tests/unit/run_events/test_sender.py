@@ -61,7 +61,7 @@ def test_a_bus_that_is_down_is_tried_less_and_less_often_and_keeps_no_other_wait
     down, up = Faulty(), FileBus(tmp_path / "bus.jsonl")
     down.answers = False
     ids = write_events(tmp_path / "run", 1)
-    sender = Sender(tmp_path, [down, up])
+    sender = Sender([tmp_path / "run" / "events.jsonl"], [down, up])
     tried_s = []
     for _ in range(100):
         n_before = len(down.got)
@@ -117,7 +117,7 @@ with live(events, name={NAME!r}, job=job, folder=Path({str(tmp_path / "run")!r})
     os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
-    for _ in range(600):
+    for _ in range(2400):
         if len(lines := read_lines(tmp_path / "bus.jsonl")) == 2:
             break
         time.sleep(0.05)
