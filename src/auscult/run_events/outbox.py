@@ -1,6 +1,6 @@
 """The outbox of a run folder: `events.jsonl`, a line an event, and how far each bus has got them.
 
-An event is on the disk before anything else happens to it. A line torn by a full disk or a kill is passed over.
+An event is on the disk before it is sent. A line torn by a full disk or a kill is passed over.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OUTBOX_FILE = "events.jsonl"
 SENT_FILE = "events.sent.json"
 ENDINGS = ("stopped", "finished", "failed")
 _REPEATABLE = ("epoch", "saved")
-"""What a training that lost its last steps does again: told with equal content it is the same event."""
+"""Told again by the next session, from its checkpoint: with equal content it is the same event."""
 logger = logging.getLogger(__name__)
 
 
@@ -72,7 +72,10 @@ class Outbox:
         self._waiting = b""
 
     def append(self, kind: str, known: Mapping[str, Any]) -> None:
-        """Add an event, on the disk when this returns; one that stands there already is not added again.
+        """Add an event; one that stands there already is not added again.
+
+        It is on the disk when this returns, but for those that the next session would tell again: a training does not
+        wait for the disk in each epoch.
 
         A disk that takes nothing stops no training: the event is kept for the next call.
 
@@ -102,7 +105,7 @@ class Outbox:
         self._has_saved |= kind == "saved"
         self._waiting += event.model_dump_json().encode() + b"\n"
         try:
-            append_bytes(self.path, self._waiting)
+            append_bytes(self.path, self._waiting, sync=kind not in _REPEATABLE)
         except OSError as error:
             logger.warning("%s: an event is not written for now: %s", self.path, error)
         else:
@@ -120,8 +123,13 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def append_bytes(path: Path, lines: bytes) -> None:
-    """Append whole lines in one write and sync them to the disk; behind a torn line they begin on a new one.
+def append_bytes(path: Path, lines: bytes, *, sync: bool = True) -> None:
+    """Append whole lines in one write; behind a torn line they begin on a new one.
+
+    Args:
+        path: The file; its folder is made when absent.
+        lines: With their line ends.
+        sync: All that the file holds is on the disk when this returns.
 
     Raises:
         OSError: Nothing, or not all, was written.
@@ -133,7 +141,8 @@ def append_bytes(path: Path, lines: bytes) -> None:
             lines = lines if stream.read(1) == b"\n" else b"\n" + lines
         if stream.write(lines) != len(lines):
             raise OSError(f"{path}: not all was written; is the disk full?")
-        os.fsync(stream.fileno())
+        if sync:
+            os.fsync(stream.fileno())
 
 
 def read_lines(path: Path, start: int = 0) -> list[Line]:

@@ -22,6 +22,7 @@ from auscult.config.run_events import RunEventSettings
 from auscult.errors import AuscultError
 from auscult.run_events.buses import POLL_S, Bus, open_buses
 from auscult.run_events.outbox import ENDINGS, OUTBOX_FILE, Outbox, read_lines, read_sent, write_sent
+from auscult.storage.files import sync_file
 from auscult.training.lock import is_owner_alive
 
 RETRY_S = (1.0, 60.0)
@@ -52,6 +53,7 @@ def send_outbox(path: Path, bus: Bus) -> int:
     # Two that send at once would do no harm but double every event on its way.
     with FileLock(path.with_name(_LOCK_FILE), timeout=_WAIT_S):
         lines = read_lines(path, read_sent(path.parent).get(bus.name, 0))
+        sync_file(path)  # how far a bus is must never point behind the end of what a power cut leaves
         for start in range(0, len(lines), _BATCH):
             batch = lines[start : start + _BATCH]
             bus.send(batch)
@@ -133,3 +135,5 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    logging.shutdown()
+    os._exit(0)  # all is on the disk: nobody waits for the second that a client takes to leave

@@ -98,11 +98,21 @@ def test_a_disk_that_takes_nothing_stops_nothing_and_loses_nothing(tmp_path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(module.os, "fsync", full)
-        outbox.append("epoch", epoch(1))
+        outbox.append("stopped", {"attempt": 1, "reason": "SIGTERM"})
     assert "No space left" in caplog.text
     outbox.append("epoch", epoch(2))
-    assert [event["data"]["epoch"] for event in read(tmp_path)] == [1, 1, 1, 2]  # written before the fault, and again
+    kinds = [event["type"][12:] for event in read(tmp_path)]
+    assert kinds == ["started", "stopped", "stopped", "epoch"]  # written before the fault, and again
     assert len(set(ids_of(tmp_path / "events.jsonl"))) == 3
+
+
+def test_a_training_waits_for_the_disk_only_with_what_nobody_would_tell_again(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(module.os, "fsync", synced.append)
+    write_events(tmp_path, 5)
+    assert len(synced) == 1  # started
+    Outbox(tmp_path, NAME).append("finished", {"attempt": 1, "best_epoch": 2})
+    assert len(synced) == 2
 
 
 def test_how_far_a_bus_is_is_kept_for_each(tmp_path):
