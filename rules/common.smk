@@ -24,6 +24,7 @@ from auscult.config.plan import (
     task_params,
 )
 from auscult.config.project import require_device
+from auscult.config.run_events import require_clients
 from auscult.config.trials import TRIAL_PATTERN
 from auscult.errors import AuscultError
 from auscult.ops.snakemake_faults import Faults, speak_briefly
@@ -63,6 +64,8 @@ if workflow.is_main_process:
 
 PROJECT = clear_errors(load_project)(config)
 PLAN = clear_errors(Plan)(CONFIG_DIR, PROJECT)
+if workflow.is_main_process:
+    clear_errors(require_clients)(PROJECT.events)
 
 
 wildcard_constraints:

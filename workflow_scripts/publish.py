@@ -4,10 +4,11 @@ from pathlib import Path
 
 import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult import provenance
-from auscult.config import Experiment, TaskSettings
+from auscult.config import Experiment, TaskSettings, load_project
 from auscult.config.paths import result_dir
 from auscult.logs import stage_log
 from auscult.reports.publish import publish
+from auscult.run_events.live import tell_published
 from auscult.storage.files import read_json
 from auscult.storage.study_ids import KEY_FILE, StudyIds
 
@@ -37,4 +38,11 @@ with stage_log(snakemake.log[0]):
         studies=[Path(path) for path in snakemake.input.studies],
         protocol=next(map(Path, snakemake.input.protocol), None),
         search=next(map(Path, snakemake.input.search), None),
+    )
+    tell_published(
+        load_project(snakemake.config).events,
+        group=experiment.group,
+        experiment=experiment.name,
+        jobs=[run.id for run in experiment.runs],
+        folder=Path(snakemake.input.tracked).parent,
     )

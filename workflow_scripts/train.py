@@ -5,9 +5,10 @@ from pathlib import Path
 
 import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult import tracking
-from auscult.config import JobSettings, TaskSettings, TrackingSettings
+from auscult.config import JobSettings, TaskSettings, TrackingSettings, load_project
 from auscult.config.paths import tables_dir
 from auscult.logs import stage_log
+from auscult.run_events.live import live
 from auscult.training.train import choose_budget_s, train
 
 # A training on several devices starts this script once more for each: only the first one writes the log.
@@ -19,7 +20,11 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
     name = (snakemake.wildcards.group, snakemake.wildcards.experiment, snakemake.wildcards.job)
     folder = Path(snakemake.output.weights).parent
     where = TrackingSettings.model_validate(snakemake.config.get("tracking", {}))
-    with tracking.live(where, name=name, job=job, task=task, folder=folder):
+    events = load_project(snakemake.config).events
+    with (
+        tracking.live(where, name=name, job=job, task=task, folder=folder),
+        live(events, name=name, job=job, folder=folder) as tell,
+    ):
         train(
             features={dataset: [Path(path) for path in paths] for dataset, paths in snakemake.params.features.items()},
             tables={dataset: Path(tables_dir(dataset)) for dataset in job.datasets},
@@ -35,4 +40,5 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
             # Only the first attempt starts over: the next ones resume it.
             fresh=snakemake.config.get("fresh", False) and snakemake.resources.attempt_number == 1,
             budget_s=choose_budget_s(os.environ, snakemake.config.get("budget_s"), snakemake.resources.get("runtime")),
+            tell=tell,
         )

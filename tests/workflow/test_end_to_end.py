@@ -2,9 +2,12 @@
 
 import json
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from tests.workflow.conftest import TRACKED
 
@@ -38,12 +41,29 @@ def check_snakemake_report(archive_path: Path, workflow_dir: Path) -> None:
     )
 
 
+def check_events(workflow_dir: Path) -> None:
+    """Every event of both trainings and of the result was sent, and names nobody."""
+    send = [sys.executable, "-c", "from auscult.cli import main; main()", "events", "send"]
+    subprocess.run(send, cwd=workflow_dir, check=True)  # what a busy machine has left
+    text = (workflow_dir / "told.jsonl").read_text()
+    told = [(event["subject"], event["type"].rpartition(".")[2]) for event in map(json.loads, text.splitlines())]
+    for job, n_epochs in (("1", 2), ("2", 3)):
+        of_job = [kind for subject, kind in told if subject == f"pneumonia/tiny/{job}"]
+        assert of_job == ["started", *["epoch", "saved"] * n_epochs, "finished"]
+    assert told[-1] == ("pneumonia/tiny", "published")
+    tables = [pd.read_parquet(path) for path in (workflow_dir / "work" / "tables").glob("*/recordings.parquet")]
+    names = {text for table in tables for column in ("patient_id", "recording_id", "path") for text in table[column]}
+    names = {*names, *(name.rsplit("/", 1)[-1] for name in names), str(workflow_dir)}
+    assert len(names) > 50
+    assert not [name for name in names if len(name) >= 5 and not name.isdecimal() and name in text]
+
+
 @pytest.fixture
 def published(snakemake, tiny_experiment: str, workflow_dir: Path) -> str:
     with open(workflow_dir / "config" / "datasets" / "bd.yaml", "a") as settings:
         settings.write("shards: 3\n")
     project = workflow_dir / "config" / "config.yaml"
-    project.write_text(project.read_text().replace("{enabled: false}", TRACKED))
+    project.write_text(project.read_text().replace("{enabled: false}", TRACKED) + "events: {file: told.jsonl}\n")
     finished = snakemake(tiny_experiment)
     assert finished.returncode == 0, finished.stdout[-6000:]
     return tiny_experiment
@@ -68,6 +88,7 @@ def test_a_result_is_published_and_only_what_changed_is_done_again(
     assert "The sounds of icbhi, bd are simulated." in (result / "report.html").read_text()
 
     assert verify_result(result, workflow_dir).is_whole
+    check_events(workflow_dir)
     again = snakemake(published)
     assert "Nothing to be done" in again.stdout
     report = snakemake(published, "--report", "report.zip")

@@ -28,7 +28,11 @@ FLOW = {
 # From top to bottom and from left to right: a package imports what stands below it or to its right, nothing else.
 LAYERS = {
     "Commands, without logic": {"cli": "auscult ..."},
-    "On finished results": {"inference": "predict, embed", "ops": "doctor, explain"},
+    "On runs and finished results": {
+        "inference": "predict, embed",
+        "ops": "doctor, explain",
+        "run_events": "to a message bus",
+    },
     "Stages on a trained model": {
         "evaluation": "outcomes, slices",
         "reports": "pages, texts",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from auscult import __version__
-from auscult.cli import data, experiment, inference, ops, simulate, tune
+from auscult.cli import data, events, experiment, inference, ops, simulate, tune
 from auscult.errors import AuscultError
 from auscult.logs import speak_utf8
 
@@ -17,6 +17,7 @@ app.add_typer(
     experiment.augment_app, name="augment", help="The augmentations that an experiment may name, and what they do."
 )
 app.add_typer(data.app, name="data", help="The datasets of this project: what they hold, and whether it is whole.")
+app.add_typer(events.app, name="events", help="Events of trainings and results, on Kafka, Pub/Sub or in a file.")
 app.add_typer(experiment.app, name="experiment", help="The experiments of this project.")
 app.add_typer(experiment.models_app, name="models", help="The models that an experiment may name.")
 app.add_typer(simulate.app, name="simulate", help="Simulated lung sounds in the layouts of real datasets.")

@@ -17,6 +17,9 @@ METRICS_FILE = "metrics.jsonl"
 MAPS_FOLDER = "live_maps"
 """Beside a training: pictures of the maps of a few validation clips, one an epoch, read by tracking."""
 
+CHECKSUMS_FILE = "checksums.txt"
+"""In a result: of all its other files, as `sha256sum --check` reads it."""
+
 STAGE_VERSIONS = {"ingest": 4, "clips": 1, "pictures": 1, "features": 1, "split": 5, "embeddings": 1}
 """Raised when a stage's code gives other content for equal settings: older files are then never read again."""
 

@@ -13,6 +13,7 @@ from auscult.config.base import Settings
 from auscult.config.dataset import DatasetSettings
 from auscult.config.documents import read_yaml
 from auscult.config.files import defined_names, find_definition, is_defined, parse
+from auscult.config.run_events import RunEventSettings
 from auscult.errors import ConfigError, unknown_name
 
 _DATASET: TypeAdapter[Any] = TypeAdapter(DatasetSettings)
@@ -62,6 +63,7 @@ class ProjectSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tracking: TrackingSettings = TrackingSettings()
     publish: PublishSettings = PublishSettings()
+    events: RunEventSettings = RunEventSettings()
     fresh: bool = Field(default=False, description="trainings that run now start over, whatever state there is")
     budget_s: float | None = Field(
         default=None, gt=0, description="a training saves and leaves after so long; a retry goes on"
@@ -97,7 +99,7 @@ def _read_text(section: Any) -> Any:
 
 def _read_value(value: Any) -> Any:
     if not isinstance(value, str):
-        return value
+        return _read_text(value)
     if value in {"null", "~"}:
         return None
     return float(value) if _NUMBER.fullmatch(value) else value

@@ -1,9 +1,10 @@
-"""JSON schemas of the YAML files, for editors that complete and check while one types."""
+"""JSON schemas of the YAML files, for editors that complete and check while one types, and of what is sent of a run."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from auscult.config.dataset import DatasetSettings
 from auscult.config.experiment import JobSettings
 from auscult.config.project import ProjectSettings
 from auscult.config.resolve import PRESET_SECTIONS
+from auscult.config.run_events import RUN_EVENT
 from auscult.config.study import StudySettings
 from auscult.config.task import TaskSettings
 from auscult.config.tune import TuneSettings
@@ -85,6 +87,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "config": ProjectSettings.model_json_schema,
     "dataset": TypeAdapter[Any](DatasetSettings).json_schema,
     "experiment": experiment_schema,
+    "run_event": partial(RUN_EVENT.json_schema, mode="serialization"),
     "study": StudySettings.model_json_schema,
     "task": TaskSettings.model_json_schema,
 }

@@ -10,12 +10,12 @@ from typing import Any
 
 from auscult.config.documents import read_yaml
 from auscult.config.flatten import differences
+from auscult.config.paths import CHECKSUMS_FILE
 from auscult.config.trials import load_tuned_experiment
 from auscult.errors import AuscultError, DataError
 from auscult.provenance import UNKNOWN, data_version
 from auscult.storage.files import read_json, sha256_file
 
-CHECKSUMS_FILE = "checksums.txt"
 _OF_SNAKEMAKE = ".snakemake_timestamp"
 """Which Snakemake leaves in a folder that is an output."""
 _GIT_TIMEOUT_S = 20

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from auscult.config import Experiment, TaskSettings
-from auscult.config.paths import split_of_audit
+from auscult.config.paths import CHECKSUMS_FILE, split_of_audit
 from auscult.config.protocol import read_protocol
 from auscult.config.study import read_study
 from auscult.config.trials import CHOSEN_FILE, TRIALS_FILE, read_chosen_file
@@ -269,7 +269,7 @@ def _patient_columns(views: Sequence[Block], task: TaskSettings) -> dict[str, in
 
 def _write_checksums(folder: Path, pending: Mapping[str, str]) -> None:
     """Write `checksums.txt` of all files in `folder`, and of texts that are written later: name -> text."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "checksums.txt"]
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS_FILE]
     digests = {path.relative_to(folder).as_posix(): sha256_file(path) for path in paths}
     digests |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in pending.items()}
-    write_text(folder / "checksums.txt", "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))
+    write_text(folder / CHECKSUMS_FILE, "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))

@@ -39,14 +39,15 @@ def atomic_path(path: Path) -> Generator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        _fsync(temporary)
+        sync_file(temporary)
         os.replace(temporary, path)
-        _fsync(path.parent)
+        sync_file(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _fsync(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Return once a file, or a folder's list of files, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

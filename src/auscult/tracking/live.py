@@ -116,7 +116,7 @@ def live(
     is_sent = tracking.live and is_server(tracking.uri)
     is_trained = job.evaluate_only is None and job.probe is None
     is_wanted = tracking.enabled and (is_sent or tracking.system_metrics_s) and is_trained
-    if not is_wanted or not _is_rank_zero(job):
+    if not is_wanted or not is_rank_zero(job):
         yield
         return
     task_name, experiment, run_id = name
@@ -136,8 +136,8 @@ def live(
             _end_follower(process, status)
 
 
-def _is_rank_zero(job: JobSettings) -> bool:
-    """A training on several devices starts its script once more for each."""
+def is_rank_zero(job: JobSettings) -> bool:
+    """Tell whether this process is the first of a training: on several devices each starts the script once more."""
     return job.train.devices == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
 
 
@@ -160,19 +160,35 @@ def start_follower(
         "request": asdict(request),
         "file_before": file_number(folder / METRICS_FILE),
     }
+    fault = "the training is not logged while it runs"
+    return start_beside("auscult.tracking.follower", folder, folder / LOG_FILE, first, fault)
+
+
+def start_beside(
+    module: str, folder: Path, log_path: Path, first: Mapping[str, Any], fault: str
+) -> subprocess.Popen[bytes] | None:
+    """Start a module as a process of its own that accompanies this one; None, with a warning, when that fails.
+
+    Args:
+        module: It is given the folder as its argument.
+        folder: The run folder; made when absent.
+        log_path: Takes what it prints.
+        first: The first line of its standard input, as JSON; more may follow.
+        fault: What the warning says: what there is not without it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOG_FILE).open("a") as log:
-            # A session of its own: Ctrl-C and SIGTERM are the training's, and how it ended is to be logged.
+        with log_path.open("a") as log:
+            # A session of its own: Ctrl-C and SIGTERM are the training's, and how it ended is to be told.
             process = subprocess.Popen(  # noqa: S603 (fixed arguments)
-                [sys.executable, "-m", "auscult.tracking.follower", str(folder)],
+                [sys.executable, "-m", module, str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
     except OSError as error:
-        logger.warning("the training is not logged while it runs: %s", error)
+        logger.warning("%s: %s", fault, error)
         return None
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # it failed at once, and is asked for at the end

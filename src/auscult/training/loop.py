@@ -114,6 +114,18 @@ class Trainer:
             self._resume(checkpoint)
         progress, device = session.progress, self.fabric.device
         progress.report("training", epochs=self.settings.epochs, monitor=self.settings.monitor, epoch=self.at.epoch)
+        progress.tell(
+            "started",
+            epochs=self.settings.epochs,
+            epoch=self.at.epoch,
+            batch=self.at.batch,
+            resumed=checkpoint is not None,
+        )
+        if checkpoint is not None:
+            # A session that was killed may have saved this and told nobody; who has heard it hears nothing new.
+            for row in self._rows:
+                self._tell_epoch(progress, row)
+            progress.tell("saved", epoch=self.at.epoch, batch=self.at.batch)
         n_profiled = self.settings.debug.profile_batches if self.processes.is_rank_zero else 0
         with (
             closing(self._open_history(run_dir)) as history,
@@ -124,6 +136,7 @@ class Trainer:
             while not self._is_paused(until_epoch):
                 row = self._epoch(session, after_batch)
                 history.append(row)
+                self._tell_epoch(progress, row)
                 stop, is_save_due = session.due(self.optimization.n_steps, epoch_done=row["epoch"])
                 if self._is_paused(until_epoch) or stop or is_save_due:
                     checkpoint = self._save(session)
@@ -137,6 +150,7 @@ class Trainer:
             logger.info("%s no longer improved: stopped after epoch %d", self.settings.monitor, len(self._rows))
         if self.is_finished:
             self.optimization.finish()
+            progress.ending["best_epoch"] = self.best.epoch
         else:
             progress.ending = {"status": "paused", "reason": f"epoch {until_epoch} was asked for"}
         if checkpoint is None:
@@ -150,6 +164,10 @@ class Trainer:
 
     def _is_paused(self, until_epoch: int | None) -> bool:
         return self.is_finished or (until_epoch is not None and self.at.epoch > until_epoch)
+
+    def _tell_epoch(self, progress: Progress, row: EpochRow) -> None:
+        metrics = {key: value for key, value in row.items() if key.startswith(("train/", "val/", "lr"))}
+        progress.tell("epoch", epoch=row["epoch"], epochs=self.settings.epochs, metrics=metrics)
 
     def _open_history(self, run_dir: Path) -> History:
         folder = run_dir if self.processes.is_rank_zero else None
@@ -328,6 +346,7 @@ class Trainer:
         }
         checkpoint = Checkpoint(self.at, state, self.best.epoch, self.best.weights)
         session.save(checkpoint, self.optimization.n_steps)
+        session.progress.tell("saved", epoch=self.at.epoch, batch=self.at.batch)
         return checkpoint
 
     def _resume(self, checkpoint: Checkpoint) -> None:

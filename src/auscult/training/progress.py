@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_FILE = "progress.json"
 RUNNING = ("starting", "training", "validating", "saving")
+Tell = Callable[[str, Mapping[str, Any]], None]
+"""Takes an event of a training, its kind and what is known of it; `config.run_events` says what there is."""
 LEAST_INTERVAL_S = 1.0
 _RECENT_S = 30.0
 
@@ -40,14 +42,21 @@ class Progress:
         folder: The run's `state` folder; what the session before left there tells why this one is needed.
         owner: Which process trains, for people.
         clock: Seconds that only grow.
-        is_silent: Nothing is written or drawn.
+        is_silent: Nothing is written, drawn or told.
+        tell: Takes the events of this session.
 
     Attributes:
         ending: What is reported when the block of `reporting` ends.
     """
 
     def __init__(
-        self, folder: Path, owner: str, clock: Callable[[], float] = time.monotonic, *, is_silent: bool = False
+        self,
+        folder: Path,
+        owner: str,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        is_silent: bool = False,
+        tell: Tell = lambda kind, known: None,
     ) -> None:
         self.path = Path(folder) / PROGRESS_FILE
         before = read_progress(self.path)
@@ -62,6 +71,7 @@ class Progress:
         self.ending: dict[str, Any] = {"status": "finished", "eta_s": 0.0}
         self._clock = clock
         self._is_silent = is_silent
+        self._tell = tell
         self._written_s = -math.inf
         self._speed = _Speed(clock)
         self._bar: _Bar | None = None
@@ -77,11 +87,22 @@ class Progress:
                 yield self
             except TrainingStopped as stopped:
                 self.report("stopped", at_once=True, reason=str(stopped))
+                self.tell("stopped", reason=str(stopped))
                 raise
             except BaseException as error:
                 self.report("failed", at_once=True, reason=f"{type(error).__name__}: {error}")
+                self.tell("failed", error=type(error).__name__)  # its text may name recordings
                 raise
             self.report(at_once=True, **self.ending)
+            if self.ending["status"] == "finished":
+                self.tell("finished", best_epoch=self.ending.get("best_epoch"))
+            else:
+                self.tell("stopped", reason=self.ending["reason"])
+
+    def tell(self, kind: str, **known: Any) -> None:
+        """Tell of an event: `started`, `epoch`, `saved`, `stopped`, `finished` or `failed`."""
+        if not self._is_silent:
+            self._tell(kind, {"attempt": self.values["attempt"], **known})
 
     def _log_why_resumed(self) -> None:
         if self.values["resumed_because"] is not None:

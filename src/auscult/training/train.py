@@ -46,7 +46,7 @@ from auscult.training.loop import Trainer
 from auscult.training.losses import build_loss, build_map_loss
 from auscult.training.pretrained import load_pretrained, pretrained_digest, reuse_model
 from auscult.training.probe import fit_probe
-from auscult.training.progress import Progress
+from auscult.training.progress import Progress, Tell
 from auscult.training.sampler import Purpose, Sampler, derive_seed, label_groups
 from auscult.training.session import SaveTimer, Session, Stop, TrainingStopped, ignoring_signals
 
@@ -81,6 +81,7 @@ def train(
     fresh: bool = False,
     budget_s: float | None = None,
     until_epoch: int | None = None,
+    tell: Tell = lambda kind, known: None,
 ) -> None:
     """Train and write `model.safetensors`, `model.json`, `history.csv` and `metrics.jsonl`.
 
@@ -106,6 +107,7 @@ def train(
         budget_s: Seconds after which to save and stop; None: no limit.
         until_epoch: Pause after this epoch, its state saved and no model written: the next call goes on from there, bit
             for bit as if there had been no pause. None: train to the end.
+        tell: Takes the events of this session, while it holds the run folder.
 
     Raises:
         ConfigError: No such device, a model that cannot take the spectrograms, a diverging loss, or an unfinished
@@ -143,7 +145,9 @@ def train(
         stack.enter_context(stop.listening() if is_rank_zero else ignoring_signals())
         if is_rank_zero:
             stack.enter_context(lock.held())
-        progress = stack.enter_context(Progress(state_dir, str(lock.owner), is_silent=not is_rank_zero).reporting())
+        progress = stack.enter_context(
+            Progress(state_dir, str(lock.owner), is_silent=not is_rank_zero, tell=tell).reporting()
+        )
         stack.enter_context(cpu_threads(threads, job.train.devices))
         stack.enter_context(determinism(is_wanted=job.train.deterministic))
         clips = clips if job.frontend != "stored" else None

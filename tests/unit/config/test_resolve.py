@@ -261,3 +261,9 @@ def test_numbers_inside_a_section_on_the_command_line_are_text_and_read(
 
     assert project.tracking.system_metrics_s == expected
     assert not project.tracking.live
+
+
+def test_numbers_inside_a_section_of_a_section_are_read_too(tmp_path: Path) -> None:
+    kafka = {"brokers": "b:9092", "topic": "runs", "timeout_s": "5"}
+
+    assert load_project({"events": {"kafka": kafka}}, tmp_path).events.buses == ("kafka",)
