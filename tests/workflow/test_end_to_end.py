@@ -70,6 +70,7 @@ def published(snakemake, tiny_experiment: str, workflow_dir: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_result_is_published_and_only_what_changed_is_done_again(
     snakemake, published: str, workflow_dir: Path
 ) -> None:
