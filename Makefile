@@ -54,7 +54,7 @@ run: data ## the main job: from the demo data to results/pneumonia/train2356/rep
 ##@ Check a change
 
 .PHONY: test
-test: data ## the tests, at most 15 minutes on 2 cores
+test: data ## the tests
 	pytest --numprocesses 2 --dist worksteal $(TESTS)
 
 .PHONY: verify
@@ -62,7 +62,7 @@ verify: data ## the long tests: end to end, killed and resumed, many experiments
 	pytest --numprocesses 2 --dist worksteal -m 'slow and not gpu and not soak' --durations 15 $(TESTS)
 
 .PHONY: soak
-soak: data ## the long tests at full length: every collection, twenty kills, trainings that learn; an hour or two
+soak: data ## the long tests at full length: every collection, all kills, trainings that learn; an hour or two
 	pytest --soak --numprocesses 2 --dist worksteal -m 'slow and not gpu' --durations 15 $(TESTS)
 	pytest --soak -m cluster tests/cluster/test_study.py
 
