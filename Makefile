@@ -62,7 +62,7 @@ verify: data ## the long tests: end to end, killed and resumed, many experiments
 	pytest --numprocesses 2 --dist worksteal -m 'slow and not gpu and not soak' --durations 15 $(TESTS)
 
 .PHONY: soak
-soak: data ## the long tests at full length: every collection, all kills, trainings that learn; an hour or two
+soak: data ## the long tests at full length, an hour or two: all collections, all kills, what is learned
 	pytest --soak --numprocesses 2 --dist worksteal -m 'slow and not gpu' --durations 15 $(TESTS)
 	pytest --soak -m cluster tests/cluster/test_study.py
 
