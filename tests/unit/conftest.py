@@ -9,6 +9,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 
+def are_figures_plain() -> bool:
+    """Whether `plain_figures` holds; what a session keeps for all modules is kept apart by it."""
+    return getattr(Figure.savefig, "is_plain", False)
+
+
 @pytest.fixture(scope="module")
 def plain_figures() -> Generator[None]:
     """Write a blank picture where a figure would be drawn: for tests of words and numbers, which take half the time."""
@@ -21,6 +26,8 @@ def plain_figures() -> Generator[None]:
 
     def save(_figure: Figure, file: IO[bytes], *, format: str, **_keywords: Any) -> None:  # noqa: A002 (matplotlib's)
         file.write(blank[format])
+
+    save.is_plain = True  # pyright: ignore[reportFunctionMemberAccess]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", save)

@@ -12,7 +12,7 @@ import pytest
 import auscult.plugins
 from auscult.augment.mixing import Mixer
 from auscult.augment.waveform import WaveformStep
-from auscult.config.augment import MIXINGS, SPECTROGRAM, SPECTROGRAM_FUNCTIONS
+from auscult.config.augment import MIXINGS, PICTURE, SPECTROGRAM, SPECTROGRAM_FUNCTIONS
 from auscult.config.base import Settings
 from auscult.config.layers import LAYERS, LayerSettings
 from auscult.config.model import MODELS, BaseModelSettings, TimmSettings
@@ -54,7 +54,7 @@ def test_torchs_layer_has_every_setting_of_ours(name):
 
 def test_what_is_written_is_registered():
     for base, registered in (
-        (Augmentation, {*WAVEFORM.values(), *SPECTROGRAM.values()}),
+        (Augmentation, {*WAVEFORM.values(), *SPECTROGRAM.values(), *PICTURE.values()}),
         (BaseModelSettings, {*MODELS.values(), TimmSettings}),
         (LayerSettings, set(LAYERS.values())),
     ):

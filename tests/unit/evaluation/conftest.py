@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import save_file
+from tests.unit.conftest import are_figures_plain
 
 from auscult.audio.clip_store import create_clips
 from auscult.config import JobSettings, TaskSettings
@@ -221,12 +222,13 @@ def judge_once(tmp_path_factory):
     judged = {}
 
     def evaluate_once(kind: str) -> tuple[World, Path]:
-        if kind not in judged:
+        key = (kind, are_figures_plain())
+        if key not in judged:
             folder = tmp_path_factory.mktemp(kind)
             world = make_world(folder / "world", kind)
             run(**world.arguments(folder / "out"))
-            judged[kind] = (world, folder / "out")
-        return judged[kind]
+            judged[key] = (world, folder / "out")
+        return judged[key]
 
     return evaluate_once
 

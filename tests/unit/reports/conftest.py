@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.conftest import are_figures_plain
 
 from auscult.audio.listening import write_listening_copy
 from auscult.config import Experiment, JobSettings, Run, TaskSettings
@@ -474,9 +475,10 @@ def published_once(tmp_path_factory):
     made = {}
 
     def make(kind: str) -> Published:
-        if kind not in made:
-            made[kind] = make_published(tmp_path_factory.mktemp(kind), kind)
-        return made[kind]
+        key = (kind, are_figures_plain())
+        if key not in made:
+            made[key] = make_published(tmp_path_factory.mktemp(kind), kind)
+        return made[key]
 
     return make
 
@@ -487,7 +489,7 @@ def publishable(tmp_path_factory):
     made = {}
 
     def make(kind: str = "binary", *differences: dict) -> Published:
-        key = f"{kind}{differences}"
+        key = (f"{kind}{differences}", are_figures_plain())
         if key not in made:
             folder = tmp_path_factory.mktemp("publishable")
             made[key] = make_published(folder, kind, draws=60, differences=list(differences) or None, one_truth=True)
