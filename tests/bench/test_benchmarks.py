@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ["throughput", "spectrograms", "augment", "audiomentations", "training", "embedding", "intervals"]

@@ -31,6 +31,7 @@ def auscult(project, *arguments):
     )
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_page_shows_clips_before_and_after_each_step(workflow_dir, snakemake, tiny_experiment):
     file = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"

@@ -25,6 +25,7 @@ def _run(command: str) -> str:
     return done.output
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # three minutes where nothing else runs
 def test_three_commands_lead_from_a_folder_to_a_report(

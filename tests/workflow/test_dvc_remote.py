@@ -179,6 +179,7 @@ def fault(repository, command):
     return line
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_each_fault_of_a_remote_has_its_error_within_seconds_and_loses_nothing(
     repository, bucket_url, refusing_url, tmp_path

@@ -53,6 +53,7 @@ def test_what_cannot_be_there_first_is_explained(snakemake, tiny_experiment: str
         assert part in finished.stdout, finished.stdout
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_changed_model_is_taken_again(snakemake, prepared_experiment: str, workflow_dir: Path) -> None:

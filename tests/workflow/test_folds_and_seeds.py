@@ -68,6 +68,7 @@ def test_each_left_out_value_is_planned_with_a_split_of_its_own(
     assert one.returncode == 0, one.stdout
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.usefixtures("prepared_experiment")
 def test_left_out_datasets_are_published_as_one_table(snakemake, tiny_experiment: str, workflow_dir: Path) -> None:
@@ -118,6 +119,7 @@ def test_every_patient_is_tested_once_by_the_folds_and_one_more_seed_trains_alon
     assert "Training pneumonia/tiny, job 2/fold1_seed0" not in planned.stdout
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.usefixtures("prepared_experiment")
 def test_an_ensemble_is_a_row_of_its_own_and_a_model_like_any_other(

@@ -37,6 +37,7 @@ def test_a_second_clone_computes_no_clip_and_no_spectrogram(
     assert "Nothing to be done" in snakemake(*stores).stdout
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_the_jobs_of_a_cluster_share_too(workflow_dir: Path, stores: list[str], snakemake, tmp_path_factory) -> None:
     cache = tmp_path_factory.mktemp("cache")

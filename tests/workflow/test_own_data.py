@@ -99,6 +99,7 @@ def test_the_page_names_every_general_layout(project_dir: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_collections_of_labs_lead_to_reports_that_count_what_was_written(

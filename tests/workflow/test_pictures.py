@@ -20,6 +20,7 @@ EXPERIMENT = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_touching_shapes_are_found_and_told_apart(snakemake, workflow_dir: Path) -> None:
     write_shapes(workflow_dir / "raw", np.random.default_rng(7))

@@ -69,7 +69,7 @@ def write_ward(folder: Path, *, hums: bool) -> None:
             table.writerow([file, recording.patient.patient_id, device, recording.disease])
 
 
-@pytest.mark.parametrize("hums", [True, False])
+@pytest.mark.parametrize("hums", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_a_device_that_hums_is_told_from_the_embeddings_and_one_that_does_not_is_not(
     snakemake, workflow_dir: Path, tmp_path_factory, hums: bool
 ) -> None:

@@ -64,6 +64,7 @@ def test_the_demo_experiment_learns_to_tell_pneumonia(snakemake, workflow_dir: P
     assert "Nothing to be done" in again.stdout
 
 
+@pytest.mark.soak
 def test_real_icbhi_recordings_go_through_to_a_result(snakemake, workflow_dir: Path, real_data: Path) -> None:
     # From ten recordings nothing is learned: that all goes through is shown by a training of two epochs too.
     edit_experiment(workflow_dir, "crackles_wheezes/train2356", train={"epochs": 2})

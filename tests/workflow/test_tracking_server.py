@@ -185,6 +185,7 @@ def test_a_server_that_dies_in_a_training_is_completed_by_sync(
     assert found == set()
 
 
+@pytest.mark.soak
 def test_a_server_that_asks_who_one_is_takes_the_name_from_the_environment(tmp_path, monkeypatch):
     folder = tmp_path / "server"
     folder.mkdir()

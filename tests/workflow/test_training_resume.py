@@ -37,6 +37,7 @@ def start(workflow_dir: Path, *arguments: str) -> subprocess.Popen:
     )
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_training_outlives_budgets(snakemake, prepared_experiment: str, workflow_dir: Path) -> None:
     del prepared_experiment

@@ -103,7 +103,7 @@ def test_another_seed_searches_elsewhere_and_the_same_one_the_same(config_dir: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pruner", ["asha", "median"])
+@pytest.mark.parametrize("pruner", ["asha", pytest.param("median", marks=pytest.mark.soak)])
 def test_killed_at_random_moments_it_is_the_undisturbed_study(config_dir: Path, pruner: str) -> None:
     write_experiment(config_dir, trials=20, pruner=pruner)
     study_of(config_dir).run()

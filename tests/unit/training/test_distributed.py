@@ -22,7 +22,7 @@ def without_batch_norm(job):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_two_processes_give_the_curves_of_one_at_the_same_global_batch(setup, tmp_path, accumulate):
     settings = {
         "epochs": 6,

@@ -119,7 +119,7 @@ def test_a_signal_to_the_whole_group_leaves_no_worker_behind(setup, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.soak)])
 def test_a_store_ten_times_the_budget_is_streamed_in_bounded_memory(tmp_path, workers):
     """What the run adds to the process and its workers stays under the budget plus 500 MB."""
     import subprocess
