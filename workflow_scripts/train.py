@@ -5,7 +5,7 @@ from pathlib import Path
 
 import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult import tracking
-from auscult.config import JobSettings, TaskSettings, TrackingSettings, load_project
+from auscult.config import JobSettings, TaskSettings, load_project
 from auscult.config.paths import tables_dir
 from auscult.logs import stage_log
 from auscult.run_events.live import live
@@ -19,11 +19,10 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
     task = TaskSettings.model_validate(snakemake.params.task)
     name = (snakemake.wildcards.group, snakemake.wildcards.experiment, snakemake.wildcards.job)
     folder = Path(snakemake.output.weights).parent
-    where = TrackingSettings.model_validate(snakemake.config.get("tracking", {}))
-    events = load_project(snakemake.config).events
+    project = load_project(snakemake.config)
     with (
-        tracking.live(where, name=name, job=job, task=task, folder=folder),
-        live(events, name=name, job=job, folder=folder) as tell,
+        tracking.live(project.tracking, name=name, job=job, task=task, folder=folder),
+        live(project.events, name=name, job=job, folder=folder) as tell,
     ):
         train(
             features={dataset: [Path(path) for path in paths] for dataset, paths in snakemake.params.features.items()},
@@ -35,10 +34,10 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
             job=job,
             task=task,
             output_dir=folder,
-            device=snakemake.config["device"],
+            device=project.device,
             threads=snakemake.threads,
             # Only the first attempt starts over: the next ones resume it.
-            fresh=snakemake.config.get("fresh", False) and snakemake.resources.attempt_number == 1,
-            budget_s=choose_budget_s(os.environ, snakemake.config.get("budget_s"), snakemake.resources.get("runtime")),
+            fresh=project.fresh and snakemake.resources.attempt_number == 1,
+            budget_s=choose_budget_s(os.environ, project.budget_s, snakemake.resources.get("runtime")),
             tell=tell,
         )
