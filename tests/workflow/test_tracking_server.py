@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.workflow.conftest import CORES
+from tests.workflow.conftest import CORES, TRACKED
 from tests.workflow.tracking_server import Server, postgres_server
 
 from auscult.tracking.metrics import read_history
@@ -130,7 +130,9 @@ def test_a_server_that_dies_in_a_training_is_completed_by_sync(
     path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
     path.write_text(path.read_text().replace("{epochs: 3}", "{epochs: 30}"))
     folder = workflow_dir / "work" / "runs" / "pneumonia" / "tiny"
-    settings = ("--config", f"tracking={{enabled: true, uri: '{server.uri}', system_metrics_s: 1}}")
+    project = workflow_dir / "config" / "config.yaml"
+    project.write_text(project.read_text().replace("{enabled: false}", TRACKED))
+    settings = ("--config", f"tracking={{uri: '{server.uri}', system_metrics_s: 1}}")
     command = [sys.executable, "-m", "snakemake", "--cores", str(CORES), prepared_experiment, *settings]
     with (workflow_dir / "out").open("w") as out:
         workflow = subprocess.Popen(command, cwd=workflow_dir, stdout=out, stderr=subprocess.STDOUT)
