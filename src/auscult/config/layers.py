@@ -3,7 +3,7 @@
 The list is closed: a configuration reaches these names only, never a path to code. The names and their settings are
 torch's. Shapes are computed here, in plain arithmetic: a dry run refuses a network that does not fit, without torch. A
 new layer is one class here. A shape is that of one clip: maps [channel, mel, frame], or after Flatten features
-[feature].
+[feature]. Of pictures, height stands for mel and width for frames.
 """
 
 from __future__ import annotations
@@ -356,30 +356,41 @@ Layers = Annotated[tuple[Annotated[LayerSettings, LAYERS], ...], BeforeValidator
 """A network as it is declared, from the spectrogram on."""
 
 
-def layer_shapes(layers: Sequence[LayerSettings], input_shape: tuple[int, int]) -> list[Shape]:
+def maps_shape(input_shape: Shape) -> Shape:
+    """Return the maps that layers are given of one clip.
+
+    >>> maps_shape((128, 311)), maps_shape((3, 224, 224))
+    ((1, 128, 311), (3, 224, 224))
+    """
+    return input_shape if len(input_shape) == 3 else (1, *input_shape)
+
+
+def layer_shapes(layers: Sequence[LayerSettings], input_shape: Shape) -> list[Shape]:
     """Return the shape after each layer, of one clip.
 
     Args:
-        layers: From the spectrogram on.
-        input_shape: Mel bands and frames.
+        layers: From the spectrogram, or the picture, on.
+        input_shape: Mel bands and frames; of a picture channels, height and width.
 
     Raises:
         ConfigError: A layer cannot take what comes to it: its number, its name, the shapes up to it, how to fix it.
     """
-    shapes: list[Shape] = [(1, *input_shape)]
+    shapes: list[Shape] = [maps_shape(input_shape)]
+    sides = ("high", "wide") if len(input_shape) == 3 else ("mel", "frames")
     for number, layer in enumerate(layers, start=1):
         try:
             shapes.append(layer.shape_after(shapes[-1]))
         except ValueError as error:
             names = ["input", *(f"{index} {known.name}" for index, known in enumerate(layers[: number - 1], start=1))]
             way = ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
+            given = _in_words(shapes[-1], sides)
             raise ConfigError(
-                f"layer {number} ({layer.name}) cannot take {_in_words(shapes[-1])}: {error}. Shapes up to it: {way}"
+                f"layer {number} ({layer.name}) cannot take {given}: {error}. Shapes up to it: {way}"
             ) from None
     return shapes[1:]
 
 
-def _in_words(shape: Shape) -> str:
+def _in_words(shape: Shape, sides: tuple[str, str]) -> str:
     if len(shape) == 1:
         return f"{shape[0]} features"
-    return f"maps of [{shape[0]} channels, {shape[1]} mel, {shape[2]} frames]"
+    return f"maps of [{shape[0]} channels, {shape[1]} {sides[0]}, {shape[2]} {sides[1]}]"
