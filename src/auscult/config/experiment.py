@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from auscult.config.augment import AugmentSettings
+from auscult.config.augment import AugmentSettings, OnColours
 from auscult.config.base import Settings
 from auscult.config.claims import Claim
 from auscult.config.clips import ClipSettings
@@ -113,6 +113,12 @@ class JobSettings(Settings):
         if height != width and any(step.name == "turn" for step in self.augment.picture):
             raise ValueError(
                 f"augment.picture: turn needs square pictures, and clips.size is {height} x {width}; take flip"
+            )
+        on_colours = [step.name for step in self.augment.picture if isinstance(step, OnColours)]
+        if on_colours and self.clips.channels not in {1, 3}:
+            raise ValueError(
+                f"augment.picture: {', '.join(on_colours)} take grey or colours, and clips.channels is "
+                f"{self.clips.channels}; take brightness_contrast"
             )
         unfit = {
             "spectrogram (a picture is taken as it is)": self.spectrogram != SpectrogramSettings(),

@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from auscult.augment import Augmenter, ItemMaker
+from auscult.augment import Augmenter, ItemMaker, Standard
 from auscult.config.experiment import JobSettings
 from auscult.config.spectrogram import frontend_bands, frontend_frames
 from auscult.config.task import TaskSettings
@@ -388,9 +388,14 @@ def _augmentation(
         seed=job.train.seed,
         device=device,
         grid=None if train.events is None else train.events.grid,
+        standard=_standard(normalisation.to(device)) if job.clips.is_image else None,
     )
     online = _online_spectrograms(job, normalisation, device) if job.frontend == "online" else None
     return TrainingAugmentation(maker, augmenter, online, train.maps)
+
+
+def _standard(normalisation: Normalisation) -> Standard:
+    return Standard(normalisation.mean_db, normalisation.std_db)
 
 
 def _online_spectrograms(
