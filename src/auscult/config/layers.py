@@ -416,9 +416,9 @@ def layer_shapes(layers: Sequence[LayerSettings], input_shape: Shape) -> list[Sh
         except ValueError as error:
             names = ["input", *(f"{index} {known.name}" for index, known in enumerate(layers[: number - 1], start=1))]
             way = ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
+            given = _in_words(shapes[-1], sides)
             raise ConfigError(
-                f"layer {number} ({layer.name}) cannot take {_in_words(shapes[-1], sides)}: {error}. Shapes up to it: "
-                f"{way}"
+                f"layer {number} ({layer.name}) cannot take {given}: {error}. Shapes up to it: {way}"
             ) from None
     return shapes[1:]
 
