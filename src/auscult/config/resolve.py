@@ -296,6 +296,7 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
         _check_pictures(job, task, where)
     else:
         _check_shapes(job, where)
+    _check_layers(job, where)
     _check_pretrained(job, where)
 
 
@@ -342,11 +343,6 @@ def _check_pictures(job: JobSettings, task: TaskSettings, where: str) -> None:
         )
     if job.model.over_time is not None and not task.finds_objects:
         raise ConfigError(f"{where}: model.over_time: a picture has no time to decide over; leave it out")
-    if isinstance(job.model, LayersSettings):
-        try:
-            layer_shapes(job.model.layers, job.clips.picture_shape)
-        except ConfigError as error:
-            raise ConfigError(f"{where}: model.layers: {error}") from None
 
 
 def _check_objects(job: JobSettings, where: str) -> None:
@@ -450,18 +446,27 @@ def _check_shapes(job: JobSettings, where: str) -> None:
         fault = frontend_fault(job.model.frontend, job.spectrogram, job.clips)
         if fault is not None:
             raise ConfigError(f"{where}: model.frontend: {fault}")
-    if isinstance(job.model, LayersSettings):
-        n_bands = frontend_bands(job.model.frontend, job.spectrogram, job.clips)
-        try:
-            layer_shapes(job.model.layers, (n_bands, frontend_frames(job.model.frontend, job.spectrogram, job.clips)))
-        except ConfigError as error:
-            raise ConfigError(f"{where}: model.layers: {error}") from None
     nyquist_hz = job.clips.sample_rate_hz / 2
     if (job.spectrogram.f_max_hz or nyquist_hz) > nyquist_hz:
         raise ConfigError(
             f"{where}: spectrogram.f_max_hz: {job.spectrogram.f_max_hz} lies above {nyquist_hz:g} Hz, "
             "half the sample rate"
         )
+
+
+def _check_layers(job: JobSettings, where: str) -> None:
+    """Refuse declared layers that cannot take the spectrogram or picture, or each other."""
+    if not isinstance(job.model, LayersSettings):
+        return
+    if job.clips.is_image:
+        shape: tuple[int, ...] = job.clips.picture_shape
+    else:
+        n_bands = frontend_bands(job.model.frontend, job.spectrogram, job.clips)
+        shape = (n_bands, frontend_frames(job.model.frontend, job.spectrogram, job.clips))
+    try:
+        layer_shapes(job.model.layers, shape)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: model.layers: {error}") from None
 
 
 def _check_official_lists(config_dir: Path, job: JobSettings, task: TaskSettings, where: str) -> None:
