@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from auscult.augment.random import ClipRandom
+from auscult.augment.waveform import same_shape
 from auscult.config.augment import PICTURE, Augmentation, BrightnessContrast, Crop, Flip, Rotate, Turn
+from auscult.config.plugins import PluginSettings
 
 Pair = tuple[Tensor, Tensor | None]
 """Pictures, and their maps."""
@@ -32,6 +34,10 @@ def augment_pictures(
         eligible: The pictures that it may change, bool [batch].
     """
     picked = rng.chance(1.0 if step.quantity is not None else step.probability) & eligible
+    if isinstance(step, PluginSettings):
+        changed, changed_maps = step.implementation()(pictures.clone(), None if maps is None else maps.clone(), rng)
+        pictures = _where(picked, same_shape(step.name, changed, pictures), pictures)
+        return pictures, None if maps is None else _where(picked, same_shape(step.name, changed_maps, maps), maps)
     return PICTURE.implementation(step.name)(pictures, maps, step, rng, picked)
 
 

@@ -13,7 +13,12 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_ser
 from auscult.config.base import Settings
 from auscult.config.registry import Registry
 from auscult.config.task import TaskSettings
-from auscult.config.waveform_augment import Augmentation, BackgroundNoise, WaveformAugmentation
+from auscult.config.waveform_augment import (
+    Augmentation,
+    BackgroundNoise,
+    PluginStepSettings,
+    WaveformAugmentation,
+)
 
 NONE = "none"
 """The class of a clip whose targets are all known and negative."""
@@ -211,6 +216,16 @@ class BrightnessContrast(Augmentation):
 
 
 PictureAugmentation = Annotated[Augmentation, PICTURE]
+
+
+@SPECTROGRAM_FUNCTIONS.takes_plugins("spectrogram")
+class PluginSpectrogramSettings(PluginStepSettings):
+    """A step on spectrograms of a file in `plugins/`."""
+
+
+@PICTURE.takes_plugins("picture")
+class PluginPictureSettings(PluginStepSettings):
+    """A step on pictures of a file in `plugins/`."""
 
 
 class AugmentSettings(Settings):
