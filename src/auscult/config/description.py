@@ -13,15 +13,14 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 
 from auscult.config.base import StrictNumbers
 from auscult.config.clips import ClipSettings
-from auscult.config.documents import parse_json
 from auscult.config.events import KindDecoding
 from auscult.config.model import ModelSettings
 from auscult.config.objects import ObjectDecoding
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import LEVELS, TaskSettings
 from auscult.config.upstream import META_FILE, WEIGHTS_FILE
-from auscult.errors import ConfigError, DataError
-from auscult.storage.files import write_json
+from auscult.errors import ConfigError, DataError, UnreadableError
+from auscult.storage.files import read_json, write_json
 from auscult.storage.tensor_names import safetensors_metadata
 
 FORMAT = "auscult-model"
@@ -225,15 +224,13 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 def _parse(path: Path) -> Any:
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ValueError(f"larger than {MAX_BYTES // 1_000_000} MB")
-        return parse_json(content)
+        return read_json(path, MAX_BYTES)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; a model is {META_FILE} and {WEIGHTS_FILE} in one folder") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not readable as JSON ({error}); damaged, take it again from its source") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error}); take it again from its source") from error
+    except UnreadableError as error:
+        raise DataError(f"{error}; damaged, take it again from its source") from error
 
 
 def carries_digest(meta: Mapping[str, Any], path: Path) -> bool:
