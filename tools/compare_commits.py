@@ -42,8 +42,8 @@ VALUES = (
     "work/runs/**/metrics.json",
 )
 HISTORY = "work/runs/**/history.csv"
-TIMES = {"epoch_s", "data_wait_share", "samples_per_s"}
-"""What a clock or the load of a machine says."""
+TIMES = {"epoch_s", "data_wait_share", "samples_per_s", "description_sha256"}
+"""What a clock or the load of a machine says, and the digest over it."""
 
 
 def run_demo(commit: str, folder: Path) -> Path:

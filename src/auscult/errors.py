@@ -23,6 +23,10 @@ class DataError(AuscultError):
     """A file, table or store is missing, damaged or not what its settings say."""
 
 
+class UnreadableError(DataError, ValueError):
+    """A file is no JSON; a ValueError too, for those who have a remedy of their own."""
+
+
 class BusyError(DataError):
     """Another process holds what is needed: nothing is at fault, and a later attempt may succeed."""
 

@@ -33,15 +33,19 @@ def _strict_numbers(schema: Any) -> Any:
     return tuple(_strict_numbers(part) for part in schema) if isinstance(schema, tuple) else schema
 
 
-class Settings(BaseModel):
-    """A section of the configuration: immutable, and no key passes unread."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+class StrictNumbers(BaseModel):
+    """What is read from a file: a number there is a number."""
 
     @classmethod
     @override
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return _strict_numbers(handler(source))
+
+
+class Settings(StrictNumbers):
+    """A section of the configuration: immutable, and no key passes unread."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

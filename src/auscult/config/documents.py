@@ -1,16 +1,17 @@
-"""YAML and JSON as documents: strict, bounded, nothing in them executed, each fault one message."""
+"""YAML as documents: strict, bounded, nothing in them executed, each fault one message; JSON is `storage.files`'."""
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from auscult.config.base import WrittenFloat
-from auscult.errors import ConfigError
+from auscult.errors import ConfigError, UnreadableError
+from auscult.storage.files import read_json
 
 MAX_BYTES = 4_000_000
 """Of a YAML file."""
@@ -60,7 +61,49 @@ def parse_yaml(text: str, where: str) -> Any:
         _require_bounds(text)
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not valid YAML\n  {error}") from None
+        raise ConfigError(f"{where}: not valid YAML: {_in_one_line(error, text)}") from None
+
+
+def _in_one_line(error: yaml.YAMLError, text: str) -> str:
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        said = f"{error.problem or error.context}{f' {error.context}' if error.problem and error.context else ''}"
+        return said if mark is None else f"{said}; line {mark.line + 1}, column {mark.column + 1}"
+    if isinstance(error, yaml.reader.ReaderError):
+        n_before = text.count("\n", 0, error.position) if isinstance(error.position, int) else 0
+        return f"a character that no text holds ({error.reason}); line {n_before + 1}"
+    return " ".join(str(error).split())
+
+
+def line_of(path: Path, keys: Sequence[str | int], least: int = 1) -> int | None:
+    """Return in which line of a YAML file a setting stands, or the innermost section around it that is written there.
+
+    Args:
+        path: The file.
+        keys: From the outermost key on; numbers count from 0.
+        least: How many of the keys must be written there.
+
+    Returns:
+        From 1; None where the file says fewer of the keys, or cannot be read.
+    """
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    lines: list[int] = []
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == str(key)), None)
+            if pair is None:
+                break
+            lines.append(pair[0].start_mark.line + 1)
+            node = pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            lines.append(node.start_mark.line + 1)
+        else:
+            break
+    return lines[-1] if len(lines) >= max(1, least) else None
 
 
 def _require_bounds(text: str) -> None:
@@ -100,7 +143,7 @@ class _StrictLoader(yaml.CSafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep=deep)
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
             shown = node.value if isinstance(node.value, str) else type(node.value).__name__
             name = node.tag.removeprefix("tag:yaml.org,2002:")
             text = f"{shown[:60]!r} cannot be read as {name} ({str(error)[:80]}); quote what is text"
@@ -111,6 +154,8 @@ class _StrictLoader(yaml.CSafeLoader):
         return value if repr(value) == written else WrittenFloat(value, str(written))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise yaml.constructor.ConstructorError(None, None, "found no mapping of keys to values", node.start_mark)
         seen: set[Any] = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -171,42 +216,15 @@ def dump_yaml(value: Any, *, width: int = 100, flow: bool = False) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow)
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Return what a JSON document says.
-
-    Raises:
-        ValueError: It is no JSON, says a key twice, or a number that JSON does not have.
-        RecursionError: It is deeper than Python follows.
-
-    >>> parse_json('{"a": [1, "2"]}')
-    {'a': [1, '2']}
-    """
-    return json.loads(text, object_pairs_hook=_refuse_repeated_keys, parse_constant=_refuse_constant)
-
-
 def read_bounded_json(path: Path, most_bytes: int) -> Any:
-    """Read a JSON document, as `parse_json`, of at most so many bytes.
+    """Read a JSON document, as `storage.files.parse_json`, of at most so many bytes.
 
     Raises:
         ConfigError: It is larger, unreadable or no such JSON.
     """
     try:
-        with path.open("rb") as stream:
-            content = stream.read(most_bytes + 1)
-        if len(content) > most_bytes:
-            raise ConfigError(f"{path}: larger than {most_bytes} bytes; it is not what auscult wrote there")
-        return parse_json(content)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read as JSON ({error}); remove it, and it is made again") from None
-
-
-def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the keys {sorted({key for key in keys if keys.count(key) > 1})} stand twice")
-    return found
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+        return read_json(path, most_bytes)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); remove it, and it is made again") from None
+    except UnreadableError as error:
+        raise ConfigError(f"{error}; remove it, and it is made again") from None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from auscult.config.base import NAME_PATTERN
-from auscult.config.documents import read_yaml
+from auscult.config.documents import line_of, read_yaml
 from auscult.config.model import MODELS
 from auscult.errors import ConfigError, nearest, unknown_name
 
@@ -27,8 +27,23 @@ def parse(adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        lines = [_describe(where, dict(fault)) for fault in error.errors()]
+        faults = [dict(fault) for fault in error.errors()]
+        lines = [_describe(where, fault) + _line_text(where, _written_location(fault)) for fault in faults]
         raise ConfigError("\n".join(lines)) from None
+
+
+def _line_text(where: str, location: Sequence[Any]) -> str:
+    """Return where in its file a fault stands, for the end of its message; empty where no line of it does."""
+    name, suffix, rest = where.partition(".yaml")
+    path = Path(name + suffix)
+    if not suffix or not path.is_file():
+        return ""
+    job = re.match(r": jobs\[(\d+)\]", rest)
+    inside = ["jobs", int(job[1]) - 1] if job else re.findall(r"[^.:\s]+", rest)
+    # What a job does not say itself is said for all jobs.
+    line = line_of(path, [*inside, *location], least=3) or line_of(path, location) if job else None
+    line = line or line_of(path, [*inside, *location])
+    return "" if line is None else f" (line {line})"
 
 
 def _describe(where: str, fault: Mapping[str, Any]) -> str:
@@ -50,6 +65,8 @@ def _describe(where: str, fault: Mapping[str, Any]) -> str:
         close = nearest(found, re.findall(r"'([^']*)'", expected))
         hint = f", did you mean {close!r}?" if close else ";"
         return f"{where}: {key}: found {found!r}{hint} allowed: {expected}"
+    if fault["type"] == "string_type" and isinstance(found, bool | int | float):
+        message = f"expected text; quote it: '{getattr(found, 'written', found)}'"
     shown = repr(found)
     shown = shown if len(shown) <= 120 else shown[:117] + "..."
     place = f"{where}: {key}" if key else where

@@ -5,7 +5,6 @@ A rule's path holds a key, a hash that cannot be turned back into settings; the 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +33,7 @@ from auscult.config.trials import (
 )
 from auscult.config.upstream import META_FILE, RunName, Upstream, UpstreamResults
 from auscult.errors import AuscultError, ConfigError
+from auscult.storage.files import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -416,7 +416,7 @@ def _encoder_key(upstream: Upstream) -> dict[str, str]:
     description = Path(upstream.read) / META_FILE
     if not upstream.runs and description.is_file():
         with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one is named by what loads it
-            return {"weights_sha256": str(json.loads(description.read_bytes())["weights_sha256"])}
+            return {"weights_sha256": str(read_json(description)["weights_sha256"])}
     return {"encoder": upstream.read}
 
 

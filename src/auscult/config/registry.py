@@ -123,7 +123,7 @@ class Registry(Mapping[str, type[S]], Generic[S]):
     def _check_name(self, value: Any) -> Any:
         """Refuse a name that is not registered, saying the nearest one."""
         name = value.get(self._field) if isinstance(value, dict) else getattr(value, self._field, None)
-        if name not in self:
+        if not isinstance(name, str) or name not in self:
             message = unknown_name(self._kind, str(name), self.names())
             raise PydanticCustomError("named", "{message}", {"message": message})
         return value

@@ -177,7 +177,7 @@ class EventClassRule(Settings):
 
 
 def _rule_tag(value: Any) -> str:
-    keys = value.keys() if isinstance(value, dict) else type(value).model_fields.keys()
+    keys = value.keys() if isinstance(value, dict) else getattr(type(value), "model_fields", {}).keys()
     return "events" if "events" in keys else "column"
 
 
@@ -241,7 +241,7 @@ class TaskSettings(Settings):
     @classmethod
     def _fill_in_maps(cls, value: Any) -> Any:
         section = value.get("type") if isinstance(value, dict) else None
-        if section in {"events", "objects"} and value.get(section) is None:
+        if section in ("events", "objects") and value.get(section) is None:
             return {**value, section: {}}
         return value
 

@@ -12,9 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from auscult.config.description import carries_digest
 from auscult.config.documents import read_yaml
 from auscult.config.flatten import differing_keys, flatten
 from auscult.config.task import LEVELS, TaskSettings
+from auscult.config.upstream import META_FILE
 from auscult.errors import ConfigError, DataError
 from auscult.formatting.numbers import plural
 from auscult.formatting.operating_points import decision_text
@@ -110,7 +112,8 @@ def read_result(folder: Path) -> Result:
         DataError: It is no trained job, or a file in it is not readable.
     """
     try:
-        meta = read_json(folder / "model.json")
+        meta = read_json(folder / META_FILE)
+        carries_digest(meta, folder / META_FILE)
         task = TaskSettings.model_validate(meta["task"])
         points = points_of(meta, task)
         architecture, training = meta["architecture"], meta["training"]

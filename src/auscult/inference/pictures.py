@@ -19,6 +19,7 @@ from auscult.images.decode import read_picture
 from auscult.images.fit import Fit
 from auscult.inference.loaded_model import LoadedModel
 from auscult.inference.predict import outputs_in
+from auscult.inference.predictions import NO_NUMBER
 from auscult.metrics.objects import separate
 from auscult.storage.files import atomic_path
 
@@ -85,6 +86,10 @@ def predict_pictures(
             continue
         fit = Fit.of((whole.shape[1], whole.shape[2]), settings.size, settings.trim)
         probabilities, (maps,) = model.saved.proba_and_maps(fit.picture(whole).astype(np.float16)[None])
+        if not (np.isfinite(probabilities).all() and np.isfinite(maps).all()):
+            if on_fault is not None:
+                on_fault(path, NO_NUMBER)
+            continue
         labels = separate(_without_filling(maps, fit), decoding)
         probability = float(probabilities[0, 0])
         rows.append(FoundPicture(str(path), probability, probability >= threshold, len(np.unique(labels[labels > 0]))))

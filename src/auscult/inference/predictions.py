@@ -31,6 +31,7 @@ OnBlock = Callable[[Path, AudioFacts, ClipBlock], None]
 """Receives every block of clips that is read."""
 Event = tuple[str, str, float, float, float]
 """File, kind, start and end in seconds, and the highest probability in it."""
+NO_NUMBER = "the model gives no number (NaN or infinity) for it; train it again before its other answers are used"
 EVENT_COLUMNS = ("file", "kind", "start_s", "end_s", "probability")
 
 
@@ -130,6 +131,9 @@ class _Queue:
     def _take(self, n_clips: int) -> None:
         values = self._forward(np.stack(self._clips[:n_clips]))
         for owner, value in zip(self._owners[:n_clips], values, strict=True):
+            if not np.isfinite(value).all():
+                # Neither positive nor negative: a comparison with a threshold would call it negative.
+                owner.fault = NO_NUMBER
             owner.values.append(value)
         del self._clips[:n_clips], self._owners[:n_clips]
 

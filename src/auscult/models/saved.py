@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from auscult.config.clips import ClipSettings
+from auscult.config.description import FORMAT, FORMAT_VERSION, WEIGHTS_MARK, read_description, write_description
 from auscult.config.experiment import JobSettings
 from auscult.config.flatten import differences
 from auscult.config.model import ModelSettings
@@ -32,14 +32,7 @@ from auscult.models.frontends import build_frontend
 from auscult.models.neighbours import NeighbourHead
 from auscult.models.normalisation import FullScale, Normalisation
 from auscult.models.registry import build_model, count_parameters
-from auscult.storage.files import atomic_path, sha256_file, write_json
-
-FORMAT = "auscult-model"
-FORMAT_VERSION = 9
-"""Of models that decide by a plugin's test step. Others are written as older installations read them: as version 8
-where their maps of events are over bands too, as version 7 where they take pictures, as version 6 where they find
-events in time, as version 5 where clips are shifted or probabilities calibrated target by target, ensembles as version
-4, as version 3 where the head is a vote of neighbours, as version 2 where they take waveforms, else as version 1."""
+from auscult.storage.files import atomic_path, sha256_file
 
 BANDS_VERSION = 8
 PICTURES_VERSION = 7
@@ -426,16 +419,36 @@ def _describe_neighbours(head: nn.Module) -> dict[str, Any]:
 def save_model(folder: Path, model: SavedModel) -> None:
     """Write `model.safetensors` and `model.json` into `folder`, each atomically.
 
-    The description carries the digest of the weights, so that one file of this model beside one of another is noticed.
+    The description carries the digest of the weights, so that one file of this model beside one of another is noticed,
+    and its own, so that an edit is.
 
     Raises:
         ValueError: The description holds a number that JSON cannot say (NaN or infinity).
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.module.state_dict().items()}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
-        safetensors.torch.save_file(weights, temporary)
+        safetensors.torch.save_file(weights, temporary, metadata=WEIGHTS_MARK)
         digest = sha256_file(temporary)
-    write_json(folder / META_FILE, {**model.meta, "weights_sha256": digest})
+    write_description(folder, {**model.meta, "weights_sha256": digest})
+
+
+def read_untouched(folder: Path) -> dict[str, Any]:
+    """Return the description of the model in `folder`, once it and the weights are known to be what was written.
+
+    Raises:
+        DataError: A file is missing, damaged, touched, of another model, or of a newer version of the format.
+    """
+    path = folder / WEIGHTS_FILE
+    meta = read_description(folder)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; it belongs beside {META_FILE}")
+    digest = sha256_file(path)
+    if digest != meta["weights_sha256"]:
+        raise DataError(
+            f"{path}: its SHA-256 is {digest[:12]}…, {META_FILE} expects {meta['weights_sha256'][:12]}…: damaged, or "
+            "the two files belong to different models; copy both again from one place"
+        )
+    return meta
 
 
 def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
@@ -446,19 +459,11 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> SavedModel:
         device: Of the model.
 
     Raises:
-        DataError: A file is missing, damaged, of another model, or of a newer version of the format.
+        DataError: As `read_untouched`, or the two make no model.
     """
     folder = Path(folder)
-    meta = _read_meta(folder / META_FILE)
+    meta = read_untouched(folder)
     path = folder / WEIGHTS_FILE
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; it belongs beside {META_FILE}")
-    digest = sha256_file(path)
-    if digest != meta["weights_sha256"]:
-        raise DataError(
-            f"{path}: its SHA-256 is {digest[:12]}…, {META_FILE} expects {str(meta['weights_sha256'])[:12]}…: "
-            "damaged, or the two files belong to different models; copy both again from one place"
-        )
     try:
         module, normalisation = _build_ensemble(meta) if "members" in meta else _build_single(meta)
         module.load_state_dict(safetensors.torch.load_file(path))
@@ -515,27 +520,3 @@ def _normalisation(stored: dict[str, list[float]]) -> Normalisation:
         return Normalisation.from_channels(*(np.asarray(stored[key], dtype=np.float32) for key in ("mean", "std")))
     mean_db, std_db = (np.asarray(stored[key], dtype=np.float32) for key in ("mean_db", "std_db"))
     return Normalisation.from_bands(mean_db, std_db)
-
-
-def _read_meta(path: Path) -> dict[str, Any]:
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; a model is {META_FILE} and {WEIGHTS_FILE} in one folder") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: not readable as JSON ({error}); damaged, take it again from its source") from error
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise DataError(f"{path}: not the description of a model (expected the key 'format' to be {FORMAT!r})")
-    version = meta.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise DataError(
-            f"{path}: format version {version!r}, this installation reads up to {FORMAT_VERSION}; update auscult"
-        )
-    missing = [
-        key
-        for key in ("weights_sha256", "architecture", "input_shape", "normalisation", "task", "targets", "thresholds")
-        if key not in meta
-    ]
-    if missing:
-        raise DataError(f"{path}: the keys {missing} are missing; damaged, take it again from its source")
-    return meta

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from auscult.config.resolve import apply_values, load_experiment, load_task
 from auscult.config.task import TaskSettings
 from auscult.config.upstream import META_FILE
 from auscult.errors import ConfigError, unknown_name
-from auscult.storage.files import write_text
+from auscult.storage.files import read_json, write_text
 
 SETTINGS_FILE = "experiment.yaml"
 _EXPERIMENT = TypeAdapter(Experiment)
@@ -127,7 +126,7 @@ def _task_of(folder: Path) -> tuple[TaskSettings | None, str]:
     """Return the task that the first model of a result was trained for, and where it says so; None without a model."""
     for path in sorted(folder.glob(f"**/{META_FILE}")):
         try:
-            meta = json.loads(path.read_text(encoding="utf-8"))
+            meta = read_json(path)
             return parse(_TASK, meta["task"], f"{path}: task"), str(path)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from auscult.config import Experiment, JobSettings, Run, TaskSettings
+from auscult.config.description import carries_digest
+from auscult.config.upstream import META_FILE
 from auscult.errors import DataError
 from auscult.formatting.metric_tables import blocks, headline
 from auscult.formatting.numbers import Number, plural
@@ -121,7 +123,7 @@ def _read_job(run: Run, label: str, folder: Path, task: TaskSettings) -> JobResu
         settings=run.settings,
         folder=folder,
         metrics=metrics,
-        model=_read(folder / "model.json"),
+        model=_read_description(folder / META_FILE),
         headline=headline(metrics["test"], task),
         roc=_read_curves(folder / "roc.csv"),
         figures=_read(folder / "figures" / "index.json"),
@@ -137,6 +139,12 @@ def _read(path: Path) -> Any:
         return read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not readable ({error}); run `evaluate` for this job again") from error
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    found = _read(path)
+    carries_digest(found, path)
+    return found
 
 
 def _read_curves(path: Path) -> pd.DataFrame:

@@ -17,10 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from auscult.config.run_events import RUN_EVENT, TYPE_PREFIX
-from auscult.storage.files import write_json
+from auscult.storage.files import parse_json, read_json, write_json
 
 OUTBOX_FILE = "events.jsonl"
 SENT_FILE = "events.sent.json"
@@ -175,15 +173,15 @@ def parse_event(text: bytes) -> dict[str, Any] | None:
     """Return what an event says; None: it is none of ours."""
     try:
         RUN_EVENT.validate_json(text)
-    except ValidationError:
+        return parse_json(text)
+    except ValueError:
         return None
-    return json.loads(text)
 
 
 def read_sent(folder: Path) -> dict[str, int]:
     """Return bus -> bytes of the outbox that it has; nothing where that cannot be read: all is then sent again."""
     with suppress(OSError, ValueError):
-        values = json.loads((folder / SENT_FILE).read_text(encoding="utf-8"))
+        values = read_json(folder / SENT_FILE)
         if isinstance(values, dict) and all(isinstance(end, int) for end in values.values()):
             return values
     return {}

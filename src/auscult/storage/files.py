@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from auscult.errors import ConfigError
+from auscult.errors import ConfigError, UnreadableError
 
 KEY_LENGTH = 12
+MAX_JSON_BYTES = 1_000_000_000
+"""Of a document that auscult wrote; audits list each recording."""
 MAX_NAME_CHARACTERS = 100
 """Of a file that is named after a recording, a label or another text of the data; file systems end at 255 bytes."""
 
@@ -66,9 +68,77 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read one JSON document."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+def read_json(path: Path, most_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Read one JSON document, as `parse_json`.
+
+    Raises:
+        OSError: There is no such file, or it cannot be read.
+        UnreadableError: It is larger than `most_bytes`, or no such JSON.
+    """
+    with Path(path).open("rb") as stream:
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise UnreadableError(f"{path}: larger than {most_bytes} bytes; it is not what auscult wrote there")
+    try:
+        return parse_json(content)
+    except ValueError as error:
+        raise UnreadableError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def parse_json(content: str | bytes) -> Any:
+    """Return what a JSON document says.
+
+    Raises:
+        ValueError: It is no JSON, too deep, says a key twice, or a number that JSON does not have; with the line.
+
+    >>> parse_json('{"a": [1, "2"]}')
+    {'a': [1, '2']}
+    """
+    try:
+        text = content.decode("utf-8") if isinstance(content, bytes) else content
+        return json.loads(text, object_pairs_hook=_refuse_repeated_keys, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("deeper than any that auscult writes") from None
+    except _RefusedError as error:
+        raise ValueError(f"{error}; line {_line_of_refused(text)}") from None
+
+
+class _RefusedError(ValueError):
+    """JSON that Python takes and this project does not."""
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _RefusedError(f"the keys {sorted({key for key in keys if keys.count(key) > 1})} stand twice")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise _RefusedError(f"{name} is no JSON number")
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?|[{}\[\]]|-?Infinity|NaN')
+
+
+def _line_of_refused(text: str) -> int:
+    """Return in which line the first repeated key, or number that is none, stands."""
+    keys: list[set[str]] = []
+    for token in _TOKEN.finditer(text):
+        word = token[0]
+        is_refused = word[0] in "-NI"
+        if word[0] in "{[":
+            keys.append(set())
+        elif word[0] in "}]" and keys:
+            keys.pop()
+        elif token[1] is not None and keys:
+            key = json.loads(word[: word.rindex(":")])
+            is_refused = key in keys[-1]
+            keys[-1].add(key)
+        if is_refused:
+            return text.count("\n", 0, token.start()) + 1
+    return 1
 
 
 def sha256_file(path: Path) -> str:

@@ -3,8 +3,10 @@
 A store holds row datasets of equal length, a group `table` with one dataset per column of `tables.CLIPS`, and the
 attributes `format`, `settings` (JSON), `n_rows`, `table_crc32` (JSON) and `complete`, which is set last.
 
-Every chunk of numbers carries a fletcher32 checksum, and the file format is HDF5 1.10's, whose metadata blocks carry
-checksums too. HDF5 allows no checksum on texts of variable length: their CRC-32 stands in `table_crc32`.
+A digest of the whole file stands in front of it (`storage.seal`) and is checked before HDF5 parses anything, once a
+process. Chunks carry no checksum of their own: checking these took longer than the digest does. Stores of earlier
+versions have such checksums and no digest; HDF5 allows none on texts of variable length: their CRC-32 stands in
+`table_crc32`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import zlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from auscult.errors import DataError
 from auscult.storage.files import atomic_path
+from auscult.storage.seal import SEAL_BYTES, damage_of, seal
 from auscult.storage.tables import CLIPS, validate
 
 TEXT_COLUMNS = ("clip_id", "recording_id", "patient_id", "dataset")
@@ -47,8 +51,8 @@ class StoreWriter:
         self._path = path
         self._datasets = {name: _row_dataset(file, name, dtype, shape) for name, (dtype, shape) in rows.items()}
         table = file.create_group("table")
-        self._columns = {name: _column(table, name, h5py.string_dtype(), checksum=False) for name in TEXT_COLUMNS}
-        self._columns |= {name: _column(table, name, dtype, checksum=True) for name, dtype in NUMBER_COLUMNS.items()}
+        self._columns = {name: _column(table, name, h5py.string_dtype()) for name in TEXT_COLUMNS}
+        self._columns |= {name: _column(table, name, dtype) for name, dtype in NUMBER_COLUMNS.items()}
         self.n_rows = 0
         self.n_table_rows = 0
         self.table_crc32 = dict.fromkeys(TEXT_COLUMNS, 0)
@@ -107,7 +111,7 @@ def create_store(
     """
     with atomic_path(path) as temporary:
         with _writing(path):
-            file = h5py.File(temporary, "w", libver=_FILE_FORMAT, rdcc_nbytes=_CACHE_BYTES)
+            file = h5py.File(temporary, "w", libver=_FILE_FORMAT, rdcc_nbytes=_CACHE_BYTES, userblock_size=SEAL_BYTES)
         try:
             with _writing(path):
                 writer = StoreWriter(path, file, rows)
@@ -122,6 +126,7 @@ def create_store(
                 file.flush()
                 file.attrs["complete"] = True
                 file.close()
+                seal(temporary)
         except BaseException:
             # HDF5 must flush to close, and crashes at exit if it cannot: emptying the file makes room on a full disk.
             # Whatever else fails here, the first error is the one to tell.
@@ -149,8 +154,12 @@ class StoreReader:
     KIND: str
     ROWS: tuple[str, ...]
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_checked: bool = False) -> None:
         """Open and check the store.
+
+        Args:
+            path: The file.
+            is_checked: Another process has compared it with its digest.
 
         Raises:
             DataError: If it is not there, of another kind, incomplete or damaged.
@@ -159,7 +168,10 @@ class StoreReader:
         self._handle: h5py.File | None = None
         self._pid = -1
         self._table: pd.DataFrame | None = None
+        self._followed: set[str] = set()
         with self._explained():
+            if not is_checked and (damage := damage_of(self.path)) is not None:
+                raise DataError(self._fault(f"damaged: {damage}"))
             attributes: dict[str, Any] = dict(self._file.attrs)
             found = bytes(attributes.get("format", b"")).decode()
             if found != self.KIND:
@@ -183,8 +195,8 @@ class StoreReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
-        return type(self), (self.path,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), is_checked=True), (self.path,)
 
     def close(self) -> None:
         """Close the file; a later reading opens it again."""
@@ -241,10 +253,23 @@ class StoreReader:
         return values if in_order else values[inverse]
 
     def _dataset(self, name: str) -> h5py.Dataset:
+        if name not in self._followed:
+            self._require_own(name)
+            self._followed.add(name)
         dataset = self._file[name]
         if not isinstance(dataset, h5py.Dataset):
             raise DataError(self._fault(f"{name!r} is no dataset"))
+        if dataset.is_virtual or dataset.external:
+            raise DataError(self._fault(f"{name!r} stands for values of another file, which are never followed"))
         return dataset
+
+    def _require_own(self, name: str) -> None:
+        """Refuse a name that leads elsewhere, in this file or another one."""
+        parts = name.split("/")
+        for end in range(1, len(parts) + 1):
+            place = "/".join(parts[:end])
+            if not isinstance(self._file.get(place, getlink=True), h5py.HardLink):
+                raise DataError(self._fault(f"{place!r} is a link, which is never followed"))
 
     @property
     def _file(self) -> h5py.File:
@@ -265,15 +290,13 @@ class StoreReader:
             raise DataError(self._fault(f"damaged or no store ({_reason(error)})")) from error
 
     def _fault(self, problem: str) -> str:
-        return f"{self.path}: {problem}; delete this file and run again"
+        return f"{self.path}: {problem}; make it again: snakemake --cores all --force {self.path}"
 
 
 def _row_dataset(file: h5py.File, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> h5py.Dataset:
     row_bytes = max(1, int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize)
     chunk_rows = max(1, _SMALLEST_CHUNK_BYTES // row_bytes)
-    return file.create_dataset(
-        name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(chunk_rows, *shape), fletcher32=True
-    )
+    return file.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(chunk_rows, *shape))
 
 
 def _reason(error: Exception) -> str:
@@ -300,8 +323,8 @@ def _extend(dataset: h5py.Dataset, start: int, values: NDArray[Any]) -> None:
     dataset.id.write(h5s.create_simple(values.shape), places, np.ascontiguousarray(values))
 
 
-def _column(table: h5py.Group, name: str, dtype: Any, *, checksum: bool) -> h5py.Dataset:
-    return table.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(_TABLE_CHUNK_ROWS,), fletcher32=checksum)
+def _column(table: h5py.Group, name: str, dtype: Any) -> h5py.Dataset:
+    return table.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(_TABLE_CHUNK_ROWS,))
 
 
 def _crc32(texts: NDArray[Any], crc: int) -> int:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from auscult.storage.files import parse_json
+
 READINGS = Path("work/test_readings")
 
 
@@ -46,8 +48,8 @@ def read_readings(folder: Path, key: str) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
+            found.append(parse_json(line))
+        except ValueError:
             continue  # its writer was killed: that result was not published either
     return found
 

@@ -5,7 +5,6 @@ The training knows nothing of it and never waits: a server that is down, slow or
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
@@ -19,7 +18,7 @@ from auscult.companion import start_companion
 from auscult.config import JobSettings, TaskSettings, TrackingSettings
 from auscult.config.paths import METRICS_FILE
 from auscult.provenance import redact
-from auscult.storage.files import write_json
+from auscult.storage.files import read_json, write_json
 from auscult.tracking.params import run_names, training_params
 from auscult.tracking.store import is_server
 
@@ -83,7 +82,7 @@ class RunState:
 def read_run_state(folder: Path) -> RunState:
     """Read a run folder's state; an empty one where there is none, or none that can be read."""
     try:
-        values: Mapping[str, Any] = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+        values: Mapping[str, Any] = read_json(folder / STATE_FILE)
         request = values["request"]
         known = {item.name for item in fields(LiveRequest)}
         return RunState(

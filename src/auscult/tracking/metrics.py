@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from auscult.config import TaskSettings
 from auscult.errors import DataError
+from auscult.storage.files import parse_json
 from auscult.tracking.params import safe_name
 
 TIMINGS = frozenset({"train/epoch_s", "train/data_wait_share", "train/samples_per_s"})
@@ -45,9 +45,9 @@ def read_epochs(path: Path) -> Epochs:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
             epoch = record["epoch"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}:{number}: found {line[:80]!r}, expected a JSON object with `epoch`") from error
         if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
             raise DataError(f"{path}:{number}: found epoch {epoch!r}, expected a whole number from 0")

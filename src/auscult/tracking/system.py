@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from auscult.storage.files import parse_json
 from auscult.tracking.metrics import Point
 
 SYSTEM_FILE = "system.jsonl"
@@ -129,7 +130,7 @@ def read_system(path: Path) -> list[Point]:
     points: list[Point] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
-            record: dict[str, Any] = json.loads(line)
+            record: dict[str, Any] = parse_json(line)
             step, time_ms = int(record.pop("step")), int(record.pop("time_ms"))
         except (ValueError, KeyError, TypeError):
             continue

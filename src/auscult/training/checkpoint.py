@@ -14,7 +14,6 @@ in `state/previous-<key>/`; both are removed when the training of the present se
 
 from __future__ import annotations
 
-import json
 import logging
 import pickle
 import shutil
@@ -182,7 +181,7 @@ class CheckpointStore:
             saves = sorted(folder.glob(_MANIFESTS))
             try:
                 before = read_json(folder / _BINDING)
-            except (OSError, json.JSONDecodeError) as error:
+            except (OSError, ValueError) as error:
                 logger.warning("the settings of %s are unreadable, and it is not used: %s", folder, error)
                 continue
             changes = [str(found) for found in differences(before, self._binding)]

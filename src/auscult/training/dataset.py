@@ -165,7 +165,7 @@ class ClipDataset:
                 if store.settings["weights_sha256"] != weights_sha256:
                     raise DataError(
                         f"{path}: of an encoder with weights {store.settings['weights_sha256'][:12]}…, expected "
-                        f"{weights_sha256[:12]}…; delete this file and run again"
+                        f"{weights_sha256[:12]}…; make it again: snakemake --cores all --force {path}"
                     )
                 found.append((places, store.read(shard.rows[wanted[places] - shard.first])))
         embeddings = np.empty((len(wanted), found[0][1].shape[1] if found else 0), dtype=np.float32)

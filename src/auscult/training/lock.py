@@ -7,7 +7,6 @@ heartbeat did not move while we watched for `STALE_AFTER_S`.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import tempfile
@@ -23,7 +22,7 @@ import psutil
 from filelock import SoftFileLease, Timeout
 
 from auscult.errors import BusyError
-from auscult.storage.files import write_json
+from auscult.storage.files import read_json, write_json
 
 LOCK_FILE = "lock"
 OWNER_FILE = "lock.json"
@@ -171,7 +170,7 @@ class RunLock:
 def read_owner(path: Path) -> Owner | None:
     """Return whom an owner file names; None when it is gone or says nothing readable."""
     try:
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        fields: dict[str, Any] = read_json(path)
         return Owner(**fields)
     except (OSError, ValueError, TypeError):
         return None

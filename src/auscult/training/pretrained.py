@@ -24,7 +24,7 @@ from auscult.config.train import PretrainedSettings, TrainSettings
 from auscult.errors import BusyError, ConfigError, DataError
 from auscult.models.arrival import Arrival
 from auscult.models.classifier import Classifier
-from auscult.models.saved import META_FILE, WEIGHTS_FILE, datasets_seen, load_model
+from auscult.models.saved import META_FILE, WEIGHTS_FILE, datasets_seen, load_model, read_untouched
 from auscult.models.weights_file import read_tensors
 from auscult.storage.files import atomic_path, sha256_file
 from auscult.training.checkpoint import STATE_FOLDER, Checkpoint, FinishedTraining, read_finished
@@ -81,11 +81,14 @@ def load_pretrained(
 
     Raises:
         ConfigError: Published or timm's weights for another kind of model.
-        DataError: A file that is not readable or of another model, or features that are those of random weights.
+        DataError: A file that is not readable, touched or of another model, or features that are those of random
+            weights.
     """
     path = _path(settings)
     if path is not None:
         _require_file(path)
+    if settings.result is not None:
+        read_untouched(Path(settings.result))
     before = _features(module, input_shape)
     if settings.timm is not None:
         arrival = _load_timm(module, settings.timm, model.name)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from auscult.storage.files import read_json
 from auscult.training.lock import is_owner_alive
 from auscult.training.session import TrainingStopped
 
@@ -183,7 +184,7 @@ class _Speed:
 def read_progress(path: Path) -> dict[str, Any] | None:
     """Read a progress file; None when it is not there or not readable."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None

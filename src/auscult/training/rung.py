@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import resource
 import sys
@@ -17,7 +16,7 @@ from auscult.config.paths import METRICS_FILE
 from auscult.config.train import TrainSettings
 from auscult.config.trials import rung_key
 from auscult.errors import DivergedError, InfeasibleError
-from auscult.storage.files import write_json
+from auscult.storage.files import parse_json, write_json
 from auscult.training.validation import is_better
 
 logger = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ def _kept_epoch(rows: list[dict[str, Any]], settings: TrainSettings) -> int | No
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    return [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def _peak_memory_mb() -> float:

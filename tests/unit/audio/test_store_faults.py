@@ -76,12 +76,12 @@ def test_a_flipped_byte_anywhere_is_reported_or_changes_nothing(tmp_path: Path) 
         try:
             assert content(damaged) == before, f"byte {position} was read wrongly without a word"
         except DataError as error:
-            assert "delete this file" in str(error)
+            assert "make it again" in str(error)
             n_reported += 1
-    assert n_reported > len(positions) // 2
+    assert n_reported == len(positions)
 
 
-def test_a_flipped_bit_in_the_sound_is_found_in_its_clip_only(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_the_sound_is_found(tmp_path: Path) -> None:
     path = tmp_path / "clips.h5"
     n_samples = 40_000
     sound = np.random.default_rng(1).integers(-9, 9, (3, n_samples)).astype(np.int16)
@@ -105,17 +105,15 @@ def test_a_flipped_bit_in_the_sound_is_found_in_its_clip_only(tmp_path: Path) ->
         byte = stream.read(1)[0]
         stream.seek(offset + 1000)
         stream.write(bytes([byte ^ 1]))
-    with ClipStore(path) as store:
-        assert np.array_equal(store.read([0, 2]), sound[[0, 2]])
-        with pytest.raises(DataError, match=r"clips\.h5: damaged.*delete this file and run again"):
-            store.read([1])
+    with pytest.raises(DataError, match=r"clips\.h5: damaged.*make it again"):
+        ClipStore(path)
 
 
 def test_a_truncated_store_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "clips.h5"
     write(path)
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(DataError, match="delete this file"):
+    with pytest.raises(DataError, match="make it again"):
         ClipStore(path)
 
 

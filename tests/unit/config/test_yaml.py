@@ -1,6 +1,8 @@
 """One strict reader: text stays as it is written, numbers are numbers, and no file ends the interpreter."""
 
+import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +13,7 @@ from pydantic import Field, ValidationError
 from auscult.config.base import Label, Settings
 from auscult.config.documents import MAX_BYTES, dump_yaml, parse_yaml, read_yaml
 from auscult.config.files import named_file
+from auscult.config.resolve import load_experiment, load_task
 from auscult.errors import ConfigError
 
 
@@ -112,3 +115,31 @@ def test_what_is_written_is_read_back(value, flow):
 @given(st.sampled_from(["1e5", "017", "12:30", "1_0", "yes", "2026-01-01", ".5", "0x1", "~", "-1", "null"]))
 def test_other_readers_take_our_text_for_text_too(text):
     assert yaml.safe_load(dump_yaml({"a": text})) == {"a": text}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("train: {epochs: yes}", r"train\.epochs: found 'yes'; .*\(line 3\)"),
+        ("train:\n  batch_size: 16\n  epochs: 1_000", r"train\.epochs: found '1_000'; .*\(line 5\)"),
+        ("jobs: [{}, {model: {name: mixnet}}]", r"unknown model 'mixnet'.*\(line 3\)"),
+        ("descriptions: x", r"unknown key 'descriptions', did you mean 'description'\?.*"),
+        ("evaluate: {seed: true}", r"evaluate\.seed: found True; .*\(line 3\)"),
+    ],
+)
+def test_a_fault_names_file_key_and_line(tmp_path, line, said):
+    config = Path(shutil.copytree(Path("config"), tmp_path / "config"))
+    path = config / "experiments" / "pneumonia" / "odd.yaml"
+    rest = "clips: {}\nspectrogram: {}\nsplit: {kind: patients}\nmodel: {name: mixednet}\ndescription: x\n"
+    path.write_text(f"task: pneumonia\ndatasets: [icbhi]\n{line}\n{rest}")
+    with pytest.raises(ConfigError, match=rf"odd\.yaml: .*{said}"):
+        load_experiment(config, "pneumonia", "odd")
+
+
+def test_a_number_in_a_place_for_text_is_refused_with_the_text_to_quote(tmp_path):
+    path = tmp_path / "config" / "tasks" / "odd.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("description: 1.10\ntype: binary\ntargets: [ill]\n")
+    said = r"odd\.yaml: description: found 1\.1; expected text; quote it: '1\.10' \(line 1\)"
+    with pytest.raises(ConfigError, match=said):
+        load_task(tmp_path / "config", "odd")

@@ -12,6 +12,7 @@ from tests.unit.evaluation.conftest import make_world
 from tests.unit.metrics.reference_scores import auroc, brier
 
 from auscult import evaluation
+from auscult.config.description import write_description
 from auscult.errors import DataError
 from auscult.evaluation import clip_pictures
 from auscult.evaluation.evaluate import evaluate as run
@@ -230,7 +231,7 @@ def test_a_model_without_thresholds_is_refused(judged_binary, tmp_path):
     shutil.copytree(world.model_dir, folder)
     meta = json.loads((folder / "model.json").read_text())
     meta["thresholds"] = {}
-    (folder / "model.json").write_text(json.dumps(meta))
+    write_description(folder, meta)
 
     with pytest.raises(DataError, match="expected one for each of"):
         run(**world.arguments(tmp_path / "out", model_dir=folder))
@@ -255,7 +256,7 @@ def test_conformal_sets_of_the_model_are_judged_on_the_test_set(tmp_path):
     meta = json.loads((world.model_dir / "model.json").read_text())
     classes = {"negative": {"quantile": 1.0, "n": 2}, "positive": {"quantile": 0.0, "n": 12}}
     meta["conformal"] = {"alpha": 0.1, "level": "patient", "classes": {"ill": classes}}
-    (world.model_dir / "model.json").write_text(json.dumps(meta))
+    write_description(world.model_dir, meta)
     run(**world.arguments(tmp_path / "out"))
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
     n = found["test"]["patient"]["ill"]["n"]

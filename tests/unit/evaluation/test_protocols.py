@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from auscult.config.description import write_description
 from auscult.errors import DataError
 from auscult.evaluation.evaluate import evaluate as run
 from auscult.evaluation.protocols import compare_protocols
 from auscult.models import load_model
-from auscult.storage.files import read_json, write_json
+from auscult.storage.files import read_json
 from auscult.training.dataset import load_clip_dataset
 
 
@@ -104,9 +105,9 @@ def test_a_training_that_kept_no_epochs_is_refused(judge_once, tmp_path):
     for name in ("model.safetensors", "history.csv"):
         (tmp_path / name).write_bytes((world.model_dir / name).read_bytes())
     meta = read_json(world.model_dir / "model.json")
-    write_json(tmp_path / "model.json", {**meta, "epochs": []})
+    write_description(tmp_path, {**meta, "epochs": []})
     with pytest.raises(DataError, match="kept none"):
         run(**world.arguments(tmp_path / "out", model_dir=tmp_path, job=asking(world)))
-    write_json(tmp_path / "model.json", meta)
+    write_description(tmp_path, meta)
     with pytest.raises(DataError, match="missing or not the file"):
         run(**world.arguments(tmp_path / "out", model_dir=tmp_path, job=asking(world)))

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import auscult
 from auscult.cli import app
 from auscult.config import paths
+from auscult.config.description import write_description
 from auscult.errors import ConfigError, DataError
 from auscult.inference import embeddings
 from auscult.inference.dataset import job_like, prepare, settings_of
@@ -22,8 +23,7 @@ pytestmark = pytest.mark.usefixtures("plain_figures")
 
 
 def edit_meta(folder, **changes):
-    path = folder / "model.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    write_description(folder, json.loads((folder / "model.json").read_text()) | changes)
 
 
 def with_history(folder):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from auscult.cli import app
+from auscult.config.description import write_description
 from auscult.datasets.readers.textgrid import parse_textgrid
 from auscult.errors import ConfigError
 from auscult.inference import load_model
@@ -43,7 +44,7 @@ def model_dir(make_model, sounds: list[Path]) -> Path:
     meta["event_decoding"] = {
         kind: {"threshold": float(cut), "least_s": 0.05} for kind, cut in zip(("crackle", "wheeze"), cuts, strict=True)
     }
-    path.write_text(json.dumps(meta))
+    write_description(folder, meta)
     return folder
 
 
@@ -233,7 +234,7 @@ def test_a_file_without_events_has_its_place(model_dir: Path, sounds: list[Path]
     path = model_dir / "model.json"
     meta = json.loads(path.read_text())
     meta["event_decoding"] = {kind: {"threshold": 0.999999} for kind in ("crackle", "wheeze")}
-    path.write_text(json.dumps(meta))
+    write_description(model_dir, meta)
     out = tmp_path / "none.json"
     names = [str(sound) for sound in sounds]
     assert CliRunner().invoke(app, ["predict", str(model_dir), *names, "--events", str(out)]).exit_code == 0

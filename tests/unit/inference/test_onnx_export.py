@@ -21,6 +21,7 @@ import auscult
 from auscult.audio.clip_store import ClipStore
 from auscult.cli import app
 from auscult.config import paths
+from auscult.config.description import write_description
 from auscult.errors import ConfigError, DataError
 from auscult.inference import onnx_export
 from auscult.inference.dataset import job_like, prepare, settings_of
@@ -145,7 +146,7 @@ def test_temperature_softmax_and_the_weight_of_the_normal_class_are_inside(make_
     before = onnx_export.export_onnx(plain, clips_of(plain, folder, sounds), tmp_path / "plain")
     meta = json.loads((folder / "model.json").read_text())
     meta |= {"temperature": 1.7, "normal_offset": 0.9, "task": {**meta["task"], "normal_class": "b"}}
-    (folder / "model.json").write_text(json.dumps(meta))
+    write_description(folder, meta)
     model = auscult.load_model(folder)
     clips = clips_of(model, folder, sounds)
     report = onnx_export.export_onnx(model, clips, tmp_path / "out")

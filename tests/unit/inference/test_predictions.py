@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import auscult
 from auscult.cli import app
 from auscult.config import ClipSettings, SpectrogramSettings
+from auscult.config.description import write_description
 from auscult.errors import ConfigError, DataError
 from auscult.inference.predict import picture_paths, predict_files
 from auscult.models import load_model as load_saved
@@ -42,7 +43,7 @@ def test_a_probability_that_equals_the_threshold_is_positive(recordings, make_mo
     folder = make_model(clips={"length_s": 1.0, "sample_rate_hz": 2000})
     first = auscult.load_model(folder).predict(recordings).recordings["prob_ill"].iloc[0]
     meta = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps(meta | {"thresholds": {"ill": float(first)}}))
+    write_description(folder, meta | {"thresholds": {"ill": float(first)}})
     found = auscult.load_model(folder).predict(recordings).recordings
     assert found["prob_ill"].iloc[0] == first
     assert found["positive_ill"].tolist() == [bool(p >= first) for p in found["prob_ill"]]
@@ -57,7 +58,7 @@ def test_clips_and_recordings_are_decided_at_their_own_level(recordings, make_mo
     points = {level: {"thresholds": {"ill": float(high)}} for level in ("recording", "patient")}
     points["clip"] = {"thresholds": {"ill": float(low)}}
     changed = meta | {"thresholds": {"ill": float(high)}, "operating_points": points}
-    (folder / "model.json").write_text(json.dumps(changed))
+    write_description(folder, changed)
     model = auscult.load_model(folder)
     found = model.predict(recordings)
     assert found.clips["positive_ill"].all()
@@ -80,7 +81,7 @@ def test_a_prediction_whose_set_has_not_one_class_is_unsure(recordings, make_mod
     # Positive from the median on, negative always: what lies below has one class in its set.
     classes = {"negative": {"quantile": 1.0, "n": 3}, "positive": {"quantile": 1 - middle, "n": 20}}
     changed = meta | {"conformal": {"alpha": 0.1, "level": level, "classes": {"ill": classes}}}
-    (folder / "model.json").write_text(json.dumps(changed))
+    write_description(folder, changed)
     model = auscult.load_model(folder)
     found = model.predict(recordings)
     rows = getattr(found, unsure)
@@ -101,7 +102,7 @@ def test_a_probability_beside_its_threshold_has_digits_that_tell_them_apart(reco
     folder = make_model(clips={"length_s": 1.0, "sample_rate_hz": 2000})
     first = float(auscult.load_model(folder).predict(recordings).recordings["prob_ill"].iloc[0])
     meta = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps(meta | {"thresholds": {"ill": first + 2e-6}}))
+    write_description(folder, meta | {"thresholds": {"ill": first + 2e-6}})
     model = auscult.load_model(folder)
     stream = io.StringIO()
     for table in prediction_text.tables(model.predict(recordings), model, with_clips=False):
@@ -270,7 +271,7 @@ def test_a_model_that_cannot_be_used_is_refused(make_model, change, part):
     folder = make_model()
     meta = json.loads((folder / "model.json").read_text())
     change(meta)
-    (folder / "model.json").write_text(json.dumps(meta))
+    write_description(folder, meta)
     with pytest.raises(DataError, match=part):
         auscult.load_model(folder)
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import auscult
 from auscult.cli import app
 from auscult.config import TaskSettings
+from auscult.config.description import write_description
 from auscult.errors import ConfigError, DataError
 from auscult.inference.evaluate_model import evaluate_model
 from auscult.inference.recalibrate import settings_of_model
@@ -39,8 +40,7 @@ def site(project):
 
 
 def edit(folder, **changes):
-    path = folder / "model.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    write_description(folder, {**json.loads((folder / "model.json").read_text()), **changes})
     return folder
 
 

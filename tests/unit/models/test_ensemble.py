@@ -81,7 +81,8 @@ def test_shifts_are_saved_with_the_model_and_shared_by_an_ensemble(tmp_path, spe
     models = [trained(seed) for seed in range(2)]
     shifted = [SavedModel(one.module, one.normalisation, {**one.meta, "shifts_s": [0.0, 0.5]}) for one in models]
     ensemble = averaged(*shifted)
-    save_model(tmp_path, SavedModel(ensemble.module, ensemble.normalisation, {**ensemble.meta, "thresholds": {}}))
+    described = {**ensemble.meta, "thresholds": {"a": 0.4, "b": 0.6}}
+    save_model(tmp_path, SavedModel(ensemble.module, ensemble.normalisation, described))
     assert json.loads((tmp_path / "model.json").read_text())["format_version"] == 5
     expected = np.mean([model.predict_proba(spectrograms) for model in shifted], axis=0)
     np.testing.assert_allclose(load_model(tmp_path).predict_proba(spectrograms), expected, atol=1e-5)

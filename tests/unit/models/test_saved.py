@@ -7,6 +7,7 @@ import safetensors.torch
 import torch
 
 from auscult.config import JobSettings, TaskSettings
+from auscult.config.description import write_description
 from auscult.errors import ConfigError, DataError
 from auscult.models import Normalisation, SavedModel, build_model, describe_model, load_model, save_model
 from auscult.models.operating_point import with_operating_point
@@ -135,13 +136,12 @@ def test_maps_of_targets_are_applied_to_arrays_and_to_embeddings(spectrograms, t
 
 
 def change_meta(folder, **values):
-    path = folder / "model.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    write_description(folder, {**json.loads((folder / "model.json").read_text()), **values})
 
 
 def remove_key(folder):
-    path = folder / "model.json"
-    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "targets"}))
+    meta = json.loads((folder / "model.json").read_text())
+    write_description(folder, {key: value for key, value in meta.items() if key != "targets"})
 
 
 def flip(folder):
@@ -168,15 +168,15 @@ def consistent_but_wrong(folder):
     [
         (lambda folder: (folder / "model.json").unlink(), "model.json: no such file"),
         (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors: no such file"),
-        (lambda folder: (folder / "model.json").write_text("{"), "not readable as JSON"),
+        (lambda folder: (folder / "model.json").write_text("{"), "cannot be read as JSON"),
         (lambda folder: (folder / "model.json").write_text("{}"), "not the description of a model"),
         (lambda folder: change_meta(folder, format_version=9), "format version 9, this installation reads up to 8"),
         (remove_key, r"the keys \['targets'\] are missing"),
         (flip, "damaged, or the two files belong to different models"),
         (other_weights, "damaged, or the two files belong to different models"),
         (consistent_but_wrong, "do not make a model"),
-        (lambda folder: change_meta(folder, architecture={"name": "mixnet"}), "do not make a model"),
-        (lambda folder: change_meta(folder, input_shape=[32]), "do not make a model"),
+        (lambda folder: change_meta(folder, architecture={"name": "mixnet"}), "says what no model is: architecture"),
+        (lambda folder: change_meta(folder, input_shape=[32]), "says what no model is: input_shape"),
         (
             lambda folder: change_meta(folder, calibration={"method": "platt", "maps": [{"target": "a"}]}),
             r"do not make a model: calibration has maps of \['a'\], expected \['a', 'b'\]",

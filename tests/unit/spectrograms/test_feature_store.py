@@ -90,10 +90,8 @@ def test_padding_enters_no_sum() -> None:
     assert block.sum_sq.tolist() == [[300.0, 300.0]]
 
 
-def test_all_numbers_are_checksummed(stored: Path) -> None:
+def test_reading_a_clip_touches_one_chunk(stored: Path) -> None:
     with h5py.File(stored, "r") as file:
-        for name in ("spectrogram", "sum", "sum_sq", "n_frames_valid", "table/start_s", "table/n_valid"):
-            assert file[name].fletcher32, name
         assert file["spectrogram"].chunks[1:] == (N_MELS, N_FRAMES)
 
 
@@ -115,7 +113,5 @@ def test_a_flipped_bit_in_a_spectrogram_is_found(tmp_path: Path) -> None:
     damaged = bytearray(path.read_bytes())
     damaged[offset + 100] ^= 1
     path.write_bytes(damaged)
-    with FeatureStore(path) as store:
-        assert add_up(store, range(3))[2] == N_FRAMES_VALID[:3].sum()
-        with pytest.raises(DataError, match=r"features\.h5: damaged.*delete this file and run again"):
-            store.read([0])
+    with pytest.raises(DataError, match=r"features\.h5: damaged.*make it again: snakemake .*--force .*features\.h5"):
+        FeatureStore(path)

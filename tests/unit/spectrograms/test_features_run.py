@@ -83,7 +83,7 @@ def test_a_missing_or_damaged_clip_store_stops_the_stage(tmp_path: Path) -> None
         make_spectrograms(clips=clips, settings=SETTINGS, output=output, full_settings={})
     make_clips(clips)
     clips.write_bytes(clips.read_bytes()[:-5000])
-    with pytest.raises(DataError, match="delete this file"):
+    with pytest.raises(DataError, match="make it again"):
         make_spectrograms(clips=clips, settings=SETTINGS, output=output, full_settings={})
     assert not output.exists()
 

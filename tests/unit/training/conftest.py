@@ -9,6 +9,7 @@ import pytest
 
 from auscult.config import JobSettings, TaskSettings
 from auscult.spectrograms.store import write_features
+from auscult.storage.seal import seal
 from auscult.storage.tables import EVENTS, read_events, read_recordings, read_split, write_csv, write_parquet
 
 N_MELS, N_FRAMES = 32, 40
@@ -142,6 +143,7 @@ def spoil(setup: Setup, subset: str, clips: dict[str, list[Path]] | None = None)
             if "waveform" in store:
                 n_samples = store["waveform"].shape[1]
                 store["waveform"][rows] = rng.integers(-(2**15), 2**15, (len(rows), n_samples), dtype=np.int16)
+        seal(path)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from tests.unit.evaluation.conftest import N_FRAMES, N_MELS, TASKS, make_world
 
 from auscult.config import JobSettings, TaskSettings
+from auscult.config.description import write_description
 from auscult.errors import ConfigError, DataError, InfeasibleError
 from auscult.evaluation.evaluate import evaluate
 from auscult.inference.loaded_model import LoadedModel
@@ -22,6 +23,7 @@ from auscult.inference.onnx_export import ParityClips, export_onnx
 from auscult.models import Normalisation, SavedModel, build_model, describe_model, load_model, save_model
 from auscult.models.embeddings import EmbeddingStore, embed_clips
 from auscult.models.neighbours import NeighbourHead
+from auscult.storage.seal import seal
 from auscult.storage.tables import read_predictions
 from auscult.training.dataset import load_clip_dataset
 from auscult.training.probe_heads import fit_linear
@@ -146,6 +148,7 @@ def test_the_head_layer_folds_too(worlds, tmp_path):
         module, normalisation=scale, job=hidden, task=world.task, input_shape=(N_MELS, N_FRAMES),
         training={"best_epoch": 1},
     )  # fmt: skip
+    meta["thresholds"] = dict.fromkeys(world.task.targets, 0.5)
     save_model(tmp_path / "encoder", SavedModel(module, scale, meta))
     store = embed(world, tmp_path / "encoder", tmp_path / "embeddings.h5")
     settings = {"layer": "head", "penalties": [0.5]}
@@ -205,6 +208,7 @@ def test_the_test_subset_shapes_nothing(worlds, tmp_path, method):
         values = file["embedding"][:]
         values[patients >= 32] = np.nan
         file["embedding"][:] = values
+    seal(poisoned)
     fit(world, poisoned, tmp_path / "blind", job)
     for name in ("model.safetensors", "model.json", "metrics.jsonl", "history.csv"):
         assert (tmp_path / "blind" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -255,7 +259,7 @@ def test_an_encoder_of_other_settings_or_weights_is_refused(worlds, tmp_path):
     (stored,) = world.features["toy"]
     changed = json.loads((strange.model_dir / "model.json").read_text())
     changed["spectrogram"]["hop_samples"] = 25
-    (strange.model_dir / "model.json").write_text(json.dumps(changed))
+    write_description(strange.model_dir, changed)
     with pytest.raises(DataError, match=r"spectrogram\.hop_samples: 25 -> 24"):
         embed_clips(stored=stored, encoder=strange.model_dir, output=tmp_path / "x.h5", full_settings={})
 
@@ -283,8 +287,8 @@ def test_published_weights_that_stayed_frozen_know_no_patient(worlds, tmp_path, 
     world, store = worlds("binary")
     frozen = {"freeze": "backbone", "thaw_epoch": None, "pretrained": {"published": "ast.safetensors"}}
     shutil.copytree(world.model_dir, tmp_path / "encoder")
-    path = tmp_path / "encoder" / "model.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"training": {"best_epoch": 1, "settings": frozen}}))
+    meta = json.loads((tmp_path / "encoder" / "model.json").read_text())
+    write_description(tmp_path / "encoder", meta | {"training": {"best_epoch": 1, "settings": frozen}})
     model = fit(world, store, tmp_path / "probe", probing(world, encoder=tmp_path / "encoder"))
     assert model.meta["training"]["probe"]["encoder"]["datasets"] == []
     assert "by another split" not in caplog.text

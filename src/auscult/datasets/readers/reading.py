@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from auscult.config import DatasetSettings
-from auscult.config.documents import parse_json
+from auscult.storage.files import parse_json
 from auscult.storage.tables import Event, Notice, Recording, Rejection
 
 Item = Recording | Event | Rejection | Notice
@@ -215,7 +215,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
         raise MalformedError(f"not UTF-8: byte 0x{data[error.start]:02x} at position {error.start + 1}") from None
     try:
         value = parse_json(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         # A plain ValueError comes from an integer of more digits than Python converts.
         raise MalformedError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
