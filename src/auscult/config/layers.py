@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    WithJsonSchema,
+    model_serializer,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from auscult.config.base import Settings
@@ -55,6 +62,12 @@ ConvPadding = Annotated[
 """As `Padding`, or `same`: as many zeros as keep the size of the maps."""
 
 
+_INCOMING = ("in_channels", "in_features", "num_features", "normalized_shape")
+"""What torch calls the number of channels or features that come in."""
+
+Incoming = Annotated[int | None, Field(ge=1, description="checked where it is given; default: inferred")]
+
+
 class LayerSettings(Settings):
     """What all layers share: unless it says otherwise, a layer takes any shape and keeps it."""
 
@@ -66,6 +79,11 @@ class LayerSettings(Settings):
         """The layer's name, as in `layer: <name>`."""
         return type(self).__name__
 
+    @model_serializer(mode="wrap")
+    def _without_what_is_inferred(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # It is a check, and no setting of the network.
+        return {key: value for key, value in to_dict(self).items() if key not in _INCOMING}
+
     def shape_after(self, shape: Shape) -> Shape:
         """Return the shape that this layer makes of `shape`.
 
@@ -73,6 +91,15 @@ class LayerSettings(Settings):
             ValueError: It cannot take it; the message says why and how to fix it.
         """
         return shape
+
+    def _require_incoming(self, shape: Shape) -> None:
+        for key in _INCOMING:
+            said = getattr(self, key, None)
+            if said is not None and said != shape[0]:
+                raise ValueError(
+                    f"it says {key} {said}, and {shape[0]} come in; correct it or the layers before it, or leave {key} "
+                    "out: it is inferred"
+                )
 
 
 LAYERS: Registry[LayerSettings] = Registry("layer", field="layer")
@@ -85,6 +112,7 @@ class _OnMaps(LayerSettings):
     def shape_after(self, shape: Shape) -> Shape:
         if len(shape) != 3:
             raise ValueError("it takes maps [channel, mel, frame]; move it before Flatten, or leave Flatten out")
+        self._require_incoming(shape)
         return self._maps_after(shape)
 
     def _maps_after(self, shape: Shape) -> Shape:
@@ -97,6 +125,7 @@ class _OnFeatures(LayerSettings):
     def shape_after(self, shape: Shape) -> Shape:
         if len(shape) != 1:
             raise ValueError("it takes features; put {layer: Flatten} before it")
+        self._require_incoming(shape)
         return self._features_after(shape)
 
     def _features_after(self, shape: Shape) -> Shape:
@@ -109,6 +138,7 @@ class Conv2d(_OnMaps):
 
     is_told_input = True
     layer: Literal["Conv2d"]
+    in_channels: Incoming = None
     out_channels: int = Field(ge=1)
     kernel_size: Size
     stride: Size = (1, 1)
@@ -184,6 +214,7 @@ class BatchNorm2d(_OnMaps):
 
     is_told_input = True
     layer: Literal["BatchNorm2d"]
+    num_features: Incoming = None
     eps: float = Field(default=1e-5, gt=0)
     momentum: float = Field(default=0.1, gt=0, le=1)
 
@@ -265,6 +296,7 @@ class Linear(_OnFeatures):
 
     is_told_input = True
     layer: Literal["Linear"]
+    in_features: Incoming = None
     out_features: int = Field(ge=1)
     bias: bool = True
 
@@ -278,6 +310,7 @@ class LayerNorm(_OnFeatures):
 
     is_told_input = True
     layer: Literal["LayerNorm"]
+    normalized_shape: Incoming = None
     eps: float = Field(default=1e-5, gt=0)
 
 

@@ -26,6 +26,7 @@ from auscult.config.files import (
 )
 from auscult.config.layers import layer_shapes
 from auscult.config.model import MODELS, HalvingSettings, LayersSettings
+from auscult.config.plugins import PluginSettings, read_plugins
 from auscult.config.pretrained import pretrained_fault
 from auscult.config.project import load_dataset
 from auscult.config.spectrogram import frontend_bands, frontend_fault, frontend_frames
@@ -66,6 +67,7 @@ def load_experiment(config_dir: Path, group: str, name: str) -> Experiment:
         ConfigError: With file, key, what was found, what is allowed and the nearest match.
     """
     require_config(config_dir)
+    read_plugins()  # a fault in a file that nobody names is told too
     folder = config_dir / "experiments" / group
     if not folder.is_dir():
         known = sorted({found for found, _ in list_experiments(config_dir)})
@@ -280,7 +282,7 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
         raise ConfigError(f"{where}: train.monitor: {unknown_name('metric', job.train.monitor, monitors)}")
     _check_evaluate(job, task, where)
     fitting = losses_for(task)
-    if job.train.loss.name not in fitting:
+    if not isinstance(job.train.loss, PluginSettings) and job.train.loss.name not in fitting:
         raise ConfigError(
             f"{where}: train.loss.name: {job.train.loss.name!r} does not fit a task of type {task.type}; use one of "
             f"{', '.join(fitting)}"
@@ -292,10 +294,12 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
             raise ConfigError(f"{where}: augment.spectrogram[{place}] ({step.name}): {fault}")
     _check_maps(job, task, where)
     _check_what_is_held(config_dir, job, where)
+    _check_steps(job, task, where)
     if job.clips.is_image:
         _check_pictures(job, task, where)
     else:
         _check_shapes(job, where)
+    _check_layers(job, where)
     _check_pretrained(job, where)
 
 
@@ -342,11 +346,6 @@ def _check_pictures(job: JobSettings, task: TaskSettings, where: str) -> None:
         )
     if job.model.over_time is not None and not task.finds_objects:
         raise ConfigError(f"{where}: model.over_time: a picture has no time to decide over; leave it out")
-    if isinstance(job.model, LayersSettings):
-        try:
-            layer_shapes(job.model.layers, job.clips.picture_shape)
-        except ConfigError as error:
-            raise ConfigError(f"{where}: model.layers: {error}") from None
 
 
 def _check_objects(job: JobSettings, where: str) -> None:
@@ -431,6 +430,19 @@ def _check_evaluate(job: JobSettings, task: TaskSettings, where: str) -> None:
         )
 
 
+def _check_steps(job: JobSettings, task: TaskSettings, where: str) -> None:
+    """Refuse steps of plugins where they would be handed something else than inputs and logits of clips."""
+    if task.learns_maps and job.train.test_step is not None:
+        raise ConfigError(f"{where}: train.test_step: a task of type {task.type} decides by its maps; leave it out")
+    if task.learns_maps and job.train.train_step is not None and job.model.frontend is not None:
+        raise ConfigError(
+            f"{where}: train.train_step: with model.frontend, maps follow the augmentation inside the model; leave one "
+            "of the two out"
+        )
+    if job.train.test_step is not None and job.evaluate_only is not None:
+        raise ConfigError(f"{where}: train.test_step: evaluate_only takes a model as it decides; leave it out")
+
+
 def _check_pretrained(job: JobSettings, where: str) -> None:
     """Refuse weights of another model: else only the training would notice."""
     fault = pretrained_fault(job)
@@ -450,18 +462,27 @@ def _check_shapes(job: JobSettings, where: str) -> None:
         fault = frontend_fault(job.model.frontend, job.spectrogram, job.clips)
         if fault is not None:
             raise ConfigError(f"{where}: model.frontend: {fault}")
-    if isinstance(job.model, LayersSettings):
-        n_bands = frontend_bands(job.model.frontend, job.spectrogram, job.clips)
-        try:
-            layer_shapes(job.model.layers, (n_bands, frontend_frames(job.model.frontend, job.spectrogram, job.clips)))
-        except ConfigError as error:
-            raise ConfigError(f"{where}: model.layers: {error}") from None
     nyquist_hz = job.clips.sample_rate_hz / 2
     if (job.spectrogram.f_max_hz or nyquist_hz) > nyquist_hz:
         raise ConfigError(
             f"{where}: spectrogram.f_max_hz: {job.spectrogram.f_max_hz} lies above {nyquist_hz:g} Hz, "
             "half the sample rate"
         )
+
+
+def _check_layers(job: JobSettings, where: str) -> None:
+    """Refuse declared layers that cannot take the spectrogram or picture, or each other."""
+    if not isinstance(job.model, LayersSettings):
+        return
+    if job.clips.is_image:
+        shape: tuple[int, ...] = job.clips.picture_shape
+    else:
+        n_bands = frontend_bands(job.model.frontend, job.spectrogram, job.clips)
+        shape = (n_bands, frontend_frames(job.model.frontend, job.spectrogram, job.clips))
+    try:
+        layer_shapes(job.model.layers, shape)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: model.layers: {error}") from None
 
 
 def _check_official_lists(config_dir: Path, job: JobSettings, task: TaskSettings, where: str) -> None:

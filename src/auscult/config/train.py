@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from auscult.config.base import Settings, scalar_to_text
+from auscult.config.base import Settings, scalar_to_text, without_none
 from auscult.config.optimizer import OptimizerSettings, ScheduleSettings
+from auscult.config.plugins import OrPlugin, PluginSettings, plugin_kind, plugin_names
 from auscult.config.task import TaskSettings
+from auscult.errors import unknown_name
 
 __all__ = ["LossSettings", "OptimizerSettings", "TrainSettings", "monitors_for"]
 
@@ -23,12 +34,27 @@ Precision = Annotated[
 ]
 
 
-class LossSettings(Settings):
+_OfObjects = Annotated[float, Field(ge=0, description="tasks that find events: of the maps of objects")]
+_OfBoundaries = Annotated[float, Field(ge=0, description="tasks that find events: of the maps of boundaries")]
+
+
+class AnyLossSettings(Settings):
+    """What every loss has."""
+
+    name: Any = "auto"
+    class_weights: Literal["none", "balanced", "effective_number"] = "balanced"
+    beta: float = Field(default=0.999, ge=0, lt=1, description="effective_number only: near 1 is like balanced")
+
+
+def _require_weight(loss: LossSettings | PluginLossSettings) -> None:
+    if loss.obj_weight == loss.bnd_weight == 0:
+        raise ValueError("obj_weight and bnd_weight are both 0: nothing would be learned")
+
+
+class LossSettings(AnyLossSettings):
     """`auto` takes cross-entropy for multi-class, binary cross-entropy for all other targets and for maps of events."""
 
     name: Literal["auto", "bce", "cross_entropy", "mse", "focal", "asymmetric", "dice"] = "auto"
-    class_weights: Literal["none", "balanced", "effective_number"] = "balanced"
-    beta: float = Field(default=0.999, ge=0, lt=1, description="effective_number only: near 1 is like balanced")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="of bce and cross_entropy")
     gamma: float = Field(default=2.0, ge=0, description="focal only: how little an easy clip counts")
     gamma_positive: float = Field(default=1.0, ge=0, description="asymmetric only: of positive targets")
@@ -37,20 +63,59 @@ class LossSettings(Settings):
         default=0.05, ge=0, lt=1, description="asymmetric only: a negative below this probability counts for nothing"
     )
 
-    obj_weight: float = Field(default=1.0, ge=0, description="tasks that find events: of the maps of objects")
-    bnd_weight: float = Field(default=1.0, ge=0, description="tasks that find events: of the maps of boundaries")
+    obj_weight: _OfObjects = 1.0
+    bnd_weight: _OfBoundaries = 1.0
 
     @model_validator(mode="after")
     def _check_map_weights(self) -> Self:
-        if self.obj_weight == self.bnd_weight == 0:
-            raise ValueError("obj_weight and bnd_weight are both 0: nothing would be learned")
+        _require_weight(self)
         return self
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _check_name(cls, name: Any) -> Any:
+        if isinstance(name, str) and name not in OWN_LOSSES and (plugins := plugin_names("loss")):
+            message = unknown_name("loss", name, [*OWN_LOSSES, *plugins])
+            raise PydanticCustomError("named", "{message}", {"message": message})
+        return name
 
     @model_validator(mode="after")
     def _check_smoothing(self) -> Self:
         if self.label_smoothing and self.name not in {"auto", "bce", "cross_entropy"}:
             raise ValueError(f"label_smoothing belongs to bce and cross_entropy, not to {self.name}")
         return self
+
+
+OWN_LOSSES: tuple[str, ...] = get_args(LossSettings.model_fields["name"].annotation)
+
+
+@plugin_kind("loss", lambda: OWN_LOSSES)
+class PluginLossSettings(PluginSettings, AnyLossSettings, extra="allow"):
+    """A loss of a file in `plugins/`."""
+
+    obj_weight: _OfObjects = 1.0
+    bnd_weight: _OfBoundaries = 1.0
+
+    @model_validator(mode="after")
+    def _check_map_weights(self) -> Self:
+        _require_weight(self)
+        return self
+
+
+@plugin_kind("train_step")
+class TrainStepSettings(PluginSettings):
+    """What is minimised on a batch, by a file in `plugins/`."""
+
+    name: str
+
+
+@plugin_kind("test_step")
+class TestStepSettings(PluginSettings):
+    """How the trained model decides, by a file in `plugins/`."""
+
+    __test__ = False
+
+    name: str
 
 
 class SaveSettings(Settings):
@@ -131,6 +196,17 @@ class PretrainedSettings(Settings):
     parts: Literal["all", "backbone"] = Field(
         default="all", description="backbone: the head starts with random weights"
     )
+    state: bool = Field(
+        default=False,
+        description="with result: go on where that training ended, with its last weights, optimizer, schedules and "
+        "epoch; `epochs` counts its epochs too",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_no_state(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was trained before there was this setting stays what it is.
+        values: dict[str, Any] = to_dict(self)
+        return values if self.state else {name: value for name, value in values.items() if name != "state"}
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
@@ -139,7 +215,16 @@ class PretrainedSettings(Settings):
             raise ValueError(f"pretrained takes one of result, weights, timm and published; found {given or 'none'}")
         if self.sha256 is not None and (self.result is not None or self.timm == "hub"):
             raise ValueError("sha256 is of a file: give it with weights, timm or published, not with a result or hub")
+        if self.state and (self.result is None or self.parts != "all"):
+            raise ValueError("state: true goes on with a whole training: give it with result, and leave parts out")
         return self
+
+
+class PictureStandard(Settings):
+    """What pictures are standardised by, as torchvision states it: brightness from 0 to 1, one number a channel."""
+
+    mean: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=1)
+    std: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1)
 
 
 class DebugSettings(Settings):
@@ -159,6 +244,9 @@ class TrainSettings(Settings):
 
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=32, ge=1)
+    eval_batch_size: int | None = Field(
+        default=None, ge=1, description="clips at a time in validation and evaluation; null: batch_size"
+    )
     accumulate_batches: int = Field(default=1, ge=1, description="batches whose gradients make one step")
     clip_gradient: ClipGradientSettings = ClipGradientSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -166,7 +254,15 @@ class TrainSettings(Settings):
     schedules_apply: Literal["together", "in_turn"] = Field(
         default="together", description="their factors multiplied, or one after the other, each for its length"
     )
-    loss: LossSettings = LossSettings()
+    loss: Annotated[LossSettings | PluginLossSettings, OrPlugin(LossSettings, PluginLossSettings, OWN_LOSSES)] = (
+        LossSettings()
+    )
+    train_step: TrainStepSettings | None = Field(
+        default=None, description="a function of plugins/ that runs the model on a batch, and gives what is minimised"
+    )
+    test_step: TestStepSettings | None = Field(
+        default=None, description="a function of plugins/ by which the trained model decides, from validation on"
+    )
     sampler: Literal["shuffle", "balanced"] = Field(
         default="shuffle",
         description="balanced: every combination of labels is seen equally often in an epoch, rare ones repeatedly",
@@ -188,7 +284,14 @@ class TrainSettings(Settings):
     )
     early_stopping: EarlyStoppingSettings | None = None
     pretrained: PretrainedSettings | None = None
-    freeze: Literal["frontend", "backbone"] | None = Field(default=None, description="a part that is not trained")
+    normalise: Literal["training", "pretrained"] | PictureStandard | None = Field(
+        default=None,
+        description="of pictures, what each channel is standardised by: null or training: mean and deviation of the "
+        "training pictures; pretrained: those of the timm model's own pretrained weights; or given ones",
+    )
+    freeze: Literal["frontend", "backbone", "all_but_head"] | None = Field(
+        default=None, description="a part that is not trained; all_but_head: the head alone is"
+    )
     thaw_epoch: int | None = Field(
         default=None, ge=2, description="the epoch from which the frozen part is trained too"
     )
@@ -213,6 +316,16 @@ class TrainSettings(Settings):
         "events also their maps, as pictures",
     )
     debug: DebugSettings = DebugSettings()
+
+    @model_serializer(mode="wrap")
+    def _without_later_ones(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was trained before there were these settings stays what it is.
+        return without_none(to_dict(self), ("eval_batch_size", "normalise", "train_step", "test_step"))
+
+    @property
+    def n_at_once(self) -> int:
+        """Clips at a time in validation and evaluation."""
+        return self.eval_batch_size or self.batch_size
 
     @model_validator(mode="before")
     @classmethod
@@ -268,9 +381,13 @@ class TrainSettings(Settings):
     def shaping(self) -> dict[str, Any]:
         """Return all settings that shape the weights, as JSON-like values.
 
-        When the state is saved does not, nor do the means by which batches come; the order in which they come does.
+        When the state is saved does not, nor do the means by which batches come; the order in which they come does. How
+        many clips are validated at a time does where metrics are of batches.
         """
-        return self.model_dump(mode="json", exclude={"save", "batches", "live_logs", "live_examples"})
+        shapeless = {"save", "batches", "live_logs", "live_examples"}
+        if self.metric_over == "epoch":
+            shapeless.add("eval_batch_size")
+        return self.model_dump(mode="json", exclude=shapeless)
 
 
 def _is_endless(schedule: ScheduleSettings) -> bool:
@@ -278,7 +395,7 @@ def _is_endless(schedule: ScheduleSettings) -> bool:
 
 
 def losses_for(task: TaskSettings) -> tuple[str, ...]:
-    """Return the losses that fit a task."""
+    """Return our losses that fit a task; those of plugins say nothing of tasks."""
     if task.type == "multi_class":
         return ("auto", "cross_entropy", "mse", "focal")
     return ("auto", "bce", "mse", "focal", "asymmetric", *(["dice"] if task.learns_maps else []))
@@ -286,6 +403,10 @@ def losses_for(task: TaskSettings) -> tuple[str, ...]:
 
 NORMAL_CLASS_MONITORS = ("average_score", "challenge_score")
 """What a training of a task with a normal class may go by: `metrics.icbhi.normal_class_scores`."""
+
+
+EXACT_MATCH = "exact_match"
+"""The share of clips, recordings or patients with all targets right (subset accuracy), of those known throughout."""
 
 
 EVENT_MONITORS = ("event_f1", "segment_f1")
@@ -301,6 +422,8 @@ def monitors_for(task: TaskSettings) -> tuple[str, ...]:
     names = ["loss", "auroc", "auprc", "balanced_accuracy"]
     if task.type == "multi_class":
         names += ["accuracy"]
+    if task.type == "multi_label" and len(task.targets) > 1:
+        names += [EXACT_MATCH]
     if task.normal_class is not None:
         names += NORMAL_CLASS_MONITORS
     if task.finds_events:

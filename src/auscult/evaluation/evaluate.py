@@ -129,7 +129,7 @@ def evaluate(
         "normal_offset": model.normal_offset,
         "operating_points": model.meta.get("operating_points"),
         "bootstrap_draws": job.evaluate.bootstrap_draws,
-        "recalibration": before_and_after(model, examples, predictions, task, job.train.batch_size),
+        "recalibration": before_and_after(model, examples, predictions, task, job.train.n_at_once),
     }
     of_all = np.random.default_rng(job.evaluate.seed).spawn(len(SUBSETS) + 6)
     *generators, of_slices, of_outcomes, of_protocols, of_clinical, of_baselines, of_events = of_all
@@ -248,7 +248,7 @@ def _probabilities(
 ) -> NDArray[np.float64]:
     """Return the probability of each target for all clips, shape [clip, target]; of a probe from embeddings."""
     if not has_embeddings:
-        return predict(model, examples, job.train.batch_size)
+        return predict(model, examples, job.train.n_at_once)
     encoder = model.meta["training"]["probe"]["encoder"]["weights_sha256"]
     return model.predict_proba_of_embeddings(examples.embeddings(np.arange(len(examples)), encoder))
 

@@ -143,6 +143,27 @@ def build(settings: TimmSettings, input_shape: tuple[int, ...]) -> Backbone:
     )
 
 
+def pretrained_standard(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and deviation of each colour that an architecture's pretrained weights presuppose.
+
+    Args:
+        name: `timm/<architecture>`.
+
+    Returns:
+        Of brightness from 0 to 1.
+
+    Raises:
+        ConfigError: timm knows no pretrained weights of it.
+    """
+    config = timm.get_pretrained_cfg(name.removeprefix(TIMM_PREFIX))
+    if config is None:
+        raise ConfigError(
+            f"train.normalise: timm knows no pretrained weights of {name}; give {{mean: [...], std: [...]}}, or leave "
+            "normalise out"
+        )
+    return tuple(config.mean), tuple(config.std)
+
+
 def _frames_per_step(model: nn.Module, fit: _Fit, n_frames: int) -> float:
     """Return how many frames of the spectrogram lie between two steps of the maps; 1 where there are none."""
     if fit.stage is None:

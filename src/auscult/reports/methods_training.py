@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from auscult.config import JobSettings, TaskSettings
+from auscult.config import JobSettings, LossSettings, TaskSettings
+from auscult.config.train import PictureStandard
 from auscult.formatting.numbers import METRIC_NAMES, in_sentence, plural
 from auscult.formatting.text import join_words
 from auscult.provenance import redact
@@ -60,7 +61,13 @@ def spectrogram_text(job: JobSettings) -> str:
     part = "the training part" if job.evaluate_only is None else "what the model was trained on"
     if job.clips.is_image:
         kind = {1: "in grey", 3: "in colour"}.get(job.clips.channels, f"of {job.clips.channels} channels")
-        return f"The input was the picture {kind}, each channel standardised by mean and deviation of {part}."
+        given = {None: part, "training": part, "pretrained": "the architecture's pretrained weights"}
+        by = (
+            "given numbers"
+            if isinstance(job.train.normalise, PictureStandard)
+            else f"mean and deviation of {given[job.train.normalise]}"
+        )
+        return f"The input was the picture {kind}, each channel standardised by {by}."
     if frontend is not None and frontend.name == "published":
         return f"The model computes the bands that the encoder {getattr(frontend, 'encoder', '')} was trained on."
     rate = job.clips.sample_rate_hz
@@ -107,6 +114,11 @@ def model_text(result: JobResult) -> str:
     if pretrained is None:
         return f"The model was {job.model.name} with {size}, its initial weights random."
     source = next(name for name in ("result", "weights", "timm", "published") if getattr(pretrained, name) is not None)
+    if pretrained.state:
+        return (
+            f"The model was {job.model.name} with {size}; its training went on where that of "
+            f"{redact(str(pretrained.result))} had ended, with the state of the optimizer."
+        )
     parts = "" if pretrained.parts == "all" else ", the head's random"
     return f"The model was {job.model.name} with {size}, initialised with pretrained weights ({source}){parts}."
 
@@ -131,8 +143,11 @@ def training_text(job: JobSettings, task: TaskSettings) -> str:
     loss = train.loss.name
     if loss == "auto":
         loss = "cross_entropy" if task.type == "multi_class" else "bce"
+    minimised = _LOSSES.get(loss, f"the loss {loss} (a plugin)")
     decay = f", weight decay {optimizer.weight_decay:g}" if optimizer.weight_decay else ""
-    smoothing = f" with label smoothing {train.loss.label_smoothing:g}" if train.loss.label_smoothing else ""
+    smoothing = ""
+    if isinstance(train.loss, LossSettings) and train.loss.label_smoothing:
+        smoothing = f" with label smoothing {train.loss.label_smoothing:g}"
     schedule = ""
     if train.schedules:
         schedule = f" The learning rate followed {join_words([one.name.replace('_', ' ') for one in train.schedules])}."
@@ -142,7 +157,7 @@ def training_text(job: JobSettings, task: TaskSettings) -> str:
     batch = plural(train.batch_size * train.accumulate_batches, "clip")
     return (
         f"It was trained for at most {plural(train.epochs, 'epoch')} with the optimizer {optimizer.name} (learning "
-        f"rate {optimizer.lr:g}{decay}) in batches of {batch}, minimising {_LOSSES[loss]}{smoothing}.{schedule}{frozen}"
+        f"rate {optimizer.lr:g}{decay}) in batches of {batch}, minimising {minimised}{smoothing}.{schedule}{frozen}"
     )
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from auscult.augment import BatchRows
 from auscult.config.task import TaskSettings
 from auscult.config.train import TrainSettings, monitors_for
+from auscult.errors import ConfigError
 from auscult.models.classifier import Classifier
 from auscult.training.batches import TrainingData
 from auscult.training.checkpoint import Checkpoint, Position
@@ -91,16 +93,20 @@ class Trainer:
         self.best = BestEpoch(settings)
         self.at = Position(1, 0)
         self.sums = EpochSums(fabric.device)
+        self._train_step = settings.train_step.implementation() if settings.train_step else None
         self._rows: list[EpochRow] = []
         self._layer_generators: dict[str, Any] | None = None
 
-    def fit(self, run_dir: Path, session: Session, until_epoch: int | None = None) -> Checkpoint:
+    def fit(
+        self, run_dir: Path, session: Session, until_epoch: int | None = None, earlier: Checkpoint | None = None
+    ) -> Checkpoint:
         """Train what was not saved yet.
 
         Args:
             run_dir: Where `metrics.jsonl` is kept and `history.csv` is written at the end.
             session: Gives the last checkpoint, takes the next ones, and says when to stop.
             until_epoch: Save and return after this epoch, before the training's end; None: train to the end.
+            earlier: The end of another training, whose last weights the model has, to go on from.
 
         Returns:
             The last checkpoint, with the best weights; `is_finished` says whether it is that of the end.
@@ -112,6 +118,8 @@ class Trainer:
         checkpoint = session.load()
         if checkpoint is not None:
             self._resume(checkpoint)
+        elif earlier is not None:
+            self._continue_from(earlier)
         progress, device = session.progress, self.fabric.device
         progress.report("training", epochs=self.settings.epochs, monitor=self.settings.monitor, epoch=self.at.epoch)
         progress.tell(
@@ -147,7 +155,7 @@ class Trainer:
             if self.is_finished:
                 history.write_csv()
         if self.early_stopping.is_exhausted:
-            logger.info("%s no longer improved: stopped after epoch %d", self.settings.monitor, len(self._rows))
+            logger.info("%s no longer improved: stopped after epoch %d", self.settings.monitor, self.at.epoch - 1)
         if self.is_finished:
             self.optimization.finish()
             progress.ending["best_epoch"] = self.best.epoch
@@ -205,6 +213,12 @@ class Trainer:
         }
         self.next_epoch()
         return row
+
+    def _continue_from(self, end: Checkpoint) -> None:
+        """Go on after the end of another training; the best epoch and the count of early stopping begin anew."""
+        self.optimization.continue_from(end.state["optimization"], end.at.epoch - 1)
+        self.at = end.at
+        logger.info("going on in epoch %d of %d, with the optimizer's state", self.at.epoch, self.settings.epochs)
 
     def next_epoch(self) -> None:
         """Move to the first batch of the next epoch."""
@@ -264,7 +278,7 @@ class Trainer:
             self.optimization.zero_grad()
         model = self.optimization.model
         with self.fabric.no_backward_sync(model, enabled=not is_last):
-            loss = self.loss(*self.data.augmentation.run(model, batch, rows, epoch))
+            loss = self._loss_of(model, batch, rows)
             if n_together == self.processes.world_size == 1:
                 self.fabric.backward(loss.mean())
             else:
@@ -277,6 +291,18 @@ class Trainer:
         if is_last:
             self.optimization.step()
         return loss
+
+    def _loss_of(self, model: Any, batch: Tensor, rows: BatchRows) -> LossSum:
+        """Run the model on a batch, augmented, and return its loss, or what a plugin's train step makes of both."""
+        augmentation, epoch = self.data.augmentation, self.at.epoch
+        if self._train_step is None:
+            return self.loss(*augmentation.run(model, batch, rows, epoch))
+        forward, inputs, targets = augmentation.prepare(model, batch, rows, epoch)
+        value = self._train_step(forward, inputs, targets, lambda logits, wanted: self.loss(logits, wanted).mean())
+        if value.ndim:
+            raise ConfigError(f"train.train_step: its plugin returned shape {list(value.shape)}, expected one number")
+        n_known = self.loss.count_known(augmentation.targets_of(rows.items, epoch))
+        return LossSum(value * n_known, torch.tensor(n_known, device=value.device))
 
     def _report_batch(self, progress: Progress, n_batches: int, n_clips: int) -> None:
         progress.report_batch(

@@ -86,6 +86,16 @@ def test_one_file_is_clips_and_what_a_model_takes(load, config_dir: Path) -> Non
             {"clips": {"size": [64, 32]}, "augment": {"picture": [{"name": "turn"}]}},
             "turn needs square pictures, and clips.size is 64 x 32; take flip",
         ),
+        (
+            {"clips": {"channels": 2}, "augment": {"picture": [{"name": "grey"}, {"name": "flip"}]}},
+            "grey take grey or colours, and clips.channels is 2; take brightness_contrast",
+        ),
+        (
+            {"train": {"normalise": {"mean": [0.5, 0.4], "std": [0.2]}}},
+            "train.normalise: found 2 means and 1 deviations, expected 1 of each (clips.channels)",
+        ),
+        ({"train": {"normalise": "pretrained"}}, "normalise: pretrained needs a model timm/... and clips.channels: 3"),
+        ({"train": {"normalise": "imagenet"}}, "normalise"),
         ({"seeds": [0, 1], "ensemble": True}, "does not go with ensemble"),
         ({"evaluate": {"shifts_s": [0.0, 0.5]}}, "evaluate.shifts_s (it moves sound in time)"),
         ({"model": {"name": "mixednet"}}, "'mixednet' gives no maps of pictures; those that do: unet, dcan"),
@@ -153,6 +163,9 @@ def test_sound_needs_a_spectrogram_and_another_task(load, config_dir: Path) -> N
     shipped = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({key: value for key, value in shipped.items() if key != "spectrogram"}))
     with pytest.raises(ConfigError, match="spectrogram: field required"):
+        load_experiment(config_dir, "pneumonia", "train2356")
+    path.write_text(yaml.safe_dump(merge(shipped, {"train": {"normalise": "training"}})))
+    with pytest.raises(ConfigError, match=r"train.normalise is of pictures; of sound each mel band is normalised"):
         load_experiment(config_dir, "pneumonia", "train2356")
     path.write_text(yaml.safe_dump({**shipped, "augment": {"picture": [{"name": "flip"}]}}))
     with pytest.raises(ConfigError, match=r"augment.picture: its steps change pictures"):
