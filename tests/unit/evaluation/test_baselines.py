@@ -140,7 +140,7 @@ def test_a_small_validation_weighs_nothing_and_says_so(tmp_path) -> None:
     assert "one class only" in found["both_reason"]
     assert (
         "The sound alone is"
-        in baselines_of({"baselines": {"metadata": found, "shortcuts": {}}}, TASKS["binary"]).verdict
+        in baselines_of({"baselines": {"metadata": found, "shortcuts": {}}}, TASKS["binary"], ClipSettings()).verdict
     )
 
 
