@@ -91,12 +91,14 @@ def predict(
             require_free(path, is_forced=force, option=option)
     loaded = load_model(model, device.value)
     finds_objects = loaded.task.finds_objects
+    takes_pictures = loaded.saved.meta["clips"]["unit"] == "image"
     for option, path in (("--events", events), ("--maps", None if finds_objects else maps)):
         if path is not None:
             _require_events_task(option, path, loaded)
-    if finds_objects:
+    if takes_pictures:
         if plot is not None:
-            raise ConfigError(f"--plot {plot}: this model takes pictures; --maps draws what it finds in them")
+            hint = "--maps draws what it finds in them" if finds_objects else "leave it out"
+            raise ConfigError(f"--plot {plot}: this model takes pictures; {hint}")
         _predict_pictures(loaded, files, maps, (chosen, out), is_forced=force)
         return
     if events is not None:
@@ -135,8 +137,8 @@ def _predict_pictures(
     is_forced: bool,
 ) -> None:
     """Predict pictures, and write what was found as a table, CSV or JSON."""
-    from auscult.inference.pictures import predict_pictures  # noqa: PLC0415
-    from auscult.reports.prediction_text import picture_table, pictures_text  # noqa: PLC0415
+    from auscult.inference.pictures import classify_pictures, predict_pictures  # noqa: PLC0415
+    from auscult.reports.prediction_text import class_table, picture_table, pictures_text  # noqa: PLC0415
 
     n_faults = 0
 
@@ -145,10 +147,13 @@ def _predict_pictures(
         n_faults += 1
         typer.echo(f"error: {path}: {text}", err=True)
 
-    found = predict_pictures(model, files, maps_dir=maps, is_forced=is_forced, on_fault=tell)
+    if model.task.finds_objects:
+        found = predict_pictures(model, files, maps_dir=maps, is_forced=is_forced, on_fault=tell)
+    else:
+        found = classify_pictures(model, files, on_fault=tell)
     _answer(
         *output,
-        lambda: [picture_table(found, model.targets[0])],
+        lambda: [picture_table(found, model.targets[0]) if model.task.finds_objects else class_table(found, model)],
         lambda is_json: pictures_text(found, is_json=is_json),
     )
     if n_faults:

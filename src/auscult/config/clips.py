@@ -119,6 +119,11 @@ class ClipSettings(Settings):
         return self.unit == "image"
 
     @property
+    def noun(self) -> str:
+        """What one clip is called: `clip`, or `picture`."""
+        return "picture" if self.is_image else "clip"
+
+    @property
     def picture_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of one picture."""
         return (self.channels, *self.size)

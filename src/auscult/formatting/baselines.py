@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from auscult.config import ClipSettings, TaskSettings
+from auscult.config import TaskSettings
 from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, Number, number_of, plural
 
 TOLD_ABOVE = 0.6
@@ -65,15 +65,15 @@ class Baselines:
         return any(row.is_told for row in self.shortcuts)
 
 
-def baselines_of(metrics: Mapping[str, Any], task: TaskSettings, clips: ClipSettings) -> Baselines | None:
+def baselines_of(metrics: Mapping[str, Any], task: TaskSettings, *, of_pictures: bool = False) -> Baselines | None:
     """Return the baselines of `metrics.json`; None where they were not asked for.
 
     Args:
         metrics: The content of `metrics.json`.
         task: What was predicted.
-        clips: Of sound, or of pictures.
+        of_pictures: The model takes pictures, not sound.
     """
-    what = "picture" if clips.is_image else "sound"
+    what = "picture" if of_pictures else "sound"
     found = metrics.get("baselines")
     if found is None:
         return None

@@ -221,8 +221,8 @@ def require_sound(meta: Mapping[str, Any]) -> None:
     """
     if meta["clips"]["unit"] == "image":
         raise ConfigError(
-            "this model takes pictures, and here sound is read; `auscult predict MODEL FOLDER --maps OUT` finds the "
-            "objects of pictures, and so does auscult.inference.pictures.predict_pictures"
+            "this model takes pictures, and here sound is read; `auscult predict MODEL FOLDER` takes pictures (with "
+            "`--maps OUT` it writes the maps of their objects), and so does auscult.inference.pictures"
         )
 
 

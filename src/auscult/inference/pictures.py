@@ -1,8 +1,8 @@
-"""`auscult predict` on pictures: whether there are objects and how many, their maps, and the objects told apart."""
+"""`auscult predict` on pictures: what they show; or whether there are objects, how many, and their maps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,10 +19,15 @@ from auscult.images.decode import read_picture
 from auscult.images.fit import Fit
 from auscult.inference.loaded_model import LoadedModel
 from auscult.inference.predict import outputs_in
-from auscult.inference.predictions import NO_NUMBER
+from auscult.inference.predictions import NO_NUMBER, with_predictions
+from auscult.metrics.aggregation import weigh_class
+from auscult.metrics.conformal import is_unsure
 from auscult.metrics.objects import separate
 from auscult.storage.files import atomic_path
+from auscult.storage.tables import unsure_column
 
+OnFault = Callable[[Path, str], None]
+"""Receives a file that cannot be read, and why."""
 ENDINGS = (".npz", "_objects.png", "_boundaries.png", "_labels.png")
 """Of the files that are written of a picture: all three maps as arrays, and each as a picture."""
 
@@ -50,7 +55,7 @@ def predict_pictures(
     *,
     maps_dir: Path | None = None,
     is_forced: bool = False,
-    on_fault: Callable[[Path, str], None] | None = None,
+    on_fault: OnFault | None = None,
 ) -> pd.DataFrame:
     """Predict pictures, one after the other; columns as of `FoundPicture`.
 
@@ -77,14 +82,7 @@ def predict_pictures(
     paths = files_of(sources, is_picture, "pictures", PICTURE_SUFFIXES)
     targets = {} if maps_dir is None else outputs_in(maps_dir, paths, "--maps", is_forced, ENDINGS)
     rows: list[FoundPicture] = []
-    for path in paths:
-        try:
-            whole = read_picture(path, settings.channels)
-        except DataError as error:
-            if on_fault is not None:
-                on_fault(path, str(error))
-            continue
-        fit = Fit.of((whole.shape[1], whole.shape[2]), settings.size, settings.trim)
+    for path, whole, fit in _readable(paths, settings, on_fault):
         probabilities, (maps,) = model.saved.proba_and_maps(fit.picture(whole).astype(np.float16)[None])
         if not (np.isfinite(probabilities).all() and np.isfinite(maps).all()):
             if on_fault is not None:
@@ -96,6 +94,53 @@ def predict_pictures(
         if path in targets:
             _write_maps(targets[path].with_suffix(""), fit.back(maps), fit.labels_back(labels))
     return pd.DataFrame([asdict(row) for row in rows], columns=pd.Index(list(FoundPicture.__dataclass_fields__)))
+
+
+def classify_pictures(model: LoadedModel, sources: Sequence[Path], *, on_fault: OnFault | None = None) -> pd.DataFrame:
+    """Return what pictures show, a row a picture: `file`, and what `predictions.with_predictions` adds.
+
+    Args:
+        model: Of pictures, and of a task that finds no objects.
+        sources: Files and folders.
+        on_fault: Receives each file that cannot be read, at once.
+
+    Raises:
+        DataError: A folder holds no picture.
+    """
+    settings = ClipSettings.model_validate(model.saved.meta["clips"])
+    paths = files_of(sources, is_picture, "pictures", PICTURE_SUFFIXES)
+    files: list[str] = []
+    found: list[NDArray[np.float64]] = []
+    for path, whole, fit in _readable(paths, settings, on_fault):
+        probabilities = model.saved.predict_proba(fit.picture(whole).astype(np.float16)[None])[0].astype(np.float64)
+        if not np.isfinite(probabilities).all():
+            if on_fault is not None:
+                on_fault(path, NO_NUMBER)
+            continue
+        files.append(str(path))
+        found.append(probabilities)
+    raw = np.stack(found) if found else np.zeros((0, len(model.targets)))
+    point = model.points["recording"]
+    decided = weigh_class(raw, model.task.normal_column, point.normal_shift) if point.normal_shift else raw
+    table = with_predictions(pd.DataFrame({"file": files}), decided, model.task, point)
+    conformal = model.saved.meta.get("conformal")
+    for view, unsure in (is_unsure(raw, model.task, conformal) if conformal is not None else {}).items():
+        table[unsure_column(view)] = unsure
+    return table
+
+
+def _readable(
+    paths: Sequence[Path], settings: ClipSettings, on_fault: OnFault | None
+) -> Iterator[tuple[Path, NDArray[np.float32], Fit]]:
+    """Yield each picture that can be read, and how it is brought to the size that the model takes."""
+    for path in paths:
+        try:
+            whole = read_picture(path, settings.channels)
+        except DataError as error:
+            if on_fault is not None:
+                on_fault(path, str(error))
+            continue
+        yield path, whole, Fit.of((whole.shape[1], whole.shape[2]), settings.size, settings.trim)
 
 
 def _without_filling(maps: NDArray[np.float32], fit: Fit) -> NDArray[np.float32]:

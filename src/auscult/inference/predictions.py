@@ -246,13 +246,13 @@ def tabulate(
     if points["clip"].normal_shift:
         by_clip = weigh_class(by_clip, task.normal_column, points["clip"].normal_shift)
     by_level = {
-        "recording": _with_predictions(
+        "recording": with_predictions(
             pd.DataFrame(recordings, columns=["file", "duration_s", "n_clips", "sound"]),
             by_file,
             task,
             points["recording"],
         ),
-        "clip": _with_predictions(
+        "clip": with_predictions(
             pd.DataFrame(clips, columns=["file", "clip", "start_s", "end_s"]),
             by_clip,
             task,
@@ -281,12 +281,20 @@ def _combined(
     return np.stack(found) if found else np.zeros((0, len(task.targets)))
 
 
-def _with_predictions(
+def with_predictions(
     table: pd.DataFrame,
     probabilities: NDArray[np.float64],
     task: TaskSettings,
     point: LevelPoint,
 ) -> pd.DataFrame:
+    """Add to a table the probabilities, and what is decided by them at a level.
+
+    Args:
+        table: One row a recording, or a clip; it is changed.
+        probabilities: Shape [row, target].
+        task: Its targets.
+        point: Where decisions are taken.
+    """
     for column, target in enumerate(task.targets):
         table[probability_column(target)] = probabilities[:, column]
     if task.type == "multi_class":

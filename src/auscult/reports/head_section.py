@@ -169,7 +169,8 @@ def _data(experiment: Experiment, audits: Sequence[Mapping[str, Any]]) -> list[s
     how = "of the first split" if any(audit != audits[0] for audit in audits) else "divided by patient"
     if audits[0]["declared"]:
         how = "divided as declared below"
+    noun = "picture" if experiment.jobs[0].clips.is_image else "recording"
     return [
-        f"{plural(recordings, 'recording')} of {plural(patients, 'patient')} from {listed(datasets, 6)}, {how}: "
+        f"{plural(recordings, noun)} of {plural(patients, 'patient')} from {listed(datasets, 6)}, {how}: "
         f"{', '.join(parts)}."
     ]

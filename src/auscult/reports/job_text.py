@@ -189,7 +189,7 @@ def _slices(metrics: Mapping[str, Any], task: TaskSettings) -> list[str]:
 
 
 def _baselines(metrics: Mapping[str, Any], job: JobSettings, task: TaskSettings) -> list[str]:
-    found = baselines_of(metrics, task, job.clips)
+    found = baselines_of(metrics, task, of_pictures=job.clips.is_image)
     if found is None:
         return []
     title = f"baselines, {task.level} level"

@@ -102,7 +102,7 @@ def methods_paragraphs(
         ],
         "evaluation": [
             each_result(_shifts_text),
-            _aggregate_text(task),
+            each(lambda job: _aggregate_text(job, task)),
             each_result(lambda job: _decision_text(job, task)),
             each_result(_calibration_text),
             each(_doubt_text),
@@ -160,13 +160,15 @@ def _shifts_text(result: JobResult) -> str:
     return f"The probability of a clip was the mean over copies of it, rolled along time by {shown} s."
 
 
-def _aggregate_text(task: TaskSettings) -> str:
+def _aggregate_text(job: JobSettings, task: TaskSettings) -> str:
+    if job.clips.is_image and task.level == "recording":
+        return "Each picture was judged by itself."
     if task.level == "clip":
         return "Each clip was judged by itself; probabilities of a recording or patient combine those of its clips."
     how = {"mean": "averaged", "max": "combined by their maximum", "noisy_or": "combined by noisy-or"}[
         task.aggregate.method
     ]
-    return f"The probabilities of clips were {how} for each {task.level}."
+    return f"The probabilities of {job.clips.noun}s were {how} for each {task.level}."
 
 
 def _decision_text(result: JobResult, task: TaskSettings) -> str:

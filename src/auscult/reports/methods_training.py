@@ -128,11 +128,12 @@ def _is_trained(job: JobSettings) -> bool:
 
 
 def augment_text(job: JobSettings) -> str:
-    """Return what was changed of training clips at random."""
+    """Return what was changed of training clips, or pictures, at random."""
     if not _is_trained(job):
         return ""
-    names = [step.name for step in (*job.augment.waveform, *job.augment.spectrogram)]
-    return f"Training clips were augmented by {join_words(names)}." if names else "Training clips were not augmented."
+    names = [step.name for step in job.augment.steps]
+    how = f"augmented by {join_words(names)}" if names else "not augmented"
+    return f"Training {job.clips.noun}s were {how}."
 
 
 def training_text(job: JobSettings, task: TaskSettings) -> str:
@@ -154,7 +155,7 @@ def training_text(job: JobSettings, task: TaskSettings) -> str:
     frozen = "" if train.freeze is None else f" The {train.freeze} stayed frozen"
     if frozen:
         frozen += "." if train.thaw_epoch is None else f" before epoch {train.thaw_epoch}."
-    batch = plural(train.batch_size * train.accumulate_batches, "clip")
+    batch = plural(train.batch_size * train.accumulate_batches, job.clips.noun)
     return (
         f"It was trained for at most {plural(train.epochs, 'epoch')} with the optimizer {optimizer.name} (learning "
         f"rate {optimizer.lr:g}{decay}) in batches of {batch}, minimising {minimised}{smoothing}.{schedule}{frozen}"

@@ -49,11 +49,20 @@ def picture_table(found: pd.DataFrame, target: str) -> Table:
     return made
 
 
+def class_table(found: pd.DataFrame, model: LoadedModel) -> Table:
+    """Return what pictures show (`inference.pictures.classify_pictures`) as a table for the terminal."""
+    made = Table("picture", box=None, pad_edge=False)
+    digits = _add_targets(made, model, "recording", found)
+    for row in found.to_dict("records"):
+        made.add_row(row["file"], *_cells(row, model, digits))
+    return made
+
+
 def pictures_text(found: pd.DataFrame, *, is_json: bool) -> str:
     """Return what was found in pictures as CSV, or as JSON: a list with an entry for each."""
     if is_json:
         return json.dumps(found.to_dict("records"), indent=2, ensure_ascii=False) + "\n"
-    return found.to_csv(index=False, lineterminator="\n")
+    return found.to_csv(index=False, lineterminator="\n", float_format="%.9g")
 
 
 def csv_text(found: Predictions) -> str:

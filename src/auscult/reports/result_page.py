@@ -123,7 +123,7 @@ def render(
     in_full = {next(runs).id for _, runs in groupby(jobs, key=lambda job: job.number)}
     in_full |= {job.id for job in jobs if job.settings.ensemble}
     jobs_in_full = [job for job in jobs if job.id in in_full]
-    of_baselines = {job.id: baselines_of(job.metrics, task, job.settings.clips) for job in jobs}
+    of_baselines = {job.id: baselines_of(job.metrics, task, of_pictures=job.settings.clips.is_image) for job in jobs}
     return (
         page_templates()
         .get_template("report.html.j2")

@@ -5,12 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from pydantic import TypeAdapter
 from tests.idx_files import write_set
 
 from auscult.config import DatasetSettings, JobSettings, TaskSettings, paths
 from auscult.datasets.ingest import ingest
 from auscult.images.make_pictures import make_pictures
+from auscult.inference import load_model
+from auscult.inference.pictures import classify_pictures
+from auscult.spectrograms.store import FeatureStore
 from auscult.splits.make_split import make_split
 from auscult.storage.tables import read_split
 from auscult.training.train import train
@@ -73,3 +77,17 @@ def test_one_batch_of_pictures_can_be_learned_by_heart(tmp_path: Path) -> None:
     history = pd.read_csv(tmp_path / "model" / "history.csv")
     assert history["train/loss"].iloc[-1] < 0.2 * history["train/loss"].iloc[0]
     assert history["val/accuracy"].iloc[-1] == pytest.approx(1.0)
+    # What the store holds and a file of the same pixels are one picture to the model.
+    model = load_model(tmp_path / "model", "cpu")
+    with FeatureStore(store) as pictures:
+        stored = pictures.read(np.arange(4))
+    (tmp_path / "new").mkdir()
+    for number, picture in enumerate(stored):
+        Image.fromarray(picture[0].astype(np.uint8)).save(tmp_path / "new" / f"{number}.png")
+    (tmp_path / "new" / "4.png").write_bytes(b"no picture")
+    faults: list[Path] = []
+    found = classify_pictures(model, [tmp_path / "new"], on_fault=lambda path, _: faults.append(path))
+    expected = model.saved.predict_proba(stored)
+    np.testing.assert_allclose(found[[f"prob_{name}" for name in TASK.targets]], expected, atol=1e-6)
+    assert found["answer"].tolist() == [TASK.targets[place] for place in expected.argmax(axis=1)]
+    assert [path.name for path in faults] == ["4.png"]
