@@ -64,6 +64,7 @@ rule publish:
             wildcards.group, wildcards.experiment
         ).model_dump(mode="json"),
         untracked=by_experiment(PLAN.untracked),
+        plugins=by_experiment(PLAN.plugins),
         show_names=PROJECT.publish.names,
     message:
         "Publishing results/{wildcards.group}/{wildcards.experiment}"

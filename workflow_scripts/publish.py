@@ -33,6 +33,7 @@ with stage_log(snakemake.log[0]):
                 uses_pointer=len(snakemake.params.untracked) < len(summaries),
             ),
             "tracking": read_json(Path(snakemake.input.tracked)),
+            **({"plugins": dict(snakemake.params.plugins)} if snakemake.params.plugins else {}),
         },
         ids=ids,
         studies=[Path(path) for path in snakemake.input.studies],

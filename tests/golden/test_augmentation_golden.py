@@ -32,7 +32,7 @@ AUGMIX = {
         "alpha": 0.5,
     },
 }
-SHIPPED = {name for name, kind in WAVEFORM_FUNCTIONS.items() if "plugins" not in kind.__module__}
+SHIPPED = set(WAVEFORM_FUNCTIONS)
 WAVEFORM = [*(SHIPPED - {"background_noise"}), *AUGMIX]
 
 

@@ -41,7 +41,6 @@ LAYERS = {
     "The stage that learns, and what draws": {
         "training": "loop, checkpoint",
         "plots": "every figure",
-        "plugins": "your own file",
     },
     "From raw files to what a training reads": {
         "datasets": "readers, ingest",

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from auscult.augment.random import ClipRandom
+from auscult.augment.waveform import same_shape
 from auscult.config.augment import (
     PICTURE,
     Affine,
@@ -30,6 +31,7 @@ from auscult.config.augment import (
     Sharpness,
     Turn,
 )
+from auscult.config.plugins import PluginSettings
 
 Pair = tuple[Tensor, Tensor | None]
 """Pictures, and their maps."""
@@ -77,6 +79,10 @@ def augment_pictures(
         ValueError: A step on colours, and nobody says what the pictures were standardised by.
     """
     picked = rng.chance(1.0 if step.quantity is not None else step.probability) & eligible
+    if isinstance(step, PluginSettings):
+        changed, changed_maps = step.implementation()(pictures.clone(), None if maps is None else maps.clone(), rng)
+        pictures = _where(picked, same_shape(step.name, changed, pictures), pictures)
+        return pictures, None if maps is None else _where(picked, same_shape(step.name, changed_maps, maps), maps)
     function = PICTURE.implementation(step.name)
     if not isinstance(step, OnColours):
         return function(pictures, maps, step, rng, picked)

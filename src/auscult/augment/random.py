@@ -51,9 +51,18 @@ class ClipRandom:
 
     def apart(self, places: Tensor) -> ClipRandom:
         """Return a generator of some of the clips; it shares nothing with what this one gives afterwards."""
+        return self.of_seeds(self.seeds()[places])
+
+    def seeds(self) -> Tensor:
+        """Return what generators begin with that share nothing with what this one gives afterwards, int64 [batch]."""
         self._n_calls += 1
-        state = self._state[places]
-        return self._of(_mix(_mix(state + torch.full_like(state, self._n_calls) * _INCREMENT) ^ _INCREMENT), 0)
+        calls = torch.full_like(self._state, self._n_calls)
+        return _mix(_mix(self._state + calls * _INCREMENT) ^ _INCREMENT)
+
+    @classmethod
+    def of_seeds(cls, seeds: Tensor) -> ClipRandom:
+        """Return the generator that begins with these, shape [batch]."""
+        return cls._of(seeds, 0)
 
     @staticmethod
     def _of(state: Tensor, n_calls: int) -> ClipRandom:

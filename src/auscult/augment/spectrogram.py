@@ -10,6 +10,7 @@ from torch import Tensor
 
 from auscult.augment.noise import white_noise
 from auscult.augment.random import ClipRandom
+from auscult.augment.waveform import same_shape
 from auscult.config.augment import (
     SPECTROGRAM_FUNCTIONS,
     Augmentation,
@@ -21,6 +22,7 @@ from auscult.config.augment import (
     RollFrequency,
     RollTime,
 )
+from auscult.config.plugins import PluginSettings
 
 SILENCE = 0.0
 """The mean of every mel band after normalisation, which tells a network nothing."""
@@ -48,7 +50,11 @@ def augment_spectrograms(
         picked = rng.chance(1.0 if step.quantity is not None else step.probability)
         if eligible is not None:
             picked = picked & eligible[number]
-        spectrograms = SPECTROGRAM_FUNCTIONS.implementation(step.name)(spectrograms, step, rng, picked)
+        if isinstance(step, PluginSettings):
+            changed = same_shape(step.name, step.implementation()(spectrograms.clone(), rng), spectrograms)
+            spectrograms = torch.where(picked[:, None, None], changed, spectrograms)
+        else:
+            spectrograms = SPECTROGRAM_FUNCTIONS.implementation(step.name)(spectrograms, step, rng, picked)
     return spectrograms
 
 

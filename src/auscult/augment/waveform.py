@@ -16,7 +16,8 @@ from torch import Tensor
 
 from auscult.augment.maps import FollowingMaps
 from auscult.augment.random import ClipRandom
-from auscult.config.waveform_augment import WAVEFORM, Augmentation, Augmix
+from auscult.config.waveform_augment import WAVEFORM, Augmentation, Augmix, PluginWaveformSettings
+from auscult.errors import ConfigError
 
 _OWN = 3
 
@@ -197,6 +198,8 @@ def build_step(settings: Augmentation, sample_rate_hz: int, device: torch.device
         ConfigError: It does not fit the sample rate, or its folder of noise is missing or empty.
         DataError: A file of noise cannot be decoded.
     """
+    if isinstance(settings, PluginWaveformSettings):
+        return PluginStep(settings, sample_rate_hz)
     step: WaveformStep = WAVEFORM.implementation(settings.name)(settings, sample_rate_hz, device)
     return step
 
@@ -231,6 +234,43 @@ def _change_one_by_one(step: WaveformStep, sounds: Sounds, drawn: Drawn, places:
     for place in places:
         row = slice(place, place + 1)
         target[row] = step.apply(sounds.rows(row), tuple(part[row] for part in drawn))
+
+
+def same_shape(name: str, changed: Tensor, given: Tensor) -> Tensor:
+    """Return what a plugin's step made of a batch.
+
+    Raises:
+        ConfigError: It has another shape.
+    """
+    if changed.shape != given.shape:
+        raise ConfigError(
+            f"augment: {name}: its plugin returned {list(changed.shape)}, expected the shape that it was handed, "
+            f"{list(given.shape)}"
+        )
+    return changed.to(given.dtype)
+
+
+class PluginStep(WaveformStep):
+    """Does what a plugin does, with random numbers that belong to each clip.
+
+    Args:
+        settings: Of the plugin.
+        sample_rate_hz: Of the clips.
+    """
+
+    def __init__(self, settings: PluginWaveformSettings, sample_rate_hz: int) -> None:
+        self._name = settings.name
+        self._change = settings.implementation()
+        self._sample_rate_hz = sample_rate_hz
+
+    def draw(self, rng: ClipRandom) -> Drawn:
+        """Draw where the random numbers of each clip begin."""
+        return (rng.seeds(),)
+
+    def apply(self, sounds: Sounds, drawn: Drawn) -> Tensor:
+        """Change the clips."""
+        changed = self._change(sounds.waveforms.clone(), ClipRandom.of_seeds(drawn[0]), self._sample_rate_hz)
+        return sounds.silence_padding(same_shape(self._name, changed, sounds.waveforms))
 
 
 class AugmixMixer(WaveformStep):

@@ -13,7 +13,13 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_ser
 from auscult.config.base import Settings
 from auscult.config.registry import Registry
 from auscult.config.task import TaskSettings
-from auscult.config.waveform_augment import RISES, Augmentation, BackgroundNoise, WaveformAugmentation
+from auscult.config.waveform_augment import (
+    RISES,
+    Augmentation,
+    BackgroundNoise,
+    PluginStepSettings,
+    WaveformAugmentation,
+)
 
 NONE = "none"
 """The class of a clip whose targets are all known and negative."""
@@ -289,6 +295,16 @@ class Equalize(OnColours):
 
 
 PictureAugmentation = Annotated[Augmentation, PICTURE]
+
+
+@SPECTROGRAM_FUNCTIONS.takes_plugins("spectrogram")
+class PluginSpectrogramSettings(PluginStepSettings):
+    """A step on spectrograms of a file in `plugins/`."""
+
+
+@PICTURE.takes_plugins("picture")
+class PluginPictureSettings(PluginStepSettings):
+    """A step on pictures of a file in `plugins/`."""
 
 
 class AugmentSettings(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from auscult.config.annotations import AnnotationSettings
 from auscult.config.base import NAME_PATTERN, Label, Settings
 from auscult.config.columns import Columns, JoinedTable, Raters, TableFile, Wide
+from auscult.config.plugins import OrPlugin, PluginSettings, plugin_kind, plugin_names
 from auscult.errors import unknown_name
 
 REMOTE = "gs://"
@@ -337,6 +338,15 @@ class UidJsonDataset(_Dataset):
     targets: str = Field(default="targets.txt", description="text file that names the target columns, one a line")
 
 
+@plugin_kind("reader", lambda: LAYOUTS)
+class PluginDataset(PluginSettings, _Dataset, extra="allow"):
+    """A collection that a file of `plugins/` reads."""
+
+    name_key: ClassVar[str] = "layout"
+
+    layout: str
+
+
 _KINDS: dict[str, str] = {
     **dict.fromkeys(NativeDataset.model_fields["layout"].annotation.__args__, "native"),  # type: ignore[union-attr]
     "manifest": "manifest",
@@ -352,7 +362,8 @@ LAYOUTS: tuple[str, ...] = tuple(_KINDS)
 def _check_layout(value: Any) -> Any:
     layout = value.get("layout") if isinstance(value, dict) else getattr(value, "layout", None)
     if layout not in LAYOUTS:
-        raise PydanticCustomError("named", "{message}", {"message": unknown_name("layout", str(layout), LAYOUTS)})
+        known = [*LAYOUTS, *plugin_names("reader")]
+        raise PydanticCustomError("named", "{message}", {"message": unknown_name("layout", str(layout), known)})
     return value
 
 
@@ -361,7 +372,7 @@ def _tag(value: Any) -> str:
     return _KINDS[layout]
 
 
-DatasetSettings = Annotated[
+_OwnDataset = Annotated[
     Annotated[NativeDataset, Tag("native")]
     | Annotated[ManifestDataset, Tag("manifest")]
     | Annotated[FilesCsvDataset, Tag("files_csv")]
@@ -372,3 +383,5 @@ DatasetSettings = Annotated[
     Discriminator(_tag),
     BeforeValidator(_check_layout),
 ]
+
+DatasetSettings = Annotated[_OwnDataset | PluginDataset, OrPlugin(_OwnDataset, PluginDataset, LAYOUTS)]

@@ -15,14 +15,10 @@ from auscult.config.evaluate import EvaluateSettings
 from auscult.config.matrix import MatrixSettings, folder_names, split_without
 from auscult.config.model import TIMM_PREFIX, ModelSettings
 from auscult.config.probe import ProbeSettings
-from auscult.config.registry import load_plugins
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.split import WITH_CALIBRATION, FoldSplit, PatientSplit, SplitSettings, ValFold
 from auscult.config.train import PictureStandard, TrainSettings
 from auscult.config.tune import TuneSettings
-
-# Before the first settings that may be what a plugin registers.
-load_plugins()
 
 
 class JobSettings(Settings):
@@ -276,7 +272,8 @@ class JobSettings(Settings):
             "train.sampler: balanced (use train.loss.class_weights)": self.train.sampler != "shuffle",
             f"train.loss.name: {loss.name} (logistic regression minimises the cross-entropy; use auto)": loss.name
             not in {"auto", "bce", "cross_entropy"},
-            "train.loss.label_smoothing (leave it out)": loss.label_smoothing > 0,
+            "train.loss.label_smoothing (leave it out)": getattr(loss, "label_smoothing", 0) > 0,
+            "train.train_step and train.test_step (leave them out)": self.train.train_step or self.train.test_step,
             "train.metric_over: batch (use epoch)": self.train.metric_over != "epoch",
             "evaluate.best_on_test (there are no epochs; leave it out)": self.evaluate.best_on_test,
             "evaluate.shifts_s (embeddings are computed once, of the clips as they are; leave it out)": bool(

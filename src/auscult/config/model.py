@@ -16,6 +16,7 @@ from auscult.config.base import Settings
 from auscult.config.clips import Trim
 from auscult.config.encoder import encoder_names, load_encoder
 from auscult.config.layers import Layers
+from auscult.config.plugins import PluginSettings
 from auscult.config.registry import Registry
 from auscult.config.spectrogram import FrontendSettings, PublishedFrontend
 from auscult.errors import nearest
@@ -124,10 +125,11 @@ class _ModelRegistry(Registry[BaseModelSettings]):
             raise PydanticCustomError("named", "a model needs a `name`; allowed: {allowed}", {"allowed": allowed})
         if name not in self and name.removeprefix(TIMM_PREFIX) not in timm_names():
             # The nearest match is sought among all; the list shown is short: timm alone has over a thousand.
-            close = nearest(name, [*self, *(TIMM_PREFIX + known for known in timm_names())])
+            names = self.names()
+            close = nearest(name, [*names, *(TIMM_PREFIX + known for known in timm_names())])
             hint = f", did you mean {close!r}?" if close else ";"
             message = (
-                f"unknown model {name!r}{hint} allowed: {', '.join(self)}, "
+                f"unknown model {name!r}{hint} allowed: {', '.join(names)}, "
                 f"{TIMM_PREFIX}<architecture> ({len(timm_names())} architectures, "
                 "in src/auscult/config/timm_models.txt)"
             )
@@ -149,6 +151,13 @@ MODELS = _ModelRegistry("model")
 """Our own models. Implementations: `(settings, input_shape) -> Backbone`."""
 
 ModelSettings = Annotated[BaseModelSettings, MODELS]
+
+
+@MODELS.takes_plugins("model")
+class PluginModelSettings(PluginSettings, BaseModelSettings, extra="allow"):
+    """A model of a file in `plugins/`; its features are pooled over the clip."""
+
+    name: str
 
 
 @MODELS.register("auscult.models.mixednet:build")

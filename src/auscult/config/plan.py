@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from auscult.config import paths
 from auscult.config.dataset import DatasetSettings
 from auscult.config.experiment import Experiment, JobSettings
+from auscult.config.plugins import plugins_used
 from auscult.config.project import ProjectSettings, load_dataset
 from auscult.config.protocol import protocol_path
 from auscult.config.resolve import list_experiments, load_experiment, load_task
@@ -343,6 +344,11 @@ class Plan:
         """Return the `study.yaml` of the project and of an experiment's folder, where they are."""
         del experiment
         return [path.as_posix() for path in study_paths(self._config_dir, group)]
+
+    def plugins(self, group: str, experiment: str) -> dict[str, str]:
+        """Return the files of plugins that an experiment and its datasets use, each with its digest."""
+        datasets = [self.dataset(name) for name in self._datasets(group, experiment)]
+        return plugins_used([*self.experiment(group, experiment).jobs, *datasets])
 
     def untracked(self, group: str, experiment: str) -> list[str]:
         """Return the datasets of an experiment that DVC does not track: of them `data.dvc` says nothing."""

@@ -10,7 +10,6 @@ and it is imported when it is asked for. One decorator registers both:
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args
@@ -19,12 +18,11 @@ from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from auscult.config.base import Settings
+from auscult.config.plugins import OrPlugin, PluginSettings, plugin_kind, plugin_names
 from auscult.errors import unknown_name
 
 S = TypeVar("S", bound=Settings)
 Registered = TypeVar("Registered", bound=Settings)
-
-_PLUGINS = "auscult.plugins"
 
 
 class Registry(Mapping[str, type[S]], Generic[S]):
@@ -42,6 +40,16 @@ class Registry(Mapping[str, type[S]], Generic[S]):
         self._others = others
         self._settings: dict[str, type[S]] = {}
         self._implementations: dict[str, str] = {}
+        self._plugins: type[PluginSettings] | None = None
+
+    def takes_plugins(self, kind: str) -> Callable[[type[Registered]], type[Registered]]:
+        """Return a decorator of the settings that a plugin of this kind has (`config.plugins`)."""
+
+        def register(settings: Any) -> Any:
+            self._plugins = plugin_kind(kind, lambda: self)(settings)
+            return settings
+
+        return register
 
     def register(self, implementation: str) -> Callable[[type[Registered]], type[Registered]]:
         """Return a decorator that registers settings under the one value of their field.
@@ -98,19 +106,24 @@ class Registry(Mapping[str, type[S]], Generic[S]):
         ]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return handler.generate_schema(self.union())
+        ours = self.union()
+        return handler.generate_schema(
+            ours if self.plugins is None else Annotated[Any, OrPlugin(ours, self.plugins, self)]
+        )
+
+    @property
+    def plugins(self) -> type[PluginSettings] | None:
+        """The settings of plugins; None where there can be none."""
+        return self._plugins or next((found.plugins for found in self._others if found.plugins), None)
+
+    def names(self) -> list[str]:
+        """Return all names, those of plugins too."""
+        return [*self, *(plugin_names(self.plugins.plugin_kind) if self.plugins else ())]
 
     def _check_name(self, value: Any) -> Any:
         """Refuse a name that is not registered, saying the nearest one."""
         name = value.get(self._field) if isinstance(value, dict) else getattr(value, self._field, None)
         if name not in self:
-            message = unknown_name(self._kind, str(name), self)
+            message = unknown_name(self._kind, str(name), self.names())
             raise PydanticCustomError("named", "{message}", {"message": message})
         return value
-
-
-def load_plugins() -> None:
-    """Import all files of the folder `auscult/plugins`; they register what they define."""
-    folders = importlib.import_module(_PLUGINS).__path__
-    for found in pkgutil.iter_modules(folders, f"{_PLUGINS}."):
-        importlib.import_module(found.name)

@@ -26,6 +26,7 @@ from auscult.config.files import (
 )
 from auscult.config.layers import layer_shapes
 from auscult.config.model import MODELS, HalvingSettings, LayersSettings
+from auscult.config.plugins import PluginSettings, read_plugins
 from auscult.config.pretrained import pretrained_fault
 from auscult.config.project import load_dataset
 from auscult.config.spectrogram import frontend_bands, frontend_fault, frontend_frames
@@ -66,6 +67,7 @@ def load_experiment(config_dir: Path, group: str, name: str) -> Experiment:
         ConfigError: With file, key, what was found, what is allowed and the nearest match.
     """
     require_config(config_dir)
+    read_plugins()  # a fault in a file that nobody names is told too
     folder = config_dir / "experiments" / group
     if not folder.is_dir():
         known = sorted({found for found, _ in list_experiments(config_dir)})
@@ -280,7 +282,7 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
         raise ConfigError(f"{where}: train.monitor: {unknown_name('metric', job.train.monitor, monitors)}")
     _check_evaluate(job, task, where)
     fitting = losses_for(task)
-    if job.train.loss.name not in fitting:
+    if not isinstance(job.train.loss, PluginSettings) and job.train.loss.name not in fitting:
         raise ConfigError(
             f"{where}: train.loss.name: {job.train.loss.name!r} does not fit a task of type {task.type}; use one of "
             f"{', '.join(fitting)}"
@@ -292,6 +294,7 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
             raise ConfigError(f"{where}: augment.spectrogram[{place}] ({step.name}): {fault}")
     _check_maps(job, task, where)
     _check_what_is_held(config_dir, job, where)
+    _check_steps(job, task, where)
     if job.clips.is_image:
         _check_pictures(job, task, where)
     else:
@@ -425,6 +428,19 @@ def _check_evaluate(job: JobSettings, task: TaskSettings, where: str) -> None:
             f"{where}: evaluate.threshold: {job.evaluate.threshold} needs a task with `normal_class`; {job.task!r} has "
             "none"
         )
+
+
+def _check_steps(job: JobSettings, task: TaskSettings, where: str) -> None:
+    """Refuse steps of plugins where they would be handed something else than inputs and logits of clips."""
+    if task.learns_maps and job.train.test_step is not None:
+        raise ConfigError(f"{where}: train.test_step: a task of type {task.type} decides by its maps; leave it out")
+    if task.learns_maps and job.train.train_step is not None and job.model.frontend is not None:
+        raise ConfigError(
+            f"{where}: train.train_step: with model.frontend, maps follow the augmentation inside the model; leave one "
+            "of the two out"
+        )
+    if job.train.test_step is not None and job.evaluate_only is not None:
+        raise ConfigError(f"{where}: train.test_step: evaluate_only takes a model as it decides; leave it out")
 
 
 def _check_pretrained(job: JobSettings, where: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -13,10 +13,13 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings, scalar_to_text, without_none
 from auscult.config.optimizer import OptimizerSettings, ScheduleSettings
+from auscult.config.plugins import OrPlugin, PluginSettings, plugin_kind, plugin_names
 from auscult.config.task import TaskSettings
+from auscult.errors import unknown_name
 
 __all__ = ["LossSettings", "OptimizerSettings", "TrainSettings", "monitors_for"]
 
@@ -31,12 +34,27 @@ Precision = Annotated[
 ]
 
 
-class LossSettings(Settings):
+_OfObjects = Annotated[float, Field(ge=0, description="tasks that find events: of the maps of objects")]
+_OfBoundaries = Annotated[float, Field(ge=0, description="tasks that find events: of the maps of boundaries")]
+
+
+class AnyLossSettings(Settings):
+    """What every loss has."""
+
+    name: Any = "auto"
+    class_weights: Literal["none", "balanced", "effective_number"] = "balanced"
+    beta: float = Field(default=0.999, ge=0, lt=1, description="effective_number only: near 1 is like balanced")
+
+
+def _require_weight(loss: LossSettings | PluginLossSettings) -> None:
+    if loss.obj_weight == loss.bnd_weight == 0:
+        raise ValueError("obj_weight and bnd_weight are both 0: nothing would be learned")
+
+
+class LossSettings(AnyLossSettings):
     """`auto` takes cross-entropy for multi-class, binary cross-entropy for all other targets and for maps of events."""
 
     name: Literal["auto", "bce", "cross_entropy", "mse", "focal", "asymmetric", "dice"] = "auto"
-    class_weights: Literal["none", "balanced", "effective_number"] = "balanced"
-    beta: float = Field(default=0.999, ge=0, lt=1, description="effective_number only: near 1 is like balanced")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="of bce and cross_entropy")
     gamma: float = Field(default=2.0, ge=0, description="focal only: how little an easy clip counts")
     gamma_positive: float = Field(default=1.0, ge=0, description="asymmetric only: of positive targets")
@@ -45,20 +63,59 @@ class LossSettings(Settings):
         default=0.05, ge=0, lt=1, description="asymmetric only: a negative below this probability counts for nothing"
     )
 
-    obj_weight: float = Field(default=1.0, ge=0, description="tasks that find events: of the maps of objects")
-    bnd_weight: float = Field(default=1.0, ge=0, description="tasks that find events: of the maps of boundaries")
+    obj_weight: _OfObjects = 1.0
+    bnd_weight: _OfBoundaries = 1.0
 
     @model_validator(mode="after")
     def _check_map_weights(self) -> Self:
-        if self.obj_weight == self.bnd_weight == 0:
-            raise ValueError("obj_weight and bnd_weight are both 0: nothing would be learned")
+        _require_weight(self)
         return self
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _check_name(cls, name: Any) -> Any:
+        if isinstance(name, str) and name not in OWN_LOSSES and (plugins := plugin_names("loss")):
+            message = unknown_name("loss", name, [*OWN_LOSSES, *plugins])
+            raise PydanticCustomError("named", "{message}", {"message": message})
+        return name
 
     @model_validator(mode="after")
     def _check_smoothing(self) -> Self:
         if self.label_smoothing and self.name not in {"auto", "bce", "cross_entropy"}:
             raise ValueError(f"label_smoothing belongs to bce and cross_entropy, not to {self.name}")
         return self
+
+
+OWN_LOSSES: tuple[str, ...] = get_args(LossSettings.model_fields["name"].annotation)
+
+
+@plugin_kind("loss", lambda: OWN_LOSSES)
+class PluginLossSettings(PluginSettings, AnyLossSettings, extra="allow"):
+    """A loss of a file in `plugins/`."""
+
+    obj_weight: _OfObjects = 1.0
+    bnd_weight: _OfBoundaries = 1.0
+
+    @model_validator(mode="after")
+    def _check_map_weights(self) -> Self:
+        _require_weight(self)
+        return self
+
+
+@plugin_kind("train_step")
+class TrainStepSettings(PluginSettings):
+    """What is minimised on a batch, by a file in `plugins/`."""
+
+    name: str
+
+
+@plugin_kind("test_step")
+class TestStepSettings(PluginSettings):
+    """How the trained model decides, by a file in `plugins/`."""
+
+    __test__ = False
+
+    name: str
 
 
 class SaveSettings(Settings):
@@ -197,7 +254,15 @@ class TrainSettings(Settings):
     schedules_apply: Literal["together", "in_turn"] = Field(
         default="together", description="their factors multiplied, or one after the other, each for its length"
     )
-    loss: LossSettings = LossSettings()
+    loss: Annotated[LossSettings | PluginLossSettings, OrPlugin(LossSettings, PluginLossSettings, OWN_LOSSES)] = (
+        LossSettings()
+    )
+    train_step: TrainStepSettings | None = Field(
+        default=None, description="a function of plugins/ that runs the model on a batch, and gives what is minimised"
+    )
+    test_step: TestStepSettings | None = Field(
+        default=None, description="a function of plugins/ by which the trained model decides, from validation on"
+    )
     sampler: Literal["shuffle", "balanced"] = Field(
         default="shuffle",
         description="balanced: every combination of labels is seen equally often in an epoch, rare ones repeatedly",
@@ -255,7 +320,7 @@ class TrainSettings(Settings):
     @model_serializer(mode="wrap")
     def _without_later_ones(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # What was trained before there were these settings stays what it is.
-        return without_none(to_dict(self), ("eval_batch_size", "normalise"))
+        return without_none(to_dict(self), ("eval_batch_size", "normalise", "train_step", "test_step"))
 
     @property
     def n_at_once(self) -> int:
@@ -330,7 +395,7 @@ def _is_endless(schedule: ScheduleSettings) -> bool:
 
 
 def losses_for(task: TaskSettings) -> tuple[str, ...]:
-    """Return the losses that fit a task."""
+    """Return our losses that fit a task; those of plugins say nothing of tasks."""
     if task.type == "multi_class":
         return ("auto", "cross_entropy", "mse", "focal")
     return ("auto", "bce", "mse", "focal", "asymmetric", *(["dice"] if task.learns_maps else []))

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetJson
 from pydantic_core import CoreSchema
 
 from auscult.config.base import Settings
+from auscult.config.plugins import PluginSettings
 from auscult.config.registry import Registry
 
 
@@ -75,6 +76,21 @@ class Augmentation(Settings):
 
 WAVEFORM_FUNCTIONS: Registry[Augmentation] = Registry("function of augmix")
 """What `augmix` may chain. Implementations: `(settings, sample_rate_hz, device) -> WaveformStep`."""
+
+
+class PluginStepSettings(PluginSettings, Augmentation, extra="allow"):
+    """A step of a file in `plugins/`."""
+
+    moves_events: ClassVar[bool] = True
+    unfit_for_events: ClassVar[str] = "is a plugin, and nothing says whether it leaves sound in its place"
+
+    name: str
+
+
+@WAVEFORM_FUNCTIONS.takes_plugins("waveform")
+class PluginWaveformSettings(PluginStepSettings):
+    """A step on waveforms of a file in `plugins/`."""
+
 
 WAVEFORM: Registry[Augmentation] = Registry("augmentation", WAVEFORM_FUNCTIONS)
 """All steps on waveforms; implemented as those."""

@@ -23,7 +23,7 @@ from auscult.config import DatasetSettings
 from auscult.config.dataset import IdxDataset
 from auscult.config.paths import say_missing_root
 from auscult.datasets.folder import printable
-from auscult.datasets.readers import READERS
+from auscult.datasets.readers import reader_of
 from auscult.errors import AuscultError, DataError
 from auscult.images.decode import probe_picture, probe_pixels
 from auscult.images.idx import IdxPictures
@@ -70,7 +70,7 @@ def decode_audio(root: Path, dataset: str, settings: DatasetSettings, *, shard: 
 
 
 def _paths(root: Path, dataset: str, settings: DatasetSettings) -> Generator[str]:
-    for item in READERS[settings.layout](root, dataset, settings):
+    for item in reader_of(settings)(root, dataset, settings):
         if isinstance(item, Recording) and printable(item.path) == item.path:
             yield item.path
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from auscult.config import DatasetSettings, TaskSettings
 from auscult.config.paths import local_root
+from auscult.config.plugins import find_plugin, unknown_plugin
 from auscult.datasets.facts import Facts, collect
 from auscult.datasets.readers import READERS
 from auscult.datasets.sources import DatasetTables, has_tables, read_root, read_tables, root_folder
@@ -25,6 +26,9 @@ def reader_doc(layout: str) -> str:
     >>> reader_doc("perch").splitlines()[0][:6]
     'PERCH,'
     """
+    if layout not in READERS:
+        plugin = find_plugin("reader", layout)
+        return f"Read by {plugin.where}." if plugin else unknown_plugin("reader", layout)
     return inspect.cleandoc(sys.modules[READERS[layout].__module__].__doc__ or "")
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from auscult.audio.probe import AudioFacts
 from auscult.config import DatasetSettings, ManifestDataset, paths
+from auscult.config.dataset import PluginDataset
 from auscult.config.task import fold_label
 from auscult.datasets.decode_audio import probe_from, probe_of
 from auscult.datasets.flow import READ_COLUMNS, account, account_lines, flow_table, is_a_recording
@@ -272,7 +273,8 @@ def _say_empty(root: Path, dataset: str, settings: DatasetSettings, rejections: 
         sought = f"the rows of {settings.manifest}" if settings.manifest else files
     else:
         what = "pictures" if settings.holds_pictures else "recordings"
-        sought = f"{what} in the layout {settings.layout!r} (see auscult.datasets.readers.{settings.layout})"
+        module = "plugins/" if isinstance(settings, PluginDataset) else f"auscult.datasets.readers.{settings.layout}"
+        sought = f"{what} in the layout {settings.layout!r} (see {module})"
     lines = [f"{dataset}: no usable recording in {root}; looked for {sought}; {len(rejections)} rejected"]
     for fault in rejections[:SHOWN_REJECTIONS]:
         where = fault.file if fault.line is None else f"{fault.file}:{fault.line}"

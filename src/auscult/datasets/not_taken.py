@@ -7,7 +7,7 @@ from pathlib import Path
 
 from auscult.config import DatasetSettings, FilesCsvDataset, ManifestDataset
 from auscult.datasets.folder import is_source, walk_files
-from auscult.datasets.readers import READERS
+from auscult.datasets.readers import reader_of
 from auscult.datasets.readers.collection import FILE_WITHOUT_ROW
 from auscult.datasets.readers.reading import Item
 from auscult.formatting.numbers import plural
@@ -33,7 +33,7 @@ def read_items(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[
         DataError: A table is missing, unreadable as a whole, or lacks what the settings name.
     """
     met: set[int] = set()
-    for item in READERS[settings.layout](root, dataset, settings):
+    for item in reader_of(settings)(root, dataset, settings):
         if isinstance(item, Recording):
             met.add(hash(item.path))
         elif isinstance(item, Rejection):

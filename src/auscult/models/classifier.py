@@ -250,7 +250,10 @@ class Classifier(nn.Module):
 
     Attributes:
         n_features: Width of the features.
+        test_step: A plugin's function (model, inputs) -> logits, by which it decides when it is not in training.
     """
+
+    test_step: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor] | None
 
     def __init__(self, backbone: nn.Module, head: Head, input_note: str = "", frontend: Frontend | None = None) -> None:
         super().__init__()
@@ -262,6 +265,7 @@ class Classifier(nn.Module):
         self.head = head
         self.n_features = head.n_features
         self.input_note = input_note
+        self.test_step = None
 
     def forward(
         self, inputs: Tensor, change: Callable[[Tensor], Tensor] | None = None, *, as_maps: bool = False
@@ -275,6 +279,13 @@ class Classifier(nn.Module):
             as_maps: Of a model that learns maps: return their logits, [batch, 2 x target, frame], over bands [batch,
                 2 x target, band, frame], of pictures [batch, 2 x target, height, width].
         """
+        if self.test_step is not None and not self.training:
+            return self.test_step(self._logits, inputs)
+        return self._logits(inputs, change, as_maps=as_maps)
+
+    def _logits(
+        self, inputs: Tensor, change: Callable[[Tensor], Tensor] | None = None, *, as_maps: bool = False
+    ) -> Tensor:
         spectrograms = self.spectrograms(inputs)
         if change is not None:
             spectrograms = change(spectrograms)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,14 @@ from torch import nn
 
 from auscult.config.encoder import encoder_names
 from auscult.config.experiment import JobSettings
-from auscult.config.model import MODELS, TIMM_PREFIX, BaseModelSettings, TimmSettings, timm_names
+from auscult.config.model import (
+    MODELS,
+    TIMM_PREFIX,
+    BaseModelSettings,
+    PluginModelSettings,
+    TimmSettings,
+    timm_names,
+)
 from auscult.errors import ConfigError
 from auscult.models.classifier import Backbone, Classifier, EventHead, Head
 from auscult.models.frontends import Frontend, build_frontend
@@ -94,7 +101,7 @@ def build_model_of(
     if job.model.frontend is not None:
         frontend = build_frontend(job.model.frontend, job.spectrogram, job.clips)
         shape = frontend.shape
-    return build_model(
+    module = build_model(
         job.model,
         n_targets,
         shape,
@@ -103,6 +110,9 @@ def build_model_of(
         learns_maps=learns_maps,
         over_bands=over_bands,
     )
+    if job.train.test_step is not None:
+        module.test_step = job.train.test_step.implementation()
+    return module
 
 
 def build_model(
@@ -189,17 +199,26 @@ def build_backbone(settings: BaseModelSettings, input_shape: tuple[int, ...]) ->
     Raises:
         ConfigError: As `build_model`.
     """
-    backbone = _builder(settings.name)(settings, input_shape)
+    backbone = _build(settings, input_shape)
     _check_input(settings.name, backbone, input_shape)
     return backbone
 
 
-def _builder(name: str) -> Callable[[Any, Any], Backbone]:
-    if name in MODELS:
-        return MODELS.implementation(name)
+def _build(settings: BaseModelSettings, input_shape: tuple[int, ...]) -> Backbone:
+    if isinstance(settings, PluginModelSettings):
+        found = settings.implementation()(input_shape)
+        if not isinstance(found, Backbone):
+            raise ConfigError(
+                f"model {settings.name!r}: its plugin returned {type(found).__name__}, expected "
+                "auscult.models.Backbone(module, n_features=...)"
+            )
+        return found
+    if settings.name in MODELS:
+        return MODELS.implementation(settings.name)(settings, input_shape)
     from auscult.models import timm_model  # noqa: PLC0415 (seconds)
 
-    return timm_model.build
+    of_timm: Any = timm_model.build
+    return of_timm(settings, input_shape)
 
 
 def _check_input(name: str, backbone: Backbone, input_shape: tuple[int, ...]) -> None:

@@ -22,6 +22,7 @@ from auscult.config.flatten import differences
 from auscult.config.model import ModelSettings
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.task import TaskSettings
+from auscult.config.train import TestStepSettings
 from auscult.config.upstream import META_FILE, WEIGHTS_FILE
 from auscult.errors import ConfigError, DataError
 from auscult.metrics.calibration import apply_maps, check_maps
@@ -34,12 +35,13 @@ from auscult.models.registry import build_model, count_parameters
 from auscult.storage.files import atomic_path, sha256_file, write_json
 
 FORMAT = "auscult-model"
-FORMAT_VERSION = 8
-"""Of models whose maps of events are over bands too. Others are written as older installations read them: as version 7
-where they take pictures, as version 6 where they find events in time, as version 5 where clips are shifted or
-probabilities calibrated target by target, ensembles as version 4, as version 3 where the head is a vote of neighbours,
-as version 2 where they take waveforms, else as version 1."""
+FORMAT_VERSION = 9
+"""Of models that decide by a plugin's test step. Others are written as older installations read them: as version 8
+where their maps of events are over bands too, as version 7 where they take pictures, as version 6 where they find
+events in time, as version 5 where clips are shifted or probabilities calibrated target by target, ensembles as version
+4, as version 3 where the head is a vote of neighbours, as version 2 where they take waveforms, else as version 1."""
 
+BANDS_VERSION = 8
 PICTURES_VERSION = 7
 EVENTS_VERSION = 6
 SHIFTS_VERSION = 5
@@ -318,6 +320,8 @@ def describe_model(
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION
+        if job.train.test_step
+        else BANDS_VERSION
         if task.maps_bands
         else PICTURES_VERSION
         if job.clips.is_image
@@ -345,6 +349,7 @@ def describe_model(
         "best_epoch": training["best_epoch"],
         "training": training,
         **({"shifts_s": list(job.evaluate.shifts_s)} if job.evaluate.shifts_s else {}),
+        **({"test_step": job.train.test_step.model_dump(mode="json")} if job.train.test_step else {}),
         **neighbours,
     }
 
@@ -393,7 +398,7 @@ def average_models(models: Sequence[SavedModel], names: Sequence[str], training:
     module = Ensemble(networks, normalisations, is_exclusive=first.meta["task"]["type"] == "multi_class").eval()
     meta = {
         "format": FORMAT,
-        "format_version": SHIFTS_VERSION if first.shifts else 4,
+        "format_version": FORMAT_VERSION if "test_step" in first.meta else SHIFTS_VERSION if first.shifts else 4,
         **{key: first.meta[key] for key in ("architecture", "input_shape", "input_note", "clips", "spectrogram")},
         "normalisation": None,
         **{key: first.meta[key] for key in ("task_name", "task", "targets", "datasets")},
@@ -401,12 +406,12 @@ def average_models(models: Sequence[SavedModel], names: Sequence[str], training:
         "best_epoch": training["best_epoch"],
         "training": training,
         "members": members,
-        **({"shifts_s": first.meta["shifts_s"]} if first.shifts else {}),
+        **{key: first.meta[key] for key in ("shifts_s", "test_step") if first.meta.get(key)},
     }
     return SavedModel(module, AsStored(), meta)
 
 
-_OF_ONE_KIND = ("architecture", "input_shape", "clips", "spectrogram", "task", "datasets", "shifts_s")
+_OF_ONE_KIND = ("architecture", "input_shape", "clips", "spectrogram", "task", "datasets", "shifts_s", "test_step")
 
 
 def _describe_neighbours(head: nn.Module) -> dict[str, Any]:
@@ -493,6 +498,8 @@ def _build(meta: dict[str, Any]) -> Classifier:
         learns_maps=meta["task"]["type"] in {"events", "objects"},
         over_bands=(meta["task"].get("events") or {}).get("maps") == "bands",
     )
+    if "test_step" in meta:
+        module.test_step = TestStepSettings.model_validate(meta["test_step"]).implementation()
     if "neighbours" in meta:
         module.head = NeighbourHead(
             module.n_features,

@@ -16,8 +16,9 @@ from auscult.config import TrackingSettings, load_dataset, load_project
 from auscult.config.documents import read_yaml
 from auscult.config.files import defined_names
 from auscult.config.paths import is_remote
+from auscult.config.plugin_files import PLUGINS, read_plugins
 from auscult.datasets.bucket import BucketError
-from auscult.errors import AuscultError
+from auscult.errors import AuscultError, ConfigError, some
 from auscult.formatting.numbers import plural
 from auscult.ops.dvc_transfer import BUCKET_SCHEMES, check_remote
 from auscult.ops.finding import Finding, ask, has_command
@@ -46,6 +47,7 @@ def examine(project_dir: Path, *, wait_s: float = 30.0, runs_job: bool = True) -
     yield check_recordings_in_git(project_dir)
     yield check_disk(project_dir)
     yield from check_settings(project_dir)
+    yield check_plugins(project_dir)
     yield from check_data(project_dir)
     yield check_gpu()
     yield from check_slurm(project_dir, wait_s=wait_s, runs_job=runs_job)
@@ -162,6 +164,17 @@ def check_settings(project_dir: Path) -> Iterator[Finding]:
         return
     yield Finding("settings", "ok", "config/config.yaml")
     yield check_tracking(project.tracking, project_dir)
+
+
+def check_plugins(project_dir: Path) -> Finding:
+    """Read what the files of `plugins/` register; none is imported."""
+    try:
+        found = read_plugins(project_dir / PLUGINS)
+    except ConfigError as error:
+        return Finding("plugins", "failed", str(error), f"fix the file, or take it out of {PLUGINS}/ (docs/plugins.md)")
+    if not found:
+        return Finding("plugins", "skipped", f"{PLUGINS}/ registers none")
+    return Finding("plugins", "ok", some(f"{kind} {name}" for kind, name in sorted(found)))
 
 
 def check_tracking(tracking: TrackingSettings, project_dir: Path) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from auscult.config import JobSettings, TaskSettings
+from auscult.config import JobSettings, LossSettings, TaskSettings
 from auscult.config.train import PictureStandard
 from auscult.formatting.numbers import METRIC_NAMES, in_sentence, plural
 from auscult.formatting.text import join_words
@@ -143,8 +143,11 @@ def training_text(job: JobSettings, task: TaskSettings) -> str:
     loss = train.loss.name
     if loss == "auto":
         loss = "cross_entropy" if task.type == "multi_class" else "bce"
+    minimised = _LOSSES.get(loss, f"the loss {loss} (a plugin)")
     decay = f", weight decay {optimizer.weight_decay:g}" if optimizer.weight_decay else ""
-    smoothing = f" with label smoothing {train.loss.label_smoothing:g}" if train.loss.label_smoothing else ""
+    smoothing = ""
+    if isinstance(train.loss, LossSettings) and train.loss.label_smoothing:
+        smoothing = f" with label smoothing {train.loss.label_smoothing:g}"
     schedule = ""
     if train.schedules:
         schedule = f" The learning rate followed {join_words([one.name.replace('_', ' ') for one in train.schedules])}."
@@ -155,7 +158,7 @@ def training_text(job: JobSettings, task: TaskSettings) -> str:
     batch = plural(train.batch_size * train.accumulate_batches, "clip")
     return (
         f"It was trained for at most {plural(train.epochs, 'epoch')} with the optimizer {optimizer.name} (learning "
-        f"rate {optimizer.lr:g}{decay}) in batches of {batch}, minimising {_LOSSES[loss]}{smoothing}.{schedule}{frozen}"
+        f"rate {optimizer.lr:g}{decay}) in batches of {batch}, minimising {minimised}{smoothing}.{schedule}{frozen}"
     )
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -333,6 +333,12 @@ def open_batches(
     }
 
 
+def _as_handed(
+    inputs: Tensor, change: Callable[[Tensor], Tensor] | None = None, **options: Any
+) -> tuple[Tensor, dict[str, Any]]:
+    return inputs, options if change is None else {**options, "change": change}
+
+
 class TrainingAugmentation:
     """From what was read for a batch to logits, augmented.
 
@@ -373,6 +379,16 @@ class TrainingAugmentation:
         """Return what is to be learned of items, before what the steps on a batch move of it."""
         of_epoch = self.items(epoch)
         return of_epoch.targets[items] if self._maps is None else self._maps[of_epoch.clips[items]]
+
+    def prepare(
+        self, model: Any, batch: Tensor, rows: BatchRows, epoch: int
+    ) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
+        """Return a model of inputs alone, the augmented inputs, and the targets, for a step that runs the model itself.
+
+        Of a model with a front end, its spectrograms are augmented inside; their maps are not moved then.
+        """
+        (inputs, options), targets = cast("Any", self.run(_as_handed, batch, rows, epoch))
+        return partial(model, **options), inputs, targets
 
     def run(self, model: Any, batch: Tensor, rows: BatchRows, epoch: int) -> tuple[Tensor, Tensor]:
         """Augment a batch, and what is to be learned of it, and run the model.

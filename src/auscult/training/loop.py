@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from auscult.augment import BatchRows
 from auscult.config.task import TaskSettings
 from auscult.config.train import TrainSettings, monitors_for
+from auscult.errors import ConfigError
 from auscult.models.classifier import Classifier
 from auscult.training.batches import TrainingData
 from auscult.training.checkpoint import Checkpoint, Position
@@ -91,6 +93,7 @@ class Trainer:
         self.best = BestEpoch(settings)
         self.at = Position(1, 0)
         self.sums = EpochSums(fabric.device)
+        self._train_step = settings.train_step.implementation() if settings.train_step else None
         self._rows: list[EpochRow] = []
         self._layer_generators: dict[str, Any] | None = None
 
@@ -275,7 +278,7 @@ class Trainer:
             self.optimization.zero_grad()
         model = self.optimization.model
         with self.fabric.no_backward_sync(model, enabled=not is_last):
-            loss = self.loss(*self.data.augmentation.run(model, batch, rows, epoch))
+            loss = self._loss_of(model, batch, rows)
             if n_together == self.processes.world_size == 1:
                 self.fabric.backward(loss.mean())
             else:
@@ -288,6 +291,18 @@ class Trainer:
         if is_last:
             self.optimization.step()
         return loss
+
+    def _loss_of(self, model: Any, batch: Tensor, rows: BatchRows) -> LossSum:
+        """Run the model on a batch, augmented, and return its loss, or what a plugin's train step makes of both."""
+        augmentation, epoch = self.data.augmentation, self.at.epoch
+        if self._train_step is None:
+            return self.loss(*augmentation.run(model, batch, rows, epoch))
+        forward, inputs, targets = augmentation.prepare(model, batch, rows, epoch)
+        value = self._train_step(forward, inputs, targets, lambda logits, wanted: self.loss(logits, wanted).mean())
+        if value.ndim:
+            raise ConfigError(f"train.train_step: its plugin returned shape {list(value.shape)}, expected one number")
+        n_known = self.loss.count_known(augmentation.targets_of(rows.items, epoch))
+        return LossSum(value * n_known, torch.tensor(n_known, device=value.device))
 
     def _report_batch(self, progress: Progress, n_batches: int, n_clips: int) -> None:
         progress.report_batch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from auscult.config.task import TaskSettings
-from auscult.config.train import LossSettings
-from auscult.errors import InfeasibleError
+from auscult.config.train import AnyLossSettings, LossSettings, PluginLossSettings
+from auscult.errors import ConfigError, InfeasibleError
 
-Kind = Literal["bce", "cross_entropy", "mse", "focal", "asymmetric", "dice"]
+Kind = Literal["bce", "cross_entropy", "mse", "focal", "asymmetric", "dice", "plugin"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,14 @@ class Loss:
         weights: As `class_weights` returns them.
         is_exclusive: One class a clip, the logits' softmax; else each target by itself, the logits' sigmoid.
         settings: Of the kind.
+        plugin: What computes a loss of kind `plugin`.
     """
 
     kind: Kind
     weights: Tensor
     is_exclusive: bool = False
     settings: LossSettings = field(default_factory=LossSettings)
+    plugin: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> LossSum:
         """Return the weighted loss over the known cells; unknown ones add nothing, neither value nor gradient.
@@ -72,6 +74,8 @@ class Loss:
 
     def _of_cells(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the unweighted loss of each target, shape [..., target]."""
+        if self.plugin is not None:
+            return _of_shape(self.plugin(logits, targets), targets.shape)
         if self.kind == "bce":
             smoothing = self.settings.label_smoothing
             if smoothing:
@@ -91,8 +95,10 @@ class Loss:
 
     def _of_rows(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the weighted loss of each clip, shape [clip]."""
-        if self.kind == "mse":
+        if self.plugin is not None or self.kind == "mse":
             weights = (targets * self.weights).sum(dim=1)
+            if self.plugin is not None:
+                return weights * _of_shape(self.plugin(logits, targets), targets.shape[:1])
             return weights * ((logits.softmax(dim=1) - targets) ** 2).sum(dim=1)
         log_probabilities = functional.log_softmax(logits, dim=1)
         if self.kind == "focal":
@@ -101,6 +107,15 @@ class Loss:
             smoothing = self.settings.label_smoothing
             targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
         return -(log_probabilities * targets * self.weights).sum(dim=1)
+
+
+def _of_shape(losses: Tensor, shape: torch.Size) -> Tensor:
+    if losses.shape != shape:
+        raise ConfigError(
+            f"train.loss: its plugin returned losses of shape {list(losses.shape)}, expected {list(shape)}: one for "
+            "each target, or, of a multi-class task, for each clip"
+        )
+    return losses
 
 
 @dataclass(frozen=True)
@@ -149,7 +164,9 @@ _NEARLY_ONE = 1 - 2.0**-24
 """The logarithm of 1 - probability stays finite in float32."""
 
 
-def build_loss(targets: NDArray[np.float32], task: TaskSettings, settings: LossSettings, device: torch.device) -> Loss:
+def build_loss(
+    targets: NDArray[np.float32], task: TaskSettings, settings: AnyLossSettings, device: torch.device
+) -> Loss:
     """Build the loss of a task, its class weights from `targets` (the training subset's).
 
     - `bce`, `cross_entropy`: with label smoothing as in Szegedy et al. 2016.
@@ -159,11 +176,21 @@ def build_loss(targets: NDArray[np.float32], task: TaskSettings, settings: LossS
       for nothing (Ridnik et al. 2021).
     """
     is_exclusive = task.type == "multi_class"
-    kind: Kind = settings.name if settings.name != "auto" else "cross_entropy" if is_exclusive else "bce"
-    return Loss(kind, torch.from_numpy(class_weights(targets, task, settings)).to(device), is_exclusive, settings)
+    weights = torch.from_numpy(class_weights(targets, task, settings)).to(device)
+    return _loss(settings, weights, "cross_entropy" if is_exclusive else "bce", is_exclusive=is_exclusive)
 
 
-def build_map_loss(maps: NDArray[np.int8], task: TaskSettings, settings: LossSettings, device: torch.device) -> MapLoss:
+def _loss(settings: AnyLossSettings, weights: Tensor, auto: Kind, *, is_exclusive: bool = False) -> Loss:
+    if isinstance(settings, LossSettings):
+        return Loss(auto if settings.name == "auto" else settings.name, weights, is_exclusive, settings)
+    if not isinstance(settings, PluginLossSettings):
+        raise TypeError(f"no loss: {settings!r}")
+    return Loss("plugin", weights, is_exclusive, plugin=settings.implementation())
+
+
+def build_map_loss(
+    maps: NDArray[np.int8], task: TaskSettings, settings: LossSettings | PluginLossSettings, device: torch.device
+) -> MapLoss:
     """Build the loss of a task that learns maps, its class weights from the maps of the training subset.
 
     `dice` has no class weights: it is a share of what is positive. The others are those of `build_loss`, by frames or
@@ -183,14 +210,13 @@ def build_map_loss(maps: NDArray[np.int8], task: TaskSettings, settings: LossSet
     channels = np.repeat([settings.obj_weight, settings.bnd_weight], n_targets).astype(np.float32)
     positive, negative = (_by_channel(maps == value) for value in (1, 0))
     names = [f"{name} ({part})" for part in ("objects", "boundaries") for name in task.targets]
-    kind: Kind = "bce" if settings.name == "auto" else settings.name
-    is_weighted = kind != "dice" and settings.class_weights != "none"
+    is_weighted = settings.name != "dice" and settings.class_weights != "none"
     if is_weighted and (positive * negative == 0).any():
         cells = "pixels" if task.finds_objects else "cells of frame and band" if maps.ndim == 4 else "frames"
         raise _lacks_a_class(cells, names, positive, positive + negative)
     counts = np.stack([negative, positive])
     weights = _weights(counts, settings) if is_weighted else np.ones_like(counts, dtype=np.float32)
-    cells = Loss(kind, torch.from_numpy(weights * channels).to(device), settings=settings)
+    cells = _loss(settings, torch.from_numpy(weights * channels).to(device), "bce")
     return MapLoss(cells, torch.from_numpy(channels).to(device))
 
 
@@ -199,7 +225,7 @@ def _by_channel(cells: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.moveaxis(cells, 1, -1).reshape(-1, cells.shape[1]).sum(axis=0, dtype=np.float64)
 
 
-def class_weights(targets: NDArray[np.float32], task: TaskSettings, settings: LossSettings) -> NDArray[np.float32]:
+def class_weights(targets: NDArray[np.float32], task: TaskSettings, settings: AnyLossSettings) -> NDArray[np.float32]:
     """Return the weight of each class: positive and negative of each target, or each class of a task.
 
     - `balanced`: number of known cells / (number of classes x cells of that class). So every class has the same total
@@ -243,7 +269,7 @@ def _lacks_a_class(
     )
 
 
-def _weights(counts: NDArray[np.float64], settings: LossSettings) -> NDArray[np.float32]:
+def _weights(counts: NDArray[np.float64], settings: AnyLossSettings) -> NDArray[np.float32]:
     """Return the weights of classes that occur so often, shape [class] or [class, target]."""
     if settings.class_weights == "effective_number":
         weights = (1 - settings.beta) / (1 - settings.beta**counts)

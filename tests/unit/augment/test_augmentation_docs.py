@@ -15,7 +15,6 @@ STEPS = [
     (text, name, kind)
     for text, registry in ((WAVEFORMS, WAVEFORM_FUNCTIONS), (SPECTROGRAMS, SPECTROGRAM_FUNCTIONS), (PICTURES, PICTURE))
     for name, kind in registry.items()
-    if "plugins" not in kind.__module__
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auscult.config.dataset import DatasetSettings, PluginDataset
 from auscult.datasets.readers import (
     antwerp,
     antwerp_sim,
@@ -38,4 +39,17 @@ READERS: dict[str, Reader] = {
 }
 """Layout -> reader; the layouts of `config.dataset`."""
 
-__all__ = ["READERS", "Reader"]
+
+def reader_of(settings: DatasetSettings) -> Reader:
+    """Return what reads a dataset.
+
+    Raises:
+        ConfigError: A plugin that cannot be imported.
+    """
+    if not isinstance(settings, PluginDataset):
+        return READERS[settings.layout]
+    read = settings.implementation()
+    return lambda root, dataset, settings: read(root, dataset)
+
+
+__all__ = ["READERS", "Reader", "reader_of"]
