@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from auscult.config.base import Settings
@@ -36,8 +43,11 @@ def _both_sides(value: Any) -> Any:
     return (value, value) if isinstance(value, int) else value
 
 
+_SIDE = {"type": "integer", "minimum": 8, "maximum": 8192}
 PictureSize = Annotated[
-    tuple[Annotated[int, Field(ge=8, le=8192)], Annotated[int, Field(ge=8, le=8192)]], BeforeValidator(_both_sides)
+    tuple[Annotated[int, Field(ge=8, le=8192)], Annotated[int, Field(ge=8, le=8192)]],
+    BeforeValidator(_both_sides),
+    WithJsonSchema({"anyOf": [_SIDE, {"type": "array", "items": _SIDE, "minItems": 2, "maxItems": 2}]}),
 ]
 """Height and width in pixels; one number stands for both."""
 

@@ -62,7 +62,9 @@ def experiment_schema() -> dict[str, Any]:
             "tune": tune,
             "jobs": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Job"}},
         },
-        "required": ["description", "task", "datasets", "clips", "spectrogram", "split", "model"],
+        "required": ["description", "task", "datasets", "clips", "split", "model"],
+        "if": {"properties": {"clips": {"properties": {"unit": {"const": "image"}}, "required": ["unit"]}}},
+        "else": {"required": ["spectrogram"]},
         "additionalProperties": False,
     }
 

@@ -152,7 +152,8 @@ def training_text(job: JobSettings, task: TaskSettings) -> str:
     schedule = ""
     if train.schedules:
         schedule = f" The learning rate followed {join_words([one.name.replace('_', ' ') for one in train.schedules])}."
-    frozen = "" if train.freeze is None else f" The {train.freeze} stayed frozen"
+    what = "All but the head" if train.freeze == "all_but_head" else f"The {train.freeze}"
+    frozen = "" if train.freeze is None else f" {what} stayed frozen"
     if frozen:
         frozen += "." if train.thaw_epoch is None else f" before epoch {train.thaw_epoch}."
     batch = plural(train.batch_size * train.accumulate_batches, job.clips.noun)
