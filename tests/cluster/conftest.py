@@ -13,7 +13,7 @@ CLUSTER = Path(__file__).with_name("one_node_slurm.py")
 EXPERIMENT = """
 description: tiny jobs
 task: pneumonia
-datasets: [bd]
+datasets: {datasets}
 clips: {{unit: window, length_s: 4, sample_rate_hz: 4000}}
 spectrogram: {{n_fft: 256, hop_samples: 128, n_mels: 32}}
 split: {{preset: patients_70_15_15, seed: 1}}
@@ -58,9 +58,12 @@ def controllers(cluster_workflow: Path) -> Generator[Controllers]:
 def make_experiment(cluster_workflow: Path) -> Callable[..., Training]:
     """Write an experiment `pneumonia/<name>` of so many equal jobs, each of so many epochs."""
 
-    def make(name: str, epochs: int, devices: int = 1, jobs: int = 1) -> Training:
+    def make(name: str, epochs: int, devices: int = 1, jobs: int = 1, datasets: str = "[bd]") -> Training:
         path = cluster_workflow / "config" / "experiments" / "pneumonia" / f"{name}.yaml"
-        path.write_text(EXPERIMENT.format(epochs=epochs, devices=devices, jobs="[" + ", ".join(["{}"] * jobs) + "]"))
+        text = EXPERIMENT.format(
+            epochs=epochs, devices=devices, datasets=datasets, jobs="[" + ", ".join(["{}"] * jobs) + "]"
+        )
+        path.write_text(text)
         return Training(cluster_workflow / "work" / "runs" / "pneumonia" / name / "1")
 
     return make

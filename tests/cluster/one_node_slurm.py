@@ -61,7 +61,8 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=20
 MinJobAge=1800
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} Gres=gpu:{gpus} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} Gres=gpu:{gpus} Feature=lungs State=UNKNOWN
+NodeName=spare NodeAddr=127.0.0.2 CPUs=1 RealMemory=1000 State=DOWN
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
 """

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -38,13 +38,42 @@ def assert_each_epoch_once(training: Training) -> None:
     assert epochs == list(range(1, len(epochs) + 1))
 
 
-def test_an_experiment_goes_from_raw_recordings_to_a_result(
-    controllers: Controllers, make_experiment: MakeExperiment, cluster_workflow: Path
+ARRAYS = ("ingest", "cut_clips", "make_spectrograms")
+
+
+@pytest.fixture
+def reservation(cluster: None) -> Generator[str]:
+    node = slurm("sinfo", "--noheader", "--format=%N").split()[0]
+    slurm("scontrol", "create", "reservation=course", "users=root", "starttime=now", "duration=30", f"nodes={node}")
+    yield "course"
+    slurm("scancel", "--user=root")
+    wait_until(lambda: not list_unfinished(), "no job is left", 60, None)
+    slurm("scontrol", "delete", "reservation=course")
+
+
+@pytest.fixture
+def tracked(cluster_workflow: Path) -> Generator[None]:
+    path = cluster_workflow / "config" / "config.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("tracking: {enabled: false}", f"tracking: {TRACKED}"))
+    yield
+    path.write_text(text)
+
+
+@pytest.mark.usefixtures("tracked")
+def test_an_experiment_goes_from_raw_recordings_to_a_result_by_what_a_site_asks_for(
+    controllers: Controllers, make_experiment: MakeExperiment, cluster_workflow: Path, reservation: str
 ) -> None:
     # Long enough to be looked at.
-    training = make_experiment("whole", 60, jobs=2)
+    training = make_experiment("whole", 60, jobs=2, datasets="[bd, jordan]")
     controller = controllers.start(
-        "slurm-gpu", "results/pneumonia/whole", "--forceall", "--config", f"tracking={TRACKED}"
+        "slurm-gpu",
+        "results/pneumonia/whole",
+        "--forceall",
+        AUSCULT_ARRAY_RULES=",".join(ARRAYS),
+        AUSCULT_CONSTRAINT="lungs",
+        AUSCULT_RESERVATION=reservation,
+        AUSCULT_EXCLUDE_NODES="spare",
     )
 
     # What the training process itself was given.
@@ -54,7 +83,16 @@ def test_an_experiment_goes_from_raw_recordings_to_a_result(
     assert environment["CUDA_VISIBLE_DEVICES"] in {"0", "1"}  # its two jobs train side by side
     assert environment["SLURM_JOB_ID"] == job
     shown = slurm("scontrol", "show", "job", job)
-    for part in ("Partition=gpu", "TresPerJob=gres:gpu:1", "MinMemoryNode=8000M", "TimeLimit=08:00:00", "Requeue=1"):
+    for part in (
+        "Partition=gpu",
+        "TresPerJob=gres:gpu:1",
+        "MinMemoryNode=8000M",
+        "TimeLimit=08:00:00",
+        "Requeue=1",
+        "Features=lungs",
+        "Reservation=course",
+        "ExcNodeList=spare",
+    ):
         assert part in shown
 
     assert controller.wait(timeout=600) == 0, controller.said()[-4000:]
@@ -74,16 +112,25 @@ def test_an_experiment_goes_from_raw_recordings_to_a_result(
         "evaluate": "gpu",
     }
     assert {found.state for found in jobs} == {"COMPLETED"}
+    # Both datasets can be ingested at once; later jobs are one array where they are ready at the same time.
+    numbers = {rule: [found.id for found in jobs if f"rule_{rule}" in found.comment] for rule in partitions}
+    arrays = {rule for rule, ids in numbers.items() if any("_" in number for number in ids)}
+    assert {"ingest"} <= arrays <= set(ARRAYS)
+    assert len({number.partition("_")[0] for number in numbers["ingest"]}) == 1
+    assert len(numbers["ingest"]) == 2
     assert (cluster_workflow / f"logs/slurm/rule_train/pneumonia_whole_1/{job}.log").stat().st_size > 0
 
 
 def test_a_training_on_two_gpus_is_one_job_of_two_processes(
-    controllers: Controllers, make_experiment: MakeExperiment
+    controllers: Controllers, make_experiment: MakeExperiment, cluster_workflow: Path
 ) -> None:
+    # Here the partition is chosen by its limits.
     training = make_experiment("pair", ENDLESS, devices=2)
-    controller = controllers.start("slurm-gpu", weights("pair"))
+    (cluster_workflow / "partitions.yaml").write_text("partitions:\n  cpu: {max_runtime: 1440}\n  gpu: {max_gpu: 2}\n")
+    controller = controllers.start("slurm-gpu", weights("pair"), AUSCULT_PARTITIONS_FILE="partitions.yaml")
     wait_until(has_trained(training), "the training runs", 300, controller)
     (job,) = list_jobs("train", "pair")
+    assert job.partition == "gpu"
     assert "TresPerJob=gres:gpu:2" in slurm("scontrol", "show", "job", job.id)
 
     # Fabric's launcher started the second process inside the job, and each sees both GPUs.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from auscult.augment.maps import FollowingMaps, gathered, laid_over
 from auscult.augment.mixing import Taken, mixed_targets, mixer_of
-from auscult.augment.pictures import augment_pictures
+from auscult.augment.pictures import Standard, augment_pictures
 from auscult.augment.random import ClipRandom
 from auscult.augment.spectrogram import augment_spectrograms, cropped_places
 from auscult.augment.waveform import WaveformAugmenter
@@ -223,6 +223,7 @@ class Augmenter:
         seed: Of the training.
         device: Of the batches.
         grid: Where the frames of a clip lie; needed where waveform steps move maps of events.
+        standard: What pictures were standardised by, on the device of the batches; needed by steps on colours.
 
     Raises:
         ConfigError: A step does not fit the sample rate, or its folder of noise is missing or empty.
@@ -239,8 +240,10 @@ class Augmenter:
         seed: int,
         device: torch.device,
         grid: FrameGrid | None = None,
+        standard: Standard | None = None,
     ) -> None:
         self.settings = settings
+        self.standard = standard
         self.grid = grid
         self.sample_rate_hz = sample_rate_hz
         self.seed = seed
@@ -339,7 +342,9 @@ class AugmentedBatch:
         settings = self._augmenter.settings
         for number, step in enumerate(settings.picture, start=len(settings.waveform) + len(settings.spectrogram)):
             eligible = self._eligible(number, step, len(pictures))
-            pictures, self.maps = augment_pictures(pictures, self.maps, step, self._rng, eligible)
+            pictures, self.maps = augment_pictures(
+                pictures, self.maps, step, self._rng, eligible, standard=self._augmenter.standard
+            )
         return pictures
 
     def _moved(self, maps: Tensor, step: Augmentation, eligible: Tensor) -> Tensor:

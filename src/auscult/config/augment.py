@@ -14,6 +14,7 @@ from auscult.config.base import Settings
 from auscult.config.registry import Registry
 from auscult.config.task import TaskSettings
 from auscult.config.waveform_augment import (
+    RISES,
     Augmentation,
     BackgroundNoise,
     PluginStepSettings,
@@ -24,6 +25,10 @@ NONE = "none"
 """The class of a clip whose targets are all known and negative."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
+_Positive = Annotated[float, Field(gt=0, le=100)]
+_Part = Annotated[float, Field(gt=0, le=1)]
+Positives = Annotated[tuple[_Positive, _Positive], RISES]
+Parts = Annotated[tuple[_Part, _Part], RISES]
 ClassName = Literal[0, 1] | str
 
 SPECTROGRAM_FUNCTIONS: Registry[Augmentation] = Registry("augmentation")
@@ -173,6 +178,10 @@ PICTURE: Registry[Augmentation] = Registry("augmentation")
 """All steps on pictures. Implementations: `(pictures, maps, settings, rng, picked) -> (pictures, maps)`."""
 
 
+class OnColours(Augmentation):
+    """A step on brightness from 0 to 1, of grey or of colours; all others take standardised pictures."""
+
+
 @PICTURE.register("auscult.augment.pictures:flip")
 class Flip(Augmentation):
     """Mirror the picture."""
@@ -198,21 +207,91 @@ class Rotate(Augmentation):
     max_degrees: float = Field(default=15.0, gt=0, le=180, description="to either side")
 
 
+@PICTURE.register("auscult.augment.pictures:affine")
+class Affine(Augmentation):
+    """Move, enlarge or shrink, and shear the picture about its middle; what comes in from outside is unknown."""
+
+    name: Literal["affine"]
+    max_shift_share: float = Field(default=0.1, ge=0, le=1, description="of each side, to either side")
+    scale: Positives = Field(default=(0.9, 1.1), description="evenly in its logarithm")
+    max_shear_degrees: float = Field(default=0.0, ge=0, lt=90, description="along both axes, to either side")
+
+
 @PICTURE.register("auscult.augment.pictures:crop")
 class Crop(Augmentation):
-    """Cut a part and enlarge it to the whole."""
+    """Cut a part and stretch it to the whole (torchvision's RandomResizedCrop)."""
 
     name: Literal["crop"]
-    min_share: float = Field(default=0.8, gt=0, le=1, description="shortest cut, of both sides")
+    area_share: Parts = Field(default=(0.64, 1.0), description="what is cut, of the picture's area")
+    ratio: Positives = Field(
+        default=(0.75, 1.33), description="width over height of what is cut, evenly in its logarithm"
+    )
+
+
+@PICTURE.register("auscult.augment.pictures:erase")
+class Erase(Augmentation):
+    """Cover a rectangle with the mean colour; what was below is unknown (Zhong et al. 2020)."""
+
+    name: Literal["erase"]
+    area_share: Parts = Field(default=(0.02, 0.33), description="of the picture's area")
+    ratio: Positives = Field(default=(0.3, 3.3), description="width over height, evenly in its logarithm")
 
 
 @PICTURE.register("auscult.augment.pictures:brightness_contrast")
 class BrightnessContrast(Augmentation):
-    """Make the picture brighter or darker, and its contrast higher or lower."""
+    """Make the picture brighter or darker, and its contrast higher or lower, whatever its channels are."""
 
     name: Literal["brightness_contrast"]
     max_brightness: float = Field(default=0.3, ge=0, description="added or taken away, in deviations of a channel")
     max_contrast: float = Field(default=0.2, ge=0, lt=1, description="share by which the contrast rises or falls")
+
+
+@PICTURE.register("auscult.augment.pictures:colour_jitter")
+class ColourJitter(OnColours):
+    """Change brightness, contrast, saturation and hue, in random order (torchvision's ColorJitter)."""
+
+    name: Literal["colour_jitter"]
+    max_brightness: float = Field(default=0.2, ge=0, le=1, description="share by which it rises or falls")
+    max_contrast: float = Field(default=0.2, ge=0, le=1, description="share by which it rises or falls")
+    max_saturation: float = Field(default=0.2, ge=0, le=1, description="share by which it rises or falls")
+    max_hue: float = Field(default=0.05, ge=0, le=0.5, description="to either side, of the circle of colours")
+
+
+@PICTURE.register("auscult.augment.pictures:grey")
+class Grey(OnColours):
+    """Take the colours out; the number of channels stays."""
+
+    name: Literal["grey"]
+
+
+@PICTURE.register("auscult.augment.pictures:blur")
+class Blur(Augmentation):
+    """Blur with a Gaussian."""
+
+    name: Literal["blur"]
+    sigma_px: Positives = Field(default=(0.1, 2.0), description="deviation of the Gaussian")
+
+
+@PICTURE.register("auscult.augment.pictures:sharpness")
+class Sharpness(OnColours):
+    """Make the picture sharper or softer."""
+
+    name: Literal["sharpness"]
+    max_change: float = Field(default=0.9, gt=0, le=1, description="share by which it rises or falls; 1 less is smooth")
+
+
+@PICTURE.register("auscult.augment.pictures:autocontrast")
+class Autocontrast(OnColours):
+    """Stretch each channel from black to full brightness."""
+
+    name: Literal["autocontrast"]
+
+
+@PICTURE.register("auscult.augment.pictures:equalize")
+class Equalize(OnColours):
+    """Make all brightnesses of a channel equally frequent (256 steps)."""
+
+    name: Literal["equalize"]
 
 
 PictureAugmentation = Annotated[Augmentation, PICTURE]

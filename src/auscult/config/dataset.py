@@ -6,7 +6,16 @@ import os
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from auscult.config.annotations import AnnotationSettings
@@ -43,9 +52,6 @@ class RateBounds(Settings):
 class _Dataset(Settings):
     """What every dataset says of itself."""
 
-    holds_pictures: ClassVar[bool] = False
-    """Whether its recordings are pictures."""
-
     description: str
     root: str = Field(
         description="folder, relative to the project, or gs://bucket/prefix; "
@@ -67,6 +73,11 @@ class _Dataset(Settings):
     shards: int = Field(
         default=1, ge=1, le=10_000, description="jobs that read, cut and transform the recordings side by side"
     )
+
+    @property
+    def holds_pictures(self) -> bool:
+        """Whether its recordings are pictures."""
+        return False
 
     @property
     def may_know_bands(self) -> bool:
@@ -204,7 +215,32 @@ class ManifestDataset(_Tabular):
         return self
 
 
-class FilesCsvDataset(_Tabular):
+class _SoundOrPictures(_Collection):
+    """A collection whose files are sound, or, where it says so, pictures."""
+
+    holds: Literal["sound", "pictures"] = Field(
+        default="sound", description="what its files are; pictures: PNG, JPEG, TIFF, BMP or WebP"
+    )
+
+    @property
+    def holds_pictures(self) -> bool:
+        """Whether its recordings are pictures."""
+        return self.holds == "pictures"
+
+    @model_validator(mode="after")
+    def _check_pictures(self) -> Self:
+        if self.holds_pictures and (self.annotations is not None or self.columns.event is not None):
+            raise ValueError("annotations and columns.event mark times in sound; pictures have none: leave them out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_sound(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Collections of sound that were read before there were pictures are not read again.
+        values: dict[str, Any] = to_dict(self)
+        return {name: value for name, value in values.items() if name != "holds" or self.holds_pictures}
+
+
+class FilesCsvDataset(_Tabular, _SoundOrPictures):
     """A table with the columns `files` (a path each) and `type` (its label)."""
 
     layout: Literal["files_csv"]
@@ -220,7 +256,7 @@ class FilesCsvDataset(_Tabular):
         return self
 
 
-class LabelFoldersDataset(_Collection):
+class LabelFoldersDataset(_SoundOrPictures):
     """A folder per label set: `crackle+wheeze/any-name.wav`."""
 
     layout: Literal["label_folders"]
@@ -240,8 +276,6 @@ class LabelFoldersDataset(_Collection):
 class LabelImagesDataset(_Collection):
     """Pictures, and of each a label image: 0 background, 1 too hard to annotate, from 2 on a value for each object."""
 
-    holds_pictures: ClassVar[bool] = True
-
     layout: Literal["label_images"]
     images: str = Field(default="images", description="folder of the pictures, below the root; empty: the root")
     labels: str = Field(
@@ -251,6 +285,11 @@ class LabelImagesDataset(_Collection):
         default="",
         description="what the stem of a label image has behind that of its picture: `_label` for a_label.png of a.jpg",
     )
+
+    @property
+    def holds_pictures(self) -> bool:
+        """Whether its recordings are pictures: all are."""
+        return True
 
     @model_validator(mode="after")
     def _check_places(self) -> Self:
@@ -266,6 +305,28 @@ class LabelImagesDataset(_Collection):
 
 OBJECTS_LABEL = "objects"
 """Label of a picture, read from its label image: `present`, `absent`, or unknown where all that is there is value 1."""
+
+
+class IdxDataset(_Dataset):
+    """Pictures and labels in files of the idx format: `train-images-idx3-ubyte.gz`, `train-labels-idx1-ubyte.gz`."""
+
+    layout: Literal["idx"]
+    label: str = Field(default="label", pattern=NAME_PATTERN, description="name of the label that the files give")
+    classes: tuple[Annotated[Label, Field(min_length=1)], ...] = Field(
+        default=(), description="what the labels 0, 1, ... are called; without it, their digits"
+    )
+
+    @property
+    def holds_pictures(self) -> bool:
+        """Whether its recordings are pictures: all are."""
+        return True
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> Self:
+        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if twice:
+            raise ValueError(f"classes: {twice} stand there twice; each label has a name of its own")
+        return self
 
 
 class UidJsonDataset(_Dataset):
@@ -292,6 +353,7 @@ _KINDS: dict[str, str] = {
     "files_csv": "files_csv",
     "label_folders": "label_folders",
     "label_images": "label_images",
+    "idx": "idx",
     "uid_json": "uid_json",
 }
 LAYOUTS: tuple[str, ...] = tuple(_KINDS)
@@ -316,6 +378,7 @@ _OwnDataset = Annotated[
     | Annotated[FilesCsvDataset, Tag("files_csv")]
     | Annotated[LabelFoldersDataset, Tag("label_folders")]
     | Annotated[LabelImagesDataset, Tag("label_images")]
+    | Annotated[IdxDataset, Tag("idx")]
     | Annotated[UidJsonDataset, Tag("uid_json")],
     Discriminator(_tag),
     BeforeValidator(_check_layout),

@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from auscult.config.augment import AugmentSettings
+from auscult.config.augment import AugmentSettings, OnColours
 from auscult.config.base import Settings
 from auscult.config.claims import Claim
 from auscult.config.clips import ClipSettings
 from auscult.config.evaluate import EvaluateSettings
 from auscult.config.matrix import MatrixSettings, folder_names, split_without
-from auscult.config.model import ModelSettings
+from auscult.config.model import TIMM_PREFIX, ModelSettings
 from auscult.config.probe import ProbeSettings
 from auscult.config.spectrogram import SpectrogramSettings
 from auscult.config.split import WITH_CALIBRATION, FoldSplit, PatientSplit, SplitSettings, ValFold
-from auscult.config.train import TrainSettings
+from auscult.config.train import PictureStandard, TrainSettings
 from auscult.config.tune import TuneSettings
 
 
@@ -104,11 +104,20 @@ class JobSettings(Settings):
                 raise ValueError(
                     "augment.picture: its steps change pictures; sound takes augment.waveform, .spectrogram"
                 )
+            if self.train.normalise is not None:
+                raise ValueError("train.normalise is of pictures; of sound each mel band is normalised: leave it out")
             return self
+        self._check_normalise()
         height, width = self.clips.picture_shape[1:]
         if height != width and any(step.name == "turn" for step in self.augment.picture):
             raise ValueError(
                 f"augment.picture: turn needs square pictures, and clips.size is {height} x {width}; take flip"
+            )
+        on_colours = [step.name for step in self.augment.picture if isinstance(step, OnColours)]
+        if on_colours and self.clips.channels not in {1, 3}:
+            raise ValueError(
+                f"augment.picture: {', '.join(on_colours)} take grey or colours, and clips.channels is "
+                f"{self.clips.channels}; take brightness_contrast"
             )
         unfit = {
             "spectrogram (a picture is taken as it is)": self.spectrogram != SpectrogramSettings(),
@@ -118,7 +127,6 @@ class JobSettings(Settings):
             ),
             "train.batches.frontend: online (spectrograms of sound are computed there)": self.train.batches.frontend
             == "online",
-            "train.pretrained (its weights take spectrograms)": self.train.pretrained is not None,
             "probe": self.probe is not None,
             "ensemble": self.ensemble,
             "evaluate.shifts_s (it moves sound in time)": bool(self.evaluate.shifts_s),
@@ -127,6 +135,19 @@ class JobSettings(Settings):
         if found:
             raise ValueError(f"clips.unit: image does not go with {'; '.join(found)}: leave it out")
         return self
+
+    def _check_normalise(self) -> None:
+        wanted, n_channels = self.train.normalise, self.clips.channels
+        if isinstance(wanted, PictureStandard) and {len(wanted.mean), len(wanted.std)} != {n_channels}:
+            raise ValueError(
+                f"train.normalise: found {len(wanted.mean)} means and {len(wanted.std)} deviations, expected "
+                f"{n_channels} of each (clips.channels)"
+            )
+        if wanted == "pretrained" and (n_channels != 3 or not self.model.name.startswith(TIMM_PREFIX)):
+            raise ValueError(
+                f"train.normalise: pretrained needs a model {TIMM_PREFIX}... and clips.channels: 3, whose mean and "
+                f"deviation timm knows; found {self.model.name} and {n_channels}: give {{mean: [...], std: [...]}}"
+            )
 
     @model_validator(mode="after")
     def _check_shifts(self) -> Self:

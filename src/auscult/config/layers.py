@@ -3,7 +3,7 @@
 The list is closed: a configuration reaches these names only, never a path to code. The names and their settings are
 torch's. Shapes are computed here, in plain arithmetic: a dry run refuses a network that does not fit, without torch. A
 new layer is one class here. A shape is that of one clip: maps [channel, mel, frame], or after Flatten features
-[feature].
+[feature]. Of pictures, height stands for mel and width for frames.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    WithJsonSchema,
+    model_serializer,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from auscult.config.base import Settings
@@ -55,6 +62,12 @@ ConvPadding = Annotated[
 """As `Padding`, or `same`: as many zeros as keep the size of the maps."""
 
 
+_INCOMING = ("in_channels", "in_features", "num_features", "normalized_shape")
+"""What torch calls the number of channels or features that come in."""
+
+Incoming = Annotated[int | None, Field(ge=1, description="checked where it is given; default: inferred")]
+
+
 class LayerSettings(Settings):
     """What all layers share: unless it says otherwise, a layer takes any shape and keeps it."""
 
@@ -66,6 +79,11 @@ class LayerSettings(Settings):
         """The layer's name, as in `layer: <name>`."""
         return type(self).__name__
 
+    @model_serializer(mode="wrap")
+    def _without_what_is_inferred(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # It is a check, and no setting of the network.
+        return {key: value for key, value in to_dict(self).items() if key not in _INCOMING}
+
     def shape_after(self, shape: Shape) -> Shape:
         """Return the shape that this layer makes of `shape`.
 
@@ -73,6 +91,15 @@ class LayerSettings(Settings):
             ValueError: It cannot take it; the message says why and how to fix it.
         """
         return shape
+
+    def _require_incoming(self, shape: Shape) -> None:
+        for key in _INCOMING:
+            said = getattr(self, key, None)
+            if said is not None and said != shape[0]:
+                raise ValueError(
+                    f"it says {key} {said}, and {shape[0]} come in; correct it or the layers before it, or leave {key} "
+                    "out: it is inferred"
+                )
 
 
 LAYERS: Registry[LayerSettings] = Registry("layer", field="layer")
@@ -85,6 +112,7 @@ class _OnMaps(LayerSettings):
     def shape_after(self, shape: Shape) -> Shape:
         if len(shape) != 3:
             raise ValueError("it takes maps [channel, mel, frame]; move it before Flatten, or leave Flatten out")
+        self._require_incoming(shape)
         return self._maps_after(shape)
 
     def _maps_after(self, shape: Shape) -> Shape:
@@ -97,6 +125,7 @@ class _OnFeatures(LayerSettings):
     def shape_after(self, shape: Shape) -> Shape:
         if len(shape) != 1:
             raise ValueError("it takes features; put {layer: Flatten} before it")
+        self._require_incoming(shape)
         return self._features_after(shape)
 
     def _features_after(self, shape: Shape) -> Shape:
@@ -109,6 +138,7 @@ class Conv2d(_OnMaps):
 
     is_told_input = True
     layer: Literal["Conv2d"]
+    in_channels: Incoming = None
     out_channels: int = Field(ge=1)
     kernel_size: Size
     stride: Size = (1, 1)
@@ -184,6 +214,7 @@ class BatchNorm2d(_OnMaps):
 
     is_told_input = True
     layer: Literal["BatchNorm2d"]
+    num_features: Incoming = None
     eps: float = Field(default=1e-5, gt=0)
     momentum: float = Field(default=0.1, gt=0, le=1)
 
@@ -265,6 +296,7 @@ class Linear(_OnFeatures):
 
     is_told_input = True
     layer: Literal["Linear"]
+    in_features: Incoming = None
     out_features: int = Field(ge=1)
     bias: bool = True
 
@@ -278,6 +310,7 @@ class LayerNorm(_OnFeatures):
 
     is_told_input = True
     layer: Literal["LayerNorm"]
+    normalized_shape: Incoming = None
     eps: float = Field(default=1e-5, gt=0)
 
 
@@ -356,30 +389,41 @@ Layers = Annotated[tuple[Annotated[LayerSettings, LAYERS], ...], BeforeValidator
 """A network as it is declared, from the spectrogram on."""
 
 
-def layer_shapes(layers: Sequence[LayerSettings], input_shape: tuple[int, int]) -> list[Shape]:
+def maps_shape(input_shape: Shape) -> Shape:
+    """Return the maps that layers are given of one clip.
+
+    >>> maps_shape((128, 311)), maps_shape((3, 224, 224))
+    ((1, 128, 311), (3, 224, 224))
+    """
+    return input_shape if len(input_shape) == 3 else (1, *input_shape)
+
+
+def layer_shapes(layers: Sequence[LayerSettings], input_shape: Shape) -> list[Shape]:
     """Return the shape after each layer, of one clip.
 
     Args:
-        layers: From the spectrogram on.
-        input_shape: Mel bands and frames.
+        layers: From the spectrogram, or the picture, on.
+        input_shape: Mel bands and frames; of a picture channels, height and width.
 
     Raises:
         ConfigError: A layer cannot take what comes to it: its number, its name, the shapes up to it, how to fix it.
     """
-    shapes: list[Shape] = [(1, *input_shape)]
+    shapes: list[Shape] = [maps_shape(input_shape)]
+    sides = ("high", "wide") if len(input_shape) == 3 else ("mel", "frames")
     for number, layer in enumerate(layers, start=1):
         try:
             shapes.append(layer.shape_after(shapes[-1]))
         except ValueError as error:
             names = ["input", *(f"{index} {known.name}" for index, known in enumerate(layers[: number - 1], start=1))]
             way = ", ".join(f"{name} {list(shape)}" for name, shape in zip(names, shapes, strict=True))
+            given = _in_words(shapes[-1], sides)
             raise ConfigError(
-                f"layer {number} ({layer.name}) cannot take {_in_words(shapes[-1])}: {error}. Shapes up to it: {way}"
+                f"layer {number} ({layer.name}) cannot take {given}: {error}. Shapes up to it: {way}"
             ) from None
     return shapes[1:]
 
 
-def _in_words(shape: Shape) -> str:
+def _in_words(shape: Shape, sides: tuple[str, str]) -> str:
     if len(shape) == 1:
         return f"{shape[0]} features"
-    return f"maps of [{shape[0]} channels, {shape[1]} mel, {shape[2]} frames]"
+    return f"maps of [{shape[0]} channels, {shape[1]} {sides[0]}, {shape[2]} {sides[1]}]"

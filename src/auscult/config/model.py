@@ -51,6 +51,9 @@ class BaseModelSettings(Settings):
     decides_over_time: ClassVar[bool] = False
     """Whether its maps keep the axis of time, so that `over_time` can be said of it."""
 
+    takes_pictures: ClassVar[bool] = False
+    """Whether it takes pictures [channel, height, width] too."""
+
     dropout: float = Field(default=0.0, ge=0, lt=1, description="on the pooled features")
     over_time: OverTime | None = Field(
         default=None,
@@ -81,9 +84,10 @@ def timm_names() -> frozenset[str]:
 
 
 class TimmSettings(BaseModelSettings):
-    """Any architecture of timm, fed with one channel."""
+    """Any architecture of timm, fed with one channel, or the channels of pictures."""
 
     decides_over_time: ClassVar[bool] = True
+    takes_pictures: ClassVar[bool] = True
 
     name: str = Field(pattern=rf"^{TIMM_PREFIX}")
     stage: int | None = Field(
@@ -152,6 +156,8 @@ ModelSettings = Annotated[BaseModelSettings, MODELS]
 @MODELS.takes_plugins("model")
 class PluginModelSettings(PluginSettings, BaseModelSettings, extra="allow"):
     """A model of a file in `plugins/`; its features are pooled over the clip."""
+
+    takes_pictures: ClassVar[bool] = True
 
     name: str
 
@@ -291,14 +297,19 @@ class PublishedSettings(BaseModelSettings):
 class LayersSettings(BaseModelSettings):
     """A network declared layer by layer; maps that are left at its end are averaged, and the head follows."""
 
+    takes_pictures: ClassVar[bool] = True
+
     name: Literal["layers"]
-    layers: Layers = Field(min_length=1, description="from the spectrogram [1, mel, frame] on")
+    layers: Layers = Field(
+        min_length=1, description="from the spectrogram [1, mel, frame] on, or the picture [channel, height, width]"
+    )
 
 
 class HalvingSettings(BaseModelSettings):
     """Of networks that halve the maps level by level, and enlarge them again."""
 
     decides_over_time: ClassVar[bool] = True
+    takes_pictures: ClassVar[bool] = True
 
     channels: int = Field(default=16, ge=1, description="of the first level; each further level has twice as many")
     depth: int = Field(default=4, ge=1, le=8, description="how often the maps are halved")
@@ -343,5 +354,6 @@ class TestCnnSettings(BaseModelSettings):
 
     __test__ = False
     decides_over_time: ClassVar[bool] = True
+    takes_pictures: ClassVar[bool] = True
 
     name: Literal["test_cnn"]

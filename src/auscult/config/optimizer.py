@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from auscult.config.base import Settings
+from auscult.config.base import Settings, without_none
 
 TorchOptimizer = Literal["adam", "adamw", "sgd"]
 TimmOptimizer = Literal[
@@ -47,6 +47,12 @@ class OptimizerSettings(Settings):
     decay_norms_and_biases: bool = Field(default=True, description="false: weight decay leaves vectors alone")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="where the optimizer has one")
     nesterov: bool = Field(default=False, description="of sgd and its relatives")
+    dampening: float | None = Field(
+        default=None, ge=0, lt=1, description="sgd only: share of the gradient kept from its momentum; null: 0"
+    )
+    maximize: bool | None = Field(
+        default=None, description="adam, adamw and sgd: climb, for a loss that is to be high; null: false"
+    )
     betas: tuple[float, float] | None = Field(default=None, description="adam's and its relatives'; null: their own")
     eps: float | None = Field(default=None, gt=0, description="null: the optimizer's own")
     groups: GroupsSettings = GroupsSettings()
@@ -54,10 +60,20 @@ class OptimizerSettings(Settings):
         default=None, gt=0, le=1, description="the lr of each layer of the backbone is that of the next one times this"
     )
 
+    @model_serializer(mode="wrap")
+    def _without_later_ones(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was trained before there were these settings stays what it is.
+        return without_none(to_dict(self), ("dampening", "maximize"))
+
     @model_validator(mode="after")
     def _check_fit(self) -> Self:
         if self.nesterov and (self.name not in {"sgd", "sgdw", "sgdp"} or self.momentum == 0):
             raise ValueError("nesterov: true needs name: sgd, sgdw or sgdp, and a momentum")
+        if self.dampening and (self.name != "sgd" or self.decoupled_weight_decay or self.nesterov):
+            raise ValueError("dampening belongs to name: sgd, without nesterov and without decoupled_weight_decay")
+        is_of_torch = self.name in get_args(TorchOptimizer) and not (self.name == "sgd" and self.decoupled_weight_decay)
+        if self.maximize and not is_of_torch:
+            raise ValueError("maximize belongs to adam, adamw and sgd, the last without decoupled_weight_decay")
         if self.decoupled_weight_decay and self.name not in DECOUPLED and self.name not in DECOUPLED.values():
             raise ValueError(
                 f"decoupled_weight_decay is known for {', '.join(DECOUPLED)}; {self.name} has its own way, leave it out"

@@ -100,11 +100,11 @@ def split_settings(job: JobSettings, task: TaskSettings) -> dict[str, Any]:
 
 
 def ingest_version(dataset: DatasetSettings) -> int:
-    """Return the version of a dataset's tables: raised by one where annotation files may hold frequencies.
+    """Return the version of a dataset's tables: raised by one of pictures, and where annotations may hold frequencies.
 
-    Since these are read, tables that were made of the same files before lack them.
+    Since these are read, and pictures have fingerprints, tables that were made of the same files before lack them.
     """
-    return STAGE_VERSIONS["ingest"] + int(dataset.may_know_bands)
+    return STAGE_VERSIONS["ingest"] + int(dataset.may_know_bands or dataset.holds_pictures)
 
 
 def audio_facts_paths(name: str, dataset: DatasetSettings) -> list[str]:

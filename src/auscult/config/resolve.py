@@ -294,8 +294,12 @@ def _check_job(config_dir: Path, job: JobSettings, task: TaskSettings, where: st
             raise ConfigError(f"{where}: augment.spectrogram[{place}] ({step.name}): {fault}")
     _check_maps(job, task, where)
     _check_steps(job, task, where)
-    if not job.clips.is_image:
+    _check_what_is_held(config_dir, job, where)
+    if job.clips.is_image:
+        _check_pictures(job, task, where)
+    else:
         _check_shapes(job, where)
+    _check_layers(job, where)
     _check_pretrained(job, where)
 
 
@@ -307,10 +311,10 @@ def _check_maps(job: JobSettings, task: TaskSettings, where: str) -> None:
             f"{where}: train.loss: obj_weight and bnd_weight belong to tasks of type events or objects; {job.task!r} "
             f"is {task.type}"
         )
-    if task.finds_objects != job.clips.is_image:
+    if task.learns_maps and task.finds_objects != job.clips.is_image:
         raise ConfigError(
-            f"{where}: clips.unit: {job.clips.unit!r} does not fit a task of type {task.type}: pictures (unit image) "
-            "are taken by tasks of type objects, sound by all others"
+            f"{where}: clips.unit: {job.clips.unit!r} does not fit a task of type {task.type}: objects are found in "
+            "pictures (unit image), events in sound"
         )
     if task.finds_events:
         _check_events(job, where)
@@ -318,6 +322,30 @@ def _check_maps(job: JobSettings, task: TaskSettings, where: str) -> None:
             _check_bands(job, where)
     elif task.finds_objects:
         _check_objects(job, where)
+
+
+def _check_what_is_held(config_dir: Path, job: JobSettings, where: str) -> None:
+    """Refuse datasets of sound where pictures are asked for, and the other way round."""
+    wanted, found = ("pictures", "sound") if job.clips.is_image else ("sound", "pictures")
+    for name in job.datasets:
+        if load_dataset(config_dir, name).holds_pictures != job.clips.is_image:
+            raise ConfigError(
+                f"{where}: datasets: {name!r} holds {found}, and clips.unit {job.clips.unit!r} takes {wanted}; change "
+                f"clips.unit, or, of the layouts label_folders and files_csv, say `holds: {wanted}` in "
+                f"config/datasets/{name}.yaml"
+            )
+
+
+def _check_pictures(job: JobSettings, task: TaskSettings, where: str) -> None:
+    """Refuse a model that cannot take pictures, or cannot take these."""
+    if not job.model.takes_pictures:
+        able = [name for name, settings in MODELS.items() if settings.takes_pictures]
+        raise ConfigError(
+            f"{where}: model.name: {job.model.name!r} takes sound alone; those that take pictures: {', '.join(able)}, "
+            "timm/<architecture>"
+        )
+    if job.model.over_time is not None and not task.finds_objects:
+        raise ConfigError(f"{where}: model.over_time: a picture has no time to decide over; leave it out")
 
 
 def _check_objects(job: JobSettings, where: str) -> None:
@@ -434,18 +462,27 @@ def _check_shapes(job: JobSettings, where: str) -> None:
         fault = frontend_fault(job.model.frontend, job.spectrogram, job.clips)
         if fault is not None:
             raise ConfigError(f"{where}: model.frontend: {fault}")
-    if isinstance(job.model, LayersSettings):
-        n_bands = frontend_bands(job.model.frontend, job.spectrogram, job.clips)
-        try:
-            layer_shapes(job.model.layers, (n_bands, frontend_frames(job.model.frontend, job.spectrogram, job.clips)))
-        except ConfigError as error:
-            raise ConfigError(f"{where}: model.layers: {error}") from None
     nyquist_hz = job.clips.sample_rate_hz / 2
     if (job.spectrogram.f_max_hz or nyquist_hz) > nyquist_hz:
         raise ConfigError(
             f"{where}: spectrogram.f_max_hz: {job.spectrogram.f_max_hz} lies above {nyquist_hz:g} Hz, "
             "half the sample rate"
         )
+
+
+def _check_layers(job: JobSettings, where: str) -> None:
+    """Refuse declared layers that cannot take the spectrogram or picture, or each other."""
+    if not isinstance(job.model, LayersSettings):
+        return
+    if job.clips.is_image:
+        shape: tuple[int, ...] = job.clips.picture_shape
+    else:
+        n_bands = frontend_bands(job.model.frontend, job.spectrogram, job.clips)
+        shape = (n_bands, frontend_frames(job.model.frontend, job.spectrogram, job.clips))
+    try:
+        layer_shapes(job.model.layers, shape)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: model.layers: {error}") from None
 
 
 def _check_official_lists(config_dir: Path, job: JobSettings, task: TaskSettings, where: str) -> None:

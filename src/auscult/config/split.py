@@ -9,7 +9,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from auscult.config.base import Label, Settings
 
-Leak = Literal["byte_equal_audio", "near_duplicate_audio", "similar_patient_ids"]
+Leak = Literal[
+    "byte_equal_audio", "near_duplicate_audio", "byte_equal_pictures", "near_duplicate_pictures", "similar_patient_ids"
+]
 """What the leakage audit may find of recordings, and an experiment may declare."""
 
 

@@ -196,6 +196,17 @@ class PretrainedSettings(Settings):
     parts: Literal["all", "backbone"] = Field(
         default="all", description="backbone: the head starts with random weights"
     )
+    state: bool = Field(
+        default=False,
+        description="with result: go on where that training ended, with its last weights, optimizer, schedules and "
+        "epoch; `epochs` counts its epochs too",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_no_state(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was trained before there was this setting stays what it is.
+        values: dict[str, Any] = to_dict(self)
+        return values if self.state else {name: value for name, value in values.items() if name != "state"}
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
@@ -204,7 +215,16 @@ class PretrainedSettings(Settings):
             raise ValueError(f"pretrained takes one of result, weights, timm and published; found {given or 'none'}")
         if self.sha256 is not None and (self.result is not None or self.timm == "hub"):
             raise ValueError("sha256 is of a file: give it with weights, timm or published, not with a result or hub")
+        if self.state and (self.result is None or self.parts != "all"):
+            raise ValueError("state: true goes on with a whole training: give it with result, and leave parts out")
         return self
+
+
+class PictureStandard(Settings):
+    """What pictures are standardised by, as torchvision states it: brightness from 0 to 1, one number a channel."""
+
+    mean: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=1)
+    std: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1)
 
 
 class DebugSettings(Settings):
@@ -224,6 +244,9 @@ class TrainSettings(Settings):
 
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=32, ge=1)
+    eval_batch_size: int | None = Field(
+        default=None, ge=1, description="clips at a time in validation and evaluation; null: batch_size"
+    )
     accumulate_batches: int = Field(default=1, ge=1, description="batches whose gradients make one step")
     clip_gradient: ClipGradientSettings = ClipGradientSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -261,7 +284,14 @@ class TrainSettings(Settings):
     )
     early_stopping: EarlyStoppingSettings | None = None
     pretrained: PretrainedSettings | None = None
-    freeze: Literal["frontend", "backbone"] | None = Field(default=None, description="a part that is not trained")
+    normalise: Literal["training", "pretrained"] | PictureStandard | None = Field(
+        default=None,
+        description="of pictures, what each channel is standardised by: null or training: mean and deviation of the "
+        "training pictures; pretrained: those of the timm model's own pretrained weights; or given ones",
+    )
+    freeze: Literal["frontend", "backbone", "all_but_head"] | None = Field(
+        default=None, description="a part that is not trained; all_but_head: the head alone is"
+    )
     thaw_epoch: int | None = Field(
         default=None, ge=2, description="the epoch from which the frozen part is trained too"
     )
@@ -288,9 +318,14 @@ class TrainSettings(Settings):
     debug: DebugSettings = DebugSettings()
 
     @model_serializer(mode="wrap")
-    def _without_steps(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # What was trained before there were such steps stays what it is.
-        return without_none(to_dict(self), ("train_step", "test_step"))
+    def _without_later_ones(self, to_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was trained before there were these settings stays what it is.
+        return without_none(to_dict(self), ("eval_batch_size", "normalise", "train_step", "test_step"))
+
+    @property
+    def n_at_once(self) -> int:
+        """Clips at a time in validation and evaluation."""
+        return self.eval_batch_size or self.batch_size
 
     @model_validator(mode="before")
     @classmethod
@@ -346,9 +381,13 @@ class TrainSettings(Settings):
     def shaping(self) -> dict[str, Any]:
         """Return all settings that shape the weights, as JSON-like values.
 
-        When the state is saved does not, nor do the means by which batches come; the order in which they come does.
+        When the state is saved does not, nor do the means by which batches come; the order in which they come does. How
+        many clips are validated at a time does where metrics are of batches.
         """
-        return self.model_dump(mode="json", exclude={"save", "batches", "live_logs", "live_examples"})
+        shapeless = {"save", "batches", "live_logs", "live_examples"}
+        if self.metric_over == "epoch":
+            shapeless.add("eval_batch_size")
+        return self.model_dump(mode="json", exclude=shapeless)
 
 
 def _is_endless(schedule: ScheduleSettings) -> bool:
@@ -366,6 +405,10 @@ NORMAL_CLASS_MONITORS = ("average_score", "challenge_score")
 """What a training of a task with a normal class may go by: `metrics.icbhi.normal_class_scores`."""
 
 
+EXACT_MATCH = "exact_match"
+"""The share of clips, recordings or patients with all targets right (subset accuracy), of those known throughout."""
+
+
 EVENT_MONITORS = ("event_f1", "segment_f1")
 """What a training that finds events may go by: `metrics.event_decoding.validation_scores`."""
 
@@ -379,6 +422,8 @@ def monitors_for(task: TaskSettings) -> tuple[str, ...]:
     names = ["loss", "auroc", "auprc", "balanced_accuracy"]
     if task.type == "multi_class":
         names += ["accuracy"]
+    if task.type == "multi_label" and len(task.targets) > 1:
+        names += [EXACT_MATCH]
     if task.normal_class is not None:
         names += NORMAL_CLASS_MONITORS
     if task.finds_events:

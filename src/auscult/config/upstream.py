@@ -142,7 +142,9 @@ class UpstreamResults:
             raise ConfigError(
                 f"{name}: {setting}: {written}: {'/'.join(owner)} has the jobs {', '.join(known.run for known in runs)}"
             )
-        if kind == "results" and owner != (name.task, name.experiment):
+        # The state to go on from stays in the run folder; a result is published without.
+        wants_state = job.train.pretrained is not None and job.train.pretrained.state
+        if kind == "results" and owner != (name.task, name.experiment) and not wants_state:
             return Upstream(setting, written, written, (result_dir(*owner),), tuple(runs))
         folder = run_dir(*wanted)
         read = folder if is_folder else f"{folder}/{file}"

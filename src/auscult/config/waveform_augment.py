@@ -21,7 +21,9 @@ def _check_rising(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
-_Rises = AfterValidator(_check_rising)
+RISES = AfterValidator(_check_rising)
+"""Of a range: its first number is not above its second."""
+
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Frequency = Annotated[float, Field(gt=0, le=100_000)]
 _Width = Annotated[float, Field(ge=30, le=100_000)]
@@ -29,9 +31,9 @@ _Quality = Annotated[float, Field(ge=0.2, le=10)]
 _Level = Annotated[float, Field(ge=-120, le=120)]
 _Depth = Annotated[float, Field(ge=0, le=60)]
 _Rate = Annotated[float, Field(ge=0.25, le=4)]
-Frequencies = Annotated[tuple[_Frequency, _Frequency], _Rises]
-Decibels = Annotated[tuple[_Level, _Level], _Rises]
-Rates = Annotated[tuple[_Rate, _Rate], _Rises]
+Frequencies = Annotated[tuple[_Frequency, _Frequency], RISES]
+Decibels = Annotated[tuple[_Level, _Level], RISES]
+Rates = Annotated[tuple[_Rate, _Rate], RISES]
 Colour = Literal["white", "pink", "brown", "blue", "violet"]
 
 
@@ -207,7 +209,7 @@ class BandStop(Augmentation):
 
     name: Literal["band_stop"]
     centre_hz: Frequencies = Field(default=(100.0, 1500.0), description="middle of the band")
-    width_hz: Annotated[tuple[_Width, _Width], _Rises] = Field(
+    width_hz: Annotated[tuple[_Width, _Width], RISES] = Field(
         default=(50.0, 300.0), description="between the edges, where half the power is left"
     )
 
@@ -217,7 +219,7 @@ class Clipping(Augmentation):
     """Clip the sound at a level below its peak."""
 
     name: Literal["clipping"]
-    below_peak_db: Annotated[tuple[_Depth, _Depth], _Rises] = Field(
+    below_peak_db: Annotated[tuple[_Depth, _Depth], RISES] = Field(
         default=(1.0, 6.0), description="how far below the clip's own peak"
     )
 
@@ -231,7 +233,7 @@ class DeviceResponse(Augmentation):
     high_cut_hz: Frequencies = Field(default=(1000.0, 3500.0), description="3 dB down; 12 dB an octave above")
     n_peaks: int = Field(default=3, ge=0, le=16, description="evenly drawn, on a logarithmic scale, between the cuts")
     max_peak_db: float = Field(default=6.0, gt=0, le=30, description="a peak or a dip of at most this")
-    quality: Annotated[tuple[_Quality, _Quality], _Rises] = Field(
+    quality: Annotated[tuple[_Quality, _Quality], RISES] = Field(
         default=(0.5, 2.0), description="of a peak: its frequency over its width"
     )
 

@@ -20,11 +20,13 @@ from pyarrow import parquet
 from auscult.audio.probe import AudioFacts
 from auscult.audio.probe import probe as probe_audio
 from auscult.config import DatasetSettings
+from auscult.config.dataset import IdxDataset
 from auscult.config.paths import say_missing_root
 from auscult.datasets.folder import printable
 from auscult.datasets.readers import reader_of
 from auscult.errors import AuscultError, DataError
-from auscult.images.decode import probe_picture
+from auscult.images.decode import probe_picture, probe_pixels
+from auscult.images.idx import IdxPictures
 from auscult.storage.files import atomic_path
 from auscult.storage.hdf5 import Shard
 from auscult.storage.tables import Recording
@@ -75,6 +77,9 @@ def _paths(root: Path, dataset: str, settings: DatasetSettings) -> Generator[str
 
 def probe_of(settings: DatasetSettings) -> Callable[[Path], AudioFacts]:
     """Return what decodes a file of a dataset and returns its facts: of sound, or of a picture."""
+    if isinstance(settings, IdxDataset):
+        rows = IdxPictures()
+        return lambda path: probe_pixels(rows.read(path))
     return probe_picture if settings.holds_pictures else partial(probe_audio, rates=settings.rate_hz)
 
 

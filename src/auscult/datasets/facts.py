@@ -74,7 +74,7 @@ class Facts:
         n_patients: Their patients.
         durations_s: Of the recordings, rising, shape [recording].
         per_patient: Recordings of each patient, shape [patient].
-        technical: Sample rate, encoding, channels, device, site.
+        technical: Sample rate (of sound), encoding, channels, device, site.
         sex: Patients by sex; `recordings` of it counts recordings.
         ages_years: Of the patients whose age is known, at their first recording, rising.
         labels: Native label columns.
@@ -102,6 +102,16 @@ class Facts:
     flow: dict[str, Any]
 
     @property
+    def noun(self) -> str:
+        """What one recording is: `recording`, or `picture`."""
+        return "picture" if self.are_pictures else "recording"
+
+    @property
+    def are_pictures(self) -> bool:
+        """Whether they are pictures, which last no time."""
+        return not self.durations_s.any()
+
+    @property
     def duration_s(self) -> float:
         """Length of all sound."""
         return float(self.durations_s.sum())
@@ -116,8 +126,9 @@ def collect(tables: DatasetTables) -> Facts:
     """Return the facts of a dataset."""
     recordings = tables.recordings
     patients = recordings.groupby("patient_id", sort=True)
+    of_sound = [("sample rate (Hz)", "sample_rate_hz")] if recordings["duration_s"].any() else []
     technical = [
-        ("sample rate (Hz)", "sample_rate_hz"),
+        *of_sound,
         ("encoding", "encoding"),
         ("channels", "n_channels"),
         ("device", "device"),
@@ -235,5 +246,5 @@ def kinds_text(counts: dict[str, int]) -> str:
 
 def extent_text(facts: Facts) -> str:
     """Return recordings, patients and length of sound in one line."""
-    of = f"{plural(facts.n_recordings, 'recording')} of {plural(facts.n_patients, 'patient')}"
-    return f"{of}, {duration_text(facts.duration_s)} of sound"
+    of = f"{plural(facts.n_recordings, facts.noun)} of {plural(facts.n_patients, 'patient')}"
+    return of if facts.are_pictures else f"{of}, {duration_text(facts.duration_s)} of sound"

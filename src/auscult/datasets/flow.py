@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from auscult.config import DatasetSettings, FilesCsvDataset, ManifestDataset
-from auscult.datasets.folder import is_picture, is_sound, printable
+from auscult.datasets.folder import is_source, printable
 from auscult.datasets.lost_and_kept import Difference, find_differences
 from auscult.formatting.numbers import p_text, plural, recordings_text
 from auscult.storage.flow import (
@@ -57,9 +57,8 @@ def is_a_recording(rejection: Rejection, settings: DatasetSettings) -> bool:
     if rejection.event_of is not None:
         return False
     if rejection.line is None:
-        if settings.holds_pictures:
-            return is_picture(rejection.file)
-        return is_sound(rejection.file) or class_of(rejection.reason) == "missing wav"
+        is_one = is_source(rejection.file, of_pictures=settings.holds_pictures)
+        return is_one or class_of(rejection.reason) == "missing wav"
     if isinstance(settings, ManifestDataset):
         table = settings.manifest if settings.columns.event is None else None
     else:

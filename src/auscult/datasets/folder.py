@@ -134,6 +134,27 @@ def is_picture(file: str) -> bool:
     return split_name(file)[1] in PICTURE_SUFFIXES
 
 
+def is_source(file: str, *, of_pictures: bool) -> bool:
+    """Tell whether a file's suffix says that it is what a dataset holds: sound of any kind, or a picture that is read.
+
+    >>> is_source("a.png", of_pictures=True), is_source("a.png", of_pictures=False)
+    (True, False)
+    >>> is_source("a.ds2", of_pictures=False)
+    True
+    """
+    return is_picture(file) if of_pictures else is_sound(file)
+
+
+def say_other_suffix(file: str, *, of_pictures: bool) -> str:
+    """Return why a file of another kind than its dataset holds is not read, with the class it is counted by."""
+    _, suffix = split_name(file)
+    reason = f"not part of the layout: {suffix or 'no'} suffix; expected "
+    if of_pictures:
+        return reason + ", ".join(PICTURE_SUFFIXES)
+    hint = "; a dataset of pictures says `holds: pictures`" if is_picture(file) else ""
+    return reason + ", ".join(AUDIO_SUFFIXES) + hint
+
+
 def looks_like_audio(file: str) -> bool:
     """Tell whether a file's suffix says that it is sound of a kind that is not read: it is named, not passed over.
 

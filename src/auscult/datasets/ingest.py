@@ -111,7 +111,8 @@ def ingest(
         logger.info("%s", line, extra=TO_TERMINAL)
     for kind, files in ingest.not_taken.items():
         if files:
-            logger.warning("%s", say_not_taken(dataset, kind, files))
+            what = "picture" if settings.holds_pictures else "sound file"
+            logger.warning("%s", say_not_taken(dataset, kind, files, what))
     for warning in found["warnings"]:
         logger.warning("%s", warning)
     logger.info(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from auscult.config import DatasetSettings, FilesCsvDataset, ManifestDataset
-from auscult.datasets.folder import is_sound, walk_files
+from auscult.datasets.folder import is_source, walk_files
 from auscult.datasets.readers import reader_of
 from auscult.datasets.readers.collection import FILE_WITHOUT_ROW
 from auscult.datasets.readers.reading import Item
@@ -44,8 +44,11 @@ def read_items(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[
     if isinstance(settings, FilesCsvDataset) or (isinstance(settings, ManifestDataset) and settings.manifest):
         return
     for file in walk_files(root):
-        if is_sound(file) and not any(hash(place) in met for place in _places(file)):
-            yield Notice(NOT_TAKEN, file, "not taken: the layout has no place for this sound file; it is not read")
+        if is_source(file, of_pictures=settings.holds_pictures) and not any(
+            hash(place) in met for place in _places(file)
+        ):
+            what = "picture" if settings.holds_pictures else "sound file"
+            yield Notice(NOT_TAKEN, file, f"not taken: the layout has no place for this {what}; it is not read")
 
 
 def _places(file: str) -> Iterator[str]:
@@ -59,12 +62,12 @@ def _places(file: str) -> Iterator[str]:
         file = file.rpartition("/")[0]
 
 
-def say_not_taken(dataset: str, kind: str, files: Sequence[str]) -> str:
-    """Return in one line how many sound files are not taken, and the first of them.
+def say_not_taken(dataset: str, kind: str, files: Sequence[str], what: str = "sound file") -> str:
+    """Return in one line how many sound files (or `what`) are not taken, and the first of them.
 
     >>> say_not_taken("clinic", "file_without_row", ["a.wav", "b.wav"])
     'clinic: 2 sound files are not in its table and not read: a.wav, b.wav'
     """
     shown = ", ".join(files[:SHOWN]) + (", ..." if len(files) > SHOWN else "")
     verb = "is" if len(files) == 1 else "are"
-    return f"{dataset}: {plural(len(files), 'sound file')} {verb} {NOT_TAKEN_KINDS[kind]} and not read: {shown}"
+    return f"{dataset}: {plural(len(files), what)} {verb} {NOT_TAKEN_KINDS[kind]} and not read: {shown}"

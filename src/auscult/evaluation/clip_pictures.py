@@ -192,7 +192,7 @@ class ClipPlotter:
         for row, name in zip(self._draw(requests, [folder / name for name in names]), names, strict=True):
             of_clip = self._outcomes.loc[self._outcomes["clip_id"] == row["clip_id"]].to_dict("records")
             entries.append({**_entry(name, row, of_clip, self._task), "clip": self._ids.clip(str(row["clip_id"]))})
-        if self._job.evaluate.example_sounds and chosen:
+        if self._job.evaluate.example_sounds and chosen and not self._job.clips.is_image:
             for entry, sound in zip(entries, self._sounds(chosen), strict=True):
                 entry["sound"] = str(Path(entry["file"]).with_suffix(".mp3"))
                 write_listening_copy(sound, self._job.clips.sample_rate_hz, folder / entry["sound"])
@@ -280,7 +280,9 @@ class ClipPlotter:
         ].to_dict("records")
         (found,) = of_clip
         title = f"{one.target}: {OUTCOME_NAMES[found['outcome']]}, probability {probability_text(found['probability'])}"
-        where = f"{self._ids.clip(one.clip_id)}, {row['start_s']:.1f}–{row['end_s']:.1f} s"
+        where = self._ids.clip(one.clip_id)
+        if not self._job.clips.is_image:
+            where += f", {row['start_s']:.1f}–{row['end_s']:.1f} s"
         return title, where if len(where) <= _TITLE_CHARACTERS else f"…{where[-_TITLE_CHARACTERS:]}"
 
     def _target_of(self, clip_id: str) -> str:

@@ -26,6 +26,7 @@ from auscult.evaluation.predict import predict
 from auscult.evaluation.protocols import compare_protocols
 from auscult.evaluation.recalibration import before_and_after
 from auscult.evaluation.slices import slice_attributes, slice_metrics
+from auscult.evaluation.thumbnails import ThumbnailPlotter
 from auscult.formatting.operating_points import chosen_on_text
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.calibration import without_knots
@@ -128,7 +129,7 @@ def evaluate(
         "normal_offset": model.normal_offset,
         "operating_points": model.meta.get("operating_points"),
         "bootstrap_draws": job.evaluate.bootstrap_draws,
-        "recalibration": before_and_after(model, examples, predictions, task, job.train.batch_size),
+        "recalibration": before_and_after(model, examples, predictions, task, job.train.n_at_once),
     }
     of_all = np.random.default_rng(job.evaluate.seed).spawn(len(SUBSETS) + 6)
     *generators, of_slices, of_outcomes, of_protocols, of_clinical, of_baselines, of_events = of_all
@@ -216,12 +217,30 @@ def evaluate(
         events=drawings,
         chosen_on=chosen_on_text(metrics),
     )
-    if job.clips.is_image:
-        note_no_clips(outcomes, job, output_dir)
-    else:
-        plotter = ClipPlotter(model, examples, predictions, outcomes, tables=tables, job=job, task=task, ids=ids)
-        plotter.draw(output_dir, of_outcomes)
-        draw_averages(examples, outcomes, job=job, task=task, folder=output_dir / "spectrograms")
+    _draw_clips(
+        (model, examples, predictions, outcomes), tables, ids, of_outcomes, job=job, task=task, folder=output_dir
+    )
+
+
+def _draw_clips(
+    found: tuple[SavedModel, ClipDataset, pd.DataFrame, pd.DataFrame],
+    tables: Mapping[str, Path],
+    ids: StudyIds,
+    generator: np.random.Generator,
+    *,
+    job: JobSettings,
+    task: TaskSettings,
+    folder: Path,
+) -> None:
+    """Draw clips with their predictions: spectrograms of sound, or pictures as they are; objects have figures."""
+    _, examples, _, outcomes = found
+    if task.finds_objects:
+        note_no_clips(outcomes, job, folder)
+        return
+    kind = ThumbnailPlotter if job.clips.is_image else ClipPlotter
+    kind(*found, tables=tables, job=job, task=task, ids=ids).draw(folder, generator)
+    if not job.clips.is_image:
+        draw_averages(examples, outcomes, job=job, task=task, folder=folder / "spectrograms")
 
 
 def _probabilities(
@@ -229,7 +248,7 @@ def _probabilities(
 ) -> NDArray[np.float64]:
     """Return the probability of each target for all clips, shape [clip, target]; of a probe from embeddings."""
     if not has_embeddings:
-        return predict(model, examples, job.train.batch_size)
+        return predict(model, examples, job.train.n_at_once)
     encoder = model.meta["training"]["probe"]["encoder"]["weights_sha256"]
     return model.predict_proba_of_embeddings(examples.embeddings(np.arange(len(examples)), encoder))
 

@@ -88,7 +88,7 @@ def judge_events(
             "the model finds no events in time: it has no `event_decoding`; train it on a task of type events"
         )
     decodings = decodings_of(model.meta["event_decoding"], task.targets)
-    maps, cells = _predicted(model, examples, examples.events, decodings, job.train.batch_size)
+    maps, cells = _predicted(model, examples, examples.events, decodings, job.train.n_at_once)
     sections = judged_sections(examples, tables, job)
     subsets = {name: sections[name] for name in ("val", "test") if name in sections}
     listed = _event_rows(examples.events, maps, subsets, decodings, task)

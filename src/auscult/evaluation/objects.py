@@ -70,7 +70,7 @@ def judge_objects(
     if examples.objects is None or "object_decoding" not in model.meta:
         raise DataError("the model finds no objects: it has no `object_decoding`; train it on a task of type objects")
     decoding = ObjectDecoding.model_validate(model.meta["object_decoding"])
-    maps = predict_maps(model, examples, job.train.batch_size)
+    maps = predict_maps(model, examples, job.train.n_at_once)
     labels, true = examples.objects.labels, examples.objects.maps()
     matches = [
         match_objects(one, separate(of_clip, decoding), task.object_settings.match_iou)

@@ -77,7 +77,7 @@ def compare_protocols(
     epochs: list[dict[str, Any]] = []
     predictions: dict[int, tuple[dict[str, Any], NDArray[np.float64]]] = {}
     for entry in kept:
-        logits = predict_logits(_at_epoch(model, model_dir, entry), examples, job.train.batch_size)
+        logits = predict_logits(_at_epoch(model, model_dir, entry), examples, job.train.n_at_once)
         point = choose_operating_point(
             logits[tuned], examples.targets[tuned], ids.iloc[tuned], task, job.evaluate, chosen_on=chosen_on
         )

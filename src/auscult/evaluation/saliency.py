@@ -43,8 +43,8 @@ class Explanation:
 
     Attributes:
         method: How it was found; `none`: there is nothing to draw.
-        maps: Shape [clip, mel, frame], in [0, 1] with a maximum of 1, or 0 throughout where nothing speaks for the
-            target.
+        maps: Shape [clip, mel, frame], of pictures [clip, height, width], in [0, 1] with a maximum of 1, or 0
+            throughout where nothing speaks for the target.
         layer: Whose maps or attention it is.
     """
 
@@ -97,7 +97,7 @@ class Explainer:
         values = stored if isinstance(stored, Tensor) else torch.as_tensor(np.asarray(stored))
         if len(columns) != len(values):
             raise ValueError(f"expected one column a clip, found {len(columns)} for {len(values)} clips")
-        shape = self._model.input_shape
+        shape = self._model.input_shape[-2:]
         if self.method == "none" or not len(values):
             return Explanation(self.method, np.zeros((len(values), *shape), dtype=np.float32), self.layer)
         wanted = torch.as_tensor(list(columns))
@@ -279,7 +279,7 @@ def _resized(maps: Tensor, model: SavedModel) -> Tensor:
 
     What a model pads at the end of an axis is cut off again; what it resizes is resized back.
     """
-    n_mels, n_frames = model.input_shape
+    n_mels, n_frames = model.input_shape[-2:]
     backbone: Any = model.classifier.backbone
     size = (n_mels, n_frames)
     if hasattr(backbone, "size") and not getattr(backbone, "is_resized", False):

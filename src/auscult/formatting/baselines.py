@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from auscult.config import TaskSettings
+from auscult.config import ClipSettings, TaskSettings
 from auscult.formatting.numbers import LOWER_IS_BETTER, METRIC_NAMES, Number, number_of, plural
 
 TOLD_ABOVE = 0.6
@@ -40,7 +40,8 @@ class Baselines:
     """What a report says of baselines.
 
     Attributes:
-        verdict: On metadata and sound, in one sentence.
+        title: `Metadata and sound`, or of pictures `Metadata and picture`.
+        verdict: On both, in one sentence.
         heads: Names of the metrics.
         rows: What was judged, and its number for each metric.
         differences: The same of differences.
@@ -49,6 +50,7 @@ class Baselines:
         shortcuts: What was probed.
     """
 
+    title: str
     verdict: str
     heads: list[str]
     rows: list[tuple[str, list[Number]]]
@@ -63,13 +65,15 @@ class Baselines:
         return any(row.is_told for row in self.shortcuts)
 
 
-def baselines_of(metrics: Mapping[str, Any], task: TaskSettings) -> Baselines | None:
+def baselines_of(metrics: Mapping[str, Any], task: TaskSettings, clips: ClipSettings) -> Baselines | None:
     """Return the baselines of `metrics.json`; None where they were not asked for.
 
     Args:
         metrics: The content of `metrics.json`.
         task: What was predicted.
+        clips: Of sound, or of pictures.
     """
+    what = "picture" if clips.is_image else "sound"
     found = metrics.get("baselines")
     if found is None:
         return None
@@ -77,18 +81,19 @@ def baselines_of(metrics: Mapping[str, Any], task: TaskSettings) -> Baselines | 
     metadata = found["metadata"]
     if metadata["reason"]:
         verdict = f"What metadata alone would tell is not known: {metadata['reason']}."
-        return Baselines(verdict, [], [], [], "", _shortcut_verdict(shortcuts), shortcuts)
+        return Baselines(f"Metadata and {what}", verdict, [], [], [], "", _shortcut_verdict(shortcuts), shortcuts)
     names = list(metadata["metadata"])
     rows = [
         (f"metadata alone ({_listed(metadata['columns'])})", metadata["metadata"]),
-        ("sound alone", metadata["sound"]),
+        (f"{what} alone", metadata["sound"]),
     ]
-    differences = [("sound less metadata", metadata["sound_less_metadata"])]
+    differences = [(f"{what} less metadata", metadata["sound_less_metadata"])]
     if metadata["both"] is not None:
-        rows.append(("metadata and sound", metadata["both"]))
-        differences.append(("the sound adds", metadata["added"]))
+        rows.append((f"metadata and {what}", metadata["both"]))
+        differences.append((f"the {what} adds", metadata["added"]))
     return Baselines(
-        verdict=_verdict(metadata),
+        title=f"Metadata and {what}",
+        verdict=_verdict(metadata, what),
         heads=[METRIC_NAMES[name] + (" ↓" if name in LOWER_IS_BETTER else "") for name in names],
         rows=[(text, _numbers(section, names)) for text, section in rows],
         differences=[(text, _numbers(section, names)) for text, section in differences],
@@ -106,13 +111,13 @@ def _number(found: Mapping[str, Any]) -> Number:
     return number_of(found, _NO_TWO_CLASSES)
 
 
-def _verdict(metadata: Mapping[str, Any]) -> str:
+def _verdict(metadata: Mapping[str, Any], what: str) -> str:
     name = next(name for name in _MAIN if name in metadata["sound"])
     section = "sound_less_metadata" if metadata["both"] is None else "added"
     added, alone = _number(metadata[section][name]), _number(metadata["metadata"][name])
     known = f"metadata ({_listed(metadata['columns'])})"
     if added.value is None:
-        return f"The test set does not tell what the sound adds to {known}: {_NO_TWO_CLASSES}."
+        return f"The test set does not tell what the {what} adds to {known}: {_NO_TWO_CLASSES}."
     figure = f"{added.signed_text} {METRIC_NAMES[name]}"
     figure += (
         f" ({added.signed_interval_text})" if added.signed_interval_text else f", no interval: {added.no_interval}"
@@ -120,9 +125,9 @@ def _verdict(metadata: Mapping[str, Any]) -> str:
     reach = f"which alone reach {_plain(alone)}"
     is_shown = added.low is not None and added.low > 0
     if section == "added":
-        sentence = f"The sound adds {figure} to {known}, {reach}"
+        sentence = f"The {what} adds {figure} to {known}, {reach}"
     else:
-        sentence = f"The sound alone is {figure} from {known}, {reach}"
+        sentence = f"The {what} alone is {figure} from {known}, {reach}"
     return f"{sentence}." if is_shown else f"{sentence}: that it adds anything is not shown."
 
 

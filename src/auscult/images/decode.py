@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from PIL import Image, ImageOps, ImageSequence
 
 from auscult.audio.probe import AudioFacts
 from auscult.errors import DataError
+from auscult.images.fingerprint import fingerprint_of
+from auscult.images.idx import ENCODING as IDX_ENCODING
 from auscult.storage.files import sha256_file
 
 if TYPE_CHECKING:
@@ -38,15 +41,37 @@ def probe_picture(path: Path) -> AudioFacts:
     with _opened(path) as picture:
         encoding, n_pages = f"{picture.format}/{picture.mode}", _n_pages(picture)
         n_channels = len(picture.getbands()) if n_pages == 1 else n_pages
+        fingerprint = fingerprint_of(_grey(picture))
+    return _facts(n_channels, encoding, sha256_file(path), fingerprint)
+
+
+def probe_pixels(pixels: NDArray[np.uint8]) -> AudioFacts:
+    """Return the facts of a grey picture that has no file of its own; its SHA-256 is of its size and pixels.
+
+    Args:
+        pixels: Shape [height, width].
+    """
+    digest = hashlib.sha256(f"{pixels.shape[1]}x{pixels.shape[0]}".encode() + pixels.tobytes()).hexdigest()
+    return _facts(1, IDX_ENCODING, digest, fingerprint_of(Image.fromarray(pixels)))
+
+
+def _facts(n_channels: int, encoding: str, sha256: str, fingerprint: str | None) -> AudioFacts:
     return AudioFacts(
         sample_rate_hz=0,
         n_channels=n_channels,
         n_samples=0,
         duration_s=0.0,
         encoding=encoding,
-        sha256=sha256_file(path),
-        fingerprint=None,
+        sha256=sha256,
+        fingerprint=fingerprint,
     )
+
+
+def _grey(picture: Image.Image) -> Image.Image:
+    """Return a picture, or the page of it that is open, in grey from 0 to 255; floats have their own range."""
+    if picture.mode in _GREY_16_BIT:
+        return Image.fromarray(np.asarray(picture).astype(np.float32) * np.float32(_FULL_SCALE / _FULL_SCALE_16_BIT))
+    return picture if picture.mode == "F" else picture.convert("L")
 
 
 def read_picture(path: Path, n_channels: int) -> NDArray[np.float32]:
@@ -82,6 +107,21 @@ def read_picture(path: Path, n_channels: int) -> NDArray[np.float32]:
         )
     converted = np.asarray(page.convert("L" if n_channels == 1 else "RGB"), dtype=np.float32)
     return np.ascontiguousarray(converted[None] if n_channels == 1 else converted.transpose(2, 0, 1))
+
+
+def read_pixels(pixels: NDArray[np.uint8], n_channels: int) -> NDArray[np.float32]:
+    """Return a grey picture as `read_picture` does.
+
+    Args:
+        pixels: Shape [height, width].
+        n_channels: 1: grey, 3: colour.
+
+    Raises:
+        DataError: Another number of channels is asked for.
+    """
+    if n_channels not in (1, 3):
+        raise DataError(f"channels: it is grey, clips.channels asks for {n_channels}; take 1 or 3")
+    return np.repeat(pixels[None].astype(np.float32), n_channels, axis=0)
 
 
 def read_labels(path: Path) -> NDArray[np.uint16]:

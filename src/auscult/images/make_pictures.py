@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from auscult.config.clips import ClipSettings
 from auscult.errors import DataError
-from auscult.images.decode import TOO_HARD, read_labels, read_picture
+from auscult.images.decode import TOO_HARD, read_labels, read_picture, read_pixels
 from auscult.images.fit import Fit
+from auscult.images.idx import ENCODING, IdxPictures
 from auscult.spectrograms.store import SummedSpectrograms, create_features
 from auscult.storage.hdf5 import WHOLE, Shard
 from auscult.storage.parallel import ordered_map
@@ -27,10 +28,11 @@ logger = logging.getLogger(__name__)
 
 
 class _Source(NamedTuple):
-    """Of a picture, its files; no label image where there is none."""
+    """Of a picture, its files; no label image where there is none; its pixels where it is a row of an idx file."""
 
     path: Path
     label_image: Path | None
+    pixels: NDArray[np.uint8] | None
 
 
 class _Picture(NamedTuple):
@@ -74,18 +76,23 @@ def make_pictures(
     if bool((recordings["duration_s"].to_numpy() > 0).any()):
         raise DataError(
             f"{dataset}: its recordings are sound, and clips.unit is image; cut windows, cycles or recordings of it, "
-            "or take a dataset of pictures (layout label_images)"
+            "or take a dataset of pictures (layout label_images or idx, or `holds: pictures`)"
         )
     column = f"{ATTRIBUTE_PREFIX}{LABEL_IMAGE}"
     has_labels = column in recordings
     names = recordings[column].tolist() if has_labels else [None] * len(recordings)
-    sources = [
-        _Source(root / path, None if name is None else root / name)
-        for path, name in zip(recordings["path"], names, strict=True)
-    ]
+    places = zip(recordings["path"], names, recordings["encoding"] == ENCODING, strict=True)
     n_valid: list[int] = []
     shape = settings.picture_shape
-    with create_features(output, None, shape=shape, settings=full_settings, has_labels=has_labels) as writer:
+    with (
+        create_features(output, None, shape=shape, settings=full_settings, has_labels=has_labels) as writer,
+        IdxPictures() as rows,
+    ):
+        # Rows are read where sources are taken, one after the other: only what is made of them runs side by side.
+        sources = (
+            _Source(root / path, None if name is None else root / name, rows.read(root / path) if is_row else None)
+            for path, name, is_row in places
+        )
         for picture in ordered_map(lambda source: _load(source, settings), sources, threads):
             block = SummedSpectrograms(
                 picture.values[None], picture.sums[None], picture.sums_sq[None], np.array([picture.n_valid], np.int32)
@@ -113,7 +120,11 @@ def _table(recordings: pd.DataFrame, dataset: str, n_valid: list[int]) -> pd.Dat
 
 def _load(source: _Source, settings: ClipSettings) -> _Picture:
     try:
-        whole = read_picture(source.path, settings.channels)
+        whole = (
+            read_picture(source.path, settings.channels)
+            if source.pixels is None
+            else read_pixels(source.pixels, settings.channels)
+        )
         labels = None if source.label_image is None else read_labels(source.label_image)
     except DataError as error:
         raise DataError(f"{source.path}: {error}; fix the file and run ingest again") from error

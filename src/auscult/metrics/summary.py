@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from auscult.config.task import LEVELS
-from auscult.config.train import NORMAL_CLASS_MONITORS
+from auscult.config.train import EXACT_MATCH, NORMAL_CLASS_MONITORS
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.evidence import (
     Evidence,
@@ -118,6 +118,9 @@ def validation_metrics(
     values["val/balanced_accuracy"] = _mean(
         [balanced_accuracy(truth[:, k], predicted[:, k]) for k in range(truth.shape[1])]
     )
+    if task.type == "multi_label" and len(task.targets) > 1:
+        whole = ~np.isnan(truth).any(axis=1)
+        values[f"val/{EXACT_MATCH}"] = _share((truth == predicted)[whole].all(axis=1))
     columns = four_class_columns(task)
     if columns is not None:
         crackle, wheeze = columns

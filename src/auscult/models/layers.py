@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from auscult.config.layers import LAYERS, LayerSettings, Shape, layer_shapes
+from auscult.config.layers import LAYERS, LayerSettings, Shape, layer_shapes, maps_shape
 from auscult.config.model import LayersSettings
 from auscult.models.classifier import Backbone, as_maps
 
@@ -17,25 +17,25 @@ def make_layer(layer: LayerSettings, shape: Shape) -> nn.Module:
 
 
 class LayerNet(nn.Module):
-    """The layers one after another; where they end in maps, the mean over mel and frames."""
+    """The layers one after another; where they end in maps, the mean over mel and frames, or height and width."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
         self.layers = nn.Sequential(*layers)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Turn [batch, mel, frame] into [batch, feature]."""
+        """Turn [batch, mel, frame], or pictures [batch, channel, height, width], into [batch, feature]."""
         given: Tensor = self.layers(as_maps(spectrograms))
         return given.mean(dim=(2, 3)) if given.ndim == 4 else given
 
 
-def build(settings: LayersSettings, input_shape: tuple[int, int]) -> Backbone:
+def build(settings: LayersSettings, input_shape: tuple[int, ...]) -> Backbone:
     """Build the backbone.
 
     Raises:
         ConfigError: A layer cannot take what comes to it: its number, its name and the shapes up to it.
     """
     shapes = layer_shapes(settings.layers, input_shape)
-    incoming = [(1, *input_shape), *shapes[:-1]]
+    incoming = [maps_shape(input_shape), *shapes[:-1]]
     layers = [make_layer(layer, shape) for layer, shape in zip(settings.layers, incoming, strict=True)]
     return Backbone(LayerNet(layers), shapes[-1][0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -69,6 +70,15 @@ class Normalisation:
         """Take the exact mean and deviation [channel] of pictures; as `from_bands`."""
         of_bands = cls.from_bands(mean, std)
         return cls(of_bands.mean_db[:, :, None], of_bands.std_db[:, :, None])
+
+    @classmethod
+    def from_brightness(cls, mean: Sequence[float], std: Sequence[float]) -> Normalisation:
+        """Take mean and deviation [channel] of brightness from 0 to 1; pictures hold it from 0 to 255.
+
+        >>> Normalisation.from_brightness([0.5], [0.25]).apply(torch.full((1, 1, 1, 1), 255.0)).item()
+        2.0
+        """
+        return cls.from_channels(255 * np.asarray(mean), 255 * np.asarray(std))
 
     def to(self, device: torch.device) -> Self:
         """Return the same on `device`."""

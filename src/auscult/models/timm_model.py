@@ -1,11 +1,12 @@
-"""Any architecture of timm as a backbone: one input channel, any spectrogram, its classifier replaced by our head.
+"""Any architecture of timm as a backbone: any spectrogram or picture, its classifier replaced by our head.
 
 Convolutional architectures take the spectrogram as it is. Those that are built for one image size (transformers,
 mostly) are built for this spectrogram's size where timm supports it, padded at the end of both axes with zeros (the
 training mean) up to the next size that the architecture can divide. Where no such size is found, the spectrogram is
 resized (bilinear) to the architecture's own size. The few that work with three channels alone get the spectrogram three
-times. `input_note` says which; it is logged and stored with the model. Encoders that pool nothing are averaged over
-their tokens or maps. Where the head decides over time, the maps of one of the architecture's stages are its features.
+times. Pictures have channels of their own, and are fitted likewise. `input_note` says which; it is logged and stored
+with the model. Encoders that pool nothing are averaged over their tokens or maps. Where the head decides over time, the
+maps of one of the architecture's stages are its features.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from auscult.config.layers import maps_shape
 from auscult.config.model import TIMM_PREFIX, TimmSettings
 from auscult.errors import ConfigError
 from auscult.models.classifier import Backbone, steps_of_maps
@@ -54,12 +56,13 @@ class _Fit:
             return self.whole
         return {**self.whole, "features_only": True, "out_indices": (self.stage,)}
 
-    def note(self, input_shape: tuple[int, int]) -> str:
+    def note(self, given: tuple[int, ...]) -> str:
+        """Say how inputs of maps `given`, [channel, height, width], are brought in."""
         notes: list[str] = []
-        if self.size != input_shape:
+        if self.size != given[1:]:
             way = "resized (bilinear)" if self.is_resized else "padded with zeros"
-            notes.append(f"{way} from [{input_shape[0]}, {input_shape[1]}] to [{self.size[0]}, {self.size[1]}]")
-        if self.n_channels > 1:
+            notes.append(f"{way} from [{given[1]}, {given[2]}] to [{self.size[0]}, {self.size[1]}]")
+        if self.n_channels > given[0]:
             notes.append(f"given {self.n_channels} times, as {self.n_channels} channels")
         return ", ".join(notes)
 
@@ -90,14 +93,14 @@ class TimmBackbone(nn.Module):
         self.keeps_time = fit.stage is not None
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Turn [batch, mel, frame] into [batch, feature], or [batch, step, feature]."""
-        maps = spectrograms.unsqueeze(1)
+        """Turn [batch, mel, frame], or [batch, channel, height, width], into [batch, (step,) feature]."""
+        maps = spectrograms if spectrograms.ndim == 4 else spectrograms.unsqueeze(1)
         if maps.shape[2:] != self.size:
             if self.is_resized:
                 maps = functional.interpolate(maps, self.size, mode="bilinear", align_corners=False)
             else:
                 maps = functional.pad(maps, (0, self.size[1] - maps.shape[3], 0, self.size[0] - maps.shape[2]))
-        if self.n_channels > 1:
+        if self.n_channels > maps.shape[1]:
             maps = maps.expand(-1, self.n_channels, -1, -1)
         found = self.model(maps.contiguous(memory_format=torch.channels_last))
         if not self.keeps_time:
@@ -108,31 +111,57 @@ class TimmBackbone(nn.Module):
         return steps[:, : math.ceil(share * steps.shape[1])]
 
 
-def build(settings: TimmSettings, input_shape: tuple[int, int]) -> Backbone:
+def build(settings: TimmSettings, input_shape: tuple[int, ...]) -> Backbone:
     """Build the backbone.
+
+    Args:
+        settings: Its name, and the stage of its maps.
+        input_shape: Mel bands and frames; of pictures channels, height and width.
 
     Raises:
         ConfigError: No way was found to bring such spectrograms into the architecture.
     """
     name = settings.name.removeprefix(TIMM_PREFIX)
     stage = None if settings.over_time is None else -1 if settings.stage is None else settings.stage
-    candidates = [replace(fit, stage=stage) for fit in _candidates(name, input_shape)]
+    given = maps_shape(input_shape)
+    candidates = [replace(fit, stage=stage) for fit in _candidates(name, given)]
     for fit, model, n_features in _working(name, candidates):
         return Backbone(
             TimmBackbone(name, model, fit),
             n_features,
-            fit.note(input_shape),
-            frames_per_step=_frames_per_step(model, fit, input_shape[1]),
+            fit.note(given),
+            frames_per_step=_frames_per_step(model, fit, given[2]),
         )
     if stage is not None:
         raise ConfigError(
             f"model {settings.name!r}: over_time: the architecture gives no maps of {_stage_named(settings.stage)} for "
-            f"[{input_shape[0]} mel, {input_shape[1]} frames]; choose a smaller `stage`, or another architecture"
+            f"[{given[1]} mel, {given[2]} frames]; choose a smaller `stage`, or another architecture"
         )
     raise ConfigError(
-        f"model {settings.name!r} takes no input of [{input_shape[0]} mel, {input_shape[1]} frames], "
+        f"model {settings.name!r} takes no input of {list(input_shape)}, "
         "neither as it is nor padded nor resized; choose another architecture"
     )
+
+
+def pretrained_standard(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and deviation of each colour that an architecture's pretrained weights presuppose.
+
+    Args:
+        name: `timm/<architecture>`.
+
+    Returns:
+        Of brightness from 0 to 1.
+
+    Raises:
+        ConfigError: timm knows no pretrained weights of it.
+    """
+    config = timm.get_pretrained_cfg(name.removeprefix(TIMM_PREFIX))
+    if config is None:
+        raise ConfigError(
+            f"train.normalise: timm knows no pretrained weights of {name}; give {{mean: [...], std: [...]}}, or leave "
+            "normalise out"
+        )
+    return tuple(config.mean), tuple(config.std)
 
 
 def _frames_per_step(model: nn.Module, fit: _Fit, n_frames: int) -> float:
@@ -178,7 +207,18 @@ def _pool(given: Tensor) -> Tensor:
     return given.mean(dim=(2, 3)) if given.ndim == 4 else given
 
 
-def _candidates(name: str, input_shape: tuple[int, int]) -> Iterator[_Fit]:
+def _candidates(name: str, given: tuple[int, ...]) -> Iterator[_Fit]:
+    """Yield the ways to bring maps `given`, [channel, height, width], into an architecture, the best first."""
+    n_channels, height, width = given
+    for fit in _candidates_of_size(name, (height, width)):
+        if fit.n_channels > 1:
+            # Three times the same: of one channel alone.
+            yield from [fit] if n_channels == 1 else []
+        else:
+            yield replace(fit, n_channels=n_channels)
+
+
+def _candidates_of_size(name: str, input_shape: tuple[int, int]) -> Iterator[_Fit]:
     config = timm.get_pretrained_cfg(name)
     is_fixed = config is not None and bool(config.fixed_input_size)
     own_size = tuple(config.input_size[1:]) if config is not None else (224, 224)

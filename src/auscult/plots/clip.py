@@ -120,7 +120,7 @@ def clip_picture(
             )
             label = "level (dB)"
             if number == 1 and evidence.map is not None:
-                image = _draw_evidence(axes, evidence.map, extent)
+                image = draw_evidence(axes, evidence.map, extent)
                 label = "share of maximum"
             _dress(axes, axis, sound.valid_s, limits_s, n_mels, is_last=is_last)
             add_colour_bar(figure, image, label, cax=place.beside(axes))
@@ -180,14 +180,25 @@ def _draw_wave(axes: Axes, sound: Sound, limits_s: tuple[float, float]) -> None:
     _hatch_padding(axes, sound.valid_s, limits_s, (-1.1 * reach, 1.1 * reach), dark=False)
 
 
-def _draw_evidence(
-    axes: Axes, evidence: npt.NDArray[np.float32], extent: tuple[float, float, float, float]
+def draw_evidence(
+    axes: Axes, evidence: npt.NDArray[np.float32], extent: tuple[float, float, float, float] | None = None
 ) -> AxesImage:
+    """Lay evidence in [0, 1] over what is drawn, in orange, with a line at half of the maximum.
+
+    Args:
+        axes: They hold a spectrogram, or a picture.
+        evidence: Shape [row, column].
+        extent: Left, right, bottom and top of a spectrogram, whose first row is the lowest; None: of a picture, whose
+            first row is the highest.
+    """
+    origin = "upper" if extent is None else "lower"
     clear = LinearSegmentedColormap.from_list("evidence", [f"{EVIDENCE_COLOUR}00", f"{EVIDENCE_COLOUR}e6"])
-    image = axes.imshow(evidence, origin="lower", aspect="auto", cmap=clear, vmin=0, vmax=1, extent=extent)
+    aspect = "equal" if extent is None else "auto"
+    image = axes.imshow(evidence, origin=origin, aspect=aspect, cmap=clear, vmin=0, vmax=1, extent=extent)
     if evidence.max() > 0:
         # A line as well, for print in grey: half of the maximum.
-        axes.contour(evidence, levels=[0.5], extent=extent, origin="lower", colors="white", linewidths=0.9)
+        outline = None if extent is None else "lower"
+        axes.contour(evidence, levels=[0.5], extent=extent, origin=outline, colors="white", linewidths=0.9)
     return image
 
 

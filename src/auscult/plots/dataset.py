@@ -17,8 +17,8 @@ CHILD_YEARS = 19.0
 
 
 def draw_recordings(facts: Facts) -> list[PageFigure]:
-    """Return the durations of recordings, and the recordings per patient."""
-    n, patients = plural(facts.n_recordings, "recording"), plural(facts.n_patients, "patient")
+    """Return the durations of recordings, and the recordings, or pictures, per patient."""
+    n, patients = plural(facts.n_recordings, facts.noun), plural(facts.n_patients, "patient")
     found = [
         (
             "durations",
@@ -28,12 +28,12 @@ def draw_recordings(facts: Facts) -> list[PageFigure]:
         ),
         (
             "per-patient",
-            "Recordings per patient",
-            f"{patients}, {span_text(facts.per_patient)} recordings.",
-            histogram(facts.per_patient, "recordings per patient", "patients", whole=True),
+            f"{facts.noun.capitalize()}s per patient",
+            f"{patients}, {span_text(facts.per_patient)} {facts.noun}s.",
+            histogram(facts.per_patient, f"{facts.noun}s per patient", "patients", whole=True),
         ),
     ]
-    return _figures(found)
+    return _figures(found[1:] if facts.are_pictures else found)
 
 
 def draw_patients(facts: Facts) -> list[PageFigure]:

@@ -15,6 +15,7 @@ from auscult.datasets.sources import root_text
 from auscult.formatting.numbers import duration_text, plural, recordings_text
 from auscult.plots.dataset import draw_events, draw_labels, draw_patients, draw_recordings, draw_tasks
 from auscult.plots.excerpts import Picture, choose_excerpts, draw_excerpts
+from auscult.plots.picture_examples import draw_picture_examples
 from auscult.reports.data_tables import class_rule_text, rule_text
 from auscult.reports.html import doc_html, page_templates
 from auscult.storage.files import write_output
@@ -94,9 +95,16 @@ def _cards(found: Description) -> list[tuple[str, str, str]]:
     n_rejected = sum(facts.rejected.values())
     n_rates = len(facts.technical[0].values)
     reasons = plural(len(facts.rejected), "reason") if n_rejected else "every file was read"
+    per_patient = f"median {np.median(facts.per_patient):g} {facts.noun}s"
+    if facts.are_pictures:
+        return [
+            ("Pictures", f"{facts.n_recordings:,}", plural(len(facts.labels), "label")),
+            ("Patients", f"{facts.n_patients:,}", per_patient),
+            ("Rejected", f"{n_rejected:,}", reasons),
+        ]
     return [
         ("Recordings", f"{facts.n_recordings:,}", f"median {np.median(facts.durations_s):.3g} s"),
-        ("Patients", f"{facts.n_patients:,}", f"median {np.median(facts.per_patient):g} recordings"),
+        ("Patients", f"{facts.n_patients:,}", per_patient),
         ("Sound", duration_text(facts.duration_s), plural(n_rates, "sample rate")),
         ("Events", f"{n_events:,}", kinds),
         ("Rejected", f"{n_rejected:,}", reasons),
@@ -129,17 +137,20 @@ def _examples(found: Description) -> tuple[list[Picture], str]:
     """Return pictures, and why some are missing; the reason names no file."""
     if not found.root.is_dir():
         return [], "The dataset's root does not exist, so there are no examples."
-    if found.settings.holds_pictures:
-        return [], "The dataset holds pictures; examples are drawn of sound alone."
     hidden = [column.name for column in found.facts.labels if column.identifies]
     tables = found.tables
-    excerpts = choose_excerpts(tables.recordings, tables.events, N_EXAMPLES, examples_generator())
-    pictures, faults = draw_excerpts(excerpts, found.root, found.settings, hidden)
+    if found.settings.holds_pictures:
+        pictures, faults = draw_picture_examples(
+            tables.recordings, found.root, N_EXAMPLES, examples_generator(), hidden
+        )
+    else:
+        excerpts = choose_excerpts(tables.recordings, tables.events, N_EXAMPLES, examples_generator())
+        pictures, faults = draw_excerpts(excerpts, found.root, found.settings, hidden)
     if not faults:
         return pictures, ""
     return pictures, (
-        f"{plural(len(faults), 'recording')} could not be read: the files have changed or moved since the tables were "
-        f"written. `auscult data verify {found.name}` names them."
+        f"{plural(len(faults), found.facts.noun)} could not be read: the files have changed or moved since the tables "
+        f"were written. `auscult data verify {found.name}` names them."
     )
 
 

@@ -58,13 +58,14 @@ def _print_flow(flow: Mapping[str, Any], dataset: str) -> None:
 
 def _facts(found: Description, *, show_ids: bool) -> Table:
     facts, settings = found.facts, found.settings
-    rows = table("", "", title="\nRecordings and patients")
+    rows = table("", "", title=f"\n{facts.noun.capitalize()}s and patients")
     rows.show_header = False
     rows.add_row("layout", settings.layout)
     rows.add_row("root", root_text(found.settings, found.root))
     rows.add_row("tracked by", settings.tracked_by or "nothing")
-    rows.add_row("duration (s)", span_text(facts.durations_s))
-    rows.add_row("recordings per patient", span_text(facts.per_patient))
+    if not facts.are_pictures:
+        rows.add_row("duration (s)", span_text(facts.durations_s))
+    rows.add_row(f"{facts.noun}s per patient", span_text(facts.per_patient))
     for column in facts.technical:
         rows.add_row(column.name, Text(counts_text(column, show_ids=show_ids)))
     rows.add_row("sex (patients)", counts_text(facts.sex, show_ids=show_ids, unit="patients"))

@@ -66,7 +66,7 @@ def report_text(metrics: dict[str, Any], job: JobSettings, task: TaskSettings) -
         if subset == "test" and metrics["slices"]:
             parts += ["", *_slices(metrics, task)]
         if subset == "test":
-            parts += [*_baselines(metrics, task), *_protocols(metrics, task), *_conformal(metrics)]
+            parts += [*_baselines(metrics, job, task), *_protocols(metrics, task), *_conformal(metrics)]
     return "\n".join(parts) + "\n"
 
 
@@ -188,8 +188,8 @@ def _slices(metrics: Mapping[str, Any], task: TaskSettings) -> list[str]:
     return [title, "-" * len(title), *lines]
 
 
-def _baselines(metrics: Mapping[str, Any], task: TaskSettings) -> list[str]:
-    found = baselines_of(metrics, task)
+def _baselines(metrics: Mapping[str, Any], job: JobSettings, task: TaskSettings) -> list[str]:
+    found = baselines_of(metrics, task, job.clips)
     if found is None:
         return []
     title = f"baselines, {task.level} level"

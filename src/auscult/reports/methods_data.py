@@ -249,8 +249,8 @@ def overlap_text(job: JobSettings) -> str:
     if getattr(job.split, "allow_patient_overlap", False):
         return "Patients may be in more than one part, as declared: the results are optimistic for new patients."
     searched = (
-        "pictures were searched for equal files"
+        "pictures were searched for equal files and for pictures that look the same"
         if job.clips.is_image
-        else ("recordings were searched for the same or nearly the same sound")
+        else "recordings were searched for the same or nearly the same sound"
     )
     return f"No patient was in more than one part, and {searched} in two parts."

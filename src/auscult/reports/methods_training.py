@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from auscult.config import JobSettings, LossSettings, TaskSettings
+from auscult.config.train import PictureStandard
 from auscult.formatting.numbers import METRIC_NAMES, in_sentence, plural
 from auscult.formatting.text import join_words
 from auscult.provenance import redact
@@ -60,7 +61,13 @@ def spectrogram_text(job: JobSettings) -> str:
     part = "the training part" if job.evaluate_only is None else "what the model was trained on"
     if job.clips.is_image:
         kind = {1: "in grey", 3: "in colour"}.get(job.clips.channels, f"of {job.clips.channels} channels")
-        return f"The input was the picture {kind}, each channel standardised by mean and deviation of {part}."
+        given = {None: part, "training": part, "pretrained": "the architecture's pretrained weights"}
+        by = (
+            "given numbers"
+            if isinstance(job.train.normalise, PictureStandard)
+            else f"mean and deviation of {given[job.train.normalise]}"
+        )
+        return f"The input was the picture {kind}, each channel standardised by {by}."
     if frontend is not None and frontend.name == "published":
         return f"The model computes the bands that the encoder {getattr(frontend, 'encoder', '')} was trained on."
     rate = job.clips.sample_rate_hz
@@ -107,6 +114,11 @@ def model_text(result: JobResult) -> str:
     if pretrained is None:
         return f"The model was {job.model.name} with {size}, its initial weights random."
     source = next(name for name in ("result", "weights", "timm", "published") if getattr(pretrained, name) is not None)
+    if pretrained.state:
+        return (
+            f"The model was {job.model.name} with {size}; its training went on where that of "
+            f"{redact(str(pretrained.result))} had ended, with the state of the optimizer."
+        )
     parts = "" if pretrained.parts == "all" else ", the head's random"
     return f"The model was {job.model.name} with {size}, initialised with pretrained weights ({source}){parts}."
 

@@ -123,7 +123,7 @@ def render(
     in_full = {next(runs).id for _, runs in groupby(jobs, key=lambda job: job.number)}
     in_full |= {job.id for job in jobs if job.settings.ensemble}
     jobs_in_full = [job for job in jobs if job.id in in_full]
-    of_baselines = {job.id: baselines_of(job.metrics, task) for job in jobs}
+    of_baselines = {job.id: baselines_of(job.metrics, task, job.settings.clips) for job in jobs}
     return (
         page_templates()
         .get_template("report.html.j2")
@@ -259,12 +259,14 @@ def job_figures(job: JobResult) -> list[PageFigure]:
 
 
 def job_examples(job: JobResult) -> list[PageExample]:
-    """Return a job's example spectrograms for the page."""
+    """Return a job's example spectrograms, or pictures, for the page."""
     return [
         PageExample(
             source=png_data(job.folder / "spectrograms" / entry["file"]),
             text=entry["text"],
-            where=f"{entry['clip']}, {entry['start_s']:.1f}–{entry['end_s']:.1f} s",
+            where=entry["clip"]
+            if job.settings.clips.is_image
+            else f"{entry['clip']}, {entry['start_s']:.1f}–{entry['end_s']:.1f} s",
             is_error=entry["is_error"],
             sound=mp3_data(job.folder / "spectrograms" / entry["sound"]) if "sound" in entry else "",
         )

@@ -10,13 +10,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from auscult.companion import start_companion
 from auscult.config import JobSettings
 from auscult.config.paths import CHECKSUMS_FILE, result_dir
 from auscult.config.run_events import RunEventSettings, require_clients
 from auscult.run_events.outbox import Outbox
 from auscult.run_events.sender import OVER
 from auscult.storage.files import sha256_file
-from auscult.tracking.live import is_rank_zero, start_beside
+from auscult.tracking.live import is_rank_zero
 from auscult.training.progress import Tell
 
 LOG_FILE = "events.log"
@@ -88,7 +89,7 @@ def tell_published(
 def _start_sender(events: RunEventSettings, folder: Path, name: Sequence[str] | None) -> subprocess.Popen[bytes] | None:
     first = {"events": events.model_dump(mode="json"), "name": name}
     fault = "events are not sent while this runs"
-    return start_beside("auscult.run_events.sender", folder, folder / LOG_FILE, first, fault)
+    return start_companion("auscult.run_events.sender", folder, folder / LOG_FILE, first, fault)
 
 
 def _end_sender(process: subprocess.Popen[bytes] | None, longest_s: float) -> None:

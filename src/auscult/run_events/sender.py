@@ -5,11 +5,8 @@ At least once: how far a bus has an outbox is written when it has said so. What 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import select
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from auscult.companion import accompanied
 from auscult.config.run_events import RunEventSettings
 from auscult.errors import AuscultError
 from auscult.run_events.buses import POLL_S, Bus, open_buses
@@ -114,22 +112,17 @@ def tell_of_a_kill(folder: Path, name: Sequence[str]) -> None:
 
 def main(folder: Path) -> None:
     """Send for the process that started this one, until it ends; what is left then waits for the next sender."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s")
-    with os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as parent:
-        first = parent.readline()
-        if not first:
+    with accompanied() as parent:
+        request = parent.first_message()
+        if request is None:
             return
-        request = json.loads(first)
         outboxes = find_outboxes(folder) if request["name"] is None else [folder / OUTBOX_FILE]
         sender = Sender(outboxes, open_buses(RunEventSettings.model_validate(request["events"])))
         word: bytes | None = None
         while word is None:
-            if select.select([parent], [], [], POLL_S)[0]:
-                word = parent.read(64) or b""
-                if word != OVER and request["name"] is not None:
-                    tell_of_a_kill(folder, request["name"])
+            word = parent.last_word(POLL_S)
+            if word not in (None, OVER) and request["name"] is not None:
+                tell_of_a_kill(folder, request["name"])
             sender.work()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from auscult.splits.counts import count_subsets, recording_facts
-from auscult.splits.leaks import BYTE_EQUAL, N_EXAMPLES, NEAR_DUPLICATE, Finding, texts
+from auscult.splits.leaks import COPIES, N_EXAMPLES, Finding, texts
 from auscult.splits.table_one import table_one
 from auscult.storage.tables import named_subsets
 
@@ -73,7 +73,7 @@ def build_audit(
         "duplicates": [
             {"kind": finding.kind, "severity": finding.severity, "recordings": group}
             for finding in findings
-            if finding.kind in (BYTE_EQUAL, NEAR_DUPLICATE)
+            if finding.kind in COPIES
             for group in finding.groups
         ],
         "declared": [finding.text for finding in findings if finding.severity == "declared"],

@@ -15,6 +15,8 @@ import pandas as pd
 from auscult.config.task import fold_label
 from auscult.errors import DataError
 from auscult.formatting.numbers import plural
+from auscult.images.fingerprint import LEAST_SIDE_PX
+from auscult.splits.alike_pictures import groups_of_alike
 from auscult.splits.near_duplicates import groups_of_copies
 from auscult.storage.patient_ids import SIMILAR_PATIENTS, alike_id
 from auscult.storage.tables import ATTRIBUTE_PREFIX, LABEL_PREFIX
@@ -28,8 +30,16 @@ if TYPE_CHECKING:
 
 N_EXAMPLES = 20
 BYTE_EQUAL, NEAR_DUPLICATE = "byte_equal_audio", "near_duplicate_audio"
+BYTE_EQUAL_PICTURES, NEAR_DUPLICATE_PICTURES = "byte_equal_pictures", "near_duplicate_pictures"
+COPIES = (BYTE_EQUAL, NEAR_DUPLICATE, BYTE_EQUAL_PICTURES, NEAR_DUPLICATE_PICTURES)
+"""Kinds of findings on copies, of sounds and of pictures."""
 CONFLICTING_LABELS = "conflicting_labels"
-_HOW = {BYTE_EQUAL: "are byte for byte", NEAR_DUPLICATE: "hold the same sound, by their fingerprints, as"}
+_HOW = {
+    BYTE_EQUAL: "recordings are byte for byte",
+    NEAR_DUPLICATE: "recordings hold the same sound, by their fingerprints, as",
+    BYTE_EQUAL_PICTURES: "pictures are byte for byte",
+    NEAR_DUPLICATE_PICTURES: "pictures look the same, by their fingerprints, as",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Finding:
     """Something the reader of a result must know.
 
     Attributes:
-        kind: `patient_overlap`, `byte_equal_audio`, `near_duplicate_audio`, `conflicting_labels`,
+        kind: `patient_overlap`, one of `COPIES`, `conflicting_labels`,
             `sibling_recordings`, `official_list_overlap`, `similar_patient_ids`, `not_compared`, `unused_exception`,
             and those of `splits.rule_check`.
         severity: `error` stops the run, `declared` was allowed in the experiment and is printed in the report, `note`
@@ -91,11 +101,14 @@ def find_leaks(recordings: pd.DataFrame, split: pd.DataFrame, declared: Declared
         raise DataError(f"the split does not fit the recordings table: {ids} are absent or of another patient")
     subsets = texts(split, "split")
     digests = pd.factorize(rows["sha256"])[0].astype(np.int64)
+    of_pictures = _are_pictures(rows)
+    byte_equal = BYTE_EQUAL_PICTURES if of_pictures else BYTE_EQUAL
+    near_duplicate = NEAR_DUPLICATE_PICTURES if of_pictures else NEAR_DUPLICATE
     copies = _copies(rows, digests)
     found = [
         _patients_on_several_subsets(rows, subsets, declared),
-        *_equal_sound(BYTE_EQUAL, digests, rows, subsets, declared),
-        *_equal_sound(NEAR_DUPLICATE, copies, rows, subsets, declared),
+        *_copied(byte_equal, digests, rows, subsets, declared),
+        *_copied(near_duplicate, copies, rows, subsets, declared),
         *_conflicting_labels(digests, copies, rows, subsets),
         _not_compared(rows),
         *_similar_patient_ids(rows, subsets, declared),
@@ -115,21 +128,28 @@ def texts(table: pd.DataFrame, column: str) -> Texts:
 
 
 def _copies(rows: pd.DataFrame, digests: Codes) -> Codes:
-    """Number the recordings by sound; those that have only files of equal bytes beside them are their own."""
+    """Number the recordings by sound, or pictures by looks; those with only files of equal bytes beside them alone."""
     first = np.unique(digests, return_index=True)[1]
     prints = [text if isinstance(text, str) else None for text in texts(rows, "fingerprint")[first]]
-    sounds = groups_of_copies(prints)
-    several = np.bincount(sounds, minlength=len(first))[sounds] > 1
+    found = groups_of_alike(prints) if _are_pictures(rows) else groups_of_copies(prints)
+    several = np.bincount(found, minlength=len(first))[found] > 1
     alone = len(first) + np.arange(len(rows))
-    return np.where(several[digests], sounds[digests], alone)
+    return np.where(several[digests], found[digests], alone)
+
+
+def _are_pictures(rows: pd.DataFrame) -> bool:
+    return not (rows["duration_s"].to_numpy() > 0).any()
 
 
 def _not_compared(rows: pd.DataFrame) -> Finding | None:
     n_without = int(np.count_nonzero(pd.isna(texts(rows, "fingerprint"))))
     if n_without == 0:
         return None
-    if not (rows["duration_s"].to_numpy() > 0).any():
-        text = f"{len(rows)} pictures: only files of equal bytes are found among them, not pictures that look alike"
+    if _are_pictures(rows):
+        text = (
+            f"{n_without} of {len(rows)} pictures are too small (less than {LEAST_SIDE_PX} pixels) or too plain to be "
+            "compared: among them only those of equal bytes are found"
+        )
         return Finding("not_compared", "note", text, [])
     text = (
         f"{n_without} of {len(rows)} recordings hold too little changing sound to be compared (some 2 s are needed): "
@@ -192,7 +212,8 @@ def _conflicting_labels(digests: Codes, copies: Codes, rows: pd.DataFrame, subse
     pairs = sorted(
         " = ".join(f"{entry['recording']} ({entry['label']})" for entry in group) for group in found.values()
     )
-    text = f"{plural(len(found), 'sound')} under labels that contradict each other: at most one of them is right"
+    what = "picture" if _are_pictures(rows) else "sound"
+    text = f"{plural(len(found), what)} under labels that contradict each other: at most one of them is right"
     return [Finding(CONFLICTING_LABELS, "note", text, pairs, list(found.values()))]
 
 
@@ -213,7 +234,7 @@ def _patients_on_several_subsets(rows: pd.DataFrame, subsets: Texts, declared: D
     return Finding("patient_overlap", "declared" if declared.patient_overlap else "error", text, ids)
 
 
-def _equal_sound(kind: str, groups: Codes, rows: pd.DataFrame, subsets: Texts, declared: Declared) -> list[Finding]:
+def _copied(kind: str, groups: Codes, rows: pd.DataFrame, subsets: Texts, declared: Declared) -> list[Finding]:
     """Find recordings of one group: across subsets they leak, in one subset they are worth a look."""
     names = texts(rows, "recording_id")
     twice, across = _several(groups, names), _several(groups, subsets)
@@ -227,14 +248,14 @@ def _equal_sound(kind: str, groups: Codes, rows: pd.DataFrame, subsets: Texts, d
         ("declared", with_overlap, "another of the same patient in a different subset"),
         ("note", twice & ~across & shared, "one of another patient in the same subset"),
     ]
-    if kind == BYTE_EQUAL:
+    if kind in (BYTE_EQUAL, BYTE_EQUAL_PICTURES):
         # Copies of one sound for one patient are common (KAUH's filters); equal files are not.
         kinds.append(("note", twice & ~across & ~shared, "another of the same patient and subset"))
     return [
         Finding(
             kind,
             severity,
-            f"{np.count_nonzero(of)} recordings {_HOW[kind]} {text}",
+            f"{np.count_nonzero(of)} {_HOW[kind]} {text}",
             _beside(names[of], groups[of]),
             _partners(pd.DataFrame(rows.assign(subset=subsets)[of]), groups[of]),
         )
@@ -292,8 +313,7 @@ def refuse_leaks(findings: list[Finding]) -> None:
     )
     proposals = {
         "patient_overlap": "divide by patients (`split: {kind: patients}`), or declare `allow_patient_overlap: true`",
-        BYTE_EQUAL: copies % BYTE_EQUAL,
-        NEAR_DUPLICATE: copies % NEAR_DUPLICATE,
+        **{kind: copies % kind for kind in COPIES},
         "sibling_recordings": "divide by patients (`split: {kind: patients}`)",
         SIMILAR_PATIENTS: "write each person's id in one way, or, where they are different persons, declare it: "
         f"`split: {{allow_leaks: {{{SIMILAR_PATIENTS}: REASON}}}}`",

@@ -6,17 +6,14 @@ gives one line at the start and one word at the end; a training that dies withou
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import select
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from auscult.companion import accompanied
 from auscult.config.paths import METRICS_FILE, result_dir
 from auscult.errors import DataError
 from auscult.provenance import data_version, git_state, redact
@@ -284,17 +281,15 @@ class Follower:
 
 def main(folder: Path) -> None:
     """Follow the training that started this process, until it ends."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s")
-    with os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as training:
-        first = training.readline()
-        if not first:
+    with accompanied() as training:
+        first = training.first_message()
+        if first is None:
             return
-        follower = Follower(folder, json.loads(first))
+        follower = Follower(folder, first)
         while not follower.is_over:
-            if select.select([training], [], [], _POLL_S)[0]:
-                follower.end((training.read(64) or b"").decode() or "KILLED")
+            word = training.last_word(_POLL_S)
+            if word is not None:
+                follower.end(word.decode() or "KILLED")
             follower.work()
 
 

@@ -9,13 +9,13 @@ import json
 import logging
 import os
 import subprocess
-import sys
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from auscult.companion import start_companion
 from auscult.config import JobSettings, TaskSettings, TrackingSettings
 from auscult.config.paths import METRICS_FILE
 from auscult.provenance import redact
@@ -161,40 +161,7 @@ def start_follower(
         "file_before": file_number(folder / METRICS_FILE),
     }
     fault = "the training is not logged while it runs"
-    return start_beside("auscult.tracking.follower", folder, folder / LOG_FILE, first, fault)
-
-
-def start_beside(
-    module: str, folder: Path, log_path: Path, first: Mapping[str, Any], fault: str
-) -> subprocess.Popen[bytes] | None:
-    """Start a module as a process of its own that accompanies this one; None, with a warning, when that fails.
-
-    Args:
-        module: It is given the folder as its argument.
-        folder: The run folder; made when absent.
-        log_path: Takes what it prints.
-        first: The first line of its standard input, as JSON; more may follow.
-        fault: What the warning says: what there is not without it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with log_path.open("a") as log:
-            # A session of its own: Ctrl-C and SIGTERM are the training's, and how it ended is to be told.
-            process = subprocess.Popen(  # noqa: S603 (fixed arguments)
-                [sys.executable, "-m", module, str(folder)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-    except OSError as error:
-        logger.warning("%s: %s", fault, error)
-        return None
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):  # it failed at once, and is asked for at the end
-        process.stdin.write(json.dumps(first).encode() + b"\n")
-        process.stdin.flush()
-    return process
+    return start_companion("auscult.tracking.follower", folder, folder / LOG_FILE, first, fault)
 
 
 def _end_follower(process: subprocess.Popen[bytes], status: str) -> None:

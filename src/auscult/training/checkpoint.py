@@ -21,7 +21,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -29,10 +29,13 @@ import torch
 from torch import Tensor
 
 from auscult.config.flatten import differences
-from auscult.errors import ConfigError
+from auscult.errors import ConfigError, DataError
 from auscult.storage.files import atomic_path, read_json, settings_key, sha256_file, write_json
 
 logger = logging.getLogger(__name__)
+
+STATE_FOLDER = "state"
+"""In a run folder."""
 
 KEPT = 2
 VERSION_KEY = "state_version"
@@ -116,7 +119,7 @@ class CheckpointStore:
         self._digests = {}  # what another process left may be damaged
         for manifest_path in sorted(self.folder.glob(_MANIFESTS), reverse=True):
             try:
-                return self._read(manifest_path)
+                return _read(manifest_path)
             except _DAMAGE as error:
                 logger.warning("the checkpoint %s is damaged and skipped: %s", manifest_path, error)
                 manifest_path.unlink()
@@ -150,18 +153,6 @@ class CheckpointStore:
         write_json(self.folder / _FINISHED, {"key": self.folder.name})
         for folder in [*self._others(), *self._all.glob(f"{_PREVIOUS}*")]:
             shutil.rmtree(folder)
-
-    def _read(self, manifest_path: Path) -> Checkpoint:
-        manifest = read_json(manifest_path)
-        at, best_epoch = Position(manifest["epoch"], manifest["batch"]), manifest["best_epoch"]
-        names = [f"{at}.pt", *([] if best_epoch is None else [_best_name(best_epoch)])]
-        for name in names:
-            found, expected = sha256_file(self.folder / name), manifest["sha256"][name]
-            if found != expected:
-                raise ValueError(f"{name} has the SHA-256 {found[:12]}…, expected {expected[:12]}…")
-        state = torch.load(self.folder / names[0], map_location="cpu", weights_only=True)
-        best_weights = {} if best_epoch is None else safetensors.torch.load_file(self.folder / names[1])
-        return Checkpoint(at, state, best_epoch, best_weights)
 
     def _prune(self) -> None:
         manifests = sorted(self.folder.glob(_MANIFESTS))
@@ -204,6 +195,56 @@ class CheckpointStore:
                     "the same command and `--config fresh=true`"
                 )
             logger.info("%s holds a training under other settings and is not used: %s", folder, "; ".join(changes))
+
+
+class FinishedTraining(NamedTuple):
+    """What a training left at its end.
+
+    Attributes:
+        checkpoint: The last one.
+        binding: What shaped it.
+        sha256: Of the file of its state.
+    """
+
+    checkpoint: Checkpoint
+    binding: dict[str, Any]
+    sha256: str
+
+
+def read_finished(folder: Path) -> FinishedTraining:
+    """Return the end of a training, to go on from.
+
+    Args:
+        folder: The run's `state` folder.
+
+    Raises:
+        DataError: No finished training left its state there, or the state is damaged.
+    """
+    ends = [path.parent for path in sorted(folder.glob(f"*/{_FINISHED}")) if not path.parent.name.startswith(_PREVIOUS)]
+    if len(ends) != 1:
+        raise DataError(
+            f"{folder}: found the state of {len(ends)} finished trainings, expected one; train that job to its end "
+            "(its state stays in work/runs, and is not part of a published result)"
+        )
+    try:
+        manifest_path = sorted(ends[0].glob(_MANIFESTS))[-1]
+        checkpoint, binding = _read(manifest_path), read_json(ends[0] / _BINDING)
+        return FinishedTraining(checkpoint, binding, read_json(manifest_path)["sha256"][f"{checkpoint.at}.pt"])
+    except (*_DAMAGE, IndexError) as error:
+        raise DataError(f"{ends[0]}: the state is damaged ({error}); train that job again") from error
+
+
+def _read(manifest_path: Path) -> Checkpoint:
+    folder, manifest = manifest_path.parent, read_json(manifest_path)
+    at, best_epoch = Position(manifest["epoch"], manifest["batch"]), manifest["best_epoch"]
+    names = [f"{at}.pt", *([] if best_epoch is None else [_best_name(best_epoch)])]
+    for name in names:
+        found, expected = sha256_file(folder / name), manifest["sha256"][name]
+        if found != expected:
+            raise ValueError(f"{name} has the SHA-256 {found[:12]}…, expected {expected[:12]}…")
+    state = torch.load(folder / names[0], map_location="cpu", weights_only=True)
+    best_weights = {} if best_epoch is None else safetensors.torch.load_file(folder / names[1])
+    return Checkpoint(at, state, best_epoch, best_weights)
 
 
 def _best_name(epoch: int) -> str:

@@ -97,13 +97,16 @@ class Trainer:
         self._rows: list[EpochRow] = []
         self._layer_generators: dict[str, Any] | None = None
 
-    def fit(self, run_dir: Path, session: Session, until_epoch: int | None = None) -> Checkpoint:
+    def fit(
+        self, run_dir: Path, session: Session, until_epoch: int | None = None, earlier: Checkpoint | None = None
+    ) -> Checkpoint:
         """Train what was not saved yet.
 
         Args:
             run_dir: Where `metrics.jsonl` is kept and `history.csv` is written at the end.
             session: Gives the last checkpoint, takes the next ones, and says when to stop.
             until_epoch: Save and return after this epoch, before the training's end; None: train to the end.
+            earlier: The end of another training, whose last weights the model has, to go on from.
 
         Returns:
             The last checkpoint, with the best weights; `is_finished` says whether it is that of the end.
@@ -115,6 +118,8 @@ class Trainer:
         checkpoint = session.load()
         if checkpoint is not None:
             self._resume(checkpoint)
+        elif earlier is not None:
+            self._continue_from(earlier)
         progress, device = session.progress, self.fabric.device
         progress.report("training", epochs=self.settings.epochs, monitor=self.settings.monitor, epoch=self.at.epoch)
         progress.tell(
@@ -150,7 +155,7 @@ class Trainer:
             if self.is_finished:
                 history.write_csv()
         if self.early_stopping.is_exhausted:
-            logger.info("%s no longer improved: stopped after epoch %d", self.settings.monitor, len(self._rows))
+            logger.info("%s no longer improved: stopped after epoch %d", self.settings.monitor, self.at.epoch - 1)
         if self.is_finished:
             self.optimization.finish()
             progress.ending["best_epoch"] = self.best.epoch
@@ -208,6 +213,12 @@ class Trainer:
         }
         self.next_epoch()
         return row
+
+    def _continue_from(self, end: Checkpoint) -> None:
+        """Go on after the end of another training; the best epoch and the count of early stopping begin anew."""
+        self.optimization.continue_from(end.state["optimization"], end.at.epoch - 1)
+        self.at = end.at
+        logger.info("going on in epoch %d of %d, with the optimizer's state", self.at.epoch, self.settings.epochs)
 
     def next_epoch(self) -> None:
         """Move to the first batch of the next epoch."""

@@ -127,6 +127,40 @@ class Optimization:
         """Return all that the next step depends on, but the weights."""
         return {"n_steps": self.n_steps} | {name: part.state_dict() for name, part in self._stateful().items()}
 
+    def continue_from(self, state: dict[str, Any], n_epochs: int) -> None:
+        """Go on from the end of a training: its steps, momenta, averages and what its schedules follow.
+
+        Rates, weight decay and all other settings stay those of this training.
+
+        Args:
+            state: `state_dict` of an optimization with the same optimizer, schedules and average.
+            n_epochs: That were trained.
+
+        Raises:
+            ConfigError: Its groups hold other parameters, or its epochs other steps, which schedules count.
+        """
+        found, own = state["optimizer"], self._optimizer.state_dict()
+        sizes = [[len(group["params"]) for group in each["param_groups"]] for each in (found, own)]
+        if sizes[0] != sizes[1]:
+            raise ConfigError(
+                f"train.pretrained.state: the optimizer's groups held {sizes[0]} tensors, and here they hold "
+                f"{sizes[1]}; give train.optimizer the settings of that training"
+            )
+        expected = n_epochs * self._schedules.steps_per_epoch
+        if self._schedules.names and state["n_steps"] != expected:
+            raise ConfigError(
+                f"train.pretrained.state: {n_epochs} epochs took {state['n_steps']} steps, and here they would take "
+                f"{expected}, so that schedules would not go on where they were; take its data and batch size, or no "
+                "schedules"
+            )
+        self._optimizer.load_state_dict({**found, "param_groups": own["param_groups"]})
+        self.n_steps = state["n_steps"]
+        self._schedules.load_state_dict(state["schedules"])
+        if self._ema is not None:
+            self._ema.load_state_dict(state["ema"])
+        if state["precision"]:
+            self._fabric.strategy.precision.load_state_dict(state["precision"])
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore `state_dict`."""
         self.n_steps = state["n_steps"]
@@ -150,7 +184,7 @@ def build_optimizer(module: nn.Module, settings: OptimizerSettings) -> torch.opt
     """
     groups = parameter_groups(module, settings)
     name = DECOUPLED.get(settings.name, settings.name) if settings.decoupled_weight_decay else settings.name
-    given = {"betas": settings.betas, "eps": settings.eps}
+    given = {key: getattr(settings, key) for key in ("betas", "eps", "dampening", "maximize")}
     extra: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if name.startswith("sgd"):
         extra["nesterov"] = settings.nesterov  # timm's default is another one than torch's
@@ -239,7 +273,7 @@ def _backbone_layers(module: nn.Module) -> dict[str, int]:
 
 
 class FrozenPart:
-    """The part of a model that is not trained, for some epochs or throughout: its weights and batch statistics stay.
+    """The parts of a model that are not trained, for some epochs or throughout: weights and batch statistics stay.
 
     Args:
         module: With the parts as children.
@@ -251,28 +285,28 @@ class FrozenPart:
 
     def __init__(self, module: nn.Module, settings: TrainSettings) -> None:
         self._thaw_epoch = settings.thaw_epoch
-        self._part: nn.Module | None = None
-        if settings.freeze is not None:
-            children = dict(module.named_children())
-            if settings.freeze not in children:
-                raise ConfigError(
-                    f"train.freeze: the model has no part {settings.freeze!r}; it has {', '.join(sorted(children))}"
-                )
-            self._part = children[settings.freeze]
+        children = {name: child for name, child in module.named_children() if name in PARTS}
+        if settings.freeze == "all_but_head":
+            self._frozen = [child for name, child in children.items() if name != "head"]
+            return
+        if settings.freeze is not None and settings.freeze not in children:
+            raise ConfigError(
+                f"train.freeze: the model has no part {settings.freeze!r}; it has {', '.join(sorted(children))}"
+            )
+        self._frozen = [] if settings.freeze is None else [children[settings.freeze]]
 
     def apply(self, epoch: int) -> None:
         """Freeze or thaw for an epoch; call it after the model was put into training mode."""
-        if self._part is None:
-            return
         is_frozen = self._thaw_epoch is None or epoch < self._thaw_epoch
-        self._part.requires_grad_(not is_frozen)
-        if is_frozen:
-            self._part.eval()
+        for part in self._frozen:
+            part.requires_grad_(not is_frozen)
+            if is_frozen:
+                part.eval()
 
     def thaw(self) -> None:
-        """Make the part trainable again."""
-        if self._part is not None:
-            self._part.requires_grad_(requires_grad=True)
+        """Make the parts trainable again."""
+        for part in self._frozen:
+            part.requires_grad_(requires_grad=True)
 
 
 class Ema:

@@ -9,6 +9,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +20,14 @@ from auscult.config.flatten import differences
 from auscult.config.model import BaseModelSettings, PublishedSettings
 from auscult.config.paths import METRICS_FILE
 from auscult.config.task import TaskSettings
-from auscult.config.train import PretrainedSettings
+from auscult.config.train import PretrainedSettings, TrainSettings
 from auscult.errors import BusyError, ConfigError, DataError
 from auscult.models.arrival import Arrival
 from auscult.models.classifier import Classifier
 from auscult.models.saved import META_FILE, WEIGHTS_FILE, datasets_seen, load_model
 from auscult.models.weights_file import read_tensors
 from auscult.storage.files import atomic_path, sha256_file
+from auscult.training.checkpoint import STATE_FOLDER, Checkpoint, FinishedTraining, read_finished
 from auscult.training.history import HISTORY_FILE
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ def pretrained_digest(settings: PretrainedSettings | None) -> str | None:
         return HUB
     _require_file(path)
     digest = sha256_file(path)
+    if settings.state:
+        return _finished(settings).sha256
     if settings.sha256 not in {None, digest}:
         raise DataError(
             f"train.pretrained: {path} is another file than the experiment names: found SHA-256 {digest}, expected "
@@ -94,9 +98,57 @@ def load_pretrained(
     _require_change(before, _features(module, input_shape), f"train.pretrained: {path or HUB}")
 
 
+def earlier_training(train: TrainSettings) -> Checkpoint | None:
+    """Return the end of the training that another one goes on from; None: it starts anew.
+
+    Args:
+        train: Of the training that goes on; its weights are loaded by `load_pretrained`.
+
+    Raises:
+        ConfigError: Another optimizer, other schedules or averaging than there, or no epoch is left to train.
+        DataError: There is no state, or a damaged one.
+    """
+    settings = train.pretrained
+    if settings is None or not settings.state:
+        return None
+    finished = _finished(settings)
+    there, here = ({"train": _what_states_are_of(each)} for each in (finished.binding["train"], train.shaping()))
+    changes = [str(found) for found in differences(there, here)]
+    if changes:
+        raise ConfigError(
+            f"train.pretrained.state: {settings.result} was trained otherwise, and its state does not fit (there -> "
+            f"here): {'; '.join(changes)}; take these settings from there, or leave state out to take the weights alone"
+        )
+    n_epochs = finished.checkpoint.at.epoch - 1
+    if train.epochs <= n_epochs:
+        raise ConfigError(
+            f"train.epochs: found {train.epochs}, and {settings.result} was trained for {n_epochs} epochs, which count "
+            "too: name more"
+        )
+    return finished.checkpoint
+
+
+def _what_states_are_of(train: Mapping[str, Any]) -> dict[str, Any]:
+    optimizer = train["optimizer"]
+    return {
+        "optimizer": {key: optimizer[key] for key in ("name", "decoupled_weight_decay")},
+        "schedules": [schedule["name"] for schedule in train["schedules"]],
+        "schedules_apply": train["schedules_apply"],
+        "ema": train["ema"] is not None,
+    }
+
+
+def _finished(settings: PretrainedSettings) -> FinishedTraining:
+    try:
+        return read_finished(Path(str(settings.result)) / STATE_FOLDER)
+    except DataError as error:
+        raise DataError(f"train.pretrained.state: {error}") from error
+
+
 def _load_own(module: nn.Module, settings: PretrainedSettings, model_name: str) -> Arrival:
     path = _path(settings)
-    weights = _read(path) if path is not None else {}
+    # The last weights, to go on from; else the best ones, which are the model.
+    weights = _finished(settings).checkpoint.state["model"] if settings.state else _read(path) if path else {}
     wanted = module.state_dict()
     unused: list[str] = []
     if settings.parts == "backbone":

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from auscult.config.experiment import JobSettings
 from auscult.config.task import TaskSettings
-from auscult.models import Normalisation
 from auscult.storage.files import write_json
 from auscult.training.dataset import load_clip_dataset
 from auscult.training.distributed import build_fabric, cpu_threads, determinism
 from auscult.training.loop import Trainer
 from auscult.training.progress import Progress
 from auscult.training.session import SaveTimer, Session, Stop
-from auscult.training.train import build_initial_model, build_trainer, read_sources
+from auscult.training.train import build_initial_model, build_trainer, normalisation_of, read_sources
 
 MOST_TIMES_BEST = 4.0
 """Beyond so many times the lowest loss the training has diverged, and the test ends."""
@@ -59,7 +58,7 @@ def range_test(
         module = build_initial_model(job, task)
         clips = clips if job.frontend != "stored" else None
         dataset = load_clip_dataset(features, tables, split, task, ("train", "val"), clips=clips)
-        normalisation = Normalisation.from_bands(*dataset.normalisation())
+        normalisation = normalisation_of(dataset, job)
         fabric = build_fabric(job.train, device)
         fabric.launch()
         sources = read_sources(dataset, normalisation, job)

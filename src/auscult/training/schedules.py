@@ -107,6 +107,9 @@ class Schedules:
         steps_per_epoch: Optimizer steps.
         epochs: Of the training.
         mode: Of the monitored metric.
+
+    Attributes:
+        steps_per_epoch: As given.
     """
 
     def __init__(
@@ -123,11 +126,16 @@ class Schedules:
         self._apply = apply
         self._optimizer = optimizer
         self._base = [float(group["lr"]) for group in optimizer.param_groups]
-        self._steps_per_epoch = steps_per_epoch
+        self.steps_per_epoch = steps_per_epoch
         self._epochs = epochs
         self._mode: Literal["max", "min"] = mode
         self._plateaus = [_Plateau() for _ in self._settings]
         self._spans = self._lay_out()
+
+    @property
+    def names(self) -> list[str]:
+        """What the schedules are called, in their order."""
+        return [settings.name for settings in self._settings]
 
     @property
     def has_one_lr(self) -> bool:
@@ -175,7 +183,7 @@ class Schedules:
         return started[-1] if started else 0
 
     def _unit(self, settings: ScheduleSettings) -> int:
-        return 1 if settings.by == "step" else self._steps_per_epoch
+        return 1 if settings.by == "step" else self.steps_per_epoch
 
     def _lay_out(self) -> list[tuple[int, int]]:
         """Return each schedule's first step, and how many of its own units it lasts."""
@@ -186,9 +194,9 @@ class Schedules:
             if settings.length is not None:
                 length = settings.length
             elif isinstance(settings, LinearWarmup):
-                length = max(1, self._steps_per_epoch // unit)
+                length = max(1, self.steps_per_epoch // unit)
             else:
-                length = max(1, (self._steps_per_epoch * self._epochs - start) // unit)
+                length = max(1, (self.steps_per_epoch * self._epochs - start) // unit)
             spans.append((start, length))
             if self._apply == "in_turn":
                 start += length * unit

@@ -16,10 +16,11 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from auscult.augment import Augmenter, ItemMaker
+from auscult.augment import Augmenter, ItemMaker, Standard
 from auscult.config.experiment import JobSettings
 from auscult.config.spectrogram import frontend_bands, frontend_frames
 from auscult.config.task import TaskSettings
+from auscult.config.train import PictureStandard
 from auscult.errors import ConfigError, DataError
 from auscult.models import FullScale, Normalisation, build_model_of, count_parameters, save_model
 from auscult.models.classifier import Classifier
@@ -35,7 +36,7 @@ from auscult.training.batches import (
     is_streamed,
     open_batches,
 )
-from auscult.training.checkpoint import VERSION_KEY, CheckpointStore
+from auscult.training.checkpoint import STATE_FOLDER, VERSION_KEY, CheckpointStore
 from auscult.training.dataset import ID_COLUMNS, ClipDataset, StoredKind, load_clip_dataset
 from auscult.training.distributed import build_fabric, cpu_threads, determinism, is_launched_as_rank_zero
 from auscult.training.ensemble import average
@@ -44,7 +45,7 @@ from auscult.training.followed_maps import FollowedMaps
 from auscult.training.lock import RunLock
 from auscult.training.loop import Trainer
 from auscult.training.losses import build_loss, build_map_loss
-from auscult.training.pretrained import load_pretrained, pretrained_digest, reuse_model
+from auscult.training.pretrained import earlier_training, load_pretrained, pretrained_digest, reuse_model
 from auscult.training.probe import fit_probe
 from auscult.training.progress import Progress, Tell
 from auscult.training.sampler import Purpose, Sampler, derive_seed, label_groups
@@ -55,7 +56,6 @@ logger = logging.getLogger(__name__)
 STATE_VERSION = 3
 """Raised when the code trains other weights from equal settings, or saves another state: older state is not used."""
 
-STATE_FOLDER = "state"
 BUDGET_VARIABLE = "AUSCULT_BUDGET_S"
 _RUNTIME_MARGIN_S = 120.0
 _FRONTENDS = {
@@ -151,7 +151,9 @@ def train(
         stack.enter_context(cpu_threads(threads, job.train.devices))
         stack.enter_context(determinism(is_wanted=job.train.deterministic))
         clips = clips if job.frontend != "stored" else None
-        module = build_initial_model(job, task)  # before any data: a file that does not fit is told at once
+        # Before any data: a file that does not fit is told at once.
+        module = build_initial_model(job, task)
+        earlier = earlier_training(job.train)
         dataset = load_clip_dataset(features, tables, split, task, ("train", "val"), clips=clips)
         # Apart from what shapes the weights: another label in it rewrites the operating point and trains nothing again.
         calibration = (
@@ -159,7 +161,7 @@ def train(
             if job.split.calibration_fraction
             else None
         )
-        normalisation = _normalisation(dataset)
+        normalisation = normalisation_of(dataset, job)
         sources = read_sources(dataset, normalisation, job)
         store = None
         if is_rank_zero:
@@ -174,7 +176,7 @@ def train(
         stack.callback(trainer.processes.destroy)
         session = Session(stop, SaveTimer(job.train.save), progress, trainer.processes, store)
         try:
-            checkpoint = trainer.fit(output_dir, session, until_epoch)
+            checkpoint = trainer.fit(output_dir, session, until_epoch, earlier)
         except TrainingStopped:
             if is_rank_zero:
                 raise
@@ -183,18 +185,33 @@ def train(
             return
         require_best_epoch(checkpoint, job, task, trainer.data.val)
         trainer.module.load_state_dict(checkpoint.best_weights)
-        rows = checkpoint.state["history"]
         remove_epoch_weights(output_dir)
-        epochs = [] if epoch_weights is None else epoch_weights.publish(output_dir, rows, job.train.monitor)
+        epochs = (
+            []
+            if epoch_weights is None
+            else epoch_weights.publish(output_dir, checkpoint.state["history"], job.train.monitor)
+        )
         prepared = FullScale() if trainer.module.takes_waveforms else normalisation.to(fabric.device)
         model = export_model(trainer, prepared, checkpoint, job, backbone_shape(job), calibration=calibration)
         save_model(output_dir, replace(model, meta={**model.meta, "epochs": epochs}))
         store.finish()
 
 
-def _normalisation(dataset: ClipDataset) -> Normalisation:
-    of_what = Normalisation.from_bands if len(dataset.shape) == 2 else Normalisation.from_channels
-    return of_what(*dataset.normalisation())
+def normalisation_of(dataset: ClipDataset, job: JobSettings) -> Normalisation:
+    """Return what is done to spectrograms or pictures before a model takes them.
+
+    Of the training subset alone, or of pictures as `train.normalise` says.
+    """
+    if not job.clips.is_image:
+        return Normalisation.from_bands(*dataset.normalisation())
+    wanted = job.train.normalise
+    if isinstance(wanted, PictureStandard):
+        return Normalisation.from_brightness(wanted.mean, wanted.std)
+    if wanted == "pretrained":
+        from auscult.models.timm_model import pretrained_standard  # noqa: PLC0415 (timm: seconds)
+
+        return Normalisation.from_brightness(*pretrained_standard(job.model.name))
+    return Normalisation.from_channels(*dataset.normalisation())
 
 
 def choose_budget_s(environment: Mapping[str, str], setting_s: float | None, runtime_min: float | None) -> float | None:
@@ -388,9 +405,14 @@ def _augmentation(
         seed=job.train.seed,
         device=device,
         grid=None if train.events is None else train.events.grid,
+        standard=_standard(normalisation.to(device)) if job.clips.is_image else None,
     )
     online = _online_spectrograms(job, normalisation, device) if job.frontend == "online" else None
     return TrainingAugmentation(maker, augmenter, online, train.maps)
+
+
+def _standard(normalisation: Normalisation) -> Standard:
+    return Standard(normalisation.mean_db, normalisation.std_db)
 
 
 def _online_spectrograms(
@@ -445,5 +467,5 @@ def _indices(dataset: ClipDataset, name: str, job: JobSettings) -> NDArray[np.in
         return np.sort(indices[Sampler(len(indices), settings.batch_size, settings.seed).plan(1)[0]])
     indices = dataset.subset(name)
     if debug.limit_batches is not None and name == "val":
-        return indices[: debug.limit_batches * settings.batch_size]
+        return indices[: debug.limit_batches * settings.n_at_once]
     return indices

@@ -59,7 +59,7 @@ def validate(
         DivergedError: A probability is NaN or infinite.
     """
     model.eval()
-    plan = sequential_plan(len(subset.batches), settings.batch_size)
+    plan = sequential_plan(len(subset.batches), settings.n_at_once)
     found: list[Tensor] = []
     for batch in subset.batches(plan):
         if stop.urgent_reason:

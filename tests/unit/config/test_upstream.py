@@ -131,3 +131,11 @@ def test_an_ensemble_takes_the_trainings_of_its_job(tmp_path):
     assert [run.run for run in found.runs] == ["1/seed0", "1/seed3"]
     read = found.read_by(results.runs("toy", "a")["1/ensemble"])
     assert read.ensemble == ("work/runs/toy/a/1/seed0", "work/runs/toy/a/1/seed3")
+
+
+def test_a_state_is_read_in_the_run_folder_of_its_job_alone(tmp_path):
+    found = project(tmp_path, base=[{}, {}], further=[starting(result="results/toy/base/2", state=True)])
+    upstream = found.of(RunName("toy", "further", "1"))
+    assert upstream.read == "work/runs/toy/base/2"
+    assert upstream.needs == ("work/runs/toy/base/2/model.safetensors",)
+    assert upstream.runs == (RunName("toy", "base", "2"),)

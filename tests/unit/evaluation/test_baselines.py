@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from tests.unit.evaluation.conftest import TASKS, make_world
 
+from auscult.config import ClipSettings
 from auscult.evaluation.evaluate import evaluate
 from auscult.evaluation.metadata_baseline import PENALTIES, measure_metadata
 from auscult.evaluation.shortcut_probe import MAX_CLIPS, draw_clips, probe_shortcuts
@@ -86,7 +87,7 @@ def test_nothing_is_added_by_a_sound_that_only_repeats_metadata(tmp_path) -> Non
     assert found["sound"]["auroc"]["low"] > 0.7
     assert found["metadata"]["auroc"]["low"] > 0.7
     assert found["added"]["auroc"]["low"] <= 0 <= found["added"]["auroc"]["high"]
-    text = baselines_of({"baselines": {"metadata": found, "shortcuts": {}}}, TASKS["binary"]).verdict
+    text = baselines_of({"baselines": {"metadata": found, "shortcuts": {}}}, TASKS["binary"], ClipSettings()).verdict
     assert text.endswith("that it adds anything is not shown.")
 
 
@@ -123,7 +124,7 @@ def test_what_is_not_known_in_training_is_no_fault_and_equal_metadata_are_no_bas
     same = patients.assign(sex="female", device="open", age_years=40.0)
     found = measured(tmp_path, same, sound)
     assert found == {"reason": "no metadata are known that differ among the training patients"}
-    text = baselines_of({"baselines": {"metadata": found, "shortcuts": {}}}, TASKS["binary"]).verdict
+    text = baselines_of({"baselines": {"metadata": found, "shortcuts": {}}}, TASKS["binary"], ClipSettings()).verdict
     assert "no metadata are known" in text
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import accuracy_score
 from tests.unit.metrics import reference_scores as scores
 
 from auscult.config.task import FourClass, TaskSettings
@@ -266,3 +267,15 @@ def test_a_validation_mean_is_undefined_where_one_target_is():
     found = validation_metrics(y, p, ids_of(40), FOUR)
     assert scores.auroc(y[:, 0], p[:, 0]) is not None
     assert found["val/auroc"] is found["val/auprc"] is found["val/balanced_accuracy"] is None
+
+
+@pytest.mark.parametrize("unknown", [0.0, 0.1])
+def test_exact_match_is_the_accuracy_of_whole_rows_of_scikit_learn(unknown):
+    task = FOUR.model_copy(update={"targets": ("a", "b", "c"), "four_class": None})
+    y, p = sample(90, 3, unknown=unknown)
+    whole = ~np.isnan(y).any(axis=1)
+    expected = accuracy_score(y[whole].astype(int), (p[whole] >= 0.5).astype(int))
+    assert 0 < expected < 1
+    assert validation_metrics(y, p, ids_of(90, 1), task)["val/exact_match"] == pytest.approx(expected)
+    summary = summarise(y, p, ids_of(90, 1), task, (0.5,) * 3, np.random.default_rng(0), 0)
+    assert summary["clip"]["macro"]["exact_match"]["value"] == pytest.approx(expected)

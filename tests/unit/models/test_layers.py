@@ -176,7 +176,7 @@ def test_shapes_are_torchs_and_what_torch_refuses_is_refused_before(layers, inpu
         (
             [{"layer": "Conv2d", "out_channels": 3, "kernel": 3}],
             r"layer 1 \(Conv2d\): unknown setting 'kernel', did you mean 'kernel_size'\? "
-            r"allowed: out_channels, kernel_size, stride, padding, dilation, groups, bias$",
+            r"allowed: in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias$",
         ),
         ([{"layer": "ReLU", "inplace": True}], r"layer 1 \(ReLU\): unknown setting 'inplace'; it has none$"),
         ([{"layer": "Linear"}], r"layer 1 \(Linear\): out_features is missing; add it$"),
@@ -228,6 +228,16 @@ def test_all_faulty_layers_are_named_at_once():
             [EXAMPLE[0], {**EXAMPLE[0], "groups": 3}],
             r"layer 2 \(Conv2d\) .*the 16 channels that come in cannot be divided into 3 groups",
         ),
+        (
+            [EXAMPLE[0], {"layer": "Conv2d", "in_channels": 32, "out_channels": 8, "kernel_size": 3}],
+            r"layer 2 \(Conv2d\) cannot take maps of \[16 channels, 14 mel, 22 frames\]: it says in_channels 32, and "
+            r"16 come in; correct it or the layers before it",
+        ),
+        (
+            [EXAMPLE[0], {"layer": "Flatten"}, {"layer": "Linear", "in_features": 1024, "out_features": 8}],
+            r"layer 3 \(Linear\) cannot take 4928 features: it says in_features 1024, and 4928 come in",
+        ),
+        ([EXAMPLE[0], {"layer": "BatchNorm2d", "num_features": 8}], r"layer 2 \(BatchNorm2d\).*num_features 8, and 16"),
         ([{**EXAMPLE[0], "padding": "same", "stride": 2}], r"padding 'same' needs stride 1, found \[2, 2\]"),
         ([{"layer": "AvgPool2d", "kernel_size": 2, "padding": 2}], r"padding \[2, 2\] exceeds half of kernel_size"),
     ],
@@ -293,3 +303,18 @@ def test_editors_know_the_layers_by_the_schema(layers, fits, project_dir):
     raw = yaml.safe_load((project_dir / "config/experiments/pneumonia/train2356.yaml").read_text())
     raw = {**raw, "model": {"name": "layers", "layers": layers}, "jobs": [{}]}
     assert Draft202012Validator(experiment_schema()).is_valid(raw) is fits
+
+
+def test_pictures_come_with_their_channels_and_what_is_said_to_come_in_is_only_checked():
+    declared = declare(
+        {**EXAMPLE[0], "in_channels": 3}, *EXAMPLE[1:-1], {"layer": "Linear", "in_features": 1232, "out_features": 4}
+    )
+    picture = (3, *SMALL)
+    model = build_model(declared, 2, picture)
+    assert model.backbone.layers[0].in_channels == 3
+    assert model(torch.zeros(2, *picture)).shape == (2, 2)
+    assert "in_channels" not in declared.model_dump()["layers"][0]
+    with pytest.raises(
+        ConfigError, match=r"maps of \[3 channels, 16 high, 24 wide\]: it says in_channels 1, and 3 come"
+    ):
+        layer_shapes(declare({**EXAMPLE[0], "in_channels": 1}).layers, picture)

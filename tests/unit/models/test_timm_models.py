@@ -1,10 +1,15 @@
 import pytest
+import safetensors.torch
+import timm
 import torch
 from torch.nn import functional
+from torchvision.transforms.v2.functional import normalize
 
 from auscult.config.model import TimmSettings, timm_names
-from auscult.models import build_model, model_facts
-from auscult.models.timm_model import _pool
+from auscult.config.train import PretrainedSettings
+from auscult.models import Normalisation, build_model, model_facts
+from auscult.models.timm_model import _pool, pretrained_standard
+from auscult.training.pretrained import load_pretrained
 
 SHAPE = (128, 311)
 
@@ -87,3 +92,26 @@ def test_tokens_and_maps_are_averaged_and_features_left_alone():
     torch.testing.assert_close(_pool(tokens), tokens.mean(dim=1))
     torch.testing.assert_close(_pool(maps), maps.flatten(2).mean(dim=2))
     assert _pool(tokens[:, 0]).equal(tokens[:, 0])
+
+
+@pytest.mark.parametrize("name", ["timm/resnet18", "timm/vit_tiny_patch16_224"])
+def test_pictures_are_normalised_as_torchvision_does_by_what_pretrained_weights_presuppose(name):
+    mean, std = pretrained_standard(name)
+    config = timm.get_pretrained_cfg(name.removeprefix("timm/"))
+    assert (mean, std) == (config.mean, config.std)
+    brightness = torch.rand(2, 3, 5, 6, generator=torch.Generator().manual_seed(0))
+    stored = (255 * brightness).round().to(torch.float16)  # as pictures lie in stores
+    expected = normalize(stored.float() / 255, list(mean), list(std))
+    torch.testing.assert_close(Normalisation.from_brightness(mean, std).apply(stored), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_weights_of_colours_arrive_as_they_are_in_a_model_of_pictures(tmp_path):
+    theirs = timm.create_model("test_convnext", pretrained=False)
+    path = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file(theirs.state_dict(), path)
+    settings = TimmSettings(name="timm/test_convnext")
+    model = build_model(settings, 4, (3, 64, 64))
+    load_pretrained(model, PretrainedSettings(timm=str(path)), settings, (3, 64, 64))
+    pictures = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    theirs.reset_classifier(0)
+    torch.testing.assert_close(model.eval().embed(pictures), theirs.eval()(pictures))

@@ -96,6 +96,56 @@ def test_a_partition_with_a_shorter_limit_is_told_with_the_setting(project, monk
     assert slurm(project)["GPU partition"].state == "ok"
 
 
+SITE = """
+case "$*" in
+  *%f*) echo "a100,nvlink"; echo "(null)" ;;
+  *%N*) echo node1; echo node2 ;;
+  *) echo "cpu|infinite"; echo "gpu|infinite" ;;
+esac"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "values", "text"),
+    [
+        ("AUSCULT_CONSTRAINT", ("a100&nvlink", "a10"), "no feature of a node 'a10', did you mean 'a100'?"),
+        ("AUSCULT_EXCLUDE_NODES", ("node1,node2", "node1,node3"), "no node 'node3'"),
+        ("AUSCULT_RESERVATION", ("course", "curse"), "no reservation 'curse', did you mean 'course'?"),
+        ("AUSCULT_GPU_QOS", ("long", "longer"), "no QOS 'longer', did you mean 'long'?"),
+        ("AUSCULT_ARRAY_RULES", ("ingest, cut_clips", "train"), "no rule 'train'"),
+    ],
+)
+def test_what_a_site_asks_for_is_listed_and_checked(project, monkeypatch, variable, values, text):
+    right, wrong = values
+    asked = 'case "$*" in *reservation*) echo "ReservationName=course Nodes=all";; *) echo "MinJobAge = 300 sec";; esac'
+    cluster(project, sinfo=SITE, scontrol=asked)
+    command(project, "sacctmgr", "echo normal; echo long")
+    monkeypatch.setenv(variable, right)
+    found = slurm(project)["site settings"]
+    assert (found.state, found.text) == ("ok", f"from the environment: {variable}")
+    monkeypatch.setenv(variable, wrong)
+    found = slurm(project)["site settings"]
+    assert found.state == "failed"
+    assert text in found.text
+    monkeypatch.delenv(variable)
+    monkeypatch.setenv(f"{variable}S", right)
+    assert f"{variable}S is not read, did you mean {variable}?" in slurm(project)["site settings"].text
+
+
+def test_partitions_may_be_chosen_by_their_limits(project, monkeypatch):
+    cluster(project)
+    monkeypatch.setenv("AUSCULT_PARTITIONS_FILE", "partitions.yaml")
+    assert "slurm-partition-config" in slurm(project)["partitions"].remedy
+    path = project / "partitions.yaml"
+    path.write_text("partitions:\n  cpu: {max_runtime: 1440}\n")
+    assert "no partition has a `max_gpu`" in slurm(project)["partitions"].text
+    path.write_text("partitions:\n  cpu: {max_runtime: 1440}\n  gpus: {max_gpu: 4}\n")
+    assert "no partition 'gpus', did you mean 'gpu'?" in slurm(project)["partitions"].text
+    path.write_text("partitions:\n  cpu: {max_runtime: 1440}\n  gpu: {max_gpu: 4}\n")
+    found = slurm(project)
+    assert set(states(found).values()) == {"ok"}
+    assert read_profile(project / "slurm-gpu" / "config.yaml").cpu_partition == ""
+
+
 def test_a_slurm_that_forgets_jobs_at_once_is_told(project):
     cluster(project, scontrol='echo "MinJobAge = 60 sec"')
     found = slurm(project)["Slurm"]
@@ -242,7 +292,7 @@ def test_the_command_prints_a_table_and_fails_when_a_check_does(project, monkeyp
     bad = CliRunner().invoke(app, ["doctor", "--no-job"])
     assert bad.exit_code == 1
     assert "export AUSCULT_GPU_PARTITION=<name>" in bad.output
-    assert "2 of 16 checks failed" in bad.output
+    assert "2 of 17 checks failed" in bad.output
 
 
 def test_a_repository_of_another_user_is_named_with_its_remedy(tmp_path, monkeypatch):

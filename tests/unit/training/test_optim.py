@@ -2,11 +2,12 @@ import pytest
 import torch
 from torch import nn
 
+from auscult.config import TrainSettings
 from auscult.config.model import TestCnnSettings
 from auscult.config.optimizer import DECOUPLED, OptimizerSettings, TimmOptimizer
 from auscult.errors import ConfigError
 from auscult.models import build_model
-from auscult.training.optim import build_optimizer, parameter_groups
+from auscult.training.optim import PARTS, FrozenPart, build_optimizer, parameter_groups
 
 
 class Toy(nn.Module):
@@ -36,6 +37,8 @@ class Toy(nn.Module):
         ({"name": "adam", "decoupled_weight_decay": True}, torch.optim.AdamW, {}),
         ({"name": "sgd", "momentum": 0.8}, torch.optim.SGD, {"momentum": 0.8}),
         ({"name": "sgd", "nesterov": True}, torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+        ({"name": "sgd", "momentum": 0.8, "dampening": 0.3}, torch.optim.SGD, {"momentum": 0.8, "dampening": 0.3}),
+        ({"name": "sgd", "maximize": True}, torch.optim.SGD, {"momentum": 0.9, "maximize": True}),
         ({"name": "nadam"}, torch.optim.NAdam, {}),
         ({"name": "radam"}, torch.optim.RAdam, {}),
     ],
@@ -60,6 +63,46 @@ def test_decoupled_sgd_shrinks_weights_beside_the_step():
     settings = OptimizerSettings(name="sgd", decoupled_weight_decay=True, lr=0.1, momentum=0.0, weight_decay=0.5)
     toy.descend(build_optimizer(toy, settings), n_steps=1)
     assert next(toy.parameters()).item() == pytest.approx(1.0 * (1 - 0.1 * 0.5) - 0.1 * 2.0, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "momentum"),
+    [({"name": "sgd"}, torch.optim.SGD, 0.9), ({"name": "adam"}, torch.optim.Adam, None)],
+)
+def test_decoupled_decay_is_what_shrinking_between_backward_and_step_is(settings, kind, momentum):
+    ours, theirs = Toy(), Toy()
+    decoupled = OptimizerSettings(decoupled_weight_decay=True, lr=0.05, weight_decay=0.3, **settings)
+    found = ours.descend(build_optimizer(ours, decoupled), n_steps=5)
+    optimizer = kind(theirs.parameters(), lr=0.05, **({} if momentum is None else {"momentum": momentum}))
+    for _ in range(5):
+        optimizer.zero_grad()
+        sum((parameter**2).sum() for parameter in theirs.parameters()).backward()
+        with torch.no_grad():
+            for parameter in theirs.parameters():
+                parameter.mul_(1 - 0.05 * 0.3)
+        optimizer.step()
+    assert found == pytest.approx([parameter.item() for parameter in theirs.parameters()], rel=1e-5)
+
+
+def test_settings_that_an_optimizer_has_not_are_refused():
+    for fault in (
+        {"name": "adam", "dampening": 0.1},
+        {"name": "sgd", "dampening": 0.1, "nesterov": True},
+        {"name": "lamb", "maximize": True},
+        {"name": "sgd", "maximize": True, "decoupled_weight_decay": True},
+    ):
+        with pytest.raises(ValueError, match="belongs to"):
+            OptimizerSettings(**fault)
+
+
+def test_all_but_the_head_is_frozen_front_end_too():
+    module = nn.ModuleDict({name: nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)) for name in PARTS})
+    frozen = FrozenPart(module, TrainSettings(freeze="all_but_head", thaw_epoch=3))
+    for epoch, expected in ((1, {"head"}), (3, set(PARTS))):
+        module.train()
+        frozen.apply(epoch)
+        assert {name for name, part in module.items() if part[0].weight.requires_grad} == expected
+        assert {name for name, part in module.items() if part[1].training} == expected
 
 
 @pytest.mark.parametrize("name", TimmOptimizer.__args__)

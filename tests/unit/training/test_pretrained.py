@@ -2,19 +2,21 @@ import itertools
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import timm
 import torch
-from tests.unit.training.test_train import results, train
+from tests.unit.training.test_train import TIMING, results, train
 from timm.layers import resample_abs_pos_embed
 
 from auscult.config import TestCnnSettings
-from auscult.config.model import TimmSettings
+from auscult.config.model import HeadSettings, TimmSettings
 from auscult.config.train import PretrainedSettings, TrainSettings
 from auscult.errors import ConfigError, DataError
 from auscult.models import build_model, load_model
 from auscult.storage.files import sha256_file
+from auscult.training.checkpoint import read_finished
 from auscult.training.pretrained import load_pretrained, pretrained_digest
 from auscult.training.validation import BestEpoch
 
@@ -247,3 +249,67 @@ def test_a_file_that_does_not_fit_is_refused_before_any_data_are_read(setup, tmp
     torch.save({"model": {"backbone.other": 3}}, path)
     with pytest.raises(DataError, match="expected tensors by their names"):
         train(setup, tmp_path / "run", setup.with_train(pretrained={"weights": str(path)}))
+
+
+GOING_ON = {
+    "optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.9},
+    "schedules": [{"name": "exponential", "gamma": 0.8}, {"name": "reduce_on_plateau", "factor": 0.5, "patience": 0}],
+    "ema": {"decay": 0.9},
+}
+
+
+@pytest.fixture(scope="module")
+def two_epochs(setup, tmp_path_factory):
+    """A training that ended after two epochs."""
+    folder = tmp_path_factory.mktemp("two")
+    train(setup, folder, setup.with_train(epochs=2, **GOING_ON))
+    return folder
+
+
+def test_two_epochs_and_two_more_are_four(setup, two_epochs, tmp_path):
+    train(setup, tmp_path / "four", setup.with_train(epochs=4, **GOING_ON))
+    state = {"result": str(two_epochs), "state": True}
+    job = setup.with_train(epochs=4, pretrained=state, **GOING_ON)
+    train(setup, tmp_path / "more", job)
+    whole, more = (pd.read_csv(tmp_path / name / "history.csv").drop(columns=TIMING) for name in ("four", "more"))
+    assert more["epoch"].tolist() == [3, 4]
+    pd.testing.assert_frame_equal(more, whole.iloc[2:].reset_index(drop=True), check_exact=True)
+    ends = [read_finished(tmp_path / name / "state").checkpoint.state for name in ("four", "more")]
+    for name, tensor in ends[0]["model"].items():
+        assert torch.equal(tensor, ends[1]["model"][name]), name
+    assert ends[0]["optimization"]["n_steps"] == ends[1]["optimization"]["n_steps"]
+    # Without the state it is another training, and the best weights are where it starts.
+    train(setup, tmp_path / "anew", setup.with_train(epochs=2, pretrained={"result": str(two_epochs)}, **GOING_ON))
+    assert pd.read_csv(tmp_path / "anew" / "history.csv")["train/loss"].tolist() != more["train/loss"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": {"name": "adam"}}, r"its state does not fit.*optimizer.name: sgd -> adam"),
+        ({"schedules": [], "ema": None}, r"does not fit.*ema: True -> False"),
+        ({"epochs": 2}, "found 2, and .* was trained for 2 epochs, which count too: name more"),
+        (
+            {"optimizer": {"layer_decay": 0.5, **GOING_ON["optimizer"]}},
+            r"optimizer's groups held \[\d.*give train.optim",
+        ),
+        ({"batch_size": 4}, "2 epochs took .* steps, and here they would take"),
+    ],
+)
+def test_a_state_that_does_not_fit_says_what_differs(setup, two_epochs, tmp_path, changes, message):
+    state = {"result": str(two_epochs), "state": True}
+    with pytest.raises(ConfigError, match=message):
+        train(setup, tmp_path, setup.with_train(**{"epochs": 4, "pretrained": state, **GOING_ON, **changes}))
+
+
+def test_a_state_is_of_the_same_model_of_a_whole_training_that_ended(setup, two_epochs, tmp_path):
+    state = {"result": str(two_epochs), "state": True}
+    wider = setup.with_train(epochs=4, pretrained=state, **GOING_ON)
+    wider = wider.model_copy(update={"model": wider.model.model_copy(update={"head": HeadSettings(hidden_size=4)})})
+    with pytest.raises(DataError, match=r"holds weights of another model than test_cnn: .*head.hidden"):
+        train(setup, tmp_path, wider)
+    with pytest.raises(DataError, match=r"found the state of 0 finished trainings, expected one; train that job"):
+        read_finished(tmp_path / "state")
+    with pytest.raises(ValueError, match="state: true goes on with a whole training: give it with result"):
+        PretrainedSettings(result="r", state=True, parts="backbone")
+    assert "state" not in PretrainedSettings(result="r").model_dump()

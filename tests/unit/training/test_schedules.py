@@ -114,6 +114,27 @@ def test_together_their_factors_are_multiplied_as_torchs_chain_does():
     assert ours == pytest.approx(torch_rates(make, "epoch"), rel=1e-9)
 
 
+def test_exponential_and_plateau_together_give_the_rates_of_torch():
+    metrics = [0.5, 0.4, 0.45, 0.44, 0.43, 0.39]
+    optimizer = optimizer_of(0.5)
+    by_time = lr_scheduler.ExponentialLR(optimizer, 0.9)
+    by_metric = lr_scheduler.ReduceLROnPlateau(optimizer, "max", 0.5, patience=1, threshold=0.0, threshold_mode="abs")
+    expected = []
+    for step in range(N):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if (step + 1) % STEPS_PER_EPOCH == 0:
+            by_time.step()
+            by_metric.step(metrics[step // STEPS_PER_EPOCH])
+    ours = rates_of(
+        {"name": "exponential", "gamma": 0.9},
+        {"name": "reduce_on_plateau", "factor": 0.5, "patience": 1},
+        metrics=metrics,
+    )
+    assert ours == pytest.approx(expected, rel=1e-9)
+    assert expected[-1] < 0.5 * 0.5 * 0.9**5  # both
+
+
 def test_in_turn_one_follows_the_other_as_in_torchs_sequence():
     def make(optimizer):
         return lr_scheduler.SequentialLR(

@@ -35,14 +35,14 @@ class Same(torch.nn.Module):
         return spectrograms[:, 0]
 
 
-def validated(logits, targets, metric_over):
-    """Validate in batches of three."""
+def validated(logits, targets, metric_over, **train):
+    """Validate in batches of three, unless `train` says otherwise."""
     stored = np.array(logits, dtype=np.float16).reshape(-1, 1, 1)
     batches = ResidentBatches(stored, Normalisation.from_bands(np.zeros(1), np.ones(1)), CPU)
     names = [f"c{number}" for number in range(len(logits))]
     ids = pd.DataFrame({"clip_id": names, "recording_id": names, "patient_id": names})
     subset = Subset(batches, np.array(targets, dtype=np.float32).reshape(-1, 1), ids)
-    settings = TrainSettings(batch_size=3, metric_over=metric_over)
+    settings = TrainSettings(**{"batch_size": 3, "metric_over": metric_over, **train})
     metrics, answers, maps = validate(
         Same(), Loss("bce", torch.ones(2, 1)), subset, task=TASK, settings=settings, stop=Stop()
     )
@@ -67,6 +67,16 @@ def test_over_an_epoch_all_answers_are_one_set():
     assert found["val/auroc"] == 1.0
     assert found["val/balanced_accuracy"] == pytest.approx((1 + 2 / 4) / 2)
     assert found["val/loss"] == pytest.approx(sum(cross_entropies()) / 6, rel=1e-6)
+
+
+def test_the_batch_size_of_validation_is_its_own_and_changes_no_metric_of_an_epoch():
+    assert validated(LOGITS, TARGETS, "epoch", batch_size=64, eval_batch_size=2) == validated(LOGITS, TARGETS, "epoch")
+    of_batches = validated(LOGITS, TARGETS, "batch")
+    assert validated(LOGITS, TARGETS, "batch", batch_size=64, eval_batch_size=3) == of_batches
+    assert validated(LOGITS, TARGETS, "batch", eval_batch_size=2) != of_batches
+    larger = TrainSettings(eval_batch_size=64)
+    assert larger.shaping() == TrainSettings().shaping()
+    assert TrainSettings(eval_batch_size=64, metric_over="batch").shaping()["eval_batch_size"] == 64
 
 
 def test_over_batches_it_is_the_mean_of_those_that_know_an_answer():

@@ -10,6 +10,7 @@ from auscult.datasets.readers import (
     files_csv,
     hf_lung,
     icbhi,
+    idx,
     jordan,
     label_folders,
     label_images,
@@ -33,6 +34,7 @@ READERS: dict[str, Reader] = {
     "uid_json": uid_json.read,
     "label_folders": label_folders.read,
     "label_images": label_images.read,
+    "idx": idx.read,
     "files_csv": files_csv.read,
 }
 """Layout -> reader; the layouts of `config.dataset`."""

@@ -17,7 +17,7 @@ from auscult.config.dataset import (
     LabelImagesDataset,
     ManifestDataset,
 )
-from auscult.datasets.folder import is_sound, split_name, walk_files
+from auscult.datasets.folder import is_audio, is_picture, is_source, split_name, walk_files
 from auscult.datasets.readers.annotation_files import AnnotationReader
 from auscult.datasets.readers.annotation_marks import read_band
 from auscult.datasets.readers.annotations import check_interval
@@ -81,7 +81,14 @@ class Collector:
         files: list[TableFile] = [*settings.join]
         files += [settings.table] if is_tabular else []
         self._cells = Cells(columns, next((file.decimal for file in files if file.decimal is not None), None))
-        self._locator = Locator(root, settings.root, columns.path, follow_links=settings.follow_links)
+        self._of_pictures = settings.holds_pictures
+        self._locator = Locator(
+            root,
+            settings.root,
+            columns.path,
+            follow_links=settings.follow_links,
+            is_one=is_picture if self._of_pictures else is_audio,
+        )
         self._annotations = (
             None if settings.annotations is None else AnnotationReader(root, settings.annotations, dataset)
         )
@@ -411,6 +418,10 @@ class Collector:
         self._cells.check_values(self._dataset)
 
     def _find_unnamed(self) -> Iterator[Notice]:
-        unnamed = (file for file in walk_files(self._root) if is_sound(file) and hash(file) not in self._named)
+        unnamed = (
+            file
+            for file in walk_files(self._root)
+            if is_source(file, of_pictures=self._of_pictures) and hash(file) not in self._named
+        )
         for file in sorted(unnamed):
             yield Notice(FILE_WITHOUT_ROW, file, "not in the table: no row names this file; it is not read")

@@ -3,8 +3,9 @@
 Origin: the collection's own.
 Terms of use: the collection's own.
 
-Layout: `info.csv` at the root (or what `info` in the dataset's YAML names), paths relative to `folder`. Further
-columns, and named groups of a pattern on the stem, give the patient, site and so on as in the layout `manifest`.
+Layout: `info.csv` at the root (or what `info` in the dataset's YAML names), paths relative to `folder`, of audio files
+or, with `holds: pictures`, of pictures (PNG, JPEG, TIFF, BMP, WebP). Further columns, and named groups of a pattern on
+the stem, give the patient, site and so on as in the layout `manifest`.
 
 Labels: `type`, as written; an empty cell (or NA, as in `manifest`) is unknown.
 

@@ -3,14 +3,15 @@
 Origin: the collection's own.
 Terms of use: the collection's own.
 
-Layout: audio files directly in the folders below the root; several labels are joined by `+`. Named groups of a
-pattern on the stem give the patient, site and so on (without a patient, every recording is a patient of its own).
+Layout: audio files, or with `holds: pictures` pictures (PNG, JPEG, TIFF, BMP, WebP), directly in the folders below the
+root; several labels are joined by `+`. Named groups of a pattern on the stem give the patient, site and so on (without
+a patient, every recording is a patient of its own).
 
 Labels: `label` (or what `label` in the dataset's YAML says), the folder's name as written, without blanks around the
 parts.
 
 Known dirt: files beside or below the folders, folder names with an empty or repeated part, parts that `known_labels`
-does not hold, files that are no audio: each is refused.
+does not hold, files that are no audio (or no pictures): each is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from pathlib import Path
 
 from auscult.config import DatasetSettings, LabelFoldersDataset
 from auscult.config.columns import LabelColumn
-from auscult.datasets.folder import AUDIO_SUFFIXES, is_document, looks_like_audio, say_unread, split_name, walk_files
+from auscult.datasets.folder import (
+    is_document,
+    is_source,
+    looks_like_audio,
+    say_other_suffix,
+    say_unread,
+    walk_files,
+)
 from auscult.datasets.readers.collection import Collector
 from auscult.datasets.readers.reading import Item, MalformedError
 from auscult.errors import nearest
@@ -71,11 +79,11 @@ def read(root: Path, dataset: str, settings: DatasetSettings) -> Iterator[Item]:
 
 
 def _label_set_of(file: str, settings: LabelFoldersDataset) -> str:
-    _, suffix = split_name(file)
-    if looks_like_audio(file):
+    of_pictures = settings.holds_pictures
+    if looks_like_audio(file) and not of_pictures:
         raise MalformedError(say_unread(file))
-    if suffix not in AUDIO_SUFFIXES:
-        raise MalformedError(f"not part of the layout: {suffix or 'no'} suffix; expected {', '.join(AUDIO_SUFFIXES)}")
+    if not is_source(file, of_pictures=of_pictures):
+        raise MalformedError(say_other_suffix(file, of_pictures=of_pictures))
     folders = file.split("/")[:-1]
     if len(folders) != 1:
         raise MalformedError(f"folder: the file lies {len(folders)} folders below the root, expected <labels>/<file>")

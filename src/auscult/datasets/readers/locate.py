@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from auscult.config.columns import PathColumn
@@ -21,12 +21,14 @@ class FileNames:
 
     Args:
         files: Relative to the root; those that are no audio are passed over.
+        is_one: Tells by its name whether a file is a recording.
     """
 
-    def __init__(self, files: Iterable[str]) -> None:
+    def __init__(self, files: Iterable[str], is_one: Callable[[str], bool] = is_audio) -> None:
         self._by_name: dict[str, list[str]] = defaultdict(list)
+        self._is_one = is_one
         for file in files:
-            if is_audio(file):
+            if is_one(file):
                 self._by_name[fold_name(file.rsplit("/", 1)[-1])].append(file)
                 self._by_name[fold_name(split_name(file)[0])].append(file)
 
@@ -38,7 +40,7 @@ class FileNames:
         """
         folders, _, name = path.rpartition("/")
         files = self._by_name.get(fold_name(name), [])
-        if not files and is_audio(name):
+        if not files and self._is_one(name):
             files = self._by_name.get(fold_name(split_name(name)[0]), [])
         # A path that names folders must agree with them, as far as it goes.
         return sorted({file for file in files if not folders or f"/{folders}/" in f"/{file}"})
@@ -52,9 +54,19 @@ class Locator:
         remote_root: The root as it is written; where that is `gs://...`, paths below it may be written so.
         column: How the column is read; None where paths are walked.
         follow_links: Whether a link may lead out of the root.
+        is_one: Tells by its name whether a file is a recording.
     """
 
-    def __init__(self, root: Path, remote_root: str, column: PathColumn | None, *, follow_links: bool) -> None:
+    def __init__(
+        self,
+        root: Path,
+        remote_root: str,
+        column: PathColumn | None,
+        *,
+        follow_links: bool,
+        is_one: Callable[[str], bool] = is_audio,
+    ) -> None:
+        self._is_one = is_one
         self._root = root
         self._real_root = os.path.realpath(root)
         self._remote_root = remote_root
@@ -102,7 +114,7 @@ class Locator:
 
     def _named_like(self, path: str) -> list[str]:
         if self._names is None:
-            self._names = FileNames(walk_files(self._root))
+            self._names = FileNames(walk_files(self._root), self._is_one)
         return self._names.like(path)
 
 
