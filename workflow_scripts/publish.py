@@ -7,6 +7,7 @@ from auscult import provenance
 from auscult.config import Experiment, TaskSettings, load_project
 from auscult.config.paths import result_dir
 from auscult.logs import stage_log
+from auscult.ops.result_bucket import send_published
 from auscult.reports.publish import publish
 from auscult.run_events.live import tell_published
 from auscult.storage.files import read_json
@@ -40,8 +41,11 @@ with stage_log(snakemake.log[0]):
         protocol=next(map(Path, snakemake.input.protocol), None),
         search=next(map(Path, snakemake.input.search), None),
     )
+    project = load_project(snakemake.config)
+    if project.publish_to is not None:
+        send_published(Path(snakemake.output[0]), project.publish_to, with_names=snakemake.params.show_names)
     tell_published(
-        load_project(snakemake.config).events,
+        project.events,
         group=experiment.group,
         experiment=experiment.name,
         jobs=[run.id for run in experiment.runs],

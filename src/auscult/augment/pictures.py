@@ -80,9 +80,9 @@ def augment_pictures(
     """
     picked = rng.chance(1.0 if step.quantity is not None else step.probability) & eligible
     if isinstance(step, PluginSettings):
-        changed, changed_maps = step.implementation()(pictures.clone(), None if maps is None else maps.clone(), rng)
+        changed, moved = step.implementation()(pictures.clone(), None if maps is None else maps.clone(), rng)
         pictures = _where(picked, same_shape(step.name, changed, pictures), pictures)
-        return pictures, None if maps is None else _where(picked, same_shape(step.name, changed_maps, maps), maps)
+        return pictures, None if maps is None else _where(picked, same_shape(step.name, moved, maps), maps)
     function = PICTURE.implementation(step.name)
     if not isinstance(step, OnColours):
         return function(pictures, maps, step, rng, picked)

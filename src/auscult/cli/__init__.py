@@ -36,6 +36,7 @@ for command in (
     experiment.reproduce,
     experiment.schema,
     ops.sync,
+    ops.upload,
     ops.verify,
     ops.watch,
 ):

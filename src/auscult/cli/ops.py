@@ -103,30 +103,58 @@ def sync(
         raise typer.Exit(1)
 
 
+def upload(
+    results: Annotated[list[Path], typer.Argument(help="Folders of results, such as results/pneumonia/train2356.")],
+    *,
+    to: Annotated[
+        str | None, typer.Option(help="gs://bucket/prefix, instead of `publish_to` in config/config.yaml.")
+    ] = None,
+    config: Annotated[Path, typer.Option(help="The folder with the configuration.")] = Path("config"),
+) -> None:
+    """Copy results with their checksums into a bucket; what is there already is not sent again."""
+    from auscult.config import load_project  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.config.project import project_settings  # noqa: PLC0415
+    from auscult.errors import ConfigError  # noqa: PLC0415
+    from auscult.ops.result_bucket import send_result  # noqa: PLC0415
+
+    project = project_settings(config)
+    target = project.publish_to if to is None else load_project({"publish_to": to}, config).publish_to
+    if target is None:
+        raise ConfigError(f"{config / 'config.yaml'}: publish_to: missing; say gs://bucket/prefix there, or --to")
+    for result in results:
+        typer.echo(send_result(result, target, with_names=project.publish.names).text)
+
+
 def verify(
-    results: Annotated[list[Path], typer.Argument(help="Folders of results, such as results/pneumonia/train2356")],
+    results: Annotated[
+        list[str],
+        typer.Argument(help="Folders of results, such as results/pneumonia/train2356, or gs://bucket/... of copies."),
+    ],
 ) -> None:
     """Compare every file of a result with its checksums; name what is damaged, missing or extra. Status 1 if any is."""
-    from auscult.formatting.numbers import plural  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.config.dataset import REMOTE  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.formatting.numbers import plural  # noqa: PLC0415
+    from auscult.ops.result_bucket import verify_bucket  # noqa: PLC0415
     from auscult.ops.verify import verify_result  # noqa: PLC0415
 
     is_whole = True
-    for result in results:
-        found = verify_result(result)
+    for written in results:
+        is_remote = written.startswith(REMOTE)
+        result = written.rstrip("/") if is_remote else Path(written).as_posix()
+        found = verify_bucket(result) if is_remote else verify_result(Path(written))
         is_whole &= found.is_whole
         for kind, names in (("damaged", found.damaged), ("missing", found.missing), ("extra", found.extra)):
             for name in names:
-                typer.echo(f"{kind}: {result / name}")
+                typer.echo(f"{kind}: {result}/{name}")
         for notice in found.notices:
             typer.echo(f"note: {result}: {notice}")
         if found.is_whole:
             typer.echo(f"{result}: {plural(found.n_files, 'file')}, all as published")
         else:
             n_faults = len(found.damaged) + len(found.missing) + len(found.extra)
-            typer.echo(
-                f"{result}: {plural(n_faults, 'fault')} in {plural(found.n_files, 'file')}; publish it again: "
-                f"snakemake --cores all --forcerun publish -- {result}"
-            )
+            again = "snakemake --cores all --forcerun publish --"
+            remedy = "send it again: auscult upload results/..." if is_remote else f"publish it again: {again} {result}"
+            typer.echo(f"{result}: {plural(n_faults, 'fault')} in {plural(found.n_files, 'file')}; {remedy}")
     if not is_whole:
         raise typer.Exit(1)
 

@@ -157,6 +157,8 @@ ModelSettings = Annotated[BaseModelSettings, MODELS]
 class PluginModelSettings(PluginSettings, BaseModelSettings, extra="allow"):
     """A model of a file in `plugins/`; its features are pooled over the clip."""
 
+    takes_pictures: ClassVar[bool] = True
+
     name: str
 
 

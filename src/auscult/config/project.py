@@ -63,6 +63,12 @@ class ProjectSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tracking: TrackingSettings = TrackingSettings()
     publish: PublishSettings = PublishSettings()
+    publish_to: str | None = Field(
+        default=None,
+        pattern=r"^gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/.*)?$",
+        description="gs://bucket/prefix: each result is copied there with its checksums when it is published; "
+        "credentials come from the environment",
+    )
     events: RunEventSettings = RunEventSettings()
     fresh: bool = Field(default=False, description="trainings that run now start over, whatever state there is")
     budget_s: float | None = Field(

@@ -71,8 +71,11 @@ class Bucket:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._files: Any = None
 
-    def objects(self) -> list[RemoteObject]:
+    def objects(self, *, may_be_empty: bool = False) -> list[RemoteObject]:
         """Return every object below the prefix, sorted by name; placeholders of folders are left out.
+
+        Args:
+            may_be_empty: Nothing below the prefix is no fault.
 
         Raises:
             DataError: There is no such bucket, no network or no permission, or nothing below the prefix.
@@ -86,7 +89,7 @@ class Bucket:
                     break
                 page = self._list_page(page["nextPageToken"], PAGE_TIMEOUT_S)
         found = [item for item in found if item.name and not (item.name.endswith("/") and item.size == 0)]
-        if not found:
+        if not found and not may_be_empty:
             raise DataError(
                 f"{self.root}: holds no object; look at the prefix: `gcloud storage ls gs://{self._bucket}`"
             )
@@ -115,6 +118,15 @@ class Bucket:
         """
         with self._clear_faults():
             self._connect().put_file(str(path), f"{self._bucket}/{self._prefix}{name}")
+
+    def remove(self, name: str) -> None:
+        """Remove the object `name` below the prefix.
+
+        Raises:
+            DataError: There is no such object, no network or no permission.
+        """
+        with self._clear_faults():
+            self._connect().rm_file(f"{self._bucket}/{self._prefix}{name}")
 
     def download(self, item: RemoteObject, path: Path) -> None:
         """Write an object to `path`.
