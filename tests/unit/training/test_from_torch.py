@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +29,7 @@ from auscult.images.make_pictures import make_pictures
 from auscult.models import build_model
 from auscult.models.layers import make_layer
 from auscult.splits.make_split import make_split
+from auscult.storage.tables import read_split
 from auscult.training.train import train
 
 SIZE = 28
@@ -77,30 +80,24 @@ def test_the_layers_are_those_that_torch_would_build_and_a_channel_that_does_not
     wrong.unlink()
 
 
-def trained(config_dir: Path, folder: Path, group: str, name: str, **changes: object) -> Path:
-    """Train job 1 of an experiment, changed, on the pictures below `raw`; return the run folder."""
+def prepared(config_dir: Path, folder: Path, group: str, name: str, **changes: object) -> dict[str, Any]:
+    """Return all that a training of job 1, changed, is given of the pictures below `raw`."""
     given = load_experiment(config_dir, group, name).job(1).model_dump(mode="json")
-    job, dataset, task = (
-        JobSettings.model_validate(merge(given, changes)),
-        load_dataset(config_dir, group),
-        load_task(config_dir, group),
-    )
+    job = JobSettings.model_validate(merge(given, changes))
+    dataset, task = load_dataset(config_dir, group), load_task(config_dir, group)
     tables, store, split = folder / "tables", folder / "pictures.h5", folder / "split.csv"
     ingest(folder / "raw", group, dataset, tables)
-    full_settings = paths.clips_settings(dataset, job.clips)
     make_pictures(
         root=folder / "raw",
         dataset=group,
         tables_dir=tables,
         settings=job.clips,
         output=store,
-        full_settings=full_settings,
+        full_settings=paths.clips_settings(dataset, job.clips),
     )
     make_split({group: tables}, job.split, task, split, folder / "split.audit.json")
-    run = folder / "run"
     inputs = {"features": {group: [store]}, "tables": {group: tables}, "split": split}
-    train(**inputs, job=job, task=task, output_dir=run, device="cpu", threads=1)
-    return run
+    return {**inputs, "job": job, "task": task, "device": "cpu", "threads": 1}
 
 
 def test_the_classifier_of_layers_learns(config_dir: Path, tmp_path: Path) -> None:
@@ -110,10 +107,20 @@ def test_the_classifier_of_layers_learns(config_dir: Path, tmp_path: Path) -> No
     small = Path(shutil.copytree(config_dir, tmp_path / "config"))
     (small / "tasks" / "fashion.yaml").write_text(yaml.safe_dump({**task, "targets": task["targets"][:3]}))
     changes = {"split": {"val_fraction": 0.4}, "train": {"epochs": 7, "batch_size": 4, "optimizer": {"lr": 0.02}}}
-    history = pd.read_csv(trained(small, tmp_path, "fashion", "layers", **changes) / "history.csv")
+    inputs = prepared(small, tmp_path, "fashion", "layers", **changes)
+    train(**inputs, output_dir=tmp_path / "run")
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert history["train/loss"].iloc[-1] < 0.5 * history["train/loss"].iloc[0]
     assert history.loc[history["val/accuracy"].notna(), "epoch"].tolist() == [2, 4, 6, 7]
     assert history["lr"].iloc[1] == pytest.approx(0.95 * history["lr"].iloc[0])
+    # Standardised by the training pictures alone.
+    is_in_train = read_split(inputs["split"]).set_index("recording_id")["split"].eq("train")
+    with h5py.File(tmp_path / "pictures.h5") as store:
+        names = [name.decode() for name in store["table/recording_id"][:]]
+        brightness = store["spectrogram"][:][is_in_train[names].to_numpy()].astype(float)
+    assert len(brightness) == is_in_train.sum() < len(names)
+    stored = json.loads((tmp_path / "run" / "model.json").read_text())["normalisation"]
+    assert (stored["mean"][0], stored["std"][0]) == pytest.approx((brightness.mean(), brightness.std()), rel=1e-5)
 
 
 def test_of_the_pretrained_classifier_the_head_alone_learns(config_dir: Path, tmp_path: Path) -> None:
@@ -125,7 +132,7 @@ def test_of_the_pretrained_classifier_the_head_alone_learns(config_dir: Path, tm
         Image.fromarray(np.stack([shade, shade // 2, 255 - shade], axis=-1)).save(path)
     weights = timm.create_model("test_resnet", pretrained=False).state_dict()
     safetensors.torch.save_file(weights, tmp_path / "timm.safetensors")
-    run = trained(
+    inputs = prepared(
         config_dir,
         tmp_path,
         "scalograms",
@@ -134,6 +141,8 @@ def test_of_the_pretrained_classifier_the_head_alone_learns(config_dir: Path, tm
         model={"name": "timm/test_resnet"},
         train={"epochs": 4, "batch_size": 8, "pretrained": {"timm": str(tmp_path / "timm.safetensors")}},
     )
+    run, paused = tmp_path / "run", tmp_path / "paused"
+    train(**inputs, output_dir=run)
     history = pd.read_csv(run / "history.csv")
     assert history["train/loss"].iloc[-1] < history["train/loss"].iloc[0]
     assert history["val/exact_match"].between(0, 1).all()
@@ -146,3 +155,8 @@ def test_of_the_pretrained_classifier_the_head_alone_learns(config_dir: Path, tm
     stored = json.loads((run / "model.json").read_text())["normalisation"]
     assert stored["mean"] == pytest.approx([255 * value for value in standard.mean])
     assert stored["std"] == pytest.approx([255 * value for value in standard.std])
+    # Every draw belongs to a picture and an epoch: a training that was paused changes pictures in the same way.
+    train(**inputs, output_dir=paused, until_epoch=2)
+    assert not (paused / "model.safetensors").exists()
+    train(**inputs, output_dir=paused)
+    assert (paused / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
