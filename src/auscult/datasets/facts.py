@@ -126,7 +126,7 @@ def collect(tables: DatasetTables) -> Facts:
     """Return the facts of a dataset."""
     recordings = tables.recordings
     patients = recordings.groupby("patient_id", sort=True)
-    of_sound = [("sample rate (Hz)", "sample_rate_hz")] if recordings["duration_s"].any() else []
+    of_sound = [("sample rate (Hz)", "sample_rate_hz")] if recordings["duration_s"].to_numpy().any() else []
     technical = [
         *of_sound,
         ("encoding", "encoding"),

@@ -11,8 +11,9 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -119,7 +120,7 @@ class IdxPictures:
 
     def __init__(self) -> None:
         self._path: Path | None = None
-        self._file: IO[bytes] | None = None
+        self._file: BufferedIOBase | None = None
         self._header = IdxHeader((0, 0, 0), 0)
 
     def __enter__(self) -> Self:
@@ -161,7 +162,7 @@ class IdxPictures:
         return np.frombuffer(values, dtype=np.uint8).reshape(header.sizes[1:])
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> BufferedIOBase:
     """Open a file, to be read as if it were not compressed.
 
     Raises:
@@ -191,7 +192,7 @@ class _faults_of:  # noqa: N801 (a context manager, used as a function)
             raise DataError(f"{self._path}: damaged: it cannot be unpacked ({error}); download it again") from error
 
 
-def _read_header(path: Path, file: IO[bytes], n_dimensions: int) -> IdxHeader:
+def _read_header(path: Path, file: BufferedIOBase, n_dimensions: int) -> IdxHeader:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\x00\x00":
         raise DataError(

@@ -42,7 +42,7 @@ def draw_picture_examples(
     labels = [str(name) for name in recordings.columns if str(name).startswith(LABEL_PREFIX)]
     drawn = recordings.sort_values("recording_id").iloc[generator.permutation(len(recordings))]
     is_repeated = drawn[labels].duplicated().to_numpy() if labels else np.zeros(len(drawn), dtype=bool)
-    chosen = pd.concat([drawn[~is_repeated], drawn[is_repeated]])[:n_examples]
+    chosen = drawn.iloc[np.argsort(is_repeated, kind="stable")[:n_examples]]
     pictures: list[Picture] = []
     faults: list[str] = []
     with IdxPictures() as rows:

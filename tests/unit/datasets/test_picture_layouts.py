@@ -14,11 +14,13 @@ from tests.idx_files import idx_bytes, striped, write_idx, write_set
 
 from auscult.config import DatasetSettings, TaskSettings, paths
 from auscult.config.clips import ClipSettings
+from auscult.datasets.description import describe
 from auscult.datasets.ingest import ingest
 from auscult.errors import DataError
 from auscult.images.fingerprint import fingerprint_of
 from auscult.images.make_pictures import make_pictures
 from auscult.labels import recording_targets
+from auscult.reports.dataset_page import render
 from auscult.spectrograms.store import FeatureStore
 from auscult.splits.alike_pictures import groups_of_alike
 from auscult.splits.leaks import Declared, find_leaks
@@ -267,3 +269,17 @@ def test_many_pictures_are_grouped_as_their_copies_are(rng) -> None:
     assert groups[152:155].tolist() == [0, 70, 149]
     assert len(set(groups[[150, 151, 155]])) == 3
     assert groups_of_alike([]).tolist() == []
+
+
+def test_the_page_of_a_dataset_of_pictures_shows_them_and_says_nothing_of_sound(tmp_path: Path, rng) -> None:
+    root = tmp_path / "raw"
+    for number, label in enumerate(("crackle", "wheeze", "wheeze")):
+        (root / label).mkdir(parents=True, exist_ok=True)
+        photo(rng, (500, 40)).save(root / label / f"p{number}.png")
+    Image.fromarray(rng.integers(0, 65_536, (30, 40), dtype=np.uint16)).save(root / "crackle" / "deep.tif")
+    settings = settings_of(layout="label_folders", holds="pictures", root=str(root))
+    page = render(describe("shots", settings, {}, tables_dir=None), show_ids=False).split('<section id="layout">')[0]
+    assert page.count("data:image/png;base64,") == 4
+    assert page.count("500 x 40 pixels") == 2 * 3  # below the picture, and read out
+    for text in ("Spectrogram", "<audio", " Hz", "Duration", "Sound"):
+        assert text not in page, text
