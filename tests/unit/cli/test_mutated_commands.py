@@ -38,8 +38,8 @@ COMMANDS = (
 WORDS = (
     "", " ", "-", "--", "-x", "--out", "--force", "--config", "--job", "nope", "model", "raw", "raw/a.wav", "table.csv",
     "config", "loop", "loop/x", "gone", "/dev/null", "/proc/self/mem", "/", ".", "..", "~", "../../../x", "a/b/c",
-    "x" * 300, "pneumonia/train2356", "*", "[", "{}", "yes", "0", "-1", "1e999", "nan", "9" * 400, "\u202e", "\udcff", "é",
-    "a\nb", "=1+1", "$(id)", "<b>", "gs://", "gs://x/y", "sqlite:///", "http://[", "train.epochs=[", "=", "x=",
+    "x" * 300, "pneumonia/train2356", "*", "[", "{}", "yes", "0", "-1", "1e999", "nan", "9" * 400, "\u202e", "\udcff",
+    "é", "a\nb", "=1+1", "$(id)", "<b>", "gs://", "gs://x/y", "sqlite:///", "http://[", "train.epochs=[", "=", "x=",
 )  # fmt: skip
 
 
