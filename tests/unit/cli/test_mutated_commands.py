@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from auscult.cli import app, fault_of
 
 ROOT = Path(__file__).parents[3]
+SOAK = (pytest.mark.slow, pytest.mark.soak)
 SLOWEST_REFUSAL_S = 5
 LONGEST_S = 120
 COMMANDS = (
@@ -125,13 +126,14 @@ def fault_in(words: list[str], world: Path, before: dict[str, bytes]) -> str | N
     return f"refused after {taken_s:.1f} s" if result.exit_code and taken_s > SLOWEST_REFUSAL_S else None
 
 
+@pytest.mark.parametrize("n_lines", [50, pytest.param(1000, marks=SOAK)])
 def test_a_mutated_command_line_is_done_or_refused_in_one_message(
-    world: Path, monkeypatch: pytest.MonkeyPatch, soak: bool
+    world: Path, monkeypatch: pytest.MonkeyPatch, n_lines: int
 ) -> None:
     monkeypatch.chdir(world)
     monkeypatch.setattr(sys, "argv", ["auscult"])
     rng, before = np.random.default_rng(19), kept(world)
-    for number in range(1000 if soak else 50):
+    for number in range(n_lines):
         words = mutated(str(rng.choice(np.array(COMMANDS, dtype=object))).split(), rng)
         if OTHERS & set(words) or ("watch" in words and "--once" not in words):
             continue
