@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -60,9 +62,35 @@ def auscult(
 
 def main() -> None:
     """Run a command; a fault of the input ends with its message alone and status 1."""
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] (where the shell closed it)
+        typer.echo("error: standard output is closed; send it to a file, or to /dev/null", err=True)
+        sys.exit(1)
     speak_utf8()
     try:
         app()
-    except AuscultError as error:
-        typer.echo(f"error: {error}", err=True)
+    except (AuscultError, OSError) as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        typer.echo(f"error: {fault}", err=True)
+        if isinstance(error, OSError):
+            # What waits in the stream would fail once more as the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
+
+
+def fault_of(error: BaseException) -> str | None:
+    """Return the message of a fault of the input, a path that cannot be used among them; None: it is another one.
+
+    >>> fault_of(OSError(36, "File name too long", "x/y"))
+    'x/y: File name too long; name another path'
+    >>> fault_of(KeyError("a")) is None
+    True
+    """
+    if isinstance(error, AuscultError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}; name another path"
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EIO}:
+        return f"what was asked for cannot be written: {error.strerror}; make room there, or send it elsewhere"
+    return None

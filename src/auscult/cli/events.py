@@ -21,7 +21,7 @@ def send(
     """Send what the buses of `events` in config/config.yaml have missed. The status is 1 when anything is left."""
     from filelock import Timeout  # noqa: PLC0415 (`--help` stays quick)
 
-    from auscult.config.files import require_config  # noqa: PLC0415
+    from auscult.config.files import require_config, require_runs  # noqa: PLC0415
     from auscult.config.project import project_settings  # noqa: PLC0415
     from auscult.config.run_events import require_clients  # noqa: PLC0415
     from auscult.errors import ConfigError  # noqa: PLC0415
@@ -30,6 +30,7 @@ def send(
     from auscult.run_events.sender import find_outboxes, send_outbox  # noqa: PLC0415
 
     require_config(config)
+    require_runs(runs)
     settings = project_settings(config).events
     require_clients(settings)
     if not settings.buses:

@@ -283,7 +283,15 @@ def preview(
     typer.echo(f"{target}: {len(shown.changes) - 1} steps on {clips} of the training clips")
 
 
-def schema(out: Annotated[Path, typer.Option(help="Folder of the schemas.")] = Path("config/schema")) -> None:
+def schema(
+    *,
+    out: Annotated[Path | None, typer.Option(help="Another folder than config/schema.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what --out holds.")] = False,
+) -> None:
     """Write config/schema/*.json, which editors use to complete and check the YAML files."""
-    for path in write_schemas(out):
+    from auscult.errors import ConfigError  # noqa: PLC0415 (`--help` stays quick)
+
+    if out is not None and not force and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError(f"--out {out}: is there already; name another folder, or overwrite it with --force")
+    for path in write_schemas(out or Path("config/schema")):
         typer.echo(f"wrote {path}")

@@ -78,12 +78,13 @@ def sync(
 ) -> None:
     """Log what the tracking server missed while it was down, each point once. The status is 1 when any is left."""
     from auscult.config import TrackingSettings  # noqa: PLC0415 (`--help` stays quick)
-    from auscult.config.files import require_config  # noqa: PLC0415
+    from auscult.config.files import require_config, require_runs  # noqa: PLC0415
     from auscult.config.project import project_settings  # noqa: PLC0415
     from auscult.tracking.sync import find_experiments, require_store  # noqa: PLC0415
     from auscult.tracking.sync import sync as sync_experiment  # noqa: PLC0415
     from auscult.training.progress import find_trainings  # noqa: PLC0415
 
+    require_runs(runs)
     tracking = project_settings(config).tracking
     if uri is not None:
         tracking = TrackingSettings.model_validate({**tracking.model_dump(), "uri": uri})
@@ -170,11 +171,12 @@ def watch(
     from rich.console import Console, Group  # noqa: PLC0415 (slow to import)
     from rich.live import Live  # noqa: PLC0415
 
-    from auscult.config.files import require_config  # noqa: PLC0415
+    from auscult.config.files import require_config, require_runs  # noqa: PLC0415
     from auscult.ops.study_status import STUDIES, find_studies  # noqa: PLC0415
     from auscult.reports.workflow_text import watched_tables  # noqa: PLC0415
     from auscult.training.progress import find_trainings  # noqa: PLC0415
 
+    require_runs(runs)
     if not runs.is_dir() and not STUDIES.is_dir():
         require_config(Path("config"))
         typer.echo(f"{runs}: no training has begun yet", err=True)

@@ -20,6 +20,7 @@ _PROFILE = typer.Option(help="A profile of Snakemake, such as slurm-gpu; default
 _CORES = typer.Option(help="Cores of this machine: a number, or all.")
 _JOB = typer.Option(min=1, help="Which job.")
 _OUT = typer.Option(help="The picture, without its ending; default: in work/tune/<folder>/<name>.")
+_FORCE = typer.Option("--force", help="Overwrite --out.")
 _MORE = typer.Argument(help="More for Snakemake, after --, such as -- --config device=cpu")
 
 
@@ -88,6 +89,7 @@ def lr(
     fine_epochs: Annotated[int | None, typer.Option(min=1, help="Of a fine training; default: the job's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the rates that are drawn.")] = 0,
     out: Annotated[Path | None, _OUT] = None,
+    force: Annotated[bool, _FORCE] = False,
     profile: Annotated[str | None, _PROFILE] = None,
     cores: Annotated[str, _CORES] = "all",
     config: Annotated[Path, _CONFIG] = Path("config"),
@@ -103,6 +105,7 @@ def lr(
     if not 0 < lowest < highest:
         raise ConfigError(f"--lowest {lowest:g}, --highest {highest:g}: expected a smaller and a larger rate above 0")
     found = find_experiment(experiment, config, job)
+    target = _target(out, found.group, found.name, job, "lr", force=force)
     epochs = found.job(job).train.epochs
     with alone_in_study(found.group, found.name, workflow_arguments(profile, cores, arguments), typer.echo) as make:
         searched = LrTuner(config, found, job, make=make, tell=typer.echo).run(
@@ -114,7 +117,6 @@ def lr(
             fine_epochs=min(fine_epochs or epochs, epochs),
             seed=seed,
         )
-    target = _target(out, found.group, found.name, job, "lr")
     _write(draw_lr(searched), searched.table(), target)
     best = searched.best
     value = "" if best.rung.value is None else f": {searched.metric} {metric_text(best.rung.value)} on validation"
@@ -138,6 +140,7 @@ def batch(
         float, typer.Option(min=0, help="How much worse than the best result a faster size may be.")
     ] = 0.01,
     out: Annotated[Path | None, _OUT] = None,
+    force: Annotated[bool, _FORCE] = False,
     profile: Annotated[str | None, _PROFILE] = None,
     cores: Annotated[str, _CORES] = "all",
     config: Annotated[Path, _CONFIG] = Path("config"),
@@ -156,6 +159,7 @@ def batch(
     if not all(word.isdecimal() and int(word) > 0 for word in words):
         raise ConfigError(f"--sizes: found {sizes!r}, expected numbers above 0 with commas between, such as 16,32,64")
     found = find_experiment(experiment, config, job)
+    target = _target(out, found.group, found.name, job, "batch", force=force)
     whole = found.job(job).train.epochs
     with alone_in_study(found.group, found.name, workflow_arguments(profile, cores, arguments), typer.echo) as make:
         searched = tune_batch(
@@ -169,7 +173,6 @@ def batch(
             make=make,
             tell=typer.echo,
         )
-    target = _target(out, found.group, found.name, job, "batch")
     _write(draw_batch(searched), searched.table(), target)
     Console().print(batch_table(searched))
     typer.echo(f"{target}.svg, .png and .csv: written")
@@ -178,10 +181,18 @@ def batch(
     )
 
 
-def _target(out: Path | None, group: str, name: str, job: int, kind: str) -> Path:
+def _target(out: Path | None, group: str, name: str, job: int, kind: str, *, force: bool) -> Path:
+    """Return where a picture and its table go, without their endings; what --out names must be free."""
     from auscult.config.trials import study_dir  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.storage.files import require_free  # noqa: PLC0415
 
-    return study_dir(group, name) / f"{kind}-job{job}" if out is None else out.with_suffix("")
+    if out is None:
+        return study_dir(group, name) / f"{kind}-job{job}"
+    require_free(out, is_forced=force)
+    target = out.with_suffix("")
+    for ending in (".svg", ".png", ".csv"):
+        require_free(target.with_name(f"{target.name}{ending}"), is_forced=force)
+    return target
 
 
 def _write(figure: Figure, table: pd.DataFrame, target: Path) -> None:

@@ -207,7 +207,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise DataError(
             f"{path}: format version {version!r}, this installation reads up to {FORMAT_VERSION}; update auscult"
         )
-    if not carries_digest(meta, path):
+    if not check_digest(meta, path):
         logger.warning(
             "%s: carries no digest (an earlier version of auscult wrote it): whether it was changed cannot be told",
             path,
@@ -235,16 +235,18 @@ def _parse(path: Path) -> Any:
         raise DataError(f"{error}; damaged, take it again from its source") from error
 
 
-def carries_digest(meta: Mapping[str, Any], path: Path) -> bool:
-    """Return whether a description carries its digest, which then matches; one of an earlier version does not.
+def check_digest(meta: Any, path: Path) -> bool:
+    """Refuse a description that was touched; return whether it carries a digest, as those of earlier versions do not.
 
     Args:
         meta: The description.
         path: Where it lies, beside its weights.
 
     Raises:
-        DataError: It was touched.
+        DataError: It was touched, or is no description.
     """
+    if not isinstance(meta, dict):
+        raise DataError(f"{path}: found {type(meta).__name__}, expected the description of a model")
     stored = meta.get(DIGEST_KEY)
     if stored is not None:
         if stored != description_digest(meta):

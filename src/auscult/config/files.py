@@ -132,6 +132,20 @@ def require_config(config_dir: Path) -> None:
     raise ConfigError(f"{config_dir}: there is no such folder in {where.parent}; {remedy}")
 
 
+RUNS = Path("work/runs")
+"""Where the workflow trains; it is not there before the first training."""
+
+
+def require_runs(runs: Path) -> None:
+    """Refuse a folder of runs that is not there, unless it is the workflow's own, which comes with the first training.
+
+    Raises:
+        ConfigError: There is no such folder.
+    """
+    if runs != RUNS and not runs.is_dir():
+        raise ConfigError(f"{runs}: no such folder; a project's runs are in {RUNS}")
+
+
 PROTOCOL_SUFFIX = ".protocol.yaml"
 """Of what `auscult freeze` writes beside an experiment's file."""
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from auscult.config.description import carries_digest
+from auscult.config.description import check_digest
 from auscult.config.documents import read_yaml
 from auscult.config.flatten import differing_keys, flatten
 from auscult.config.task import LEVELS, TaskSettings
@@ -113,7 +113,7 @@ def read_result(folder: Path) -> Result:
     """
     try:
         meta = read_json(folder / META_FILE)
-        carries_digest(meta, folder / META_FILE)
+        check_digest(meta, folder / META_FILE)
         task = TaskSettings.model_validate(meta["task"])
         points = points_of(meta, task)
         architecture, training = meta["architecture"], meta["training"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from auscult.config.description import check_digest
 from auscult.config.documents import dump_yaml, parse_yaml, read_yaml
 from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
 from auscult.config.files import check_name, is_defined, parse, require_config
@@ -16,7 +17,7 @@ from auscult.config.flatten import differences
 from auscult.config.resolve import apply_values, load_experiment, load_task
 from auscult.config.task import TaskSettings
 from auscult.config.upstream import META_FILE
-from auscult.errors import ConfigError, unknown_name
+from auscult.errors import ConfigError, DataError, unknown_name
 from auscult.storage.files import read_json, write_text
 
 SETTINGS_FILE = "experiment.yaml"
@@ -127,8 +128,9 @@ def _task_of(folder: Path) -> tuple[TaskSettings | None, str]:
     for path in sorted(folder.glob(f"**/{META_FILE}")):
         try:
             meta = read_json(path)
+            check_digest(meta, path)
             return parse(_TASK, meta["task"], f"{path}: task"), str(path)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, DataError) as error:
             raise ConfigError(
                 f"{path}: not the description of a model ({error}); take it again from its source"
             ) from error

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from auscult.config import Experiment, JobSettings, Run, TaskSettings
-from auscult.config.description import carries_digest
+from auscult.config.description import check_digest
 from auscult.config.upstream import META_FILE
 from auscult.errors import DataError
 from auscult.formatting.metric_tables import blocks, headline
@@ -143,7 +143,7 @@ def _read(path: Path) -> Any:
 
 def _read_description(path: Path) -> dict[str, Any]:
     found = _read(path)
-    carries_digest(found, path)
+    check_digest(found, path)
     return found
 
 

@@ -94,8 +94,8 @@ def parse_json(content: str | bytes) -> Any:
     >>> parse_json('{"a": [1, "2"]}')
     {'a': [1, '2']}
     """
+    text = content.decode("utf-8") if isinstance(content, bytes) else content
     try:
-        text = content.decode("utf-8") if isinstance(content, bytes) else content
         return json.loads(text, object_pairs_hook=_refuse_repeated_keys, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("deeper than any that auscult writes") from None

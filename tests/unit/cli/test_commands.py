@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from typer.testing import CliRunner
 
+from auscult.cli import app
 from auscult.config import load_experiment
+from auscult.errors import ConfigError
 
 
 def auscult(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
@@ -82,3 +85,27 @@ def test_labels_and_bars_are_printed_whatever_the_locale_says(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "\u00fcblich" in done.stdout.decode("utf-8").casefold()
     assert "\u2588" in done.stdout.decode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [("> /dev/full", "No space left on device; make room there"), (">&-", "standard output is closed")],
+)
+def test_an_output_that_takes_nothing_ends_with_a_message(project_dir: Path, ending: str, said: str) -> None:
+    finished = subprocess.run(  # (no input of a user)
+        ["sh", "-c", f"'{sys.executable}' -m auscult data list {ending}"],
+        cwd=project_dir, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (finished.returncode, finished.stderr.count("\n")) == (1, 1)
+    assert finished.stderr.startswith("error: ") and said in finished.stderr
+
+
+def test_a_folder_of_runs_that_is_not_there_is_no_empty_table(
+    project_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project_dir)
+    for words in (["watch", "nope", "--once"], ["sync", "--runs", "nope"]):
+        found = CliRunner().invoke(app, words)
+        assert isinstance(found.exception, ConfigError) and str(found.exception).startswith("nope: no such folder")
+    for words in (["tune", "lr", "pneumonia/train2356", "--out", "Snakefile"], ["schema", "--out", "config"]):
+        assert "there already" in str(CliRunner().invoke(app, words).exception)

@@ -17,6 +17,7 @@ from auscult.errors import AuscultError, UnreadableError
 from auscult.storage.files import read_json
 
 ROOT = Path(__file__).parents[3]
+SOAK = (pytest.mark.slow, pytest.mark.soak)
 SLOWEST_S = 5
 VALUES = (
     "yes", "no", "on", "~", "null", "true", "0123", "12:30", "1_000", "1e999", "-.inf", ".nan", "-1", "0", "3.7", "''",
@@ -94,11 +95,12 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(ROOT / "config", tmp_path_factory.mktemp("mutated") / "config"))
 
 
-def test_a_mutated_file_is_read_or_refused_in_one_message(config: Path, soak: bool) -> None:
+@pytest.mark.parametrize("n_files", [200, pytest.param(5000, marks=SOAK)])
+def test_a_mutated_file_is_read_or_refused_in_one_message(config: Path, n_files: int) -> None:
     rng = np.random.default_rng(19)
     paths = sorted(path for path in config.rglob("*.yaml"))
     n_refused = 0
-    for number in range(5000 if soak else 200):
+    for number in range(n_files):
         path = paths[int(rng.integers(len(paths)))]
         original = path.read_text(encoding="utf-8")
         text = mutated(original, rng)
@@ -119,12 +121,13 @@ def test_a_mutated_file_is_read_or_refused_in_one_message(config: Path, soak: bo
     assert n_refused > 20
 
 
-def test_mutated_json_is_read_or_refused_in_one_message(tmp_path: Path, soak: bool) -> None:
+@pytest.mark.parametrize("n_files", [50, pytest.param(1000, marks=SOAK)])
+def test_mutated_json_is_read_or_refused_in_one_message(tmp_path: Path, n_files: int) -> None:
     rng = np.random.default_rng(20)
     folders = (ROOT / name for name in ("tests/golden", "bench", "config/schema"))
     texts = [path.read_text(encoding="utf-8") for folder in folders for path in sorted(folder.glob("*.json"))]
     path, n_refused = tmp_path / "x.json", 0
-    for number in range(1000 if soak else 50):
+    for number in range(n_files):
         text = "\n".join(texts[int(rng.integers(len(texts)))].splitlines()[:400])
         path.write_text(mutated(text, rng), encoding="utf-8", errors="surrogatepass")
         try:

@@ -8,11 +8,13 @@ import pytest
 import safetensors.torch
 from tests.unit.models.test_saved import SHAPE, make
 
-from auscult.config.description import DIGEST_KEY, description_digest, write_description
+from auscult.config.description import DIGEST_KEY, check_digest, description_digest, write_description
 from auscult.config.train import PretrainedSettings
 from auscult.errors import DataError
+from auscult.evaluation.compare import read_result
 from auscult.inference.predictions import FileOutputs, _Queue
 from auscult.models import load_model, save_model
+from auscult.reports.jobs import _read_description
 from auscult.training.pretrained import load_pretrained
 
 SLOWEST_S = 5.0
@@ -182,3 +184,16 @@ def test_a_probability_that_is_no_number_is_an_error_of_its_file_alone(tmp_path)
     queue.add(two, np.array([[0.0]]))
     queue.flush()
     assert "gives no number" in (one.fault or "") and two.fault is None
+
+
+def test_reports_and_comparisons_read_no_touched_description(folder):
+    path = folder / "model.json"
+    meta = edited(folder, EDITS["threshold moved"][0])
+    path.write_text(json.dumps(meta))
+    with pytest.raises(DataError, match="does not match its description_sha256"):
+        read_result(folder)
+    with pytest.raises(DataError, match="does not match its description_sha256"):
+        _read_description(path)
+    for nothing in ([], "x", None):
+        with pytest.raises(DataError, match=r"model\.json: found"):
+            check_digest(nothing, path)

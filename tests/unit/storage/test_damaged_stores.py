@@ -87,17 +87,18 @@ def zero(content: bytearray, place: int) -> None:
     content[first : first + PAGE_BYTES] = bytes(len(content[first : first + PAGE_BYTES]))
 
 
+@pytest.mark.parametrize("n_places", [40, pytest.param(200, marks=(pytest.mark.slow, pytest.mark.soak))])
 @pytest.mark.parametrize("harm", [flip, zero])
 @pytest.mark.parametrize("kind", KINDS)
 def test_damage_at_any_place_is_named_before_anything_is_parsed(  # noqa: PLR0917 (fixtures)
-    stores: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, harm: Callable, soak: bool
+    stores: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, harm: Callable, n_places: int
 ) -> None:
     reader = KINDS[kind][0]
     original, damaged = stores[kind].read_bytes(), tmp_path / "damaged.h5"
     with reader(stores[kind]) as store:
         assert len(store) == len(store.table) == N_CLIPS
     monkeypatch.setattr(h5py, "File", lambda *_, **__: pytest.fail("HDF5 parsed a damaged file"))
-    for place in np.random.default_rng(19).integers(0, 8 * len(original), 200 if soak else 40).tolist():
+    for place in np.random.default_rng(19).integers(0, 8 * len(original), n_places).tolist():
         content = bytearray(original)
         harm(content, place)
         if content == original:
