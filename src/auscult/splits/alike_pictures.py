@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 MAX_WRONG_BITS = 12
 """Of 64 bits of the hash; copies differ in up to 12, unlike pictures in 32 in the mean."""
 MIN_COSINE = 0.98
-"""Of two shapes: JPEG of quality 75 and half the size leave copies above it (0.98 to 0.999), and of 1,797 written
-digits, 30 spectrograms and 24 photographs none is so close to another."""
+"""Of two shapes: JPEG of quality 75 and half the size leave nearly all copies above it (docs/pictures.md), and of 1,797
+written digits, 30 spectrograms and 24 photographs none is so close to another that has a like hash."""
 _ROWS, _PAIRS = 64, 1 << 14
 """Compared at once."""
 
