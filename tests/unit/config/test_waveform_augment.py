@@ -47,7 +47,9 @@ def test_an_editor_is_told_that_functions_are_names_or_mappings():
     schema = ADAPTER.json_schema()["$defs"]["Augmix"]["properties"]["functions"]["items"]
     names, mappings = schema["anyOf"]
     assert set(names["enum"]) == set(WAVEFORM_FUNCTIONS)
-    assert set(mappings["discriminator"]["mapping"]) == set(WAVEFORM_FUNCTIONS)
+    ours, plugins = mappings["anyOf"]
+    assert set(ours["discriminator"]["mapping"]) == set(WAVEFORM_FUNCTIONS)
+    assert set(plugins["properties"]["name"]["not"]["enum"]) == set(WAVEFORM_FUNCTIONS)
 
 
 @pytest.mark.parametrize(
