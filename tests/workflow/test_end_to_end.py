@@ -9,10 +9,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.workflow.conftest import TRACKED
+from tests.unit.config.test_plugins import write_documented
+from tests.workflow.conftest import BUCKET, TRACKED
 
+from auscult.datasets.bucket import Bucket
 from auscult.ops.explain import explain
+from auscult.ops.result_bucket import WITH_IDS, verify_bucket
 from auscult.ops.verify import verify_result
+from auscult.storage.files import read_json, sha256_file
+
+OF_PROJECT = f"""
+events: {{file: told.jsonl}}
+publish_to: gs://{BUCKET}/results
+"""
 
 
 def messages(output: str) -> list[str]:
@@ -58,12 +67,26 @@ def check_events(workflow_dir: Path) -> None:
     assert not [name for name in names if len(name) >= 5 and not name.isdecimal() and name in text]
 
 
+def check_bucket(result: Path) -> None:
+    """The result lies in the bucket too, without the tables that hold the ids of the data."""
+    root = f"gs://{BUCKET}/results/pneumonia/tiny"
+    assert verify_bucket(root).is_whole
+    here = {path.relative_to(result).as_posix() for path in result.rglob("*") if path.is_file()}
+    here -= {".snakemake_timestamp", *(name for name in here if Path(name).name in WITH_IDS)}
+    assert {item.name for item in Bucket(root).objects()} == here
+
+
 @pytest.fixture
-def published(snakemake, tiny_experiment: str, workflow_dir: Path) -> str:
+def published(snakemake, tiny_experiment: str, workflow_dir: Path, bucket_url: str, monkeypatch) -> str:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket_url)
+    write_documented(workflow_dir)
+    experiment = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
+    of_plugins = "{model: {name: gated_cnn}, train: {epochs: 3, loss: {name: squared_hinge}}}"
+    experiment.write_text(experiment.read_text().replace("{train: {epochs: 3}}", of_plugins))
     with open(workflow_dir / "config" / "datasets" / "bd.yaml", "a") as settings:
         settings.write("shards: 3\n")
     project = workflow_dir / "config" / "config.yaml"
-    project.write_text(project.read_text().replace("{enabled: false}", TRACKED) + "events: {file: told.jsonl}\n")
+    project.write_text(project.read_text().replace("{enabled: false}", TRACKED) + OF_PROJECT)
     finished = snakemake(tiny_experiment)
     assert finished.returncode == 0, finished.stdout[-6000:]
     return tiny_experiment
@@ -72,7 +95,7 @@ def published(snakemake, tiny_experiment: str, workflow_dir: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_result_is_published_and_only_what_changed_is_done_again(
-    snakemake, published: str, workflow_dir: Path
+    snakemake, published: str, workflow_dir: Path, monkeypatch
 ) -> None:
     result = workflow_dir / published
     assert {path.name for path in result.iterdir()} >= {
@@ -89,6 +112,9 @@ def test_a_result_is_published_and_only_what_changed_is_done_again(
     assert "The sounds of icbhi, bd are simulated." in (result / "report.html").read_text()
 
     assert verify_result(result, workflow_dir).is_whole
+    check_bucket(result)
+    digests = {f"plugins/{name}.py": sha256_file(workflow_dir / f"plugins/{name}.py") for name in ("gated", "hinge")}
+    assert read_json(result / "provenance.json")["plugins"] == digests
     check_events(workflow_dir)
     again = snakemake(published)
     assert "Nothing to be done" in again.stdout
@@ -97,7 +123,8 @@ def test_a_result_is_published_and_only_what_changed_is_done_again(
     check_snakemake_report(workflow_dir / "report.zip", workflow_dir)
 
     path = workflow_dir / "config" / "experiments" / "pneumonia" / "tiny.yaml"
-    path.write_text(path.read_text().replace("{epochs: 3}", "{epochs: 1}"))
+    path.write_text(path.read_text().replace("{epochs: 3,", "{epochs: 1,"))
+    monkeypatch.chdir(workflow_dir)
     found = explain(published, project_dir=workflow_dir)
     assert found.changes[0] == "settings: jobs.2.train.epochs: 3 -> 1"
     assert [(job.message, job.reasons, job.cost.basis) for job in found.jobs] == [
@@ -115,3 +142,16 @@ def test_a_result_is_published_and_only_what_changed_is_done_again(
         "Training pneumonia/tiny, job 2",
     ]
     assert len((result / "2" / "history.csv").read_text().splitlines()) == 1 + 1
+    check_bucket(result)
+
+    # A file of plugins that changes, if only by a comment, is read again by the job that uses it, and no other.
+    with open(workflow_dir / "plugins" / "hinge.py", "a") as plugin:
+        plugin.write("# another\n")
+    found = explain(published, project_dir=workflow_dir)
+    assert found.changes[0].startswith("settings: jobs.2.train.loss.plugin_sha256: ")
+    assert [job.message for job in found.jobs] == [
+        "Training pneumonia/tiny, job 2",
+        "Evaluating pneumonia/tiny, job 2",
+        "Logging pneumonia/tiny with MLflow",
+        "Publishing results/pneumonia/tiny",
+    ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.unit.config.test_plugins import write_documented
 
 from auscult.config import load_experiment, load_project
 from auscult.config.plan import Plan
@@ -81,6 +82,41 @@ def test_only_what_a_training_uses_is_among_its_params(config_dir: Path) -> None
     assert plan_of(config_dir).train_params("pneumonia", "noted", "1") == params
     write(config_dir, "longer", jobs=[{"train": {"epochs": 31}}])
     assert plan_of(config_dir).train_params("pneumonia", "longer", "1") != params
+
+
+def test_a_file_of_plugins_that_changes_reruns_who_uses_it_alone(config_dir: Path, tmp_path: Path) -> None:
+    write_documented(tmp_path)
+    jobs = [{}, {"model": {"name": "gated_cnn"}}, {"train": {"loss": {"name": "squared_hinge"}}}]
+    write(config_dir, "own", jobs=jobs)
+    ward = {"description": "toy", "layout": "ward", "root": "data/ward"}
+    (config_dir / "datasets/ward.yaml").write_text(yaml.safe_dump(ward))
+
+    def planned():
+        plan = plan_of(config_dir)
+        trainings = [plan.train_params("pneumonia", "own", str(number)) for number in (1, 2, 3)]
+        return [*trainings, plan.dataset("ward").model_dump(mode="json")], plan.plugins("pneumonia", "own")
+
+    before, used = planned()
+    assert set(used) == {"plugins/gated.py", "plugins/hinge.py"}
+    for name, changed in (("gated", [1]), ("hinge", [2]), ("ward", [3]), ("steps", [])):
+        path = tmp_path / f"plugins/{name}.py"
+        path.write_text(path.read_text() + "# a comment\n")
+        after, _ = planned()
+        assert [place for place, params in enumerate(after) if params != before[place]] == changed
+        before = after
+    assert {place for place, digest in planned()[1].items() if digest != used[place]} == set(used)
+
+    (tmp_path / "plugins/broken.py").write_text("def (\n")
+    with pytest.raises(ConfigError, match=r"plugins/broken\.py:1: no Python"):
+        plan_of(config_dir).runs(*MAIN)
+
+
+def test_steps_of_plugins_are_refused_where_there_are_no_logits_of_clips(config_dir: Path, tmp_path: Path) -> None:
+    write_documented(tmp_path)
+    train = {"epochs": 1, "test_step": {"name": "both_ways"}}
+    write(config_dir, "reused", jobs=[{"train": train, "evaluate_only": "results/pneumonia/train2356/1"}])
+    with pytest.raises(ConfigError, match=r"train\.test_step: evaluate_only takes a model as it decides"):
+        plan_of(config_dir).runs("pneumonia", "reused")
 
 
 def test_clips_are_read_only_where_the_model_makes_its_spectrograms_itself(config_dir: Path) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from tests.unit.config.test_plugins import write_documented
 
 from auscult.config import DatasetSettings
+from auscult.config.files import parse
 from auscult.datasets.readers.label_folders import parse_label_set
 from auscult.datasets.readers.reading import MalformedError
 from auscult.datasets.readers.uid_json import parse_metadata, parse_target_names
-from auscult.errors import DataError
+from auscult.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -209,3 +211,20 @@ def test_settings_that_cannot_work_are_refused(layout: str, options: dict[str, A
     raw = {"description": "a test", "root": "x", "layout": layout, **options}
     with pytest.raises(ValidationError, match=reason):
         TypeAdapter(DatasetSettings).validate_python(raw)
+
+
+def test_a_reader_of_a_users_own_is_read_like_any_other(
+    run_ingest, write_wav, write_text, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_documented(tmp_path)
+    for number in range(3):
+        write_wav(f"{number}.wav", seed=number)
+    write_text("list.csv", b"file,patient,finding\n0.wav,ann,crackle\n1.wav,bob,-\n")
+    found = run_ingest("ward")
+    rows = found.recordings.set_index("recording_id")
+    assert rows["patient_id"].to_dict() == {"set/0.wav": "set/ann", "set/1.wav": "set/bob"}
+    assert rows["label_finding"].isna().to_dict() == {"set/0.wav": False, "set/1.wav": True}
+    assert found.summary["notices"]["not_taken"]
+    with pytest.raises(ConfigError, match="unknown layout 'wrad'; did you mean 'ward'"):
+        parse(TypeAdapter(DatasetSettings), {"description": "", "root": "x", "layout": "wrad"}, "ward.yaml")

@@ -206,6 +206,18 @@ def test_settings_that_cannot_be_read_are_told(project):
     assert "did you mean 'tracking'" in found["settings"].text
 
 
+def test_plugins_are_listed_and_a_fault_of_theirs_is_told(tmp_path):
+    assert doctor.check_plugins(tmp_path).state == "skipped"
+    path = tmp_path / "plugins" / "mine.py"
+    path.parent.mkdir()
+    path.write_text("from auscult import plugin\n\n@plugin.loss('mine')\ndef mine(logits, targets):\n    ...\n")
+    found = doctor.check_plugins(tmp_path)
+    assert (found.state, found.text) == ("ok", "loss mine")
+    path.write_text("def mine(:\n")
+    found = doctor.check_plugins(tmp_path)
+    assert (found.state, found.text) == ("failed", f"{path}:1: no Python: invalid syntax")
+
+
 def test_tracking_that_is_off_down_or_not_made_yet(tmp_path):
     assert doctor.check_tracking(TrackingSettings(enabled=False), tmp_path).state == "skipped"
     assert doctor.check_tracking(TrackingSettings(), tmp_path).state == "ok"
@@ -292,7 +304,7 @@ def test_the_command_prints_a_table_and_fails_when_a_check_does(project, monkeyp
     bad = CliRunner().invoke(app, ["doctor", "--no-job"])
     assert bad.exit_code == 1
     assert "export AUSCULT_GPU_PARTITION=<name>" in bad.output
-    assert "2 of 17 checks failed" in bad.output
+    assert "2 of 18 checks failed" in bad.output
 
 
 def test_a_repository_of_another_user_is_named_with_its_remedy(tmp_path, monkeypatch):
