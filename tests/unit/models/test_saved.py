@@ -170,7 +170,7 @@ def consistent_but_wrong(folder):
         (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors: no such file"),
         (lambda folder: (folder / "model.json").write_text("{"), "not readable as JSON"),
         (lambda folder: (folder / "model.json").write_text("{}"), "not the description of a model"),
-        (lambda folder: change_meta(folder, format_version=9), "format version 9, this installation reads up to 8"),
+        (lambda folder: change_meta(folder, format_version=10), "format version 10, this installation reads up to 9"),
         (remove_key, r"the keys \['targets'\] are missing"),
         (flip, "damaged, or the two files belong to different models"),
         (other_weights, "damaged, or the two files belong to different models"),
