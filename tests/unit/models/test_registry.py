@@ -111,7 +111,7 @@ def test_dropout_acts_on_the_pooled_features_in_training_only():
 
 
 def test_a_backbone_whose_width_is_misstated_is_an_error(monkeypatch):
-    monkeypatch.setattr(registry, "_builder", lambda _: lambda *_: Backbone(torch.nn.Flatten(), 7))
+    monkeypatch.setattr(registry, "_build", lambda *_: Backbone(torch.nn.Flatten(), 7))
     with pytest.raises(ConfigError, match=r"shape \(1, 12\).*expected \(1, 7\)"):
         build_model(TINY, 1, (3, 4))
 
