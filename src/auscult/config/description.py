@@ -255,13 +255,19 @@ def check_digest(meta: Any, path: Path) -> bool:
                 "again from its source. Thresholds and calibration of a new site: auscult evaluate --recalibrate"
             )
         return True
-    weights = path.with_name(WEIGHTS_FILE)
-    if weights.is_file() and "description" in safetensors_metadata(weights):
+    if _is_marked(path.with_name(WEIGHTS_FILE)):
         raise DataError(
             f"{path}: has no {DIGEST_KEY}, which its weights say it had: it was changed by hand; take it again from "
             "its source"
         )
     return False
+
+
+def _is_marked(weights: Path) -> bool:
+    try:
+        return weights.is_file() and "description" in safetensors_metadata(weights)
+    except DataError:
+        return False  # who loads them is told; what only reads the description needs no weights
 
 
 def _first_fault(error: ValidationError | ConfigError) -> str:
