@@ -73,7 +73,7 @@ def _describe(where: str, fault: Mapping[str, Any]) -> str:
     return f"{place}: found {shown}; {message[:1].lower()}{message[1:]}"
 
 
-_DATASET_KINDS = ("manifest", "native", "files_csv", "label_folders", "label_images", "uid_json")
+_DATASET_KINDS = ("manifest", "native", "files_csv", "label_folders", "label_images", "idx", "uid_json")
 
 
 def _written_location(fault: Mapping[str, Any]) -> list[Any]:
