@@ -1,4 +1,4 @@
-"""Pictures in idx files from a folder to a report, and again: the same predictions to the last bit."""
+"""Pictures in idx files, folders and a table become reports, and again: the same predictions to the last bit."""
 
 import json
 import shutil
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from tests.idx_files import write_set
+from PIL import Image
+from tests.idx_files import striped, write_set
 
 DATASET = {"description": "striped pictures", "layout": "idx", "root": "raw", "classes": ["row", "column"]}
 TASK = {
@@ -30,19 +31,77 @@ EXPERIMENT = {
     "jobs": [{}],
 }
 
+# The same pictures by their files: a picture of both kinds of stripes carries both labels.
+KINDS = ("row", "column", "row+column")
+FOLDERS = {
+    "description": "striped pictures in folders",
+    "layout": "label_folders",
+    "root": "folders",
+    "holds": "pictures",
+    "known_labels": ["row", "column"],
+}
+LISTED = {
+    "description": "striped pictures in a table",
+    "layout": "files_csv",
+    "root": "listed",
+    "holds": "pictures",
+    "known_labels": ["row", "column"],
+}
+BOTH = {
+    "description": "Which stripes are there?",
+    "type": "multi_label",
+    "targets": ["row", "column"],
+    "level": "recording",
+    "datasets": {
+        name: {kind: {"column": "label", "positive": [kind], "negative": "others"} for kind in ("row", "column")}
+        for name in ("folders", "listed")
+    },
+}
+
+
+def experiment_on(dataset: str) -> dict:
+    return {
+        **EXPERIMENT,
+        "task": "both",
+        "datasets": [dataset],
+        "split": {"kind": "patients", "fractions": {"train": 0.6, "val": 0.2, "test": 0.2}, "seed": 1},
+        "augment": {"picture": [{"name": "colour_jitter", "max_saturation": 0, "max_hue": 0}]},
+        "train": {**EXPERIMENT["train"], "epochs": 3, "monitor": "val/exact_match"},
+    }
+
+
+def write_pictures(root: Path) -> None:
+    """Write PNG into folders named by label sets, and JPEG with `info.csv`."""
+    pictures, labels = striped(np.random.default_rng(8), 20, 3)
+    (root / "listed").mkdir()
+    rows = ["files,type"]
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        folder = root / "folders" / KINDS[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+        Image.fromarray(picture).save(root / "listed" / f"{number}.jpg")
+        rows.append(f"{number}.jpg,{KINDS[label]}")
+    (root / "listed" / "info.csv").write_text("\n".join(rows) + "\n")
+
 
 @pytest.mark.slow
-def test_idx_files_become_a_report_and_the_same_again(snakemake, workflow_dir: Path) -> None:
+def test_pictures_become_reports_and_the_same_again(snakemake, workflow_dir: Path) -> None:
     write_set(workflow_dir / "raw", np.random.default_rng(7), n_train=70, n_test=30)
+    write_pictures(workflow_dir)
     for kind, name, content in (
         ("datasets", "stripes", DATASET),
+        ("datasets", "folders", FOLDERS),
+        ("datasets", "listed", LISTED),
         ("tasks", "stripes", TASK),
+        ("tasks", "both", BOTH),
         ("experiments/stripes", "tiny", EXPERIMENT),
+        ("experiments/both", "folders", experiment_on("folders")),
+        ("experiments/both", "listed", experiment_on("listed")),
     ):
         path = workflow_dir / "config" / kind / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(yaml.safe_dump(content))
-    done = snakemake("results/stripes/tiny")
+    done = snakemake("results/stripes/tiny", "results/both/folders", "results/both/listed")
     assert done.returncode == 0, done.stdout[-6000:]
     # No picture was written as a file of its own, and none became a spectrogram.
     assert not (workflow_dir / "work" / "features").exists()
@@ -58,6 +117,10 @@ def test_idx_files_become_a_report_and_the_same_again(snakemake, workflow_dir: P
         assert text in report, text
     for text in (" kHz", "log-mel", "Spectrogram", "<audio", "waveform,", "same sound", "The sound"):
         assert text not in report, text
+    for name in ("folders", "listed"):
+        scores = json.loads((workflow_dir / "results" / "both" / name / "1" / "metrics.json").read_text())
+        assert set(scores["test"]["recording"]["targets"]) == {"row", "column"}
+        assert (workflow_dir / "results" / "both" / name / "report.html").is_file()
     for folder in ("work", "results"):
         shutil.rmtree(workflow_dir / folder)
     again = "work/runs/stripes/tiny/1/predictions.parquet"
