@@ -45,6 +45,7 @@ def results(folder):
     meta = json.loads((folder / "model.json").read_text())
     for name in TIMING:
         del meta["training"]["at_best_epoch"][name]
+    del meta["description_sha256"]  # of the times too
     history = pd.read_csv(folder / "history.csv").drop(columns=TIMING)
     return (folder / "model.safetensors").read_bytes(), meta, history.to_csv()
 
