@@ -20,7 +20,7 @@ tune:
 def test_trials_run_four_at_a_time(controllers: Controllers, cluster_workflow: Path, soak: bool) -> None:
     trials = 12 if soak else 5
     path = cluster_workflow / "config/experiments/pneumonia/searched.yaml"
-    path.write_text(EXPERIMENT.format(epochs=3, devices=1, jobs="[{}]") + TUNE.format(trials=trials))
+    path.write_text(EXPERIMENT.format(epochs=3, devices=1, datasets="[bd]", jobs="[{}]") + TUNE.format(trials=trials))
     controller, most = controllers.start_study("pneumonia/searched", "slurm-gpu"), 0
     while controller.poll() is None:
         unfinished = [job for job in list_jobs("tune_rung", "searched") if job.state in {"PENDING", "RUNNING"}]

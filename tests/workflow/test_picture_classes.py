@@ -45,7 +45,6 @@ LISTED = {
     "layout": "files_csv",
     "root": "listed",
     "holds": "pictures",
-    "known_labels": ["row", "column"],
 }
 BOTH = {
     "description": "Which stripes are there?",
@@ -53,8 +52,8 @@ BOTH = {
     "targets": ["row", "column"],
     "level": "recording",
     "datasets": {
-        name: {kind: {"column": "label", "positive": [kind], "negative": "others"} for kind in ("row", "column")}
-        for name in ("folders", "listed")
+        name: {kind: {"column": column, "positive": [kind], "negative": "others"} for kind in ("row", "column")}
+        for name, column in (("folders", "label"), ("listed", "type"))
     },
 }
 
