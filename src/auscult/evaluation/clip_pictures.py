@@ -231,12 +231,16 @@ class ClipPlotter:
         n_of = {outcome: self._outcomes["outcome"].tolist().count(outcome) for outcome in OUTCOMES}
         write_json(folder / "index.json", {"n": n_of, "sample": settings.sample, "pictures": entries})
 
+    def _places(self, requests: Sequence[Request]) -> NDArray[np.intp]:
+        """Return where the clips of requests stand in the predictions."""
+        place = pd.Index(self._predictions["clip_id"])
+        return place.get_indexer(pd.Index([one.clip_id for one in requests], dtype="str"))
+
     def _draw(self, requests: Sequence[Request], paths: Sequence[Path]) -> list[dict[Any, Any]]:
         """Draw each clip to its path and return their rows of the predictions."""
         if not requests:
             return []
-        place = pd.Index(self._predictions["clip_id"])
-        indices = place.get_indexer(pd.Index([one.clip_id for one in requests], dtype="str"))
+        indices = self._places(requests)
         levels_db = self._examples.spectrograms(indices)
         clips = self._examples.clips.iloc[indices]
         rate_hz = self._job.clips.sample_rate_hz

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from typing_extensions import override
 
 from auscult.evaluation.clip_pictures import ClipPlotter, Request
@@ -30,8 +29,7 @@ class ThumbnailPlotter(ClipPlotter):
         """Draw each picture to its path and return their rows of the predictions."""
         if not requests:
             return []
-        place = pd.Index(self._predictions["clip_id"])
-        indices = place.get_indexer(pd.Index([one.clip_id for one in requests], dtype="str"))
+        indices = self._places(requests)
         pictures = self._examples.spectrograms(indices)
         columns = [self._task.targets.index(one.target) for one in requests]
         maps = self._explainer.explain(pictures, columns).maps

@@ -2,16 +2,14 @@
 
 import os
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from tests.deadline import at_most
 from tests.unit.inference.conftest import job_of, save
 from typer.testing import CliRunner
 
@@ -46,17 +44,6 @@ WORDS = (
 
 OTHERS = {"run", "--run", "reproduce", "explain", "pull", "push", "lr", "batch", "listen"}
 """They start other programs, or wait for what comes."""
-
-
-@contextmanager
-def at_most(seconds: int) -> Iterator[None]:
-    """Fail where a block takes longer."""
-    signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"took more than {seconds} s"))
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
 
 
 @pytest.fixture(scope="module")

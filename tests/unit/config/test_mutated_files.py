@@ -2,13 +2,11 @@
 
 import re
 import shutil
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.deadline import at_most
 
 from auscult.config.claims import load_claims
 from auscult.config.project import load_dataset, project_settings
@@ -27,17 +25,6 @@ VALUES = (
     "\U0001f637", "../../x", "/", "=1+1", "<b>", "$(id)", "{task: pneumonia}", "{preset: x}", "{name: x}", "[{}]",
     "[null]", "{1: 2}",
 )  # fmt: skip
-
-
-@contextmanager
-def at_most(seconds: int) -> Iterator[None]:
-    """Fail where a block takes longer."""
-    signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"took more than {seconds} s"))
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
 
 
 def with_fault(lines: list[str], rng: np.random.Generator) -> list[str]:
