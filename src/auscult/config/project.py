@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -75,6 +76,22 @@ class ProjectSettings(Settings):
         default=None, gt=0, description="a training saves and leaves after so long; a retry goes on"
     )
     retries: int = Field(default=3, ge=0, description="retries of a training after an interruption")
+    stage_features: bool = Field(
+        default=False,
+        description="a training copies the stores that it reads to $TMPDIR and reads them there (docs/cluster.md)",
+    )
+    container: str | None = Field(
+        default=None,
+        min_length=1,
+        pattern=r"^\S+$",
+        description="the image that jobs run in with profiles/container: a .sif file, or an address such as "
+        "docker://registry/auscult:tag; null: what AUSCULT_CONTAINER names (docs/cluster.md)",
+    )
+
+    @property
+    def stage_dir(self) -> Path | None:
+        """Where a training copies the stores that it reads; None: nowhere."""
+        return Path(tempfile.gettempdir()) if self.stage_features else None
 
 
 _PROJECT = TypeAdapter(ProjectSettings)
