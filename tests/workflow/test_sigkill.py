@@ -227,7 +227,7 @@ def left_behind(folder: Path) -> list[str]:
 
 
 def kill_in_stage(folder: Path, command: tuple[str, ...], stage: str, way: str, wait_s: float) -> bool:
-    """Run a command until a stage has written a part of a file, or for `wait_s` of it; return whether it was writing."""
+    """Run a command until a stage writes, or for `wait_s` of it, and kill; return whether it was writing."""
     controller = start(folder, *command)
     script = f".{stage}.py"
     try:
@@ -274,6 +274,7 @@ def test_after_any_kill_the_same_command_goes_on_and_nothing_is_left(project_dir
     rng = np.random.default_rng(20)
     command = (KILLED_TARGET, "--config", f"tracking={TRACKED}")
     for name in ("whole", *WAYS):
+        (tmp_path / name).mkdir()
         copy_workflow(project_dir, tmp_path / name)
         (tmp_path / name / "config/experiments/pneumonia/every_stage.yaml").write_text(ONE_JOB)
     whole = run_snakemake(tmp_path / "whole", *command)

@@ -19,6 +19,9 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from auscult.ops.snakemake_faults import BriefFormatter, Faults
 
+# What `auscult run` says itself, or shows by its bar.
+_SAID_ELSEWHERE = ("Exiting because a job execution failed", "Trying to restart job", "Shutting down, this might")
+
 
 class LogHandler(LogHandlerBase):
     """Writes a line for each event: its `kind` (`plan`, `job`, `done`, `failed`, `said`) and what is known of it."""
@@ -65,7 +68,9 @@ class LogHandler(LogHandlerBase):
     def _said(self, record: LogRecord) -> dict[str, Any] | None:
         text = self._brief.format(record).strip()
         # Of what is no fault, only that there is nothing to do is worth a line.
-        if text in {"", "None"} or (record.levelno < logging.WARNING and not text.startswith("Nothing to be done")):
+        if text in {"", "None"} or text.startswith(_SAID_ELSEWHERE):
+            return None
+        if record.levelno < logging.WARNING and not text.startswith("Nothing to be done"):
             return None
         return {"kind": "said", "is_error": record.levelno >= logging.ERROR, "text": text}
 
