@@ -71,7 +71,7 @@ def test_what_lies_beside_a_long_recording_goes_to_other_shards() -> None:
     parts = [Shard(index, 4).rows(table) for index in range(4)]
     costs = [(part["duration_s"] + RECORDING_COST_S).sum() for part in parts]
     assert max(costs) <= sum(costs) / 4 + 6 * 3600 / 2 + 20
-    assert min(map(len, parts)) < 1500 < 1900 < max(map(len, parts))  # by number each would have 1,500
+    assert min(map(len, parts)) < 1100  # by number each would have 1,500
 
 
 @pytest.mark.parametrize(("index", "count"), [(4, 4), (-1, 4), (0, 0)])
