@@ -132,7 +132,7 @@ def jobs_files(pattern):
     )
 
 
-dataset_params = by_dataset(lambda name: PLAN.dataset(name).model_dump(mode="json"))
+dataset_params = by_dataset(PLAN.dataset_params)
 experiment_params = by_experiment(
     lambda *name: PLAN.experiment(*name).model_dump(mode="json")
 )
