@@ -13,8 +13,7 @@ from auscult.storage.files import read_json
 with stage_log(snakemake.log[0]):
     experiment = Experiment.model_validate(snakemake.params.experiment)
     result = result_dir(experiment.group, experiment.name)
-    job_dirs = [Path(path).parent for path in snakemake.input.metrics]
-    fetch_folders(job_dirs, without=[STATE_FOLDER])
+    job_dirs = fetch_folders((Path(path).parent for path in snakemake.input.metrics), without=[STATE_FOLDER])
     summaries = {Path(path).parent.name: Path(path) for path in snakemake.input.summaries}
     simulated = [name for name, path in summaries.items() if "simulated" in read_json(path).get("notices", {})]
     tracking.track(

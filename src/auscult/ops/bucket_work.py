@@ -18,9 +18,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from auscult.config.experiment import JobSettings
-from auscult.config.upstream import Upstream
+from auscult.config.upstream import META_FILE, Upstream
 from auscult.datasets.bucket import Bucket, RemoteObject, equals
 from auscult.errors import ConfigError, DataError
+from auscult.storage.files import read_json
+from auscult.storage.test_readings import READINGS, note_reading
 
 PREFIX_VARIABLE = "AUSCULT_STORAGE_PREFIX"
 """Where stages find the bucket: set by the workflow where no disk is shared."""
@@ -248,15 +250,45 @@ def carried(
 
 def fetch_folders(
     folders: Iterable[Path], *, without: Iterable[str] = (), environment: Mapping[str, str] = os.environ
-) -> None:
-    """Bring all files of folders, declared ones too: for stages that gather what others left.
+) -> list[Path]:
+    """Bring all files of folders, declared ones too, and return the folders by their names in the project.
+
+    For stages that gather what others left. Where a disk is shared, the folders are returned as they are.
 
     Raises:
         DataError: The bucket cannot be read.
     """
     bucket = environment.get(PREFIX_VARIABLE)
-    for folder in dict.fromkeys(folders):
+    if bucket is None:
+        return list(folders)
+    named = [Path(project_path(folder, bucket)) for folder in folders]
+    for folder in dict.fromkeys(named):
         Carried(folder, without=without, bucket=bucket).fetch()
+    return named
+
+
+def note_readings(
+    job_dirs: Iterable[Path], readings: Path = READINGS, environment: Mapping[str, str] = os.environ
+) -> None:
+    """Note which test sets the models of a result were judged on, where their evaluations could not append to one file.
+
+    Args:
+        job_dirs: The folders of the runs.
+        readings: The folder of these notes; it is brought from the bucket, and back.
+        environment: Names the bucket; where it does not, each evaluation has noted it.
+
+    Raises:
+        DataError: The bucket cannot be read or written.
+    """
+    bucket = environment.get(PREFIX_VARIABLE)
+    if bucket is None:
+        return
+    files = Carried(readings, bucket=bucket)
+    files.fetch()
+    for folder in job_dirs:
+        metrics, model = read_json(folder / "metrics.json"), read_json(folder / META_FILE)
+        note_reading(readings, str(metrics["test_set"]), str(model["weights_sha256"]), folder.as_posix())
+    files.send()
 
 
 def telling(tell: Callable[[str, Mapping[str, Any]], None], files: Carried) -> Callable[[str, Mapping[str, Any]], None]:
