@@ -19,7 +19,7 @@ PACKAGES = "base-files,bash,dash,coreutils,python3.11-minimal,libpython3.11-stdl
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Debian of its own with the Python that the recipe's base has, and none of its packages."""
+    """A Debian of its own with Python 3.11, and none of the packages."""
     missing = [name for name in ("ch-run", "mmdebstrap") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} not found; apt-get install charliecloud mmdebstrap")
