@@ -242,7 +242,7 @@ def test_tracking_that_is_off_down_or_not_made_yet(tmp_path):
     assert doctor.check_tracking(TrackingSettings(), tmp_path).state == "ok"
     assert not (tmp_path / "mlflow.db").exists()
     (tmp_path / "mlflow.db").write_text("no database, but long enough to be looked at " * 50)
-    assert "move the file away" in doctor.check_tracking(TrackingSettings(), tmp_path).text
+    assert "move it to another place" in doctor.check_tracking(TrackingSettings(), tmp_path).text
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{held.getsockname()[1]}"
