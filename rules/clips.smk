@@ -8,6 +8,8 @@ rule cut_clips:
         "logs/cut_clips/{dataset}/{file}.log",
     benchmark:
         "benchmarks/cut_clips/{dataset}/{file}.tsv"
+    # As the rule ingest: it reads the raw data.
+    localrule: BUCKET is not None
     conda:
         "../environment.yml"
     threads: 2

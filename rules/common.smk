@@ -11,6 +11,7 @@ from snakemake.caching import LOCATION_ENVVAR
 from snakemake.caching.rule import CacheFlag, RuleCache
 from snakemake.exceptions import WorkflowError
 from snakemake.jobs import Job
+from snakemake.settings.types import DeploymentMethod
 
 from auscult.config import load_project, paths
 from auscult.config.files import defined_names
@@ -23,10 +24,16 @@ from auscult.config.plan import (
     tables_of,
     task_params,
 )
-from auscult.config.project import require_device
+from auscult.config.project import require_device, require_image
 from auscult.config.run_events import require_clients
 from auscult.config.trials import TRIAL_PATTERN
 from auscult.errors import AuscultError
+from auscult.ops.bucket_work import (
+    PREFIX_VARIABLE,
+    bucket_of,
+    require_files_in_bucket,
+    use_project_as_copies,
+)
 from auscult.ops.snakemake_faults import Faults, speak_briefly
 from auscult.ops.workflow_lock import take_over
 
@@ -62,10 +69,26 @@ if workflow.is_main_process:
     # Kept open: it tells other runs that this one lives.
     WORKFLOW_LOCK = None if workflow.dryrun else take_over()
 
+# Where jobs share no disk, all files of rules lie in a bucket; what belongs to the repository is marked with local(...).
+STORAGE = workflow.storage_settings
+BUCKET = clear_errors(bucket_of)(
+    STORAGE.default_storage_provider, STORAGE.default_storage_prefix
+)
+if BUCKET is not None and not workflow.dryrun:
+    clear_errors(use_project_as_copies)(
+        workflow.storage_registry.default_storage_provider.object(f"{BUCKET}/work")
+        .local_path()
+        .parent,
+        BUCKET,
+    )
+    os.environ[PREFIX_VARIABLE] = BUCKET
+
 PROJECT = clear_errors(load_project)(config)
 PLAN = clear_errors(Plan)(CONFIG_DIR, PROJECT)
 if workflow.is_main_process:
     clear_errors(require_clients)(PROJECT.events)
+if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+    clear_errors(require_image)(PROJECT.image)
 
 
 wildcard_constraints:
@@ -141,9 +164,28 @@ def require_device_here():
         require_device(PROJECT.device, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
+def raw_inputs(dataset):
+    """What says that raw data changed: a bucket's listing, which a rule makes, or a file of the repository."""
+    found = PLAN.raw_data(dataset)
+    is_made = paths.is_remote(PLAN.dataset(dataset).root)
+    return found if is_made else [local(path) for path in found]
+
+
+def of_repository(answer):
+    """Return `answer` with its files marked as the repository's, which lie in no bucket."""
+    return lambda *arguments: [local(path) for path in answer(*arguments)]
+
+
 @by_job
 def training_inputs(*job):
     require_device_here()
+    if BUCKET is not None:
+        require_files_in_bucket(
+            "/".join(job),
+            PLAN.job(*job),
+            PLAN.upstream(*job),
+            is_tuned=PLAN.written(*job[:2]).tune is not None,
+        )
     files = PLAN.files(*job)
     return {
         "features": all_of(files.spectrograms),
@@ -156,6 +198,8 @@ def training_inputs(*job):
 @by_trial
 def trial_inputs(job, files):
     require_device_here()
+    if BUCKET is not None:
+        require_files_in_bucket(f"a trial of {job.task}", job, None, is_tuned=True)
     return {
         "features": all_of(files.spectrograms),
         "tables": tables_of(job.datasets),

@@ -22,7 +22,7 @@ rule fetch_raw:
 
 rule decode_audio:
     input:
-        by_dataset(PLAN.raw_data),
+        by_dataset(raw_inputs),
     output:
         "work/tables/{dataset}/audio_facts-part-{part}-of-{parts}.parquet",
     log:
@@ -32,6 +32,8 @@ rule decode_audio:
     wildcard_constraints:
         part="[0-9]{5}",
         parts="[0-9]{5}",
+    # Raw data are no file of a rule: without a shared disk they lie on the machine that runs Snakemake alone.
+    localrule: BUCKET is not None
     conda:
         "../environment.yml"
     threads: 1
@@ -49,7 +51,7 @@ rule decode_audio:
 
 rule ingest:
     input:
-        by_dataset(PLAN.raw_data),
+        by_dataset(raw_inputs),
         audio_facts=by_dataset(
             lambda name: paths.audio_facts_paths(name, PLAN.dataset(name))
         ),
@@ -63,6 +65,8 @@ rule ingest:
         "logs/ingest/{dataset}.log",
     benchmark:
         "benchmarks/ingest/{dataset}.tsv"
+    # Raw data are no file of a rule: without a shared disk they lie on the machine that runs Snakemake alone.
+    localrule: BUCKET is not None
     conda:
         "../environment.yml"
     threads: 1

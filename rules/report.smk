@@ -37,8 +37,8 @@ rule publish:
         summaries=by_experiment(PLAN.summaries),
         recordings=by_experiment(PLAN.recordings),
         tracked="work/runs/{group}/{experiment}/tracked.json",
-        protocol=by_experiment(PLAN.protocols),
-        studies=by_experiment(PLAN.studies),
+        protocol=by_experiment(of_repository(PLAN.protocols)),
+        studies=by_experiment(of_repository(PLAN.studies)),
         search=by_experiment(PLAN.search),
     output:
         report(

@@ -7,6 +7,7 @@ from auscult import provenance
 from auscult.config import Experiment, TaskSettings, load_project
 from auscult.config.paths import result_dir
 from auscult.logs import stage_log
+from auscult.ops.bucket_work import STATE_FOLDER, fetch_folders, note_readings
 from auscult.ops.result_bucket import send_published
 from auscult.reports.publish import publish
 from auscult.run_events.live import tell_published
@@ -17,12 +18,15 @@ with stage_log(snakemake.log[0]):
     experiment = Experiment.model_validate(snakemake.params.experiment)
     result = result_dir(experiment.group, experiment.name)
     summaries = {Path(path).parent.name: Path(path) for path in snakemake.input.summaries}
+    job_dirs = fetch_folders((Path(path).parent for path in snakemake.input.metrics), without=[STATE_FOLDER])
+    fetch_folders(Path(path).parent for path in snakemake.input.audits)
+    note_readings(job_dirs)
     ids = StudyIds.read({name: path.parent for name, path in summaries.items()}, show_names=snakemake.params.show_names)
     ids.write_key(Path(snakemake.input.tracked).with_name(KEY_FILE))
     publish(
         experiment=experiment,
         task=TaskSettings.model_validate(snakemake.params.task),
-        job_dirs=[Path(path).parent for path in snakemake.input.metrics],
+        job_dirs=job_dirs,
         audits=[Path(path) for path in snakemake.input.audits],
         summaries=summaries,
         output_dir=Path(snakemake.output[0]),

@@ -7,17 +7,19 @@ from auscult import provenance, tracking
 from auscult.config import Experiment, TaskSettings, TrackingSettings
 from auscult.config.paths import result_dir
 from auscult.logs import stage_log
+from auscult.ops.bucket_work import STATE_FOLDER, fetch_folders
 from auscult.storage.files import read_json
 
 with stage_log(snakemake.log[0]):
     experiment = Experiment.model_validate(snakemake.params.experiment)
     result = result_dir(experiment.group, experiment.name)
+    job_dirs = fetch_folders((Path(path).parent for path in snakemake.input.metrics), without=[STATE_FOLDER])
     summaries = {Path(path).parent.name: Path(path) for path in snakemake.input.summaries}
     simulated = [name for name, path in summaries.items() if "simulated" in read_json(path).get("notices", {})]
     tracking.track(
         experiment=experiment,
         task=TaskSettings.model_validate(snakemake.params.task),
-        job_dirs=[Path(path).parent for path in snakemake.input.metrics],
+        job_dirs=job_dirs,
         tracking=TrackingSettings.model_validate(snakemake.params.tracking),
         output=Path(snakemake.output[0]),
         provenance={

@@ -8,6 +8,7 @@ from auscult import tracking
 from auscult.config import JobSettings, TaskSettings, load_project
 from auscult.config.paths import tables_dir
 from auscult.logs import stage_log
+from auscult.ops.bucket_work import carried, telling
 from auscult.run_events.live import live
 from auscult.training.train import choose_budget_s, train
 
@@ -21,6 +22,7 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
     folder = Path(snakemake.output.weights).parent
     project = load_project(snakemake.config)
     with (
+        carried(folder, [*snakemake.output, *snakemake.log], is_wanted=rank == 0) as files,
         tracking.live(project.tracking, name=name, job=job, task=task, folder=folder),
         live(project.events, name=name, job=job, folder=folder) as tell,
     ):
@@ -39,5 +41,6 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
             # Only the first attempt starts over: the next ones resume it.
             fresh=project.fresh and snakemake.resources.attempt_number == 1,
             budget_s=choose_budget_s(os.environ, project.budget_s, snakemake.resources.get("runtime")),
-            tell=tell,
+            stage_dir=project.stage_dir,
+            tell=telling(tell, files),
         )

@@ -24,7 +24,7 @@ from auscult.metrics.calibration_line import logits_of
 from auscult.metrics.evidence import OF_A_CLASS, Owners, all_estimates, all_values, fewest_patients, view_evidence
 from auscult.metrics.intervals import estimate, resample_weights
 from auscult.metrics.score_intervals import Estimate
-from auscult.storage.tables import probabilities_of, read_recordings, truth_of
+from auscult.storage.tables import probabilities_of, read_facts, truth_of
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Inverse strengths of the penalty (`C`) that are tried."""
@@ -61,7 +61,10 @@ def read_metadata(clips: pd.DataFrame, tables: Mapping[str, Path]) -> pd.DataFra
         tables: Dataset -> folder with `recordings.parquet`.
     """
     names = sorted(set(clips["dataset"]))
-    recordings = pd.concat([read_recordings(tables[name] / "recordings.parquet") for name in names], ignore_index=True)
+    columns = ("recording_id", "age_years", *CATEGORIES)
+    recordings = pd.concat(
+        [read_facts(tables[name] / "recordings.parquet", columns) for name in names], ignore_index=True
+    )
     here = recordings.iloc[pd.Index(recordings["recording_id"]).get_indexer(pd.Index(clips["recording_id"]))]
     here = here.reset_index(drop=True)
     found = here[list(CATEGORIES)].astype(object).where(here[list(CATEGORIES)].notna(), NOT_STATED)

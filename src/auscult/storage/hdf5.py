@@ -28,7 +28,7 @@ import pandas as pd
 from h5py import h5s
 from numpy.typing import ArrayLike, NDArray
 
-from auscult.errors import DataError
+from auscult.errors import DataError, is_from_outside
 from auscult.storage.files import atomic_path
 from auscult.storage.seal import SEAL_BYTES, damage_of, seal
 from auscult.storage.tables import CLIPS, validate
@@ -286,6 +286,10 @@ class StoreReader:
         except FileNotFoundError as error:
             raise DataError(f"{self.path}: no such file; run the stage that makes it") from error
         except (OSError, RuntimeError, KeyError, ValueError) as error:
+            if is_from_outside(error) or isinstance(error, PermissionError):
+                raise DataError(
+                    f"{self.path}: cannot be read now ({_reason(error)}); mend that, and run again"
+                ) from error
             # HDF5 reports a failed checksum as OSError and broken structures as any of the others.
             raise DataError(self._fault(f"damaged or no store ({_reason(error)})")) from error
 

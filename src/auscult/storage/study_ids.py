@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 import pandas as pd
 
-from auscult.storage.tables import read_recordings, write_csv
+from auscult.storage.tables import read_facts, write_csv
 
 KEY_FILE = "study_ids.csv"
 KEY_COLUMNS = ("study_id", "patient_study_id", "recording_id", "patient_id", "path")
@@ -58,7 +58,7 @@ class StudyIds:
             DataError: A table is missing or damaged.
         """
         columns = ["recording_id", "patient_id", "dataset", "path"]
-        parts = [read_recordings(Path(folder) / "recordings.parquet").loc[:, columns] for folder in tables.values()]
+        parts = [read_facts(Path(folder) / "recordings.parquet", columns).loc[:, columns] for folder in tables.values()]
         return cls(pd.DataFrame(pd.concat(parts, ignore_index=True)), show_names=show_names)
 
     def recording(self, recording_id: str) -> str:

@@ -6,7 +6,7 @@ Ids are unique across datasets: `recording_id` is `<dataset>/<name>`, `patient_i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -246,10 +246,11 @@ def read_facts(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     """Read some columns, and all labels, of a recordings table that was checked when it was written.
 
     It spares the memory of all others: fingerprints are most of a table.
+
+    Raises:
+        DataError: The file is missing or damaged.
     """
-    names = parquet.ParquetFile(path).schema_arrow.names
-    chosen = [name for name in names if name in set(columns) or name.startswith(LABEL_PREFIX)]
-    return parquet.ParquetFile(path).read(columns=chosen, use_threads=False).to_pandas()
+    return _read_parquet(path, set(columns))
 
 
 def read_events(path: Path) -> pd.DataFrame:
@@ -263,10 +264,14 @@ def read_split(path: Path) -> pd.DataFrame:
     return validate(pd.read_csv(path, dtype=str, keep_default_na=False), SPLIT, str(path))
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path, columns: Collection[str] | None = None) -> pd.DataFrame:
     try:
+        file = parquet.ParquetFile(path)
+        names = file.schema_arrow.names
+        if columns is not None:
+            names = [name for name in names if name in columns or name.startswith(LABEL_PREFIX)]
         # memory_map off and one thread: many short stages run side by side.
-        return parquet.ParquetFile(path).read(use_threads=False).to_pandas()
+        return file.read(columns=names, use_threads=False).to_pandas()
     except (OSError, arrow.ArrowInvalid) as error:
         raise DataError(f"{path}: not a readable Parquet table ({error}); delete it and run again") from error
 
