@@ -126,7 +126,8 @@ def check_cells(batch: arrow.RecordBatch) -> None:
     """
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if isinstance(column, arrow.DictionaryArray):
-            longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+            lengths = pc.call_function("binary_length", [column.dictionary])
+            longest = pc.call_function("max", [lengths]).as_py() or 0
             if longest > MAX_CELL_BYTES:
                 raise MalformedError(
                     f"column {name!r}: a cell of {longest:,} bytes, expected at most {MAX_CELL_BYTES:,}; drop it"
