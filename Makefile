@@ -96,8 +96,9 @@ hooks: $(INSTALLED) ## check format, schemas and patients' data before each comm
 ##@ Look
 
 .PHONY: bench
-bench: $(INSTALLED) ## speed, as ratios to other libraries, beside the last ones in bench/results.json
+bench: $(INSTALLED) ## speed, as ratios to other libraries; time and memory as the work grows
 	python -m bench
+	python -m bench.growth
 
 $(SITE_VENV)/.installed: requirements-docs.lock
 	$(PYTHON) -m venv $(SITE_VENV)
