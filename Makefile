@@ -59,7 +59,8 @@ test: data ## the tests
 
 .PHONY: verify
 verify: data ## the long tests: end to end, killed and resumed, many experiments
-	pytest --numprocesses 2 --dist worksteal -m 'slow and not gpu and not soak' --durations 15 $(TESTS)
+	pytest --numprocesses 2 --dist worksteal -m 'slow and not gpu and not soak' --durations 15 $(TESTS) \
+	  $(if $(filter-out -%,$(TESTS)),,$$(grep -rl --include='*.py' 'mark\.slow' tests)) # collecting all files would take a minute
 
 .PHONY: soak
 soak: data ## the long tests at full length, an hour or two: all collections, all kills, what is learned

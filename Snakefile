@@ -14,6 +14,12 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+
+
+# Of all rules; taken with profiles/container, or where slurm-gpu finds AUSCULT_CONTAINER.
+container: PROJECT.image
+
+
 include: "rules/ingest.smk"
 include: "rules/clips.smk"
 include: "rules/spectrograms.smk"

@@ -11,6 +11,7 @@ from snakemake.caching import LOCATION_ENVVAR
 from snakemake.caching.rule import CacheFlag, RuleCache
 from snakemake.exceptions import WorkflowError
 from snakemake.jobs import Job
+from snakemake.settings.types import DeploymentMethod
 
 from auscult.config import load_project, paths
 from auscult.config.files import defined_names
@@ -23,7 +24,7 @@ from auscult.config.plan import (
     tables_of,
     task_params,
 )
-from auscult.config.project import require_device
+from auscult.config.project import require_device, require_image
 from auscult.config.run_events import require_clients
 from auscult.config.trials import TRIAL_PATTERN
 from auscult.errors import AuscultError
@@ -86,6 +87,8 @@ PROJECT = clear_errors(load_project)(config)
 PLAN = clear_errors(Plan)(CONFIG_DIR, PROJECT)
 if workflow.is_main_process:
     clear_errors(require_clients)(PROJECT.events)
+if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+    clear_errors(require_image)(PROJECT.image)
 
 
 wildcard_constraints:
@@ -149,7 +152,7 @@ def jobs_files(pattern):
     )
 
 
-dataset_params = by_dataset(lambda name: PLAN.dataset(name).model_dump(mode="json"))
+dataset_params = by_dataset(PLAN.dataset_params)
 experiment_params = by_experiment(
     lambda *name: PLAN.experiment(*name).model_dump(mode="json")
 )

@@ -41,5 +41,6 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
             # Only the first attempt starts over: the next ones resume it.
             fresh=project.fresh and snakemake.resources.attempt_number == 1,
             budget_s=choose_budget_s(os.environ, project.budget_s, snakemake.resources.get("runtime")),
+            stage_dir=project.stage_dir,
             tell=telling(tell, files),
         )

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
-from auscult.config import JobSettings, TaskSettings
+from auscult.config import JobSettings, TaskSettings, load_project
 from auscult.config.paths import tables_dir
 from auscult.logs import stage_log
 from auscult.training.range_test import range_test
@@ -17,6 +17,7 @@ rank = int(os.environ.get("LOCAL_RANK", "0"))
 
 with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
     job = JobSettings.model_validate(snakemake.params.job)
+    project = load_project(snakemake.config)
     output = Path(snakemake.output[0])
     inputs = {
         "features": {name: [Path(path) for path in paths] for name, paths in snakemake.params.features.items()},
@@ -25,11 +26,11 @@ with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
         "clips": {name: [Path(path) for path in paths] for name, paths in snakemake.params.clips.items()},
         "job": job,
         "task": TaskSettings.model_validate(snakemake.params.task),
-        "device": snakemake.config["device"],
+        "device": project.device,
         "threads": snakemake.threads,
     }
-    budget_s = choose_budget_s(os.environ, snakemake.config.get("budget_s"), snakemake.resources.get("runtime"))
-    train_trial = partial(train, **inputs, output_dir=output.parent, budget_s=budget_s)
+    budget_s = choose_budget_s(os.environ, project.budget_s, snakemake.resources.get("runtime"))
+    train_trial = partial(train, **inputs, output_dir=output.parent, budget_s=budget_s, stage_dir=project.stage_dir)
     if snakemake.rule == "range_test":
         range_test(output, **inputs, n_steps=int(snakemake.wildcards.steps))
     elif rank == 0:

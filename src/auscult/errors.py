@@ -51,10 +51,13 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, BusyError):
         return True
     cause = error.__cause__
-    if cause is None:
-        return False
-    is_network = isinstance(cause, ConnectionError | TimeoutError)
-    return is_network or (isinstance(cause, OSError) and cause.errno in _MAY_PASS) or may_pass(cause)
+    return cause is not None and (is_from_outside(cause) or may_pass(cause))
+
+
+def is_from_outside(error: BaseException) -> bool:
+    """Say whether the system around a file or a connection failed: nothing is said of what stands in the file."""
+    is_network = isinstance(error, ConnectionError | TimeoutError)
+    return is_network or (isinstance(error, OSError) and error.errno in _MAY_PASS)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ TO_TERMINAL = {"is_for_terminal": True}
 """`logger.info(text, extra=TO_TERMINAL)` puts a plain line on the terminal too: what a user must see."""
 
 
+ERRORS_ARE_SHOWN_BY = "AUSCULT_ERRORS_SHOWN_BY"
+"""In the environment: a command that shows at its end why a stage ended; the stage then leaves it to its log."""
+
+
 class _TerminalFormatter(logging.Formatter):
     """Plain lines for what is no fault; the level before what is."""
 
@@ -24,6 +29,8 @@ class _TerminalFormatter(logging.Formatter):
 
 
 def _is_for_terminal(record: logging.LogRecord) -> bool:
+    if record.levelno >= logging.ERROR and os.environ.get(ERRORS_ARE_SHOWN_BY):
+        return False
     return record.levelno >= logging.WARNING or getattr(record, "is_for_terminal", False)
 
 

@@ -60,6 +60,12 @@ def copy_workflow(project_dir: Path, folder: Path, *more: str) -> None:
     path.write_text(text)
 
 
+def take_what_is_made(folder: Path, workflow_dir: Path) -> None:
+    """Copy what the workflow made elsewhere, with its times: Snakemake itself tells what of it must be made anew."""
+    for name in ("work", "results", "logs", "benchmarks", ".snakemake/metadata"):
+        shutil.copytree(folder / name, workflow_dir / name, symlinks=True)
+
+
 def run_snakemake(
     folder: Path, *arguments: str, cores: int = CORES, python: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess:

@@ -88,6 +88,7 @@ def test_a_changed_model_is_taken_again(snakemake, prepared_experiment: str, wor
     assert "Nothing to be done" in snakemake(*runs).stdout
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_result_of_another_experiment_is_published_and_begun_with(

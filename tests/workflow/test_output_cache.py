@@ -56,6 +56,7 @@ def test_the_jobs_of_a_cluster_share_too(workflow_dir: Path, stores: list[str], 
     assert {path.name: path.stat().st_mtime_ns for path in cache.glob("*.h5")} == kept
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_bucket_serves_as_the_cache_and_a_mute_one_costs_no_result(
     workflow_dir: Path, stores: list[str], snakemake, bucket_url: str

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
+from tests.workflow.conftest import take_what_is_made
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -28,12 +29,6 @@ def edit_experiment(workflow_dir: Path, name: str, **sections: dict) -> None:
     for section, settings in sections.items():
         written[section] = {**written.get(section, {}), **settings}
     path.write_text(yaml.safe_dump(written), encoding="utf-8")
-
-
-def take_what_is_made(folder: Path, workflow_dir: Path) -> None:
-    """Copy what the workflow made elsewhere, with its times: Snakemake itself tells what of it must be made anew."""
-    for name in ("work", "results", "logs", "benchmarks", ".snakemake/metadata"):
-        shutil.copytree(folder / name, workflow_dir / name, symlinks=True)
 
 
 def test_the_demo_experiment_learns_to_tell_pneumonia(snakemake, workflow_dir: Path) -> None:

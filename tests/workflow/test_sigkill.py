@@ -1,8 +1,10 @@
 """Killed with SIGKILL at random moments, inside saves too, and each time resumed by Snakemake's own retry."""
 
 import json
+import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +12,10 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from tests.workflow.conftest import TRACKED
+from tests.workflow.conftest import TRACKED, copy_workflow, run_snakemake
 from tests.workflow.test_training_resume import progress, start
+
+from auscult.storage.files import sha256_file
 
 
 class Kills(NamedTuple):
@@ -176,3 +180,124 @@ def test_kills_change_no_bit_of_weights_history_and_predictions(snakemake, workf
     assert with_workers.orphans
     _, alive = psutil.wait_procs([*alone.orphans, *with_workers.orphans], timeout=20)
     assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
+
+
+STAGES = ("ingest", "make_split", "cut_clips", "make_spectrograms", "train", "evaluate", "track", "publish")
+WAYS = ("job", "group", "controller")
+N_STAGE_KILLS = 20
+ONE_JOB = """
+description: every stage of it is killed
+task: pneumonia
+datasets: [bd]
+clips: {unit: window, length_s: 4, sample_rate_hz: 4000}
+spectrogram: {n_fft: 256, hop_samples: 128, n_mels: 32}
+split: {preset: patients_70_15_15, seed: 1}
+model: {name: test_cnn}
+train: {epochs: 3, save: {every_steps: 1}}
+evaluate: {bootstrap_draws: 50, n_examples: 2, outcomes: {max_clips: 1}}
+jobs: [{}]
+"""
+KILLED_TARGET = "results/pneumonia/every_stage"
+# What tells of times, of the machine, or of how a run came about; MLflow's names of its runs are random.
+OF_ITS_RUN = {
+    "history.csv", "metrics.jsonl", "progress.json", "provenance.json", "report.html", "summary.json", "system.jsonl",
+    "tracked.json", "training.json", "checksums.sha256", "experiment.yaml",
+}  # fmt: skip
+
+
+def made(folder: Path) -> dict[str, str]:
+    """Digests of what a workflow made, by path."""
+    paths = [path for top in ("work", "results") for path in (folder / top).rglob("*") if path.is_file()]
+    kept = [
+        path for path in paths if path.name not in OF_ITS_RUN and path.suffix != ".log" and "state" not in path.parts
+    ]
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in kept}
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Temporary files and locks that no process needs any more; the lock beside MLflow's store stays."""
+    found = [
+        *folder.glob("work/**/.*"),
+        *folder.glob("results/**/.*"),
+        *folder.glob(".mlflow*"),
+        *folder.glob("*-journal"),
+    ]
+    found += [*folder.glob("work/**/state/lock*"), *folder.glob(".snakemake/locks/*"), *folder.glob("**/*.tmp*")]
+    return sorted({path.relative_to(folder).as_posix() for path in found if path.name != ".snakemake_timestamp"})
+
+
+def kill_in_stage(folder: Path, command: tuple[str, ...], stage: str, way: str, wait_s: float) -> bool:
+    """Run a command until a stage writes, or for `wait_s` of it, and kill; return whether it was writing."""
+    controller = start(folder, *command)
+    script = f".{stage}.py"
+    try:
+        job = None
+        while job is None:
+            assert controller.poll() is None, controller.communicate()[0]
+            children = psutil.Process(controller.pid).children(recursive=True)
+            job = next((child for child in children if any(part.endswith(script) for part in cmdline_of(child))), None)
+            time.sleep(0.01)
+        until_s = time.monotonic() + wait_s
+        is_writing = False
+        while time.monotonic() < until_s and not is_writing and job.is_running():
+            is_writing = any(folder.glob("work/**/.*.tmp*")) or any(folder.glob(".mlflow-*"))
+            time.sleep(0.002)
+        if way == "group":
+            os.killpg(controller.pid, signal.SIGKILL)
+        elif way == "controller":
+            controller.kill()
+        elif job.is_running():
+            job.kill()
+            # Snakemake sees that its job died; a training it would try again by itself.
+            controller.terminate()
+        controller.communicate(timeout=300)
+        # What a killed controller leaves behind runs on: it must have ended, or be waited for, as on a real machine.
+        psutil.wait_procs([job], timeout=300)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(controller.pid, signal.SIGKILL)
+    return is_writing
+
+
+def cmdline_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has just ended
+        return []
+
+
+@pytest.mark.soak
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_after_any_kill_the_same_command_goes_on_and_nothing_is_left(project_dir: Path, tmp_path: Path) -> None:
+    """Each stage, by the job alone, with its whole process group, and the controller alone: 20 kills in three runs."""
+    rng = np.random.default_rng(20)
+    command = (KILLED_TARGET, "--config", f"tracking={TRACKED}")
+    for name in ("whole", *WAYS):
+        (tmp_path / name).mkdir()
+        copy_workflow(project_dir, tmp_path / name)
+        (tmp_path / name / "config/experiments/pneumonia/every_stage.yaml").write_text(ONE_JOB)
+    whole = run_snakemake(tmp_path / "whole", *command)
+    assert whole.returncode == 0, whole.stdout
+    expected, lasted_s = made(tmp_path / "whole"), durations_s(tmp_path / "whole")
+
+    kills = [(way, stage) for way in WAYS for stage in STAGES][:N_STAGE_KILLS]
+    n_writing = 0
+    for way in dict.fromkeys(way for way, _ in kills):
+        for stage in (stage for each, stage in kills if each == way):
+            wait_s = rng.uniform(0.3, 0.95) * lasted_s[stage]
+            is_writing = kill_in_stage(tmp_path / way, command, stage, way, wait_s)
+            n_writing += is_writing
+            with (tmp_path / "kills.txt").open("a") as log:
+                log.write(f"{way} {stage} {'writing' if is_writing else ''} {left_behind(tmp_path / way)}\n")
+        done = run_snakemake(tmp_path / way, *command)
+        assert done.returncode == 0, done.stdout
+        assert made(tmp_path / way) == expected, way
+        assert left_behind(tmp_path / way) == [], way
+    assert n_writing >= N_STAGE_KILLS / 4
+
+
+def durations_s(folder: Path) -> dict[str, float]:
+    """Seconds of each stage, by its benchmark; of one without, a few."""
+    found = {path.relative_to(folder / "benchmarks").parts[0]: path for path in (folder / "benchmarks").rglob("*.tsv")}
+    return {stage: float(pd.read_csv(found[stage], sep="\t")["s"][0]) if stage in found else 3.0 for stage in STAGES}

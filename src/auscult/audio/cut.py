@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -48,6 +49,32 @@ def cut_windows(n_samples: int, settings: ClipSettings) -> list[Cut]:
         if start + length >= n_samples:
             break
     return cuts
+
+
+def stream_windows(
+    pieces: Iterable[NDArray[np.int16]], settings: ClipSettings
+) -> Iterator[tuple[Cut, NDArray[np.int16]]]:
+    """Yield the windows of `cut_windows` with their true sound, of a recording that comes in pieces.
+
+    Only what the next window needs is held.
+
+    >>> settings = ClipSettings(length_s=10, sample_rate_hz=100, min_valid_s=1)
+    >>> pieces = np.split(np.arange(2100, dtype=np.int16), [700, 1900])
+    >>> [(cut.start_sample, sound[0], len(sound)) for cut, sound in stream_windows(pieces, settings)]
+    [(0, np.int16(0), 1000), (1000, np.int16(1000), 1000), (2000, np.int16(2000), 100)]
+    """
+    rate, length = settings.sample_rate_hz, settings.n_samples
+    held, held_from, start, n_samples = np.zeros(0, np.int16), 0, 0, 0
+    for piece in pieces:
+        held = np.concatenate([held, piece])
+        n_samples += len(piece)
+        while start + length <= n_samples:
+            yield Cut(start, length, start / rate, (start + length) / rate), held[start - held_from :][:length]
+            start += settings.hop_samples
+        n_done = min(start - held_from, len(held))
+        held, held_from = held[n_done:], held_from + n_done
+    for cut in cut_windows(n_samples, settings)[start // settings.hop_samples :]:
+        yield cut, held[cut.start_sample - held_from :][: cut.n_valid]
 
 
 def cut_cycles(n_samples: int, settings: ClipSettings, starts_s: ArrayLike, ends_s: ArrayLike) -> list[Cut]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,10 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auscult.audio.clip_store import create_clips, to_int16
-from auscult.audio.cut import Cut, cut_cycles, cut_recording, cut_windows, pad
+from auscult.audio.cut import Cut, cut_cycles, cut_recording, cut_windows, pad, stream_windows
 from auscult.audio.decode import decode
 from auscult.audio.levels import holds_float_samples
-from auscult.audio.resample import band_pass, resample
+from auscult.audio.resample import band_pass, resample, resample_blocks
 from auscult.config.clips import ClipSettings
 from auscult.errors import DataError
 from auscult.storage.hdf5 import WHOLE, Shard
@@ -27,7 +27,13 @@ logger = logging.getLogger(__name__)
 
 _BLOCK_CLIPS = 64
 _BLOCK_SAMPLES = 1 << 24
+_LONG_SAMPLES = 1 << 25
+"""Of a recording that is longer, over an hour at 8 kHz, windows are cut while it is decoded."""
 _TABLE_COLUMNS = tuple(CLIPS.columns)
+
+
+_Sounds = Iterable[tuple[Cut, NDArray[np.int16]]]
+"""Clips of one recording: where each lies, and its true sound."""
 
 
 class _Source(NamedTuple):
@@ -57,7 +63,8 @@ def cut_clips(
 ) -> None:
     """Cut every recording of a dataset, or of one shard of it, into clips and write the clip store.
 
-    The clips do not depend on `threads`. Memory holds a few recordings, however many there are.
+    The clips do not depend on `threads`. Memory holds a few recordings, however many there are, and of one that lasts
+    hours a few windows; only cycles and a band-pass, which runs backwards too, need it whole.
 
     Args:
         root: The dataset's raw folder; the recordings' paths are relative to it.
@@ -81,34 +88,36 @@ def cut_clips(
         raise DataError(f"{dataset}: it holds pictures, and clips.unit is {settings.unit!r}; use `unit: image`")
     cycles = _cycles(tables_dir) if settings.unit == "cycle" else {}
 
-    def load(source: _Source) -> tuple[_Source, NDArray[np.int16], list[Cut]]:
-        waveform = load_waveform(
-            source.path,
-            channel,
-            settings,
-            source_hz=source.sample_rate_hz,
-            n_source_samples=source.n_samples,
-            full_scale=full_scale if holds_float_samples(source.encoding) else 1.0,
-        )
-        return source, waveform, _cut(source, len(waveform), settings)
+    def load(source: _Source) -> tuple[_Source, _Sounds | None]:
+        """Return the clips' sound; None for a recording without a sample."""
+        facts = {
+            "source_hz": source.sample_rate_hz,
+            "n_source_samples": source.n_samples,
+            "full_scale": full_scale if holds_float_samples(source.encoding) else 1.0,
+        }
+        n_samples = source.n_samples * settings.sample_rate_hz // source.sample_rate_hz
+        if n_samples > _LONG_SAMPLES and settings.unit == "window" and settings.band_pass is None:
+            return source, stream_windows(_pieces(source.path, channel, settings, **facts), settings)
+        waveform = load_waveform(source.path, channel, settings, **facts)
+        if not len(waveform):
+            return source, None
+        return source, _sounds(waveform, _cut(source, len(waveform), settings))
 
     without: list[str] = []
     too_short: list[str] = []
     block = np.empty((max(1, min(_BLOCK_CLIPS, _BLOCK_SAMPLES // settings.n_samples)), settings.n_samples), np.int16)
     rows: list[tuple[Any, ...]] = []
     with create_clips(output, n_samples=settings.n_samples, settings=full_settings) as writer:
-        for source, waveform, cuts in ordered_map(load, _sources(root, recordings, cycles), threads):
-            if not len(waveform):
-                too_short.append(source.recording_id)
-            elif not cuts:
-                without.append(source.recording_id)
-            for index, cut in enumerate(cuts):
-                true_sound = waveform[cut.start_sample : cut.start_sample + cut.n_valid]
+        for source, sounds in ordered_map(load, _sources(root, recordings, cycles), threads):
+            index = -1
+            for index, (cut, true_sound) in enumerate(sounds or ()):
                 block[len(rows)] = pad(true_sound, settings.n_samples, settings.pad)
                 rows.append(_row(dataset, source, index, cut))
                 if len(rows) == len(block):
                     writer.append(_columns(rows), block)
                     rows.clear()
+            if index < 0:
+                (too_short if sounds is None else without).append(source.recording_id)
         writer.append(_columns(rows), block[: len(rows)])
         if writer.n_clips == 0 and shard == WHOLE:
             raise DataError(_nothing_to_cut(dataset, tables_dir, len(recordings), settings))
@@ -150,14 +159,35 @@ def load_waveform(
         DataError: If the file cannot be decoded, holds samples that are no numbers, or has changed since ingest.
     """
     blocks = decode(path, channel, sample_rate_hz=source_hz, n_samples=n_source_samples, decoder=settings.decoder)
-    waveform = resample(blocks, source_hz, settings.sample_rate_hz)
-    if waveform.size and not np.isfinite([waveform.min(), waveform.max()]).all():
-        raise DataError(f"{path}: holds samples that are no finite numbers; fix the file and run ingest again")
-    if full_scale != 1:
-        waveform = waveform / np.float32(full_scale)
+    waveform = _levelled(resample(blocks, source_hz, settings.sample_rate_hz), path, full_scale)
     if settings.band_pass is not None and waveform.size:
         waveform = band_pass(waveform, settings.band_pass, settings.sample_rate_hz)
     return to_int16(waveform)
+
+
+def _pieces(
+    path: Path,
+    channel: int | Literal["mean"],
+    settings: ClipSettings,
+    *,
+    source_hz: int,
+    n_source_samples: int,
+    full_scale: float,
+) -> Iterator[NDArray[np.int16]]:
+    """Yield what `load_waveform` returns without a band-pass piece by piece."""
+    blocks = decode(path, channel, sample_rate_hz=source_hz, n_samples=n_source_samples, decoder=settings.decoder)
+    for piece in resample_blocks(blocks, source_hz, settings.sample_rate_hz):
+        yield to_int16(_levelled(piece, path, full_scale))
+
+
+def _levelled(waveform: NDArray[np.float32], path: Path, full_scale: float) -> NDArray[np.float32]:
+    if waveform.size and not np.isfinite([waveform.min(), waveform.max()]).all():
+        raise DataError(f"{path}: holds samples that are no finite numbers; fix the file and run ingest again")
+    return waveform if full_scale == 1 else waveform / np.float32(full_scale)
+
+
+def _sounds(waveform: NDArray[np.int16], cuts: list[Cut]) -> _Sounds:
+    return [(cut, waveform[cut.start_sample : cut.start_sample + cut.n_valid]) for cut in cuts]
 
 
 def _cycles(tables_dir: Path) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:

@@ -36,6 +36,7 @@ for command in (
     inference.predict,
     inference.probes,
     experiment.reproduce,
+    ops.run,
     experiment.schema,
     ops.sync,
     ops.upload,

@@ -1,7 +1,8 @@
-"""The project and its runs looked after: `auscult doctor`, `explain`, `sync`, `verify` and `watch`."""
+"""The project and its runs looked after: `auscult run`, `doctor`, `explain`, `sync`, `verify` and `watch`."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -63,6 +64,35 @@ def explain(
     from auscult.reports.workflow_text import print_explanation  # noqa: PLC0415
 
     print_explanation(explain_target(target, arguments or ()), Console())
+
+
+def run(
+    target: Annotated[
+        str | None,
+        typer.Argument(help="Such as results/pneumonia/train2356; without: all on the data that DVC tracks."),
+    ] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="More for Snakemake, after --, such as -- --config device=cpu")
+    ] = None,
+    *,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a cluster, such as slurm-gpu; without: the environment's AUSCULT_PROFILE, or this machine."
+        ),
+    ] = None,
+    cores: Annotated[
+        str | None, typer.Option(help="A number or `all`; without: all of this machine, or what the profile says.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Name the jobs that would run, and why.")] = False,
+) -> None:
+    """Make a target with Snakemake, behind one bar over jobs and epochs; the status is Snakemake's."""
+    from auscult.ops.run_target import PROFILE, run_target, snakemake_command  # noqa: PLC0415 (`--help` stays quick)
+
+    if profile is None:
+        profile = os.environ.get(PROFILE)
+    command = snakemake_command(target, arguments or (), profile=profile, cores=cores, is_dry=dry_run)
+    raise typer.Exit(run_target(command))
 
 
 def sync(

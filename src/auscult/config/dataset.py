@@ -70,8 +70,11 @@ class _Dataset(Settings):
     official_split: OfficialList | None = Field(
         default=None, description="what `split: {kind: official}` must know of the dataset's list, if anything"
     )
-    shards: int = Field(
-        default=1, ge=1, le=10_000, description="jobs that read, cut and transform the recordings side by side"
+    shards: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="jobs that read, cut and transform the recordings side by side; default: by the folder's size",
     )
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 from auscult.config.clips import ClipSettings
 from auscult.config.dataset import REMOTE, DatasetSettings
 from auscult.config.experiment import JobSettings
+from auscult.config.shards import shards_by_size
 from auscult.config.split import ColumnSplit, PatientSplit, SplitSettings
 from auscult.config.task import TaskSettings
 from auscult.storage.files import settings_key
@@ -107,25 +108,39 @@ def ingest_version(dataset: DatasetSettings) -> int:
     return STAGE_VERSIONS["ingest"] + int(dataset.may_know_bands or dataset.holds_pictures)
 
 
+def n_shards(name: str, dataset: DatasetSettings) -> int:
+    """Return in how many jobs the recordings of a dataset are read, cut and transformed.
+
+    The setting says it, or else the size of the folder. A bucket is one shard: what it holds is not known before it is
+    fetched. A folder that is not there keeps the number that its tables were made with.
+    """
+    if dataset.shards is not None or is_remote(dataset.root):
+        return dataset.shards or 1
+    root = Path(dataset.root)
+    if root.is_dir():
+        return shards_by_size(root.absolute())
+    earlier = Path(tables_dir(name)).glob("audio_facts-part-*-of-[0-9]*.parquet")
+    newest = max(earlier, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return 1 if newest is None else int(newest.stem.rpartition("-")[2])
+
+
 def audio_facts_paths(name: str, dataset: DatasetSettings) -> list[str]:
     """What the shards of an ingest found in the audio files; none for a dataset in one piece."""
-    if dataset.shards == 1:
-        return []
-    return [f"{tables_dir(name)}/audio_facts{part}.parquet" for part in _parts(dataset)]
+    count = n_shards(name, dataset)
+    return [] if count == 1 else [f"{tables_dir(name)}/audio_facts{part}.parquet" for part in _parts(count)]
 
 
 def clips_paths(name: str, dataset: DatasetSettings, clips: ClipSettings) -> list[str]:
     """The clips of one dataset: a file a shard, to be read as one in this order."""
-    stem = f"work/clips/{name}/{clips.slug}-{settings_key(clips_settings(dataset, clips))}"
-    return [f"{stem}{part}.h5" for part in _parts(dataset)]
+    return _stores("clips", name, dataset, clips.slug, clips_settings(dataset, clips))
 
 
 def features_paths(name: str, dataset: DatasetSettings, job: JobSettings) -> list[str]:
     """The spectrogram stores of one dataset: a file a shard, to be read as one in this order; of pictures those."""
     if job.clips.is_image:
         return clips_paths(name, dataset, job.clips)
-    stem = f"{job.spectrogram.slug}_{job.clips.slug}-{settings_key(features_settings(dataset, job))}"
-    return [f"work/features/{name}/{stem}{part}.h5" for part in _parts(dataset)]
+    slug = f"{job.spectrogram.slug}_{job.clips.slug}"
+    return _stores("features", name, dataset, slug, features_settings(dataset, job))
 
 
 def embeddings_settings(dataset: DatasetSettings, job: JobSettings, encoder: dict[str, str]) -> dict[str, Any]:
@@ -140,14 +155,18 @@ def embeddings_settings(dataset: DatasetSettings, job: JobSettings, encoder: dic
 
 def embeddings_paths(name: str, dataset: DatasetSettings, job: JobSettings, settings: dict[str, Any]) -> list[str]:
     """The embeddings of one dataset: a file a shard, to be read as one in this order."""
-    stem = f"{job.model.name.replace('/', '_')}_{job.clips.slug}-{settings_key(settings)}"
-    return [f"work/embeddings/{name}/{stem}{part}.h5" for part in _parts(dataset)]
+    return _stores("embeddings", name, dataset, f"{job.model.name.replace('/', '_')}_{job.clips.slug}", settings)
 
 
-def _parts(dataset: DatasetSettings) -> list[str]:
-    if dataset.shards == 1:
-        return [""]
-    return [f"-part-{number:05d}-of-{dataset.shards:05d}" for number in range(dataset.shards)]
+def _stores(kind: str, name: str, dataset: DatasetSettings, slug: str, settings: dict[str, Any]) -> list[str]:
+    count = n_shards(name, dataset)
+    # Shards that were divided otherwise, by the number of recordings, are never read together with these.
+    key = settings_key(settings if count == 1 else {**settings, "divided_by": "duration"})
+    return [f"work/{kind}/{name}/{slug}-{key}{part}.h5" for part in _parts(count)]
+
+
+def _parts(count: int) -> list[str]:
+    return [""] if count == 1 else [f"-part-{number:05d}-of-{count:05d}" for number in range(count)]
 
 
 def split_path(job: JobSettings, task: TaskSettings) -> str:

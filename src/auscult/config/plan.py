@@ -108,6 +108,11 @@ class Plan:
     def _dataset(self, name: str) -> DatasetSettings:
         return load_dataset(self._config_dir, name, self._project.roots)
 
+    def dataset_params(self, name: str) -> dict[str, Any]:
+        """Return the settings of a dataset, with the number of its shards: another number reads it again."""
+        dataset = self.dataset(name)
+        return dataset.model_dump(mode="json") | {"shards": paths.n_shards(name, dataset)}
+
     def _runs(self, group: str, experiment: str) -> dict[str, JobSettings]:
         return {run.id: run.settings for run in self.experiment(group, experiment).runs}
 
@@ -148,7 +153,7 @@ class Plan:
                 self._made_with[clips] = {
                     "settings": job.clips.model_dump(mode="json"),
                     "all": paths.clips_settings(dataset, job.clips),
-                    "shard": {"index": number, "count": dataset.shards},
+                    "shard": {"index": number, "count": len(files.clips[name])},
                 }
                 if job.clips.is_image:
                     continue  # pictures are taken as they are: one file is both

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
+import tempfile
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -75,8 +78,30 @@ class ProjectSettings(Settings):
         default=None, gt=0, description="a training saves and leaves after so long; a retry goes on"
     )
     retries: int = Field(default=3, ge=0, description="retries of a training after an interruption")
+    stage_features: bool = Field(
+        default=False,
+        description="a training copies the stores that it reads to $TMPDIR and reads them there (docs/cluster.md)",
+    )
+    container: str | None = Field(
+        default=None,
+        min_length=1,
+        pattern=r"^\S+$",
+        description="the image that jobs run in with profiles/container: a .sif file, or an address such as "
+        "docker://registry/auscult:tag; null: what AUSCULT_CONTAINER names (docs/cluster.md)",
+    )
+
+    @property
+    def image(self) -> str | None:
+        """The image that jobs run in, where a profile asks for one; None: none is named."""
+        return self.container or os.environ.get(CONTAINER_VARIABLE) or None
+
+    @property
+    def stage_dir(self) -> Path | None:
+        """Where a training copies the stores that it reads; None: nowhere."""
+        return Path(tempfile.gettempdir()) if self.stage_features else None
 
 
+CONTAINER_VARIABLE = "AUSCULT_CONTAINER"
 _PROJECT = TypeAdapter(ProjectSettings)
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
@@ -144,6 +169,19 @@ def require_device(device: str, machine: Path = Path("/dev"), visible: str | Non
     # NVIDIA, NVIDIA in containers of Windows, AMD: what torch takes for cuda.
     if not any((*machine.glob("nvidia*"), *machine.glob("dxg"), *machine.glob("kfd"))):
         raise ConfigError(f"device: cuda, and this machine has no GPU (nothing in {machine} is one); {remedy}")
+
+
+def require_image(image: str | None) -> None:
+    """Refuse to run jobs in an image where none is named or its file is not there.
+
+    Raises:
+        ConfigError: Saying how to name one.
+    """
+    remedy = f"build one (docs/cluster.md), and export {CONTAINER_VARIABLE}=/shared/auscult.sif or set `container`"
+    if image is None:
+        raise ConfigError(f"the profile runs jobs in a container, and no image is named; {remedy}")
+    if "://" not in image and not Path(image).exists():
+        raise ConfigError(f"container: {image}: no such file on {platform.node()}; {remedy}")
 
 
 def project_settings(config_dir: Path) -> ProjectSettings:

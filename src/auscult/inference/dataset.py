@@ -98,9 +98,10 @@ def prepare(
         ingest(root, name, settings, tables)
     clips: list[Path] = []
     features: list[Path] = []
-    for index, (clip_path, feature_path) in enumerate(
+    stores = list(
         zip(paths.clips_paths(name, settings, job.clips), paths.features_paths(name, settings, job), strict=True)
-    ):
+    )
+    for index, (clip_path, feature_path) in enumerate(stores):
         of_clips, of_features = Path(clip_path), Path(feature_path)
         if not (is_reused and of_clips.is_file()):
             of_clips = folder / of_clips
@@ -112,7 +113,7 @@ def prepare(
                 channel=settings.channel,
                 output=of_clips,
                 full_settings=paths.clips_settings(settings, job.clips),
-                shard=Shard(index, settings.shards),
+                shard=Shard(index, len(stores)),
                 full_scale=settings.full_scale,
             )
         if not (is_reused and of_features.is_file()):

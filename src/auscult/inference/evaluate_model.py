@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +32,7 @@ from auscult.splits.audit import build_audit
 from auscult.splits.flow import split_flow
 from auscult.splits.leaks import Declared, find_leaks
 from auscult.splits.rule_check import check_rules
-from auscult.storage.files import read_json, write_json
+from auscult.storage.files import read_json, temporary_folder, write_json
 from auscult.storage.flow import FLOW_FILE, read_flow
 from auscult.storage.study_ids import KEY_FILE, StudyIds
 from auscult.storage.tables import read_events, read_predictions, read_recordings, write_csv
@@ -103,9 +102,7 @@ def evaluate_model(
         f"on {dataset}{subset}; {chosen_by}",
     )
     settings = settings_of(dataset, config_dir, root)
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=output_dir.parent) as name:
-        folder = Path(name)
+    with temporary_folder(output_dir) as folder:
         say(f"preparing {dataset}: tables, clips and spectrograms")
         prepared = prepare(dataset, settings, job, folder, ignores_workflow=root is not None)
         run_dir, split, audit = folder / "run", folder / "split.csv", folder / "audit.json"

@@ -17,6 +17,7 @@ from auscult.config.documents import read_yaml
 from auscult.config.files import defined_names
 from auscult.config.paths import is_remote
 from auscult.config.plugin_files import PLUGINS, read_plugins
+from auscult.config.project import CONTAINER_VARIABLE, require_image
 from auscult.datasets.bucket import BucketError
 from auscult.errors import AuscultError, ConfigError, some
 from auscult.formatting.numbers import plural
@@ -161,9 +162,26 @@ def check_settings(project_dir: Path) -> Iterator[Finding]:
     except (AuscultError, OSError) as error:
         yield Finding("settings", "failed", str(error), f"fix {path.name}, or: git checkout config/config.yaml")
         yield Finding("tracking", "skipped", "the settings do not say where")
+        yield Finding("container", "skipped", "the settings cannot be read")
         return
     yield Finding("settings", "ok", "config/config.yaml")
     yield check_tracking(project.tracking, project_dir)
+    yield check_container(project.image)
+
+
+def check_container(image: str | None) -> Finding:
+    """Check that the image that jobs are to run in is there, and what starts it."""
+    check = "container"
+    if image is None:
+        return Finding(check, "skipped", f"no image is named (`container`, {CONTAINER_VARIABLE}): jobs run in .venv")
+    try:
+        require_image(image)
+    except ConfigError as error:
+        return Finding(check, "failed", str(error), "apptainer build auscult.sif apptainer.def")
+    if not (has_command("apptainer") or has_command("singularity")):
+        remedy = "load the module that brings it, or have the site install it; without an image jobs run in .venv"
+        return Finding(check, "failed", f"{image} needs apptainer, which is not on the PATH", remedy)
+    return Finding(check, "ok", image)
 
 
 def check_plugins(project_dir: Path) -> Finding:

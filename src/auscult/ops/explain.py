@@ -128,13 +128,17 @@ def explain(target: str, arguments: Sequence[str] = (), project_dir: Path = Path
     return Explanation(target, jobs, tuple(changes))
 
 
+def plugin_path() -> str:
+    """Return Python's path for a Snakemake that is to find our logger plugins."""
+    return os.pathsep.join([str(_PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def dry_run(target: str, arguments: Sequence[str], project_dir: Path) -> list[dict[str, Any]]:
     """Return the jobs of a plan in their order, as Snakemake hands them to a logger plugin; see `LogHandler` there.
 
     Raises:
         DataError: The workflow refuses the target, with its message.
     """
-    path = os.pathsep.join([str(_PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])])
     with tempfile.TemporaryDirectory() as folder:
         plan = Path(folder) / "plan.jsonl"
         command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
@@ -142,7 +146,7 @@ def dry_run(target: str, arguments: Sequence[str], project_dir: Path) -> list[di
         done = subprocess.run(  # noqa: S603 (Snakemake, with the user's own arguments)
             command,
             cwd=project_dir,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1", "AUSCULT_PLAN_FILE": str(plan)},
+            env={**os.environ, "PYTHONPATH": plugin_path(), "PYTHONUTF8": "1", "AUSCULT_PLAN_FILE": str(plan)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",

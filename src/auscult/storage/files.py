@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
+import shutil
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +24,26 @@ MAX_NAME_CHARACTERS = 100
 """Of a file that is named after a recording, a label or another text of the data; file systems end at 255 bytes."""
 
 
+# Host, process, and when the process began: whoever finds such a name can tell whether its owner lives.
+_TEMPORARY = re.compile(r"\..*-(?P<host>[0-9a-f]{8})\.(?P<pid>[0-9]+)\.(?P<began>[0-9]+)-[^.]*\.tmp")
+_MAX_STEM_BYTES = 120
+_swept: set[Path] = set()
+
+
 @contextmanager
-def atomic_path(path: Path) -> Generator[Path]:
+def atomic_path(path: Path, *, is_synced: bool = True) -> Generator[Path]:
     """Yield a temporary path beside `path`; on a clean exit fsync it and rename it into place.
 
-    The temporary file carries the final suffix (writers that go by it work), and is removed when the block raises.
+    The temporary file carries the final suffix (writers that go by it work), and is removed when the block raises. What
+    killed processes of this host left in the folder is removed at a process's first write there.
 
     Args:
         path: The final name. Its folder is made when absent.
+        is_synced: It must be on the disk before it appears; False for what no result depends on.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}", dir=path.parent)
+    _prepare_folder(path.parent)
+    handle, name = tempfile.mkstemp(prefix=_temporary_prefix(path), suffix=f".tmp{path.suffix}", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -41,11 +52,80 @@ def atomic_path(path: Path) -> Generator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        sync_file(temporary)
+        if is_synced:
+            sync_file(temporary)
         os.replace(temporary, path)
-        sync_file(path.parent)
+        if is_synced:
+            sync_file(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(beside: Path) -> Generator[Path]:
+    """Yield a new folder beside a path, and remove it at the end; swept like the files of `atomic_path`."""
+    beside = Path(beside)
+    _prepare_folder(beside.parent)
+    with tempfile.TemporaryDirectory(prefix=_temporary_prefix(beside), suffix=".tmp", dir=beside.parent) as name:
+        yield Path(name)
+
+
+def _prepare_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.absolute()
+    if folder not in _swept:  # once: listing a folder of thousands for each of its files would take longer than they do
+        _swept.add(folder)
+        sweep(folder)
+
+
+def _temporary_prefix(path: Path) -> str:
+    stem = path.stem.encode(errors="surrogateescape")[:_MAX_STEM_BYTES].decode(errors="ignore")
+    return f".{stem}-{_this_host()}.{os.getpid()}.{_began(os.getpid()) or 0}-"
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files and folders of processes of this host that are gone; all others stay.
+
+    Another host's, or another container's, stay too: nobody here can tell whether their owner lives.
+    """
+    try:
+        inside = list(Path(folder).iterdir())
+    except OSError:  # it may be written in, and not listed
+        return
+    for left in inside:
+        found = _TEMPORARY.match(left.name)
+        if found is None or found["host"] != _this_host() or _is_alive(int(found["pid"]), found["began"]):
+            continue
+        with suppress(OSError):  # another process may be sweeping here too
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+
+
+@cache
+def _this_host() -> str:
+    """Return a short name of where process numbers mean what they mean here: of a host, or of a container on it."""
+    numbering = Path("/proc/self/ns/pid")
+    text = f"{platform.node()} {numbering.stat().st_ino if numbering.exists() else ''}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def _began(pid: int) -> str | None:
+    """Return when a process began, in ticks since the machine did: no clock that is set changes it; None: unknown."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return fields[19].decode() if fields[0] not in (b"Z", b"X") else ""
+
+
+def _is_alive(pid: int, began: str) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    # A process that began at another time only got the same number.
+    return _began(pid) in {began, None}
 
 
 def sync_file(path: Path) -> None:

@@ -28,7 +28,7 @@ import pandas as pd
 from h5py import h5s
 from numpy.typing import ArrayLike, NDArray
 
-from auscult.errors import DataError
+from auscult.errors import DataError, is_from_outside
 from auscult.storage.files import atomic_path
 from auscult.storage.seal import SEAL_BYTES, damage_of, seal
 from auscult.storage.tables import CLIPS, validate
@@ -286,6 +286,10 @@ class StoreReader:
         except FileNotFoundError as error:
             raise DataError(f"{self.path}: no such file; run the stage that makes it") from error
         except (OSError, RuntimeError, KeyError, ValueError) as error:
+            if is_from_outside(error) or isinstance(error, PermissionError):
+                raise DataError(
+                    f"{self.path}: cannot be read now ({_reason(error)}); mend that, and run again"
+                ) from error
             # HDF5 reports a failed checksum as OSError and broken structures as any of the others.
             raise DataError(self._fault(f"damaged or no store ({_reason(error)})")) from error
 
@@ -335,10 +339,10 @@ def _crc32(texts: NDArray[Any], crc: int) -> int:
 
 @dataclass(frozen=True)
 class Shard:
-    """One piece of a dataset: number `index`, from 0, of `count` pieces of consecutive rows.
+    """One piece of a dataset: number `index`, from 0, of `count` pieces of consecutive rows that take a like time.
 
-    >>> Shard(1, 3).bounds(10)
-    (3, 6)
+    >>> Shard(0, 2).bounds([1, 1, 1, 1]), Shard(1, 2).bounds([9, 1, 1, 1])
+    ((0, 2), (1, 4))
     """
 
     index: int
@@ -348,15 +352,25 @@ class Shard:
         if not 0 <= self.index < self.count:
             raise ValueError(f"shards are numbered 0 to {self.count - 1}, found {self.index}")
 
-    def bounds(self, n_rows: int) -> tuple[int, int]:
-        """Return the first row of this piece and the one after its last; pieces differ by one row at most."""
-        return self.index * n_rows // self.count, (self.index + 1) * n_rows // self.count
+    def bounds(self, costs: ArrayLike) -> tuple[int, int]:
+        """Return the first row of this piece and the one after its last.
+
+        A row lies in the piece in which the middle of its cost lies.
+        """
+        each = np.asarray(costs, dtype=np.float64)
+        middles = np.cumsum(each) - each / 2
+        edges = np.array([self.index, self.index + 1]) / self.count * each.sum()
+        first, last = np.searchsorted(middles, edges, side="left")
+        return int(first), int(last)
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of a table that belong to this piece, in their order."""
-        first, last = self.bounds(len(table))
+        """Return the recordings of a table that belong to this piece, in their order."""
+        first, last = self.bounds(table["duration_s"].to_numpy() + RECORDING_COST_S)
         return table.iloc[first:last]
 
+
+RECORDING_COST_S = 3.0
+"""Opening a file takes as long as so many seconds of sound."""
 
 WHOLE = Shard(0, 1)
 """A dataset in one piece."""

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 ARTIFACTS_FOLDER = "mlartifacts"
 ARTIFACTS_SCHEME = "mlflow-artifacts:"
 PROBE_TIMEOUT_S = 5
+BUSY_WAIT_S = 10.0
+"""For another process that writes to an SQLite store."""
 _SQLITE = "sqlite:///"
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _ENVIRONMENT = {
@@ -226,9 +228,22 @@ def init_store(uri: str) -> None:
     except OSError as error:
         raise TrackingUnavailableError(f"{redact(uri)} cannot be opened or made ({error.strerror})") from error
     except sqlite3.Error as error:
-        raise TrackingUnavailableError(
-            f"{redact(uri)} is no usable SQLite store ({error}); move the file away and a new one is made"
-        ) from error
+        raise TrackingUnavailableError(_sqlite_fault(uri, error)) from error
+
+
+def _sqlite_fault(uri: str, error: sqlite3.Error) -> str:
+    """Say what an SQLite store suffers from: only one that is not what it should be may be replaced."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF  # the rest says more of the same
+    if primary in {None, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return (
+            f"{redact(uri)} is no usable SQLite store ({error}); move it to another place, a new one is then made, and "
+            "`auscult sync` logs the runs in work/runs to it"
+        )
+    later = "run `auscult sync` later, which logs what is missed until then"
+    if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return f"{redact(uri)} is in use by another process ({error}), and nothing is wrong with it; {later}"
+    return f"{redact(uri)} cannot be used now ({error}), for a reason that lies outside of it; mend that, and {later}"
 
 
 @contextmanager
@@ -287,7 +302,7 @@ def _upgrade(path: Path) -> None:
 
 def _schema(path: Path) -> str | None:
     """The schema's revision; None in a file that has none yet."""
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(path, timeout=BUSY_WAIT_S)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'alembic_version'").fetchall()
         rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if tables else []
     return str(rows[0][0]) if rows else None

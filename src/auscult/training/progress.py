@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from auscult.storage.files import read_json
+from auscult.storage.files import atomic_path, read_json
 from auscult.training.lock import is_owner_alive
 from auscult.training.session import TrainingStopped
 
@@ -148,12 +148,8 @@ class Progress:
         self._written_s = self._clock()
         self.values["updated_s"] = time.time()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=".progress-", dir=self.path.parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            with atomic_path(self.path, is_synced=False) as temporary, temporary.open("w", encoding="utf-8") as stream:
                 json.dump(self.values, stream, indent=2, allow_nan=False)
-            Path(temporary).chmod(0o644)
-            os.replace(temporary, self.path)
         except OSError as error:
             # A full disk must not end a training over a progress report.
             logger.warning("%s could not be written: %s", self.path, error)

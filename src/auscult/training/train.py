@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from auscult.models.classifier import Classifier
 from auscult.models.frontends import log_mel
 from auscult.models.registry import shape_text, stored_shape
 from auscult.storage.files import sha256_folder
+from auscult.storage.staging import relocated, staged
 from auscult.training.batches import (
     Batches,
     Source,
@@ -56,6 +57,9 @@ logger = logging.getLogger(__name__)
 STATE_VERSION = 3
 """Raised when the code trains other weights from equal settings, or saves another state: older state is not used."""
 
+Stores = Mapping[str, Sequence[Path]]
+"""Dataset -> its stores, in order."""
+
 BUDGET_VARIABLE = "AUSCULT_BUDGET_S"
 _RUNTIME_MARGIN_S = 120.0
 _FRONTENDS = {
@@ -81,6 +85,7 @@ def train(
     fresh: bool = False,
     budget_s: float | None = None,
     until_epoch: int | None = None,
+    stage_dir: Path | None = None,
     tell: Tell = lambda kind, known: None,
 ) -> None:
     """Train and write `model.safetensors`, `model.json`, `history.csv` and `metrics.jsonl`.
@@ -107,6 +112,8 @@ def train(
         budget_s: Seconds after which to save and stop; None: no limit.
         until_epoch: Pause after this epoch, its state saved and no model written: the next call goes on from there, bit
             for bit as if there had been no pause. None: train to the end.
+        stage_dir: On this node's own disk: the stores are copied there, read from the copies, and these removed at the
+            end. None: they are read where they lie.
         tell: Takes the events of this session, while it holds the run folder.
 
     Raises:
@@ -150,10 +157,10 @@ def train(
         )
         stack.enter_context(cpu_threads(threads, job.train.devices))
         stack.enter_context(determinism(is_wanted=job.train.deterministic))
-        clips = clips if job.frontend != "stored" else None
         # Before any data: a file that does not fit is told at once.
         module = build_initial_model(job, task)
         earlier = earlier_training(job.train)
+        features, clips = stack.enter_context(_stores_read(features, clips, job, stage_dir, is_rank_zero=is_rank_zero))
         dataset = load_clip_dataset(features, tables, split, task, ("train", "val"), clips=clips)
         # Apart from what shapes the weights: another label in it rewrites the operating point and trains nothing again.
         calibration = (
@@ -195,6 +202,20 @@ def train(
         model = export_model(trainer, prepared, checkpoint, job, backbone_shape(job), calibration=calibration)
         save_model(output_dir, replace(model, meta={**model.meta, "epochs": epochs}))
         store.finish()
+
+
+@contextmanager
+def _stores_read(
+    features: Stores, clips: Stores | None, job: JobSettings, stage_dir: Path | None, *, is_rank_zero: bool
+) -> Generator[tuple[Stores, Stores | None]]:
+    """Yield the stores to read: of the clips none where spectrograms are stored, and copies where they are staged."""
+    clips = clips if job.frontend != "stored" else None
+    # A model that takes waveforms reads the tables of its spectrograms' stores, and no spectrogram.
+    kinds = [clips or {}] if job.frontend == "model" else [clips or {}, features]
+    with staged(
+        [path for kind in kinds for paths in kind.values() for path in paths], stage_dir, is_owner=is_rank_zero
+    ) as copies:
+        yield relocated(features, copies), None if clips is None else relocated(clips, copies)
 
 
 def normalisation_of(dataset: ClipDataset, job: JobSettings) -> Normalisation:

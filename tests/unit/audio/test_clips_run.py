@@ -86,6 +86,22 @@ def test_windows_of_all_recordings_in_their_order(tmp_path: Path) -> None:
     assert np.array_equal(waveforms[7, :2400], np.rint(original * 32768))
 
 
+@pytest.mark.parametrize("hop_s", [0.3, 1, 1.7])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_long_recording_is_cut_while_it_is_decoded_into_the_same_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hop_s: float, threads: int
+) -> None:
+    make_dataset(tmp_path / "raw", tmp_path / "tables")
+    settings = ClipSettings(length_s=1, hop_s=hop_s, sample_rate_hz=8000, min_valid_s=0.2)
+    table, waveforms = cut(tmp_path, settings)
+    monkeypatch.setattr(clips, "_LONG_SAMPLES", 1000)
+    monkeypatch.setattr("auscult.audio.decode.BLOCK_FRAMES", 3001)
+    monkeypatch.setattr(clips, "load_waveform", None)  # nothing is held whole
+    streamed, sounds = cut(tmp_path, settings, threads)
+    pd.testing.assert_frame_equal(streamed, table)
+    assert np.array_equal(sounds, waveforms)
+
+
 @pytest.mark.parametrize("how", ["zero", "reflect", "repeat"])
 def test_padding_keeps_the_true_part(tmp_path: Path, how: str) -> None:
     make_dataset(tmp_path / "raw", tmp_path / "tables")

@@ -57,6 +57,8 @@ def test_shards_are_read_in_order_and_cut_apart(config_dir: Path) -> None:
     first, second = plan.files(*MAIN, "1").clips["bd"]
     assert first.endswith("-part-00000-of-00002.h5") and second.endswith("-part-00001-of-00002.h5")
     assert plan.made_with(second)["shard"] == {"index": 1, "count": 2}
+    assert plan.dataset_params("bd")["shards"] == 2
+    assert plan.dataset_params("icbhi")["shards"] == 1
 
 
 def test_a_job_that_is_not_there_is_named_with_those_that_are(config_dir: Path) -> None:

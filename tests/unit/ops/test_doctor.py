@@ -202,8 +202,27 @@ def test_settings_that_cannot_be_read_are_told(project):
     path = project / "config" / "config.yaml"
     path.write_text("trakcing: {}\n")
     found = {finding.check: finding for finding in doctor.check_settings(project)}
-    assert states(found) == {"settings": "failed", "tracking": "skipped"}
+    assert states(found) == {"settings": "failed", "tracking": "skipped", "container": "skipped"}
     assert "did you mean 'tracking'" in found["settings"].text
+
+
+def test_an_image_that_is_named_must_be_there_and_apptainer_too(project, monkeypatch):
+    def container():
+        return {finding.check: finding for finding in doctor.check_settings(project)}["container"]
+
+    assert container().state == "skipped"
+    image = project / "auscult.sif"
+    monkeypatch.setenv("AUSCULT_CONTAINER", str(image))
+    assert (container().state, container().remedy) == ("failed", "apptainer build auscult.sif apptainer.def")
+    assert f"{image}: no such file on " in container().text
+    image.touch()
+    assert container().text == f"{image} needs apptainer, which is not on the PATH"
+    command(project, "apptainer", "")
+    assert (container().state, container().text) == ("ok", str(image))
+    # The settings say it before the environment does; an address is not a file.
+    with (project / "config" / "config.yaml").open("a") as settings:
+        settings.write("\ncontainer: docker://registry/auscult:1\n")
+    assert container().text == "docker://registry/auscult:1"
 
 
 def test_plugins_are_listed_and_a_fault_of_theirs_is_told(tmp_path):
@@ -304,7 +323,7 @@ def test_the_command_prints_a_table_and_fails_when_a_check_does(project, monkeyp
     bad = CliRunner().invoke(app, ["doctor", "--no-job"])
     assert bad.exit_code == 1
     assert "export AUSCULT_GPU_PARTITION=<name>" in bad.output
-    assert "2 of 18 checks failed" in bad.output
+    assert "2 of 19 checks failed" in bad.output
 
 
 def test_a_repository_of_another_user_is_named_with_its_remedy(tmp_path, monkeypatch):

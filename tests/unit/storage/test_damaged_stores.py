@@ -1,5 +1,7 @@
 """Damage anywhere in a store of any kind is named before HDF5 parses it; nothing that leads out of it is followed."""
 
+import errno
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -11,9 +13,10 @@ import pandas as pd
 import pytest
 
 from auscult.audio.clip_store import ClipStore, create_clips
-from auscult.errors import DataError
+from auscult.errors import DataError, may_pass
 from auscult.models.embeddings import EmbeddingStore
 from auscult.spectrograms.store import FeatureStore, SummedSpectrograms, create_features, sum_spectrograms
+from auscult.storage import hdf5
 from auscult.storage import seal as sealing
 from auscult.storage.hdf5 import StoreReader, create_store
 from auscult.storage.seal import damage_of, seal
@@ -168,3 +171,17 @@ def test_a_process_reads_a_file_once_for_its_digest(
     path.write_bytes(changed)
     with pytest.raises(DataError, match="damaged"):
         ClipStore(path)
+
+
+def test_a_disk_that_does_not_answer_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "clips.h5"
+    write_clips(path)
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+    monkeypatch.setattr(hdf5, "damage_of", refuse)
+    with pytest.raises(DataError, match=r"clips\.h5: cannot be read now \(.*Stale file handle") as caught:
+        ClipStore(path)
+    assert "make it again" not in str(caught.value)
+    assert may_pass(caught.value)

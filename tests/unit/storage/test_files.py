@@ -1,10 +1,26 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from auscult.errors import AuscultError, UnreadableError
+from auscult.storage import files
 from auscult.storage.files import atomic_path, read_json, settings_key, sha256_file, write_json, write_text
+
+HALF_DONE = """
+import sys, time
+from pathlib import Path
+from auscult.storage.files import atomic_path, temporary_folder
+target = Path(sys.argv[1])
+with atomic_path(target) as half, temporary_folder(target) as folder:
+    half.write_text("half")
+    half.with_name(f"{half.name}-journal").write_text("half")
+    (folder / "part").write_text("half")
+    print("written", flush=True)
+    time.sleep(600)
+"""
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -15,6 +31,46 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
         raise OSError("disk full")
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_what_a_killed_process_left_is_swept_and_a_live_owner_keeps_its_own(tmp_path: Path) -> None:
+    target = tmp_path / "recordings.parquet"
+    writer = subprocess.Popen([sys.executable, "-c", HALF_DONE, str(target)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "written\n"
+        half = sorted(tmp_path.iterdir())
+        assert len(half) == 3
+        mine, _, rest = half[0].name.partition(f".{writer.pid}.")
+        strangers = [
+            tmp_path / half[0].name.replace(mine, f".recordings-{'0' * 8}"),  # of another host, whose owner may live
+            tmp_path / f".recordings-{os.getpid()}.tmp.parquet",  # of an earlier version, or of somebody else
+        ]
+        # Its number is this process's, but that began at another time.
+        reused = tmp_path / f"{mine}.{os.getpid()}.{rest}"
+        for path in (*strangers, reused):
+            path.touch()
+        files.sweep(tmp_path)
+        assert sorted(tmp_path.iterdir()) == sorted([*half, *strangers])
+    finally:
+        writer.kill()
+        writer.communicate()
+    write_text(target, "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([*strangers, target])
+
+
+def test_a_name_of_255_bytes_is_swept_too_and_a_zombie_is_dead(tmp_path: Path) -> None:
+    target = tmp_path / ("\u00e9" * 125 + ".json")
+    writer = subprocess.Popen([sys.executable, "-c", HALF_DONE, str(target)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    writer.kill()
+    os.waitid(os.P_PID, writer.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has asked how it ended
+    try:
+        write_text(target, "whole")
+        assert list(tmp_path.iterdir()) == [target]
+    finally:
+        writer.communicate()
 
 
 def test_a_written_file_follows_the_umask(tmp_path: Path) -> None:

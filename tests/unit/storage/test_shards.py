@@ -13,7 +13,7 @@ from auscult.datasets.decode_audio import ShardError, decode_audio
 from auscult.datasets.ingest import ingest
 from auscult.spectrograms.make_spectrograms import make_spectrograms
 from auscult.spectrograms.store import FeatureStore
-from auscult.storage.hdf5 import Shard
+from auscult.storage.hdf5 import RECORDING_COST_S, Shard
 from auscult.storage.tables import SUBSETS, read_recordings, write_csv
 from auscult.training.dataset import ClipDataset, load_clip_dataset
 from auscult_simulate.write import write_dataset
@@ -54,12 +54,24 @@ def tables(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
     return {"whole": folder / "whole", "sharded": folder / "sharded"}
 
 
-@pytest.mark.parametrize(("n_rows", "count"), [(0, 3), (1, 4), (10, 4), (12, 5), (7, 7), (3, 8)])
-def test_shards_hold_every_row_once_in_order_and_differ_by_one_at_most(n_rows: int, count: int) -> None:
-    table = pd.DataFrame({"row": range(n_rows)})
-    parts = [Shard(index, count).rows(table)["row"].tolist() for index in range(count)]
-    assert list(chain.from_iterable(parts)) == list(range(n_rows))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+@pytest.mark.parametrize(("n_rows", "count"), [(0, 3), (1, 4), (10, 4), (12, 5), (7, 7), (3, 8), (20_000, 64)])
+def test_shards_hold_every_recording_once_in_order_and_take_a_like_time(n_rows: int, count: int) -> None:
+    durations_s = np.random.default_rng(n_rows).uniform(0.5, 60, n_rows)
+    table = pd.DataFrame({"row": range(n_rows), "duration_s": durations_s})
+    parts = [Shard(index, count).rows(table) for index in range(count)]
+    assert list(chain.from_iterable(part["row"] for part in parts)) == list(range(n_rows))
+    costs = [(part["duration_s"] + RECORDING_COST_S).sum() for part in parts]
+    assert max(costs) - min(costs) <= 2 * (durations_s.max(initial=0) + RECORDING_COST_S)
+    alike = [len(Shard(index, count).rows(table.assign(duration_s=1.0))) for index in range(count)]
+    assert max(alike) - min(alike) <= 1
+
+
+def test_what_lies_beside_a_long_recording_goes_to_other_shards() -> None:
+    table = pd.DataFrame({"duration_s": [*[10.0] * 3000, 6 * 3600.0, *[10.0] * 3000]})
+    parts = [Shard(index, 4).rows(table) for index in range(4)]
+    costs = [(part["duration_s"] + RECORDING_COST_S).sum() for part in parts]
+    assert max(costs) <= sum(costs) / 4 + 6 * 3600 / 2 + 20
+    assert min(map(len, parts)) < 1100  # by number each would have 1,500
 
 
 @pytest.mark.parametrize(("index", "count"), [(4, 4), (-1, 4), (0, 0)])
@@ -164,12 +176,12 @@ def check_equal(together: ClipDataset, alone: ClipDataset) -> None:
 def test_an_empty_shard_is_a_whole_store(root: Path, tables: dict[str, Path], tmp_path: Path) -> None:
     settings = ClipSettings.model_validate({"unit": "recording", "length_s": 1, "sample_rate_hz": 4000})
     n_recordings = len(read_recordings(tables["whole"] / "recordings.parquet"))
-    stores = build(root, tables["whole"], tmp_path, settings, n_recordings + 1)
+    stores = build(root, tables["whole"], tmp_path, settings, 4 * n_recordings)
     lengths = []
     for path in stores:
         with FeatureStore(path) as store:
             lengths.append(len(store))
-    assert sorted(lengths) == [0] + [1] * n_recordings
+    assert sorted(lengths) == [0] * 3 * n_recordings + [1] * n_recordings
     subsets = split(tables["whole"], tmp_path / "split.csv")
     examples = load_clip_dataset({"toy": stores}, {"toy": tables["whole"]}, subsets, TASK, ("train",))
     assert len(examples.spectrograms(examples.subset("train"))) == len(examples)

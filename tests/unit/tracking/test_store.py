@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from auscult.tracking import TrackingUnavailableError, init_store
+from auscult.tracking import TrackingUnavailableError, init_store, store
 from auscult.tracking.store import artifacts_root, probe
 
 
@@ -157,9 +157,21 @@ def test_what_is_no_store_is_refused_with_a_remedy(tmp_path, content):
             connection.execute("CREATE TABLE recipes (name TEXT)")
             connection.commit()
     before = path.read_bytes()
-    with pytest.raises(TrackingUnavailableError, match="move the file away"):
+    with pytest.raises(TrackingUnavailableError, match="move it to another place"):
         init_store(f"sqlite:///{path}")
     assert path.read_bytes() == before
+
+
+def test_a_locked_store_is_in_use_and_not_broken(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "BUSY_WAIT_S", 0.05)
+    path = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        writer.commit()
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TrackingUnavailableError, match=r"in use by another process.*auscult sync") as caught:
+            init_store(f"sqlite:///{path}")
+    assert "move" not in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):

@@ -90,6 +90,25 @@ def test_equal_seeds_give_equal_bytes_and_another_seed_others(setup, tmp_path):
     assert results(tmp_path / "a")[0] != results(tmp_path / "c")[0]
 
 
+def test_a_training_on_copies_of_its_stores_equals_one_without_them(setup, tmp_path, monkeypatch):
+    node = tmp_path / "node"
+    node.mkdir()
+    read = []
+    monkeypatch.setattr(
+        stage,
+        "load_clip_dataset",
+        lambda features, *rest, **more: read.append(features) or load_clip_dataset(features, *rest, **more),
+    )
+    train(setup, tmp_path / "plain")
+    # Stopped on copies, and gone on with where the stores lie: the state is bound to neither.
+    train(setup, tmp_path / "staged", stage_dir=node, until_epoch=2)
+    train(setup, tmp_path / "staged")
+    assert results(tmp_path / "plain") == results(tmp_path / "staged")
+    assert read[0] == read[2] == setup.features
+    assert read[1]["toy"][0].is_relative_to(node)
+    assert list(node.iterdir()) == []
+
+
 def test_no_global_state_is_left_behind(setup, tmp_path):
     torch.manual_seed(5)
     before = torch.random.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()  # noqa: NPY002
