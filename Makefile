@@ -77,7 +77,7 @@ gpu: $(INSTALLED) ## the tests that need a CUDA device
 
 .PHONY: cluster
 cluster: data ## the tests on a real Slurm of one node; needs root, slurm-wlm and munge
-	pytest -m cluster $(or $(TESTS),tests/cluster)
+	pytest -m 'cluster and not soak' --durations 15 $(or $(TESTS),tests/cluster)
 
 .PHONY: check
 check: $(INSTALLED) ## format, lint, types, import layers, workflow, no patients' data in git

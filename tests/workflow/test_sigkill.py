@@ -15,7 +15,7 @@ import pytest
 from tests.workflow.conftest import TRACKED, copy_workflow, run_snakemake
 from tests.workflow.test_training_resume import progress, start
 
-from auscult.storage.files import sha256_file
+from auscult.storage.files import settings_key, sha256_file
 
 
 class Kills(NamedTuple):
@@ -201,17 +201,23 @@ KILLED_TARGET = "results/pneumonia/every_stage"
 # What tells of times, of the machine, or of how a run came about; MLflow's names of its runs are random.
 OF_ITS_RUN = {
     "history.csv", "metrics.jsonl", "progress.json", "provenance.json", "report.html", "summary.json", "system.jsonl",
-    "tracked.json", "training.json", "checksums.sha256", "experiment.yaml",
+    "tracked.json", "tracking_request.json", "checksums.txt", "experiment.yaml",
 }  # fmt: skip
+OF_ITS_RUN_FOLDERS = {"state", "test_readings"}
 
 
 def made(folder: Path) -> dict[str, str]:
-    """Digests of what a workflow made, by path."""
-    paths = [path for top in ("work", "results") for path in (folder / top).rglob("*") if path.is_file()]
-    kept = [
-        path for path in paths if path.name not in OF_ITS_RUN and path.suffix != ".log" and "state" not in path.parts
-    ]
-    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in kept}
+    """Digests of what a workflow made, by path; of a model's description without the times of its training."""
+    found: dict[str, str] = {}
+    for path in (path for top in ("work", "results") for path in (folder / top).rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if path.name == "model.json":
+            meta = json.loads(path.read_text())
+            del meta["training"], meta["description_sha256"]
+            found[name] = settings_key(meta)
+        elif path.name not in OF_ITS_RUN and path.suffix != ".log" and not OF_ITS_RUN_FOLDERS & set(path.parts):
+            found[name] = sha256_file(path)
+    return found
 
 
 def left_behind(folder: Path) -> list[str]:

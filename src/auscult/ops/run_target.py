@@ -78,7 +78,8 @@ def run_target(command: Sequence[str], project_dir: Path = Path(), screen: Conso
         ERRORS_ARE_SHOWN_BY: "auscult run",
     }
     shown = Shown(project_dir, screen, is_dry="--dry-run" in command)
-    with _signals_passed_on() as passed_on:
+    started: list[subprocess.Popen[str]] = []
+    with _signals_left_to(started):
         workflow = subprocess.Popen(  # noqa: S603 (Snakemake, with the user's own arguments)
             command,
             cwd=project_dir,
@@ -89,7 +90,7 @@ def run_target(command: Sequence[str], project_dir: Path = Path(), screen: Conso
             encoding="utf-8",
             errors="replace",
         )
-        passed_on.append(workflow)
+        started.append(workflow)
         os.close(written)
         assert workflow.stdout is not None
         with open(events, encoding="utf-8") as pipe, shown.bar:
@@ -232,32 +233,20 @@ def _last_line(project_dir: Path, logs: Sequence[str]) -> str | None:
 
 
 @contextmanager
-def _signals_passed_on() -> Generator[list[subprocess.Popen[str]]]:
-    """Pass SIGTERM and SIGINT on to Snakemake, which knows what they mean; a terminal's Ctrl-C reaches it by itself."""
-    processes: list[subprocess.Popen[str]] = []
+def _signals_left_to(workflow: Sequence[subprocess.Popen[str]]) -> Generator[None]:
+    """Leave it to Snakemake what a signal means: a terminal's Ctrl-C reaches it without us, SIGTERM is passed on."""
 
     def pass_on(number: int, _: FrameType | None) -> None:
-        if number == signal.SIGINT and _is_in_the_foreground():
-            return
-        for process in processes:
+        for process in workflow:
             process.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
+        # No SIG_IGN: Snakemake would inherit it.
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda number, frame: None),
+    }
     try:
-        yield processes
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _is_in_the_foreground() -> bool:
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
-    except OSError:  # there is none
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)

@@ -17,7 +17,8 @@ from __future__ import annotations
 import logging
 import pickle
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ import torch
 from torch import Tensor
 
 from auscult.config.flatten import differences
-from auscult.errors import ConfigError, DataError
+from auscult.errors import AuscultError, ConfigError, DataError
 from auscult.storage.files import atomic_path, read_json, settings_key, sha256_file, write_json
 
 logger = logging.getLogger(__name__)
@@ -147,6 +148,15 @@ class CheckpointStore:
         write_json(self.folder / f"{checkpoint.at}.json", manifest)
         self._prune()
 
+    @contextmanager
+    def set_aside_after(self, *faults: type[AuscultError]) -> Generator[None]:
+        """Set the state aside where the block ends by one of these faults: their remedy is other settings."""
+        try:
+            yield
+        except faults:
+            self._set_aside(self.folder)
+            raise
+
     def finish(self) -> None:
         """Record that the end is reached, and remove state of other settings: this training replaces it."""
         write_json(self.folder / _FINISHED, {"key": self.folder.name})
@@ -174,7 +184,7 @@ class CheckpointStore:
         if target.is_dir():
             shutil.rmtree(target)
         folder.rename(target)
-        logger.info("started over; the state before is in %s until the new training is finished", target)
+        logger.info("the state before is in %s until another training is finished here", target)
 
     def _refuse_unfinished_others(self) -> None:
         for folder in self._others():

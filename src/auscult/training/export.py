@@ -30,6 +30,7 @@ from auscult.training.history import EpochRow
 
 if TYPE_CHECKING:
     from auscult.training.loop import Trainer
+from auscult.training.validation import definable_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -146,17 +147,33 @@ def require_best_epoch(checkpoint: Checkpoint, job: JobSettings, task: TaskSetti
         InfeasibleError: The error says what the validation subset holds.
     """
     if checkpoint.best_epoch is None:
-        n_positive = (val.targets == 1).sum(axis=0).tolist()
-        n_negative = (val.targets == 0).sum(axis=0).tolist()
-        counts = {
-            name: f"{positive} positive, {negative} negative clips"
-            for name, positive, negative in zip(task.targets, n_positive, n_negative, strict=True)
-        }
-        raise InfeasibleError(
-            f"train.monitor {job.train.monitor} was defined in none of {job.train.epochs} epochs, so none is the best: "
-            f"the validation subset holds {counts} of {val.ids['patient_id'].nunique()} patients; take another split "
-            "or monitor val/loss (with mode: min)"
-        )
+        when = f"was defined in none of {job.train.epochs} epochs, so none is the best"
+        raise InfeasibleError(_undefined(when, job, task, val))
+
+
+def require_defined_monitor(job: JobSettings, task: TaskSettings, val: Subset) -> None:
+    """Refuse, before the first epoch, a validation subset on which the monitored metric is undefined in any case.
+
+    Scores of events and objects are seen after an epoch only.
+
+    Raises:
+        InfeasibleError: The error says what the validation subset holds.
+    """
+    if job.train.monitor not in definable_metrics(val, task, job.train):
+        raise InfeasibleError(_undefined("is undefined there, whatever is predicted", job, task, val))
+
+
+def _undefined(when: str, job: JobSettings, task: TaskSettings, val: Subset) -> str:
+    n_positive = (val.targets == 1).sum(axis=0).tolist()
+    n_negative = (val.targets == 0).sum(axis=0).tolist()
+    counts = {
+        name: f"{positive} positive, {negative} negative clips"
+        for name, positive, negative in zip(task.targets, n_positive, n_negative, strict=True)
+    }
+    return (
+        f"train.monitor {job.train.monitor} {when}: the validation subset holds {counts} of "
+        f"{val.ids['patient_id'].nunique()} patients; take another split or monitor val/loss (with mode: min)"
+    )
 
 
 class EpochWeights:

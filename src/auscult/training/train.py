@@ -21,7 +21,7 @@ from auscult.config.experiment import JobSettings
 from auscult.config.spectrogram import frontend_bands, frontend_frames
 from auscult.config.task import TaskSettings
 from auscult.config.train import PictureStandard
-from auscult.errors import ConfigError, DataError
+from auscult.errors import ConfigError, DataError, DivergedError, InfeasibleError
 from auscult.models import FullScale, Normalisation, build_model_of, count_parameters, save_model
 from auscult.models.classifier import Classifier
 from auscult.models.frontends import log_mel
@@ -41,7 +41,13 @@ from auscult.training.checkpoint import STATE_FOLDER, VERSION_KEY, CheckpointSto
 from auscult.training.dataset import ID_COLUMNS, ClipDataset, StoredKind, load_clip_dataset
 from auscult.training.distributed import build_fabric, cpu_threads, determinism, is_launched_as_rank_zero
 from auscult.training.ensemble import average
-from auscult.training.export import EpochWeights, export_model, remove_epoch_weights, require_best_epoch
+from auscult.training.export import (
+    EpochWeights,
+    export_model,
+    remove_epoch_weights,
+    require_best_epoch,
+    require_defined_monitor,
+)
 from auscult.training.followed_maps import FollowedMaps
 from auscult.training.lock import RunLock
 from auscult.training.loop import Trainer
@@ -127,9 +133,8 @@ def train(
         reuse_model(Path(job.evaluate_only), output_dir, job=job, task=task)
         return
     if isinstance(job.ensemble, tuple):
-        folders = [Path(folder) for folder in job.ensemble]
         average(
-            folders,
+            [Path(folder) for folder in job.ensemble],
             features,
             tables,
             split,
@@ -172,8 +177,10 @@ def train(
         sources = read_sources(dataset, normalisation, job)
         store = None
         if is_rank_zero:
-            binding = _binding(job, task, dataset, sources)
-            store = CheckpointStore(state_dir, binding, fresh=fresh, before_save=lock.require_mine)
+            store = CheckpointStore(
+                state_dir, _binding(job, task, dataset, sources), fresh=fresh, before_save=lock.require_mine
+            )
+            stack.enter_context(store.set_aside_after(DivergedError, InfeasibleError))
         fabric = build_fabric(job.train, device)
         fabric.launch()
         epoch_weights = EpochWeights(store.folder / "epochs") if store and job.evaluate.best_on_test else None
@@ -181,16 +188,17 @@ def train(
             fabric, module, dataset, sources, normalisation, job=job, task=task, epoch_weights=epoch_weights
         )
         stack.callback(trainer.processes.destroy)
+        require_defined_monitor(job, task, trainer.data.val)
         session = Session(stop, SaveTimer(job.train.save), progress, trainer.processes, store)
         try:
             checkpoint = trainer.fit(output_dir, session, until_epoch, earlier)
+            if store is None or not trainer.is_finished:
+                return
+            require_best_epoch(checkpoint, job, task, trainer.data.val)
         except TrainingStopped:
             if is_rank_zero:
                 raise
             return  # rank zero's exit status counts
-        if store is None or not trainer.is_finished:
-            return
-        require_best_epoch(checkpoint, job, task, trainer.data.val)
         trainer.module.load_state_dict(checkpoint.best_weights)
         remove_epoch_weights(output_dir)
         epochs = (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from auscult.config.task import TaskSettings
-from auscult.config.train import TrainSettings
+from auscult.config.train import TrainSettings, monitors_for
 from auscult.errors import DivergedError
 from auscult.metrics import objects
 from auscult.metrics.event_decoding import validation_scores
@@ -71,7 +71,7 @@ def validate(
     targets = torch.from_numpy(subset.targets if subset.maps is None else subset.maps).to(together.device)
     predicted = probabilities(together, task.type)
     require_finite(float(predicted.sum()), "sum of the validation probabilities", settings)
-    row_sets = plan if settings.metric_over == "batch" else [np.arange(len(predicted))]
+    row_sets = _row_sets(subset, settings)
     values = [
         {
             "val/loss": _mean_loss(loss(learned[rows], targets[rows])),
@@ -82,6 +82,32 @@ def validate(
     maps = None if subset.maps is None else learned.sigmoid().cpu().numpy()
     scores = {} if maps is None else _map_scores(maps, subset, task)
     return Validated(_mean_of_defined(values) | scores, predicted, maps)
+
+
+def definable_metrics(subset: Subset, task: TaskSettings, settings: TrainSettings) -> set[str]:
+    """Return the metrics of a validation that some predictions would define: right ones, or equal ones.
+
+    The loss and scores of events and objects are not looked at, and taken to be definable.
+    """
+    equal = np.full(subset.targets.shape, 1 / max(2, subset.targets.shape[1]))
+    right = np.where(np.isnan(subset.targets), equal, subset.targets)
+    undefined: list[set[str]] = []
+    for predicted in (right, equal):
+        values = _mean_of_defined(
+            [
+                validation_metrics(subset.targets[rows], predicted[rows], subset.ids.iloc[rows], task)
+                for rows in _row_sets(subset, settings)
+            ]
+        )
+        undefined.append({name for name, value in values.items() if value is None})
+    return set(monitors_for(task)) - set.intersection(*undefined)
+
+
+def _row_sets(subset: Subset, settings: TrainSettings) -> list[NDArray[np.int64]]:
+    """Return the rows that each metric is computed over."""
+    if settings.metric_over == "batch":
+        return list(sequential_plan(len(subset.batches), settings.n_at_once))
+    return [np.arange(len(subset.targets))]
 
 
 def _over_clip(model: nn.Module, maps: Tensor) -> Tensor:

@@ -301,30 +301,30 @@ def test_how_often_it_is_saved_may_change(setup, tmp_path, monkeypatch, caplog):
     assert "resuming in epoch 2" in caplog.text
 
 
-def test_a_monitor_that_is_never_defined_is_an_error_with_counts(setup, tmp_path):
+def test_a_monitor_that_cannot_be_defined_is_an_error_with_counts_before_the_first_epoch(setup, tmp_path):
     one_sided = pd.read_csv(setup.split)
     health = {row: number % 2 for number, row in enumerate(f"toy/r{number:02d}" for number in range(24))}
     keep = (one_sided["split"] != "val") | (one_sided["recording_id"].map(health) == 0)
     one_sided[keep].to_csv(tmp_path / "split.csv", index=False)
-    with pytest.raises(InfeasibleError, match=r"val/auroc was defined in none of 4 epochs.*0 positive"):
-        stage.train(
-            setup.features,
-            setup.tables,
-            tmp_path / "split.csv",
-            job=setup.job,
-            task=setup.task,
-            output_dir=tmp_path / "run",
-            device="cpu",
-            threads=1,
-        )
-    assert not (tmp_path / "run" / "model.json").exists()
-    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 4
+    inputs = {**setup.inputs, "split": tmp_path / "split.csv", "output_dir": tmp_path / "run", "device": "cpu"}
+    with pytest.raises(
+        InfeasibleError, match=r"val/auroc is undefined there.*'sick': '0 positive, \d+ negative clips'"
+    ):
+        stage.train(job=setup.job, **inputs)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    # Its own advice is followed.
+    stage.train(job=setup.with_train(epochs=1, monitor="val/loss", mode="min"), **inputs)
+    assert (tmp_path / "run" / "model.json").exists()
 
 
 def test_a_diverging_training_says_which_setting_to_lower(setup, tmp_path):
-    job = setup.with_train(optimizer={"name": "sgd", "lr": 1e30})
+    job = setup.with_train(optimizer={"name": "sgd", "lr": 1e30}, save={"every_steps": 1})
     with pytest.raises(ConfigError, match=r"lower train\.optimizer\.lr"):
         train(setup, tmp_path, job)
+    # What it saved before does not stand in the way of its own advice.
+    assert list((tmp_path / "state").glob("previous-*/*.pt"))
+    train(setup, tmp_path, setup.with_train(epochs=1))
+    assert not list((tmp_path / "state").glob("previous-*"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
