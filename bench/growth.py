@@ -250,7 +250,7 @@ SUBJECTS = {
         {
             "ingest": Step(_ingest, is_flat=True),
             "cut_clips": Step(_cut_clips, is_flat=True),
-            "make_spectrograms": Step(_make_spectrograms, is_flat=True),
+            "make_spectrograms": Step(_make_spectrograms),  # it holds the table of clips, about 1 KiB each
         },
     ),
     "jobs": Subject("jobs of one experiment", 50, 200, _write_jobs, {"dry run": Step(_dry_run)}),
