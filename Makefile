@@ -77,7 +77,7 @@ gpu: $(INSTALLED) ## the tests that need a CUDA device
 
 .PHONY: cluster
 cluster: data ## the tests on a real Slurm of one node; needs root, slurm-wlm and munge
-	pytest -m cluster $(or $(TESTS),tests/cluster)
+	pytest -m 'cluster and not soak' --durations 15 $(or $(TESTS),tests/cluster)
 
 .PHONY: check
 check: $(INSTALLED) ## format, lint, types, import layers, workflow, no patients' data in git
@@ -96,8 +96,9 @@ hooks: $(INSTALLED) ## check format, schemas and patients' data before each comm
 ##@ Look
 
 .PHONY: bench
-bench: $(INSTALLED) ## speed, as ratios to other libraries, beside the last ones in bench/results.json
+bench: $(INSTALLED) ## speed, as ratios to other libraries; time and memory as the work grows
 	python -m bench
+	python -m bench.growth
 
 $(SITE_VENV)/.installed: requirements-docs.lock
 	$(PYTHON) -m venv $(SITE_VENV)

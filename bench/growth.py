@@ -307,6 +307,8 @@ def measure(subject: str, amounts: Sequence[int]) -> dict[str, list[Cost]]:
                 if run.returncode:
                     raise RuntimeError(f"{subject}, {step}, {amount} {SUBJECTS[subject].unit}:\n{run.stderr[-2000:]}")
                 costs.append(Cost(**json.loads(run.stdout.splitlines()[-1])))
+                what = f"{amount:,} {SUBJECTS[subject].unit}, {step}"
+                sys.stderr.write(f"{what}: {costs[-1].processor_s:.1f} s, {costs[-1].memory_mib:.0f} MiB\n")
     return found
 
 

@@ -14,18 +14,21 @@ from tests.workflow.conftest import run_snakemake
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 USER = {**os.environ, "USER": "root"}  # ch-run asks for a name
-PACKAGES = "python3.11-minimal,libpython3.11-stdlib,libstdc++6"
+PACKAGES = "base-files,bash,dash,coreutils,python3.11-minimal,libpython3.11-stdlib,libstdc++6"
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Debian of its own with the Python that the recipe's base has, and none of its packages."""
+    """A Debian of its own with Python 3.11, and none of the packages."""
     missing = [name for name in ("ch-run", "mmdebstrap") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} not found; apt-get install charliecloud mmdebstrap")
     folder = tmp_path_factory.mktemp("image") / "auscult"
-    made = ["mmdebstrap", "--quiet", "--variant=essential", f"--include={PACKAGES}", "bookworm", str(folder)]
+    made = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={PACKAGES}", "bookworm", str(folder)]
     subprocess.run(made, check=True, timeout=600)
+    for name in ("etc/passwd", "etc/group"):  # ch-run lays its own over them
+        (folder / name).touch()
+    (folder / "usr/local/bin").mkdir(parents=True, exist_ok=True)
     (folder / "usr/local/bin/python").symlink_to("/usr/bin/python3.11")
     works = subprocess.run(["ch-run", folder, "--", "true"], capture_output=True, text=True, check=False, env=USER)
     if works.returncode != 0:

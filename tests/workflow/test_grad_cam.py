@@ -15,7 +15,7 @@ from auscult.spectrograms.log_mel import LogMel
 from auscult_simulate.signals import add_at, from_db
 from auscult_simulate.sounds import BreathingPattern, breath_noise, breathe, flow_at, room_noise, wheeze
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 RATE_HZ, DURATION_S, N_CLIPS = 8000, 4.0, 8
 LEAST_RATIO = 3.0

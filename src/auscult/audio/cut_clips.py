@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,14 @@ _BLOCK_SAMPLES = 1 << 24
 _LONG_SAMPLES = 1 << 25
 """Of a recording that is longer, over an hour at 8 kHz, windows are cut while it is decoded."""
 _TABLE_COLUMNS = tuple(CLIPS.columns)
+
+
+class _Facts(TypedDict):
+    """What is known of a recording's samples since its ingest."""
+
+    source_hz: int
+    n_source_samples: int
+    full_scale: float
 
 
 _Sounds = Iterable[tuple[Cut, NDArray[np.int16]]]
@@ -90,7 +98,7 @@ def cut_clips(
 
     def load(source: _Source) -> tuple[_Source, _Sounds | None]:
         """Return the clips' sound; None for a recording without a sample."""
-        facts = {
+        facts: _Facts = {
             "source_hz": source.sample_rate_hz,
             "n_source_samples": source.n_samples,
             "full_scale": full_scale if holds_float_samples(source.encoding) else 1.0,

@@ -11,7 +11,7 @@ from auscult.config.experiment import JobSettings
 from auscult.config.shards import shards_by_size
 from auscult.config.split import ColumnSplit, PatientSplit, SplitSettings
 from auscult.config.task import TaskSettings
-from auscult.storage.files import settings_key
+from auscult.storage.files import settings_key, store_key
 
 METRICS_FILE = "metrics.jsonl"
 """Beside a training: a line for each epoch, written by the training and read by tracking."""
@@ -160,8 +160,7 @@ def embeddings_paths(name: str, dataset: DatasetSettings, job: JobSettings, sett
 
 def _stores(kind: str, name: str, dataset: DatasetSettings, slug: str, settings: dict[str, Any]) -> list[str]:
     count = n_shards(name, dataset)
-    # Shards that were divided otherwise, by the number of recordings, are never read together with these.
-    key = settings_key(settings if count == 1 else {**settings, "divided_by": "duration"})
+    key = store_key(settings, is_shard=count > 1)
     return [f"work/{kind}/{name}/{slug}-{key}{part}.h5" for part in _parts(count)]
 
 

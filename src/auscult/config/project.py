@@ -181,7 +181,8 @@ def require_image(image: str | None) -> None:
     if image is None:
         raise ConfigError(f"the profile runs jobs in a container, and no image is named; {remedy}")
     if "://" not in image and not Path(image).exists():
-        raise ConfigError(f"container: {image}: no such file on {platform.node()}; {remedy}")
+        where = f"no such file on {platform.node()}, and an address begins with docker://"
+        raise ConfigError(f"container: {image}: {where}; {remedy}")
 
 
 def project_settings(config_dir: Path) -> ProjectSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from auscult.datasets.ingest import ingest
 from auscult.errors import DataError
 from auscult.storage.files import read_json
 from auscult.storage.flow import FLOW_FILE
+from auscult.storage.spreadsheets import from_csv
 from auscult.storage.tables import read_events, read_recordings
 
 TABLE_FILES = ("recordings.parquet", "events.parquet", "rejected.csv", FLOW_FILE, "summary.json")
@@ -79,7 +80,8 @@ def read_tables(folder: Path) -> DatasetTables:
     if missing:
         raise DataError(f"{folder}: {', '.join(missing)} missing; {remedy}")
     try:
-        rejected = pd.read_csv(folder / "rejected.csv", dtype={"file": "str", "line": "Int64", "reason": "str"})
+        types: dict[Hashable, Any] = {"file": "str", "line": "Int64", "reason": "str"}
+        rejected = from_csv(pd.read_csv(folder / "rejected.csv", dtype=types))
         summary = read_json(folder / "summary.json")
     except ValueError as error:
         raise DataError(f"{folder}: not the tables of an ingest ({error}); {remedy}") from None

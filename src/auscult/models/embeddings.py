@@ -39,6 +39,7 @@ class EmbeddingStore(StoreReader):
 
     KIND = _KIND
     ROWS = ("embedding",)
+    NOT_NAMED = ("weights_sha256",)
 
     @property
     def n_features(self) -> int:

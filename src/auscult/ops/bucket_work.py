@@ -52,7 +52,9 @@ def bucket_of(provider: str | None, prefix: str | None) -> str | None:
         )
     scheme, _, place = (prefix or "").partition("://")
     if scheme not in {"gs", "gcs"} or not place.strip("/"):
-        raise ConfigError(f"--default-storage-prefix: found {prefix!r}, expected gs://bucket/prefix")
+        raise ConfigError(
+            f"--default-storage-prefix: found {prefix!r}, expected gs://bucket/prefix (profiles: AUSCULT_BUCKET)"
+        )
     return f"gs://{place.strip('/')}"
 
 

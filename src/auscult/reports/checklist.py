@@ -21,6 +21,7 @@ from auscult.reports.jobs import JobResult
 from auscult.reports.methods_data import states_devices
 from auscult.splits.table_one import NOT_STATED
 from auscult.storage.files import write_text
+from auscult.storage.spreadsheets import from_csv
 from auscult.storage.tables import write_csv
 
 CHECKLISTS = ("tripod_ai", "stard_ai", "claim")
@@ -203,7 +204,7 @@ def read_checklist(folder: Path, key: str) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"{path}: no such file; a result is results/<folder>/<experiment>, published by this version")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = from_csv(pd.read_csv(path, dtype=str, keep_default_na=False))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not readable ({error}); publish the result again") from error
     if list(table.columns) != list(COLUMNS):

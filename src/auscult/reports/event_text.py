@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from auscult.errors import ConfigError
+from auscult.storage.spreadsheets import to_csv
 
 Text = Callable[[pd.DataFrame, Sequence[str], Mapping[str, float]], str]
 
@@ -45,7 +46,7 @@ def require_format(path: Path, n_files: int) -> None:
 
 
 def _csv(events: pd.DataFrame, _: Sequence[str], __: Mapping[str, float]) -> str:
-    return events.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    return to_csv(events, "%.6g")
 
 
 def _json(events: pd.DataFrame, kinds: Sequence[str], durations_s: Mapping[str, float]) -> str:

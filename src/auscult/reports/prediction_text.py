@@ -12,6 +12,7 @@ from rich.table import Table
 from auscult.config.task import LEVELS
 from auscult.formatting.conformal import UNSURE
 from auscult.formatting.numbers import enough_digits
+from auscult.storage.spreadsheets import to_csv
 from auscult.storage.tables import positive_column, probability_column, unsure_column
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def pictures_text(found: pd.DataFrame, *, is_json: bool) -> str:
     """Return what was found in pictures as CSV, or as JSON: a list with an entry for each."""
     if is_json:
         return json.dumps(found.to_dict("records"), indent=2, ensure_ascii=False) + "\n"
-    return found.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+    return to_csv(found, "%.9g")
 
 
 def csv_text(found: Predictions) -> str:
@@ -84,7 +85,7 @@ def csv_text(found: Predictions) -> str:
     columns = ["file", "level", "start_s", "end_s", *predicted, "sound", "error"]
     together = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*columns, "clip"])
     together = together.sort_values(["file", "clip"], kind="stable")
-    return together.reindex(columns=columns).to_csv(index=False, lineterminator="\n", float_format="%.9g")
+    return to_csv(together.reindex(columns=columns), "%.9g")
 
 
 def json_text(found: Predictions, model: LoadedModel) -> str:

@@ -9,7 +9,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -256,6 +256,14 @@ def settings_key(settings: Any) -> str:
     """
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:KEY_LENGTH]
+
+
+def store_key(settings: Mapping[str, Any], *, is_shard: bool) -> str:
+    """Return the key in the name of a store that is made with these settings.
+
+    Shards that were divided otherwise, by the number of recordings, have another one: they are never read together.
+    """
+    return settings_key({**settings, "divided_by": "duration"} if is_shard else settings)
 
 
 def sha256_folder(folder: Path) -> str:

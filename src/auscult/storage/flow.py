@@ -10,6 +10,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from auscult.errors import DataError
+from auscult.storage.spreadsheets import from_csv
 from auscult.storage.tables import LABEL_PREFIX, validate
 
 FLOW_FILE = "flow.csv"
@@ -87,4 +88,4 @@ def read_flow(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path}: not a readable flow of recordings ({error}); delete {path.parent} and run the ingest again"
         ) from error
-    return validate(table, _SCHEMA, str(path))
+    return validate(from_csv(table), _SCHEMA, str(path))

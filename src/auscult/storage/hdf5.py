@@ -29,7 +29,7 @@ from h5py import h5s
 from numpy.typing import ArrayLike, NDArray
 
 from auscult.errors import DataError, is_from_outside
-from auscult.storage.files import atomic_path
+from auscult.storage.files import atomic_path, store_key
 from auscult.storage.seal import SEAL_BYTES, damage_of, seal
 from auscult.storage.tables import CLIPS, validate
 
@@ -40,6 +40,7 @@ _SMALLEST_CHUNK_BYTES = 32_768
 _TABLE_CHUNK_ROWS = 2048
 # Larger chunks bypass the cache: each is written and read once, and passing it through costs as much as its checksum.
 _CACHE_BYTES = _SMALLEST_CHUNK_BYTES
+_KEYED_NAME = re.compile(r"-(?P<key>[0-9a-f]{12})(?P<part>-part-\d{5}-of-\d{5})?\.h5\Z")
 _FILE_FORMAT = ("v110", "v110")
 
 
@@ -153,6 +154,8 @@ class StoreReader:
 
     KIND: str
     ROWS: tuple[str, ...]
+    NOT_NAMED: tuple[str, ...] = ()
+    """Settings that are known only when the store is made: its name is no hash of them."""
 
     def __init__(self, path: Path, *, is_checked: bool = False) -> None:
         """Open and check the store.
@@ -181,6 +184,10 @@ class StoreReader:
                 raise DataError(self._fault("incomplete: its writer did not finish"))
             self._n_rows = int(attributes["n_rows"])
             self.settings: dict[str, Any] = json.loads(attributes["settings"])
+            name = _KEYED_NAME.search(self.path.name)
+            named = {key: value for key, value in self.settings.items() if key not in self.NOT_NAMED}
+            if name and name["key"] != (key := store_key(named, is_shard=bool(name["part"]))):
+                raise DataError(self._fault(f"another store in its place: its settings have the key {key}"))
             self._table_crc32: dict[str, int] = json.loads(attributes["table_crc32"])
             for name in (*self.ROWS, *(f"table/{column}" for column in (*TEXT_COLUMNS, *NUMBER_COLUMNS))):
                 if (n_rows := len(self._dataset(name))) != self._n_rows:

@@ -20,6 +20,7 @@ from pyarrow import parquet
 
 from auscult.errors import DataError
 from auscult.storage.files import atomic_path
+from auscult.storage.spreadsheets import to_csv
 
 if TYPE_CHECKING:
     from auscult.config import TaskSettings
@@ -276,9 +277,9 @@ def _read_parquet(path: Path, columns: Collection[str] | None = None) -> pd.Data
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as UTF-8 CSV, atomically."""
+    """Write a table as UTF-8 CSV, atomically; what a spreadsheet would take for a formula is quoted."""
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        temporary.write_text(to_csv(table), encoding="utf-8", newline="")
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:

@@ -18,6 +18,7 @@ from auscult.models.embeddings import EmbeddingStore
 from auscult.spectrograms.store import FeatureStore, SummedSpectrograms, create_features, sum_spectrograms
 from auscult.storage import hdf5
 from auscult.storage import seal as sealing
+from auscult.storage.files import store_key
 from auscult.storage.hdf5 import StoreReader, create_store
 from auscult.storage.seal import damage_of, seal
 
@@ -185,3 +186,21 @@ def test_a_disk_that_does_not_answer_is_no_damage(tmp_path: Path, monkeypatch: p
         ClipStore(path)
     assert "make it again" not in str(caught.value)
     assert may_pass(caught.value)
+
+
+@pytest.mark.parametrize("part", ["", "-part-00001-of-00002"])
+def test_a_whole_store_of_other_settings_in_the_place_of_one_is_named(
+    tmp_path: Path, stores: dict[str, Path], part: str
+) -> None:
+    with ClipStore(stores["clips"]) as store:
+        settings, n_rows = store.settings, len(store)
+    right = tmp_path / f"window-{store_key(settings, is_shard=bool(part))}{part}.h5"
+    shutil.copy(stores["clips"], right)
+    assert len(ClipStore(right)) == n_rows
+    swapped = tmp_path / f"window-{store_key({**settings, 'channel': 1}, is_shard=bool(part))}{part}.h5"
+    shutil.copy(stores["clips"], swapped)
+    embedded = tmp_path / f"encoder-{store_key({}, is_shard=bool(part))}{part}.h5"
+    shutil.copy(stores["embeddings"], embedded)
+    assert len(EmbeddingStore(embedded)) == n_rows
+    with pytest.raises(DataError, match=r"another store in its place: .*make it again: snakemake --cores all --force"):
+        ClipStore(swapped)

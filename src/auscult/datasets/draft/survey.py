@@ -13,6 +13,7 @@ from python_calamine import CalamineError, CalamineWorkbook
 
 from auscult.config.columns import TableFile
 from auscult.datasets.folder import is_audio, is_document, split_name, walk_files
+from auscult.datasets.readers.bounds import check_workbook
 from auscult.datasets.readers.delimited import MAX_HEADER_ROW, find_format, parse_cells, read_lines
 from auscult.datasets.readers.reading import Fault, MalformedError
 from auscult.datasets.readers.tables import Row, open_table, tidy
@@ -133,6 +134,7 @@ def _open_sheets(root: Path, file: str) -> Iterator[Sheet]:
     if suffix not in WORKBOOK_SUFFIXES:
         yield _open(root, file, None, [] if suffix == ".parquet" else _text_head(path))
         return
+    check_workbook(path)
     with CalamineWorkbook.from_path(path) as book:
         names = book.sheet_names
     for number, name in enumerate(names):

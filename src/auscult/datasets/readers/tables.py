@@ -12,6 +12,7 @@ import pyarrow as arrow
 from pyarrow import parquet
 
 from auscult.config.columns import TableFile
+from auscult.datasets.readers.bounds import check_cells, check_parquet, long_columns
 from auscult.datasets.readers.delimited import (
     MAX_HEADER_ROW,
     TextFormat,
@@ -154,10 +155,14 @@ def tidy(name: str) -> str:
 
 def _parquet_cells(path: Path) -> Iterator[Numbered]:
     with parquet.ParquetFile(path) as table:
+        check_parquet(table)
+        texts = long_columns(table)
+    with parquet.ParquetFile(path, read_dictionary=texts) as table:
         names = list(table.schema_arrow.names)
         yield 0, names
         number = 0
         for batch in table.iter_batches(batch_size=4096, use_threads=False):
+            check_cells(batch)
             for values in batch.to_pylist():
                 number += 1
                 yield number, [cell_text(values[name]) for name in names]

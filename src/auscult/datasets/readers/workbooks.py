@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from auscult.datasets.readers.bounds import check_workbook
 from auscult.datasets.readers.delimited import MAX_HEADER_ROW
 from auscult.datasets.readers.reading import MalformedError
 from auscult.errors import nearest
@@ -21,10 +22,11 @@ def read_sheet(path: Path, sheet: str | int | None = None) -> Iterator[tuple[int
         sheet: Its name, or its number from 1; None: the first.
 
     Raises:
-        MalformedError: The file is no readable workbook, or has no such sheet.
+        MalformedError: The file is no readable workbook or too large, or has no such sheet.
     """
     from python_calamine import CalamineError, CalamineWorkbook  # noqa: PLC0415 (needed by few readers)
 
+    check_workbook(path)
     try:
         with CalamineWorkbook.from_path(path) as book:
             name = _sheet_name(book.sheet_names, sheet)
