@@ -47,6 +47,7 @@ def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=project, env=environment, start_new_session=True, **pipes)
 
 
+@pytest.mark.slow
 def test_jobs_are_told_by_plain_lines_and_the_error_last_and_once(project: Path) -> None:
     planned = start(project, "--dry-run", "b.txt")
     assert planned.communicate()[0].splitlines() == [
@@ -64,7 +65,7 @@ def test_jobs_are_told_by_plain_lines_and_the_error_last_and_once(project: Path)
     assert failed.returncode == 1
 
     (project / "cure.txt").write_text("well")
-    again = start(project, "b.txt", "--", "--config", "x=1")
+    again = start(project, "b.txt", "--", "--config", "word=1")
     assert again.communicate()[0].splitlines() == ["Making b", "a word of the job", "1/1 done: Making b", "1 job done"]
     assert again.returncode == 0
     assert "Nothing to be done" in start(project, "b.txt").communicate()[0]

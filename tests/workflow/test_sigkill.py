@@ -281,7 +281,7 @@ def test_after_any_kill_the_same_command_goes_on_and_nothing_is_left(project_dir
     command = (KILLED_TARGET, "--config", f"tracking={TRACKED}")
     for name in ("whole", *WAYS):
         (tmp_path / name).mkdir()
-        copy_workflow(project_dir, tmp_path / name)
+        copy_workflow(project_dir, tmp_path / name, "profiles")  # with rerun-incomplete
         (tmp_path / name / "config/experiments/pneumonia/every_stage.yaml").write_text(ONE_JOB)
     whole = run_snakemake(tmp_path / "whole", *command)
     assert whole.returncode == 0, whole.stdout
