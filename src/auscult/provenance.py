@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from auscult.config.documents import read_yaml
+from auscult.config.paths import CHECKSUMS_FILE, SETTINGS_FILE
 from auscult.errors import ConfigError, DataError
 from auscult.storage.files import sha256_file
 
 logger = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
+_CHECKSUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 DATA_POINTER = "data.dvc"
 PACKAGES = (
     "auscult",
@@ -239,3 +241,48 @@ def _gpus() -> list[str]:
         # A driver that does not answer is worth saying, and no reason to lose the result.
         return [f"{UNKNOWN} (nvidia-smi: {type(error).__name__})"]
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    """Read a list as `sha256sum` writes it: file -> SHA-256.
+
+    Raises:
+        DataError: It is missing, or a line is no checksum and name of a file inside the result.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file; a result is verified by it, such as results/pneumonia/train2356. "
+            "Run the workflow for the result, which publishes it"
+        )
+    listed: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        match = _CHECKSUM_LINE.fullmatch(line)
+        if match is None or match[2].startswith("/") or ".." in Path(match[2]).parts:
+            raise DataError(f"{path}:{number}: found {line[:80]!r}, expected a SHA-256, two blanks and a file's name")
+        listed[match[2]] = match[1]
+    return listed
+
+
+def require_as_published(path: Path) -> None:
+    """Refuse a file of a published result that is not what was published; any other file passes.
+
+    Args:
+        path: Such as `results/pneumonia/train2356/1/predictions.parquet`.
+
+    Raises:
+        DataError: Its content differs from the result's checksum, or the result lists no such file.
+    """
+    path = path.absolute()
+    is_published = (folder for folder in path.parents if (folder / SETTINGS_FILE).is_file())
+    result = next((folder for folder in is_published if (folder / CHECKSUMS_FILE).is_file()), None)
+    if result is None:
+        return
+    name = path.relative_to(result).as_posix()
+    expected = read_checksums(result / CHECKSUMS_FILE).get(name)
+    if expected == sha256_file(path):
+        return
+    found = "is not listed there" if expected is None else "does not match its checksum there"
+    raise DataError(
+        f"{path}: changed since the result was published: {name} {found} ({result / CHECKSUMS_FILE}). "
+        "Take the published file from a copy, or remove the result and run the workflow for it again"
+    )

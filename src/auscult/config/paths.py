@@ -18,6 +18,9 @@ METRICS_FILE = "metrics.jsonl"
 MAPS_FOLDER = "live_maps"
 """Beside a training: pictures of the maps of a few validation clips, one an epoch, read by tracking."""
 
+SETTINGS_FILE = "experiment.yaml"
+"""In a result: the settings of all its jobs."""
+
 CHECKSUMS_FILE = "checksums.txt"
 """In a result: of all its other files, as `sha256sum --check` reads it."""
 

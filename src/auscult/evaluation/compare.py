@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from auscult.config.description import check_digest
 from auscult.config.documents import read_yaml
 from auscult.config.flatten import differing_keys, flatten
+from auscult.config.paths import CHECKSUMS_FILE
 from auscult.config.task import LEVELS, TaskSettings
 from auscult.config.upstream import META_FILE
 from auscult.errors import ConfigError, DataError
@@ -24,6 +25,7 @@ from auscult.formatting.text import listed
 from auscult.metrics.aggregation import LevelRows, at_level
 from auscult.metrics.comparison import LETTERS, View, compare_rows
 from auscult.metrics.operating_points import LevelPoint, points_of
+from auscult.provenance import read_checksums, require_as_published
 from auscult.reports.settings import names_before_details
 from auscult.storage.files import read_json
 from auscult.storage.tables import probabilities_of, read_predictions, truth_of
@@ -93,12 +95,17 @@ def find_jobs(folder: Path) -> list[Path]:
     """Return the job in a folder, or all jobs below it, in order.
 
     Raises:
-        DataError: There is none.
+        DataError: There is none, or one that was published is missing.
     """
     if (folder / "predictions.parquet").is_file():
         return [folder]
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; a result is results/<folder>/<experiment>, or a job below it")
+    checksums = folder / CHECKSUMS_FILE
+    listed = read_checksums(checksums) if checksums.is_file() else {}
+    missing = [name for name in listed if name.endswith("predictions.parquet") and not (folder / name).is_file()]
+    if missing:
+        raise DataError(f"{folder}: {', '.join(missing)}: missing since the result was published ({checksums})")
     jobs = [path.parent for path in folder.glob("**/predictions.parquet")]
     if not jobs:
         raise DataError(f"{folder}: holds no predictions.parquet, nor does a folder below it; run the experiment first")
@@ -109,8 +116,9 @@ def read_result(folder: Path) -> Result:
     """Read one job.
 
     Raises:
-        DataError: It is no trained job, or a file in it is not readable.
+        DataError: It is no trained job, or a file in it is not readable or not what was published.
     """
+    of_experiment = _of_experiment(folder)
     try:
         meta = read_json(folder / META_FILE)
         check_digest(meta, folder / META_FILE)
@@ -122,7 +130,7 @@ def read_result(folder: Path) -> Result:
             "clips": meta["clips"],
             "spectrogram": meta["spectrogram"],
             "model": architecture,
-            **_of_experiment(folder),
+            **of_experiment,
             "split": training["split"],
             "train": training["settings"],
             "probe": training.get("probe", {}).get("settings"),
@@ -136,6 +144,7 @@ def read_result(folder: Path) -> Result:
         name = architecture["name"]
     except (OSError, ValueError, KeyError, TypeError, ValidationError, DataError) as error:
         raise DataError(f"{folder / 'model.json'}: not the description of a trained job ({error})") from error
+    require_as_published(folder / "predictions.parquet")
     predictions = read_predictions(folder / "predictions.parquet", task)
     test = predictions.loc[predictions["split"] == "test"].reset_index(drop=True)
     if not len(test):
@@ -164,6 +173,7 @@ def _of_experiment(folder: Path) -> dict[str, Any]:
     for root in folder.parents:
         path = root / "experiment.yaml"
         if path.is_file():
+            require_as_published(path)
             number = folder.relative_to(root).parts[0]
             jobs = read_yaml(path).get("jobs", [])
             if number.isdecimal() and 1 <= int(number) <= len(jobs):

@@ -245,6 +245,7 @@ def _test_recordings(
             f"{model_dir}: the model was trained on {', '.join(meta['datasets'])}, so it knows patients of {dataset} "
             "and would look better than it is; name another dataset, or evaluate only its own test set with --test-part"
         )
+    provenance.require_as_published(model_dir / "predictions.parquet")
     predictions = read_predictions(model_dir / "predictions.parquet", task)
     is_test = (predictions["split"] == "test") & (predictions["dataset"] == dataset)
     return set(predictions.loc[is_test, "recording_id"])

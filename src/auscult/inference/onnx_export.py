@@ -23,6 +23,7 @@ from auscult.inference.stream import find_audio, read_facts
 from auscult.metrics.plain_scores import auroc
 from auscult.models.neighbours import NeighbourHead
 from auscult.models.onnx_graph import INPUT_NAME, PROBABILITY, require_packages, write_onnx
+from auscult.provenance import require_as_published
 from auscult.storage.files import atomic_path, require_free, sha256_file, write_json
 from auscult.storage.tables import read_predictions, truth_of
 
@@ -223,6 +224,7 @@ def _validation_clips(model: LoadedModel, folder: Path, n_clips: int, config_dir
     path = folder / PREDICTIONS_FILE
     if not path.is_file():
         return None
+    require_as_published(path)
     table = read_predictions(path, model.task)
     table = table[table["split"] == "val"]
     if table.empty or not set(table["dataset"]) <= set(defined_names(config_dir, "dataset")):

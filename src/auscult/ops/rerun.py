@@ -14,13 +14,14 @@ from auscult.config.documents import dump_yaml, parse_yaml, read_yaml
 from auscult.config.experiment import Experiment, ExperimentFile, JobSettings
 from auscult.config.files import check_name, is_defined, parse, require_config
 from auscult.config.flatten import differences
+from auscult.config.paths import SETTINGS_FILE
 from auscult.config.resolve import apply_values, load_experiment, load_task
 from auscult.config.task import TaskSettings
 from auscult.config.upstream import META_FILE
 from auscult.errors import ConfigError, DataError, unknown_name
+from auscult.provenance import require_as_published
 from auscult.storage.files import read_json, write_text
 
-SETTINGS_FILE = "experiment.yaml"
 _EXPERIMENT = TypeAdapter(Experiment)
 _TASK = TypeAdapter(TaskSettings)
 _WIDTH = 118
@@ -88,6 +89,7 @@ def write_rerun(config_dir: Path, result: Path, values: Mapping[str, Any], new_n
     path = result / SETTINGS_FILE if result.is_dir() else result
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; a result holds one: results/<folder>/<experiment>/{SETTINGS_FILE}")
+    require_as_published(path)
     found: Experiment = parse(_EXPERIMENT, read_yaml(path), str(path))
     target = _free_path(config_dir, check_name(found.group, "folder", str(path)), found.name, new_name)
     of_result, where_task = _task_of(path.parent)

@@ -13,7 +13,8 @@ from auscult.datasets.bucket import Bucket, RemoteObject, equals
 from auscult.errors import DataError, some
 from auscult.formatting.numbers import plural
 from auscult.logs import TO_TERMINAL
-from auscult.ops.verify import Verified, read_checksums, verify_result
+from auscult.ops.verify import Verified, verify_result
+from auscult.provenance import read_checksums
 from auscult.storage.files import sha256_file, write_text
 
 logger = logging.getLogger(__name__)

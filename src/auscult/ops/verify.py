@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,13 @@ from auscult.config.documents import read_yaml
 from auscult.config.flatten import differences
 from auscult.config.paths import CHECKSUMS_FILE
 from auscult.config.trials import load_tuned_experiment
-from auscult.errors import AuscultError, DataError
-from auscult.provenance import UNKNOWN, data_version
+from auscult.errors import AuscultError
+from auscult.provenance import UNKNOWN, data_version, read_checksums
 from auscult.storage.files import read_json, sha256_file
 
 _OF_SNAKEMAKE = ".snakemake_timestamp"
 """Which Snakemake leaves in a folder that is an output."""
 _GIT_TIMEOUT_S = 20
-_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 @dataclass(frozen=True)
@@ -67,26 +65,6 @@ def verify_result(folder: Path, project_dir: Path = Path()) -> Verified:
         extra=tuple(sorted(present - listed.keys() - {CHECKSUMS_FILE, _OF_SNAKEMAKE})),
         notices=tuple(data_notices(folder, project_dir)),
     )
-
-
-def read_checksums(path: Path) -> dict[str, str]:
-    """Read a list as `sha256sum` writes it: file -> SHA-256.
-
-    Raises:
-        DataError: It is missing, or a line is no checksum and name of a file inside the result.
-    """
-    if not path.is_file():
-        raise DataError(
-            f"{path}: no such file; a result is verified by it, such as results/pneumonia/train2356. "
-            "Run the workflow for the result, which publishes it"
-        )
-    listed: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        match = _LINE.fullmatch(line)
-        if match is None or match[2].startswith("/") or ".." in Path(match[2]).parts:
-            raise DataError(f"{path}:{number}: found {line[:80]!r}, expected a SHA-256, two blanks and a file's name")
-        listed[match[2]] = match[1]
-    return listed
 
 
 def data_notices(folder: Path, project_dir: Path = Path()) -> list[str]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from auscult.formatting.numbers import plural
 from auscult.formatting.published import published_rows
+from auscult.provenance import require_as_published
 from auscult.storage.files import read_json
 from auscult.storage.test_readings import READINGS, read_readings
 
@@ -29,6 +30,7 @@ def print_published(experiment: Experiment, task: TaskSettings, result: Path, co
         console: Where to print.
     """
     for run in experiment.runs:
+        require_as_published(result / run.id / "metrics.json")
         metrics = read_json(result / run.id / "metrics.json")
         table = Table("published by", "metric", "published", "ours", "to know", box=None, pad_edge=False)
         for row in published_rows(metrics, task, experiment.claims):
