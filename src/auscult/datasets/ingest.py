@@ -20,6 +20,7 @@ from auscult.datasets.decode_audio import probe_from, probe_of
 from auscult.datasets.flow import READ_COLUMNS, account, account_lines, flow_table, is_a_recording
 from auscult.datasets.folder import AUDIO_SUFFIXES, printable
 from auscult.datasets.not_taken import NOT_TAKEN_KINDS, read_items, say_not_taken
+from auscult.datasets.pinned import require_pinned
 from auscult.datasets.readers.reading import PATIENT_UNKNOWN, Item
 from auscult.datasets.readers.vocabulary import vocabulary_of
 from auscult.datasets.sound_findings import sound_findings
@@ -73,11 +74,13 @@ def ingest(
         probe: Decodes a file and returns its facts, or raises DataError; default: as the layout asks for.
 
     Raises:
-        DataError: The root is missing, or holds no usable recording.
+        DataError: The root is missing, holds no usable recording, or is not what DVC pinned.
     """
     root = Path(root)
     if not root.is_dir():
         raise DataError(paths.say_missing_root(dataset, settings, root))
+    if settings.tracked_by:
+        require_pinned(root, dataset, Path(settings.tracked_by))
     summary = Summary(dataset, settings.layout)
     with ExitStack() as stack:
         recordings_path = stack.enter_context(atomic_path(output_dir / "recordings.parquet"))

@@ -22,7 +22,9 @@ MOST_S = 20  # on a busy machine too; each takes a fraction of a second
 
 
 @pytest.fixture
-def result(make_result, project_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def result(
+    make_result: Callable[..., Path], project_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """Two jobs, published."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(project_dir / "config", "config")
