@@ -88,6 +88,7 @@ def test_left_out_datasets_are_published_as_one_table(snakemake, tiny_experiment
     assert 'id="matrix"' in page and "Mean over folds and seeds" not in page
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.usefixtures("prepared_experiment")
 def test_every_patient_is_tested_once_by_the_folds_and_one_more_seed_trains_alone(
