@@ -10,11 +10,12 @@ import json
 import os
 from logging import LogRecord
 
-from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from auscult.ops.job_events import JobEventHandler
 
-class LogHandler(LogHandlerBase):
+
+class LogHandler(JobEventHandler):
     """Writes a line for each job: `rule`, `message` (or null), `benchmark` (its file, or null) and `reason`."""
 
     def emit(self, record: LogRecord) -> None:
@@ -30,24 +31,4 @@ class LogHandler(LogHandlerBase):
     @property
     def writes_to_stream(self) -> bool:
         """The terminal's output stays Snakemake's."""
-        return False
-
-    @property
-    def writes_to_file(self) -> bool:
-        """Snakemake means a file with the log's text."""
-        return False
-
-    @property
-    def has_filter(self) -> bool:
-        """Snakemake's own filter would leave jobs out where it is to be quiet."""
-        return True
-
-    @property
-    def has_formatter(self) -> bool:
-        """What is written is no text of the log."""
-        return True
-
-    @property
-    def needs_rulegraph(self) -> bool:
-        """The jobs alone are looked at."""
         return False

@@ -14,16 +14,16 @@ from logging import LogRecord
 from typing import Any
 
 from snakemake.logging import DefaultFormatter
-from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from auscult.ops.job_events import JobEventHandler
 from auscult.ops.snakemake_faults import BriefFormatter, Faults
 
 # What `auscult run` says itself, or shows by its bar.
 _SAID_ELSEWHERE = ("Exiting because a job execution failed", "Trying to restart job", "Shutting down, this might")
 
 
-class LogHandler(LogHandlerBase):
+class LogHandler(JobEventHandler):
     """Writes a line for each event: its `kind` (`plan`, `job`, `done`, `failed`, `said`) and what is known of it."""
 
     def __post_init__(self) -> None:
@@ -78,23 +78,3 @@ class LogHandler(LogHandlerBase):
     def writes_to_stream(self) -> bool:
         """Snakemake's own lines stay away."""
         return True
-
-    @property
-    def writes_to_file(self) -> bool:
-        """Snakemake means a file with the log's text."""
-        return False
-
-    @property
-    def has_filter(self) -> bool:
-        """Snakemake's own filter would leave jobs out where it is to be quiet."""
-        return True
-
-    @property
-    def has_formatter(self) -> bool:
-        """What is written is no text of the log."""
-        return True
-
-    @property
-    def needs_rulegraph(self) -> bool:
-        """The jobs alone are looked at."""
-        return False
