@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from auscult.config.experiment import JobSettings
 from auscult.config.upstream import META_FILE, Upstream
 from auscult.datasets.bucket import Bucket, RemoteObject, equals
 from auscult.errors import ConfigError, DataError
-from auscult.storage.files import read_json
+from auscult.storage.files import atomic_path, read_json
 from auscult.storage.test_readings import READINGS, note_reading
 
 PREFIX_VARIABLE = "AUSCULT_STORAGE_PREFIX"
@@ -160,10 +159,8 @@ class Carried:
             path = self._folder / item.name
             if path.is_file() and equals(path, item):
                 continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".coming-") as temporary:
-                self._bucket.download(item, Path(temporary) / path.name)
-                os.replace(Path(temporary) / path.name, path)
+            with atomic_path(path, is_synced=False) as temporary:
+                self._bucket.download(item, temporary)
             n_came += 1
         return n_came
 
