@@ -38,7 +38,9 @@ def require_pinned(root: Path, dataset: str, pointer: Path) -> None:
     present = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     wrong = [f"{name} is missing" for name in sorted(listed.keys() - present)]
     wrong += [f"{name} is changed" for name in sorted(listed.keys() & present) if _md5(root / name) != listed[name]]
-    wrong += [f"{name} is new" for name in sorted(present - listed.keys()) if _is_tracked(name, pointer)]
+    ignored = _ignored_names(pointer)
+    if ignored is not None:
+        wrong += [f"{name} is new" for name in sorted(present - listed.keys()) if not _is_named_by(ignored, name)]
     if wrong:
         more = f" and {len(wrong) - _N_NAMED} more" if len(wrong) > _N_NAMED else ""
         raise DataError(
@@ -83,14 +85,16 @@ def _cache_of(pointer: Path) -> Path | None:
     return repository / ".dvc" / found.get("cache", "dir", fallback="cache")
 
 
-def _is_tracked(name: str, pointer: Path) -> bool:
-    """Return whether DVC would track a file; False where its ignore file says more than names."""
+def _ignored_names(pointer: Path) -> list[str] | None:
+    """Return the patterns of names that DVC passes over; None where its ignore file says more than names."""
     path = pointer.parent / ".dvcignore"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if any("/" in pattern or pattern.startswith("!") for pattern in patterns):
-        return False
-    return not any(fnmatch(part, pattern) for part in PurePosixPath(name).parts for pattern in patterns)
+    return None if any("/" in pattern or pattern.startswith("!") for pattern in patterns) else patterns
+
+
+def _is_named_by(patterns: list[str], name: str) -> bool:
+    return any(fnmatch(part, pattern) for part in PurePosixPath(name).parts for pattern in patterns)
 
 
 def _md5(path: Path) -> str:
