@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from auscult.config.description import check_digest
 from auscult.config.documents import read_yaml
 from auscult.config.flatten import differing_keys, flatten
-from auscult.config.paths import CHECKSUMS_FILE
+from auscult.config.paths import CHECKSUMS_FILE, SETTINGS_FILE
 from auscult.config.task import LEVELS, TaskSettings
 from auscult.config.upstream import META_FILE
 from auscult.errors import ConfigError, DataError
@@ -171,7 +171,7 @@ def _short(folder: Path) -> str:
 def _of_experiment(folder: Path) -> dict[str, Any]:
     """Return the settings that only the published experiment tells; none where the job lies elsewhere."""
     for root in folder.parents:
-        path = root / "experiment.yaml"
+        path = root / SETTINGS_FILE
         if path.is_file():
             require_as_published(path)
             number = folder.relative_to(root).parts[0]

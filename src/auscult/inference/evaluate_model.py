@@ -15,7 +15,7 @@ import pandas as pd
 from auscult import provenance
 from auscult.config import Experiment, JobSettings, TaskSettings, load_task
 from auscult.config.files import STUDY_FILE
-from auscult.config.paths import METRICS_FILE
+from auscult.config.paths import METRICS_FILE, SETTINGS_FILE
 from auscult.config.project import project_settings
 from auscult.config.upstream import WEIGHTS_FILE
 from auscult.errors import ConfigError, DataError
@@ -40,7 +40,6 @@ from auscult.storage.test_readings import READINGS
 from auscult.training.history import HISTORY_FILE
 
 _OPTIONAL_FILES = (METRICS_FILE, "train.log")
-_RESULT_MARK = "experiment.yaml"
 
 
 def evaluate_model(
@@ -194,7 +193,7 @@ def _require_share(share: float | None, *, test_set_only: bool) -> None:
 def _require_output(output_dir: Path, *, is_forced: bool) -> None:
     if not output_dir.exists() or (output_dir.is_dir() and not any(output_dir.iterdir())):
         return
-    if not (output_dir / _RESULT_MARK).is_file():
+    if not (output_dir / SETTINGS_FILE).is_file():
         raise ConfigError(f"--out {output_dir}: exists already and is no result; name another folder")
     if not is_forced:
         raise ConfigError(

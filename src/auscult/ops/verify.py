@@ -9,7 +9,7 @@ from typing import Any
 
 from auscult.config.documents import read_yaml
 from auscult.config.flatten import differences
-from auscult.config.paths import CHECKSUMS_FILE
+from auscult.config.paths import CHECKSUMS_FILE, SETTINGS_FILE
 from auscult.config.trials import load_tuned_experiment
 from auscult.errors import AuscultError
 from auscult.provenance import UNKNOWN, data_version, read_checksums
@@ -104,7 +104,7 @@ def result_changes(result: Path, task: str, name: str, config_dir: Path, project
 
 def _settings_changes(result: Path, task: str, name: str, config_dir: Path, project_dir: Path) -> list[str]:
     try:
-        before = read_yaml(result / "experiment.yaml")
+        before = read_yaml(result / SETTINGS_FILE)
         now = load_tuned_experiment(config_dir, task, name, project_dir).model_dump(mode="json")
     except (OSError, AuscultError):
         return []  # never published, or told by the workflow itself

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from auscult.config import Experiment, TaskSettings
-from auscult.config.paths import CHECKSUMS_FILE, split_of_audit
+from auscult.config.paths import CHECKSUMS_FILE, SETTINGS_FILE, split_of_audit
 from auscult.config.protocol import read_protocol
 from auscult.config.study import read_study
 from auscult.config.trials import CHOSEN_FILE, TRIALS_FILE, read_chosen_file
@@ -135,7 +135,7 @@ def publish(
     write_csv(output_dir / HETEROGENEITY_FILE, heterogeneity_csv(jobs))
     if left_out:
         write_csv(output_dir / LEFT_OUT_FILE, left_out_csv(left_out))
-    write_text(output_dir / "experiment.yaml", experiment_yaml(experiment))
+    write_text(output_dir / SETTINGS_FILE, experiment_yaml(experiment))
     write_json(output_dir / "provenance.json", provenance)
     view = protocol_view(
         experiment,

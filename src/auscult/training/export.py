@@ -27,10 +27,10 @@ from auscult.training.batches import Subset
 from auscult.training.checkpoint import Checkpoint
 from auscult.training.dataset import ID_COLUMNS, ClipDataset
 from auscult.training.history import EpochRow
+from auscult.training.validation import definable_metrics
 
 if TYPE_CHECKING:
     from auscult.training.loop import Trainer
-from auscult.training.validation import definable_metrics
 
 logger = logging.getLogger(__name__)
 
