@@ -76,7 +76,7 @@ gpu: $(INSTALLED) ## the tests that need a CUDA device
 	pytest -m gpu $(TESTS)
 
 .PHONY: cluster
-cluster: data ## the tests on a real Slurm of one node; needs root, slurm-wlm and munge
+cluster: data ## the tests on a real Slurm of one node; needs root and Debian's packages of .ci/run
 	pytest -m 'cluster and not soak' --durations 15 $(or $(TESTS),tests/cluster)
 
 .PHONY: check

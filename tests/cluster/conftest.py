@@ -35,6 +35,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
 
 @pytest.fixture(scope="session")
+def accounting(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """From here on the cluster has accounts and qualities of service, which it enforces."""
+    folder = tmp_path_factory.mktemp("slurm-with-accounts")
+    subprocess.run([sys.executable, CLUSTER, "start", folder, "--accounting"], check=True, timeout=300)
+
+
+@pytest.fixture(scope="session")
 def cluster_workflow(cluster: None, tmp_path_factory: pytest.TempPathFactory, project_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("workflow")
     copy_workflow(project_dir, folder, "slurm-gpu", "profiles")

@@ -1,11 +1,13 @@
-"""A real Slurm of one node on this machine, without accounting, with two counted GPUs that are no real ones.
+"""A real Slurm of one node on this machine, with two counted GPUs that are no real ones.
 
     python tests/cluster/one_node_slurm.py start FOLDER
+    python tests/cluster/one_node_slurm.py start FOLDER --accounting     # enforces accounts and qualities of service
     python tests/cluster/one_node_slurm.py stop
-    python tests/cluster/one_node_slurm.py check         # whether one can be started here
+    python tests/cluster/one_node_slurm.py check                         # whether one can be started here
 
-Needs root and Debian's `slurm-wlm` and `munge`. Slurm reads its configuration from `/etc/slurm` alone (the jobs get no
-SLURM_CONF), so what lies there is put aside and comes back on `stop`. State and logs of the daemons lie in FOLDER.
+Needs root and Debian's `slurm-wlm`, `munge`, and for accounting `slurmdbd` and `mariadb-server-core`. Slurm reads its
+configuration from `/etc/slurm` alone (the jobs get no SLURM_CONF), so what lies there is put aside and comes back on
+`stop`. State and logs of the daemons lie in FOLDER.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -23,10 +26,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 ETC = Path("/etc/slurm")
-FILES = ("slurm.conf", "gres.conf")
+FILES = ("slurm.conf", "gres.conf", "slurmdbd.conf")
 ASIDE = ".before-tests"
 STATE = ETC / "one_node_slurm.json"
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
+PACKAGES = {
+    "slurm-wlm": ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol"),
+    "munge": ("munged",),
+    "slurmdbd": ("slurmdbd",),
+    "mariadb-server-core": ("mariadbd", "mariadb-install-db"),
+}
+DAEMONS = ("slurmd", "slurmctld", "slurmdbd", "mariadbd", "munged")
+"""In the order in which they are ended."""
 N_GPUS = 2
 N_CPUS = 8
 MEMORY_MB = 64_000
@@ -54,8 +64,7 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
-AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
+{accounting}
 SchedulerParameters=batch_sched_delay=0,sched_interval=2
 SlurmdParameters=config_overrides
 ReturnToService=2
@@ -66,6 +75,41 @@ NodeName=spare NodeAddr=127.0.0.2 CPUs=1 RealMemory=1000 State=DOWN
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
 """
+NO_ACCOUNTING = """\
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none"""
+ACCOUNTING = """\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={port}
+AccountingStoragePass={folder}/munge.socket
+AccountingStorageEnforce=associations,limits,qos
+AccountingStoreFlags=job_comment
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=2"""
+DATABASE_CONF = """\
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={port}
+SlurmUser=root
+LogFile={folder}/slurmdbd.log
+PidFile={folder}/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={store_port}
+StorageUser=slurm
+StoragePass={password}
+"""
+ACCOUNTS = (
+    "add cluster onenode",
+    "add account lungs cluster=onenode Description=lungs Organization=tests",
+    "add qos daytime,overnight",
+    "add user root account=lungs",
+    "modify user root set qos+=daytime,overnight",
+)
+"""What `sacctmgr` is told: the user may ask for two qualities of service beside the default one."""
 # A counted resource wants a device file each: these two exist everywhere.
 GRES_CONF = "AutoDetect=off\nName=gpu File=/dev/zero\nName=gpu File=/dev/null\n"
 
@@ -74,18 +118,23 @@ def why_impossible() -> str | None:
     """Return why no cluster can be started here; None: it can."""
     if os.geteuid() != 0:
         return "starting Slurm needs root"
-    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    missing = [name for names in PACKAGES.values() for name in names if shutil.which(name) is None]
     if missing:
-        return f"{', '.join(missing)} not found; apt-get install slurm-wlm munge"
+        return f"{', '.join(missing)} not found; apt-get install {' '.join(PACKAGES)}"
     if not STATE.exists():
-        for name in ("slurmctld", "slurmd"):
+        for name in ("slurmctld", "slurmd", "slurmdbd"):
             if subprocess.run(["pidof", name], capture_output=True, check=False).returncode == 0:
                 return f"{name} already runs here, and its configuration must not be replaced"
     return None
 
 
-def start(folder: Path) -> None:
-    """Start the cluster and wait until its node takes jobs; one left over by a killed test run is stopped first."""
+def start(folder: Path, *, accounting: bool = False) -> None:
+    """Start the cluster and wait until its node takes jobs; one left over by a killed test run is stopped first.
+
+    Args:
+        folder: For state and logs.
+        accounting: With a database of accounts, without which no job is taken.
+    """
     reason = why_impossible()
     if reason is not None:
         sys.exit(f"error: {reason}")
@@ -99,7 +148,7 @@ def start(folder: Path) -> None:
     pids: dict[str, int] = {}
     _put_aside(pids)
     try:
-        controller_port, node_port = _free_ports(2)
+        controller_port, node_port, accounts_port, store_port = _free_ports(4)
         (ETC / "slurm.conf").write_text(
             SLURM_CONF.format(
                 host=host,
@@ -109,6 +158,7 @@ def start(folder: Path) -> None:
                 cpus=N_CPUS,
                 memory_mb=MEMORY_MB,
                 gpus=N_GPUS,
+                accounting=ACCOUNTING.format(port=accounts_port, folder=folder) if accounting else NO_ACCOUNTING,
             )
         )
         (ETC / "gres.conf").write_text(GRES_CONF)
@@ -121,6 +171,8 @@ def start(folder: Path) -> None:
         munge += [f"--key-file={key}", f"--log-file={folder}/munged.log"]
         _launch(pids, "munged", ["munged", "--foreground", "--force", *munge], folder)
         _wait_for("munged", (folder / "munge.socket").exists, folder)
+        if accounting:
+            _keep_accounts(pids, folder, accounts_port, store_port)
         _launch(pids, "slurmctld", ["slurmctld", "-D", "-c"], folder)
         _wait_for("slurmctld", lambda: _answers(["scontrol", "ping"], "UP"), folder)
         _launch(pids, "slurmd", ["slurmd", "-D", "-N", host], folder)
@@ -137,7 +189,7 @@ def stop() -> None:
     pids: dict[str, int] = json.loads(STATE.read_text())
     if "slurmd" in pids:
         _cancel_all()
-    for name in ("slurmd", "slurmctld", "munged"):
+    for name in DAEMONS:
         if name in pids:
             _end(name, pids[name])
     for name in FILES:
@@ -146,6 +198,45 @@ def stop() -> None:
         if aside.exists():
             aside.rename(ETC / name)
     STATE.unlink()
+
+
+def _keep_accounts(pids: dict[str, int], folder: Path, port: int, store_port: int) -> None:
+    """Start a database and Slurm's daemon before it, and register the user."""
+    password = secrets.token_hex(16)
+    start_sql = folder / "start.sql"
+    _write_private(
+        start_sql,
+        f"CREATE USER IF NOT EXISTS slurm@localhost IDENTIFIED BY '{password}';\n"
+        "GRANT ALL ON slurm_acct_db.* TO slurm@localhost;\n",
+    )
+    data = ["--no-defaults", f"--datadir={folder}/accounts", "--user=root"]
+    subprocess.run(
+        ["mariadb-install-db", *data, "--auth-root-authentication-method=normal", "--skip-test-db"],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    store = ["mariadbd", *data, f"--socket={folder}/accounts.socket", f"--pid-file={folder}/mariadbd.pid"]
+    store += ["--bind-address=127.0.0.1", f"--port={store_port}", f"--init-file={start_sql}"]
+    store += ["--innodb-lock-wait-timeout=900", "--innodb-flush-log-at-trx-commit=0"]
+    _launch(pids, "mariadbd", store, folder)
+    _wait_for("mariadbd", lambda: _listens(store_port), folder)
+    conf = DATABASE_CONF.format(folder=folder, port=port, store_port=store_port, password=password)
+    _write_private(ETC / "slurmdbd.conf", conf)
+    _launch(pids, "slurmdbd", ["slurmdbd", "-D"], folder)
+    _wait_for("slurmdbd", lambda: _listens(port), folder)
+    for line in ACCOUNTS:
+        subprocess.run(["sacctmgr", "--immediate", *line.split()], check=True, capture_output=True, timeout=60)
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _put_aside(pids: dict[str, int]) -> None:
@@ -230,12 +321,14 @@ def _free_ports(count: int) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("start").add_argument("folder", type=Path)
+    starting = commands.add_parser("start")
+    starting.add_argument("folder", type=Path)
+    starting.add_argument("--accounting", action="store_true")
     commands.add_parser("stop")
     commands.add_parser("check")
     arguments = parser.parse_args()
     if arguments.command == "start":
-        start(arguments.folder)
+        start(arguments.folder, accounting=arguments.accounting)
     elif arguments.command == "stop":
         stop()
     else:

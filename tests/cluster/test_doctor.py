@@ -20,14 +20,14 @@ def doctor(folder: Path, *arguments: str, **environment: str) -> dict[str, str]:
         text=True,
         check=False,
     )
-    names = ("Slurm", "CPU partition", "GPU partition", "GPU in a job")
+    names = ("Slurm", "CPU partition", "GPU partition", "site settings", "GPU in a job")
     return {name: line for line in done.stdout.splitlines() for name in names if line.startswith(name)}
 
 
 def test_partitions_and_the_gpu_of_a_job_are_found(cluster_workflow: Path) -> None:
     found = doctor(cluster_workflow, "--wait", "300")
     assert {name: line.removeprefix(name).split()[0] for name, line in found.items()} == {
-        "Slurm": "ok", "CPU partition": "ok", "GPU partition": "ok", "GPU in a job": "ok",
+        "Slurm": "ok", "CPU partition": "ok", "GPU partition": "ok", "site settings": "ok", "GPU in a job": "ok",
     }, found  # fmt: skip
     assert "sees device 0" in found["GPU in a job"]
 
@@ -36,3 +36,13 @@ def test_a_partition_that_is_not_there_is_told_with_the_nearest(cluster_workflow
     found = doctor(cluster_workflow, "--no-job", AUSCULT_GPU_PARTITION="gpus")
     assert "did you mean 'gpu'?" in found["GPU partition"]
     assert "export AUSCULT_GPU_PARTITION=gpu" in found["GPU partition"]
+
+
+@pytest.mark.usefixtures("accounting")
+def test_a_quality_of_service_is_asked_for_and_one_that_is_not_there_is_told(cluster_workflow: Path) -> None:
+    found = doctor(cluster_workflow, "--wait", "300", AUSCULT_QOS="overnight", AUSCULT_ACCOUNT="lungs")
+    assert found["site settings"].split()[2] == "ok"
+    assert found["GPU in a job"].split()[4] == "ok"
+    found = doctor(cluster_workflow, "--no-job", AUSCULT_QOS="overnigt")
+    assert "AUSCULT_QOS: no QOS 'overnigt', did you mean 'overnight'?" in found["site settings"]
+    assert "daytime, normal, overnight" in found["site settings"]

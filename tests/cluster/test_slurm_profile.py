@@ -1,5 +1,6 @@
 """`snakemake --profile slurm-gpu` on a real Slurm: a result, a time limit, a budget, scancel, a killed controller."""
 
+import csv
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import pytest
 from tests.cluster.watching import ENDLESS, Controllers, Training, list_jobs, list_unfinished, slurm, wait_until
 from tests.workflow.conftest import TRACKED
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.usefixtures("accounting")]
 MakeExperiment = Callable[..., Training]
 
 
@@ -42,7 +43,7 @@ ARRAYS = ("ingest", "cut_clips", "make_spectrograms")
 
 
 @pytest.fixture
-def reservation(cluster: None) -> Generator[str]:
+def reservation(accounting: None) -> Generator[str]:
     node = slurm("sinfo", "--noheader", "--format=%N").split()[0]
     slurm("scontrol", "create", "reservation=course", "users=root", "starttime=now", "duration=30", f"nodes={node}")
     yield "course"
@@ -70,6 +71,10 @@ def test_an_experiment_goes_from_raw_recordings_to_a_result_by_what_a_site_asks_
         "slurm-gpu",
         "results/pneumonia/whole",
         "--forceall",
+        AUSCULT_ACCOUNT="lungs",
+        AUSCULT_QOS="daytime",
+        AUSCULT_GPU_QOS="overnight",
+        AUSCULT_EFFICIENCY_REPORT="efficiency",
         AUSCULT_ARRAY_RULES=",".join(ARRAYS),
         AUSCULT_CONSTRAINT="lungs",
         AUSCULT_RESERVATION=reservation,
@@ -92,6 +97,8 @@ def test_an_experiment_goes_from_raw_recordings_to_a_result_by_what_a_site_asks_
         "Features=lungs",
         "Reservation=course",
         "ExcNodeList=spare",
+        "Account=lungs",
+        "QOS=overnight",
     ):
         assert part in shown
 
@@ -112,6 +119,20 @@ def test_an_experiment_goes_from_raw_recordings_to_a_result_by_what_a_site_asks_
         "evaluate": "gpu",
     }
     assert {found.state for found in jobs} == {"COMPLETED"}
+    # What each was charged to, by the accounts.
+    lines = slurm(
+        "sacct", "--allocations", "--noheader", "--parsable2", "--format=Comment%200,Account,QOS", f"--name={name}"
+    )
+    charged = {(line.partition("_wildcards")[0], *line.split("|")[1:]) for line in lines.splitlines()}
+    training_jobs = {"train", "evaluate"}
+    assert charged == {
+        (f"rule_{rule}", "lungs", "overnight" if rule in training_jobs else "daytime") for rule in partitions
+    }
+    (used,) = (cluster_workflow / "efficiency").iterdir()
+    with used.open(newline="") as stream:  # of an array the plugin's table may lack tasks
+        assert {row["RuleName"].partition("_wildcards")[0] for row in csv.DictReader(stream)} == {
+            f"rule_{rule}" for rule in partitions
+        }
     # Both datasets can be ingested at once; later jobs are one array where they are ready at the same time.
     numbers = {rule: [found.id for found in jobs if f"rule_{rule}" in found.comment] for rule in partitions}
     arrays = {rule for rule, ids in numbers.items() if any("_" in number for number in ids)}
