@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 _NO_VARIANCE = 1e-15
+_ROWS_AT_ONCE = 512
+"""Of a table of correlations between parts."""
 
 
 @dataclass(frozen=True)
@@ -193,23 +195,32 @@ def mean_estimate(
         if part["value"] is None or part["low"] is None or part["high"] is None:
             return Estimate(value=value, low=None, high=None, method="", reason=part["reason"])
     ends = np.array([[part["value"], part["low"], part["high"]] for part in parts], dtype=np.float64)
-    correlations = _correlations(resamples, unknown_correlation)
-    down, up = ends[:, 0] - ends[:, 1], ends[:, 2] - ends[:, 0]
-    low, high = (
-        value + sign * float(np.sqrt(side @ correlations @ side)) / len(parts) for sign, side in ((-1, down), (1, up))
-    )
+    sides = np.stack([ends[:, 0] - ends[:, 1], ends[:, 2] - ends[:, 0]], axis=1)
+    down, up = np.sqrt(_joint_squares(sides, resamples, unknown_correlation)) / len(parts)
+    low, high = value - float(down), value + float(up)
     return Estimate(value=value, low=low, high=high, method="Zou, of the intervals of its parts", reason="")
 
 
-def _correlations(resamples: Sequence[Floats], unknown: float) -> Floats:
+def _joint_squares(sides: Floats, resamples: Sequence[Floats], unknown: float) -> Floats:
+    """Return `side @ correlations @ side` of each column of `sides` [parts, columns]; correlations below 0 count as 0.
+
+    The correlations [parts, parts] are made a few rows at a time: with thousands of parts they would fill the memory.
+    """
     table = np.array(resamples, dtype=np.float64)
     table = table[:, ~np.isnan(table).any(axis=0)]
-    found = np.full((len(table), len(table)), unknown)
+    varies = np.zeros(len(table), dtype=bool)
     if table.shape[1] > 1:
         varies = table.std(axis=1) > 1e-9
-        found[np.ix_(varies, varies)] = np.clip(np.corrcoef(table[varies]), 0, 1)
-    np.fill_diagonal(found, 1.0)
-    return found
+        table -= table.mean(axis=1, keepdims=True)
+        table[varies] /= np.linalg.norm(table[varies], axis=1, keepdims=True)
+    total = np.zeros(sides.shape[1])
+    for start in range(0, len(table), _ROWS_AT_ONCE):
+        at = np.arange(start, min(start + _ROWS_AT_ONCE, len(table)))
+        rows = np.full((len(at), len(table)), unknown)
+        rows[np.ix_(varies[at], varies)] = np.clip(table[at[varies[at]]] @ table[varies].T, 0, 1)
+        rows[np.arange(len(at)), at] = 1.0
+        total += np.einsum("ij,ij->j", sides[at], rows @ sides)
+    return total
 
 
 def _extent(of_runs: Sequence[Integers]) -> float:

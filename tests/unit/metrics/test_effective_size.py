@@ -114,3 +114,23 @@ def test_the_mean_of_independent_parts_adds_squares_and_of_equal_parts_ends():
     still = np.ones(100)
     assert ends(mean_estimate(0.8, parts, [still, still], 1.0)) == pytest.approx((low, high))
     assert mean_estimate(0.8, [parts[0], share_estimate(0.5, [share([1, 0], [0, 1])])], [one, one], 0.0)["reason"]
+
+
+@pytest.mark.parametrize("unknown", [0.0, 1.0])
+def test_many_parts_are_taken_a_few_at_a_time_and_add_up_as_the_whole_table(
+    unknown: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    parts = [share_estimate(hits / 10, [share([1] * hits + [0] * (10 - hits), range(10))]) for hits in range(2, 9)]
+    shared = rng.normal(size=300)
+    resamples = [shared + rng.normal(size=300) for _ in parts[:-1]] + [np.ones(300)]
+    table = np.full((7, 7), unknown)
+    table[:6, :6] = np.clip(np.corrcoef(resamples[:6]), 0, 1)
+    np.fill_diagonal(table, 1.0)
+    ends_of = np.array([ends(part) for part in parts])
+    values = np.array([part["value"] for part in parts])
+    low, high = values - ends_of[:, 0], ends_of[:, 1] - values
+    expected = (0.5 - np.sqrt(low @ table @ low) / 7, 0.5 + np.sqrt(high @ table @ high) / 7)
+    for at_once in (512, 3, 1):
+        monkeypatch.setattr("auscult.metrics.effective_size._ROWS_AT_ONCE", at_once)
+        assert ends(mean_estimate(0.5, parts, resamples, unknown)) == pytest.approx(expected, rel=1e-12)
