@@ -1,10 +1,11 @@
-"""Logging of one workflow stage: progress to its log file, faults to the terminal too."""
+"""What is said: a stage's progress to its log file, its faults to the terminal too, and a command's words."""
 
 from __future__ import annotations
 
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -20,7 +21,18 @@ ERRORS_ARE_SHOWN_BY = "AUSCULT_ERRORS_SHOWN_BY"
 """In the environment: a command that shows at its end why a stage ended; the stage then leaves it to its log."""
 
 
-class _TerminalFormatter(logging.Formatter):
+_OBEYED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
+"""Control characters but for tab and line ends, and marks of direction."""
+
+
+class _FileFormatter(logging.Formatter):
+    """As `visible` shows it: a log is read on a terminal too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
+class _TerminalFormatter(_FileFormatter):
     """Plain lines for what is no fault; the level before what is."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -32,6 +44,22 @@ def _is_for_terminal(record: logging.LogRecord) -> bool:
     if record.levelno >= logging.ERROR and os.environ.get(ERRORS_ARE_SHOWN_BY):
         return False
     return record.levelno >= logging.WARNING or getattr(record, "is_for_terminal", False)
+
+
+def visible(text: str) -> str:
+    r"""Return a text without what a terminal would obey in place of showing it: each such character is shown as U+FFFD.
+
+    Names of files and cells of tables may hold control characters, and marks that turn the order of letters round.
+
+    >>> visible("exe.\u202egpj"), visible("\x1b[2Jname\n")
+    ('exe.�gpj', '�[2Jname\n')
+    """
+    return text if text.isascii() and text.isprintable() else _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print one line, or several, on standard output (`err`: standard error), as `visible` shows it."""
+    print(visible(text), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def speak_utf8() -> None:
@@ -69,7 +97,7 @@ def stage_log(path: str | Path) -> Generator[logging.Logger]:
     path.parent.mkdir(parents=True, exist_ok=True)
     fault_path(path).unlink(missing_ok=True)
     to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    to_file.setFormatter(_FileFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.addFilter(_is_for_terminal)
     to_terminal.setFormatter(_TerminalFormatter())

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from auscult.formatting.terminal import Console
 from auscult.ops.run_target import Shown
 
 SNAKEFILE = """

@@ -12,7 +12,7 @@ import typer
 from auscult import __version__
 from auscult.cli import data, events, experiment, inference, ops, simulate, tune
 from auscult.errors import AuscultError
-from auscult.logs import speak_utf8
+from auscult.logs import say, speak_utf8
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(
@@ -48,7 +48,7 @@ for command in (
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"auscult {__version__}")
+        say(f"auscult {__version__}")
         raise typer.Exit
 
 
@@ -64,7 +64,7 @@ def auscult(
 def main() -> None:
     """Run a command; a fault of the input ends with its message alone and status 1."""
     if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] (where the shell closed it)
-        typer.echo("error: standard output is closed; send it to a file, or to /dev/null", err=True)
+        say("error: standard output is closed; send it to a file, or to /dev/null", err=True)
         sys.exit(1)
     speak_utf8()
     try:
@@ -73,7 +73,7 @@ def main() -> None:
         fault = fault_of(error)
         if fault is None:
             raise
-        typer.echo(f"error: {fault}", err=True)
+        say(f"error: {fault}", err=True)
         if isinstance(error, OSError):
             # What waits in the stream would fail once more as the interpreter ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from auscult.config import DatasetSettings, load_dataset, paths
+from auscult.logs import say
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -33,7 +34,7 @@ def list_all(
     listing = list_datasets(config, pattern)
     print_datasets(listing.datasets)
     if layouts:
-        typer.echo()
+        say()
         print_layouts()
     if listing.faults:
         raise ConfigError("\n".join(listing.faults))
@@ -54,7 +55,7 @@ def list_layouts(
         return
     if layout not in READERS:
         raise ConfigError(unknown_name("layout", layout, READERS))
-    typer.echo(reader_doc(layout))
+    say(reader_doc(layout))
 
 
 @app.command()
@@ -85,12 +86,12 @@ def describe(
     found = gather(name, settings, tasks, tables_dir=tables_dir)
     print_description(found, show_ids=show_ids)
     if out is None:
-        typer.echo(f"\nWith pictures: auscult data describe {name} --out {name}.html")
+        say(f"\nWith pictures: auscult data describe {name} --out {name}.html")
     else:
         from auscult.reports.dataset_page import write_page  # noqa: PLC0415
 
         write_page(found, out, show_ids=show_ids)
-        typer.echo(f"\nwrote {out}")
+        say(f"\nwrote {out}")
     if faults:
         raise ConfigError("\n".join(faults))
 
@@ -112,8 +113,8 @@ def fetch(name: _Name, *, root: _Root = None, config: _Config = Path("config")) 
     cache, listing = Path(paths.raw_cache_dir(name)), Path(paths.raw_listing_path(name))
     found = fetch_raw(settings.root, cache, listing)
     for refused, reason in found.refused:
-        typer.echo(f"left out: {refused}: {reason}", err=True)
-    typer.echo(
+        say(f"left out: {refused}: {reason}", err=True)
+    say(
         f"{settings.root}: {plural(found.n_objects, 'file')} in {cache}, {found.n_downloaded:,} downloaded now "
         f"({size_text(found.downloaded_bytes)}), {len(found.removed):,} removed"
     )

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from auscult.logs import say
+
 app = typer.Typer(no_args_is_help=True)
 _CONFIG = typer.Option(help="The folder with the configuration.")
 
@@ -47,7 +49,7 @@ def send(
         except Timeout:
             fault = "another process sends now; try again later"
         is_whole &= fault is None
-        typer.echo(f"{bus.name}: {plural(n_sent, 'event')} sent" + (f"; not all: {fault}" if fault else ""))
+        say(f"{bus.name}: {plural(n_sent, 'event')} sent" + (f"; not all: {fault}" if fault else ""))
     if not is_whole:
         raise typer.Exit(1)
 
@@ -99,5 +101,5 @@ def listen(
 
 
 def _print(line: str) -> None:
-    typer.echo(line)
+    say(line)
     sys.stdout.flush()

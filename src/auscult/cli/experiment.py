@@ -13,6 +13,7 @@ from auscult.config.documents import dump_yaml
 from auscult.config.paths import result_dir
 from auscult.config.schema import write_schemas
 from auscult.errors import AuscultError, ConfigError
+from auscult.logs import say
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,8 +23,9 @@ _CONFIG = typer.Option(help="The folder with the configuration.")
 @app.command("list")
 def list_all(config: Annotated[Path, _CONFIG] = Path("config")) -> None:
     """List all experiments: folder, name, number of jobs, datasets, description; faulty ones with their fault."""
-    from rich.console import Console  # noqa: PLC0415 (slow to import)
     from rich.table import Table  # noqa: PLC0415
+
+    from auscult.formatting.terminal import Console  # noqa: PLC0415 (slow to import)
 
     table = Table("experiment", "jobs", "datasets", "description", box=None, pad_edge=False)
     faults: list[str] = []
@@ -49,7 +51,7 @@ def show(
     """Print an experiment as YAML with presets, defaults and jobs resolved."""
     resolved = find_experiment(experiment, config, job)
     shown = resolved.model_dump(mode="json") if job is None else resolved.job(job).model_dump(mode="json")
-    typer.echo(f"# snakemake --cores all {result_dir(resolved.group, resolved.name)}")
+    say(f"# snakemake --cores all {result_dir(resolved.group, resolved.name)}")
     typer.echo(dump_yaml(shown, width=80), nl=False)
 
 
@@ -66,7 +68,7 @@ def create(
 
     found = find_experiment(from_study, config)
     path = create_from_study(config, found.group, found.name, name, is_forced=force)
-    typer.echo(f"{path}: written; snakemake --cores all {result_dir(found.group, path.stem)}")
+    say(f"{path}: written; snakemake --cores all {result_dir(found.group, path.stem)}")
 
 
 @app.command()
@@ -88,11 +90,11 @@ def rerun(
 
     made = write_rerun(config, result, parse_values(values or []), name)
     for note in made.notes:
-        typer.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if made.task_path is not None:
-        typer.echo(f"{made.task_path}: written")
+        say(f"{made.task_path}: written")
     target = result_dir(made.group, made.path.stem)
-    typer.echo(f"{made.path}: written; snakemake --cores all {target}")
+    say(f"{made.path}: written; snakemake --cores all {target}")
     if run:
         _run_snakemake(target, [])
 
@@ -117,8 +119,7 @@ def reproduce(
     config: Annotated[Path, _CONFIG] = Path("config"),
 ) -> None:
     """Run an experiment on a published task, and print the published figures beside ours."""
-    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
-
+    from auscult.formatting.terminal import Console  # noqa: PLC0415 (`--help` stays quick)
     from auscult.reports.published_text import print_published  # noqa: PLC0415
 
     found = find_experiment(experiment, config)
@@ -165,17 +166,17 @@ def freeze(
     )
     protocol = frozen.protocol
     pairs = ", ".join(f"job {pair.job} against job {pair.base}" for pair in protocol.comparisons)
-    typer.echo(f"{frozen.path}: frozen, SHA-256 {protocol.sha256[:12]}")
-    typer.echo(f"primary figure       {primary_text(protocol.primary)}")
-    typer.echo(f"planned comparisons  {pairs or 'none'}")
+    say(f"{frozen.path}: frozen, SHA-256 {protocol.sha256[:12]}")
+    say(f"primary figure       {primary_text(protocol.primary)}")
+    say(f"planned comparisons  {pairs or 'none'}")
     if protocol.late:
-        typer.echo(f"late: {protocol.late}; the report will call every figure exploratory")
+        say(f"late: {protocol.late}; the report will call every figure exploratory")
     if frozen.missing:
-        typer.echo(
+        say(
             "the split is frozen by its settings alone, for its table has not been made: to freeze the table too, run\n"
             f"  snakemake --cores 1 {' '.join(frozen.missing)}\nand freeze again with --force"
         )
-    typer.echo("commit this file before you run the experiment: git then bears witness to when")
+    say("commit this file before you run the experiment: git then bears witness to when")
 
 
 def find_experiment(experiment: str, config: Path, job: int | None = None) -> Experiment:
@@ -219,11 +220,9 @@ def list_models(
     for line in registry.table_lines(
         names, registry.list_models(names, with_counts=counts, input_shape=shape), heading
     ):
-        typer.echo(line)
+        say(line)
     if pattern is None and not timm:
-        typer.echo(
-            f"\nand {len(timm_names()):,} architectures of timm: auscult models list 'timm/*', or by part of a name"
-        )
+        say(f"\nand {len(timm_names()):,} architectures of timm: auscult models list 'timm/*', or by part of a name")
 
 
 @models_app.command()
@@ -234,7 +233,7 @@ def inspect(
     from auscult.models.weights_file import inspection_lines  # noqa: PLC0415 (torch: seconds)
 
     for line in inspection_lines(file):
-        typer.echo(line)
+        say(line)
 
 
 augment_app = typer.Typer(no_args_is_help=True)
@@ -247,9 +246,9 @@ def list_augmentations() -> None:
     from auscult.config.waveform_augment import WAVEFORM  # noqa: PLC0415
 
     for section, steps in (("waveform", WAVEFORM), ("spectrogram", SPECTROGRAM), ("picture", PICTURE)):
-        typer.echo(f"{section}:")
+        say(f"{section}:")
         for name, settings in steps.items():
-            typer.echo(f"  {name:<18}{(settings.__doc__ or '').strip().splitlines()[0]}")
+            say(f"  {name:<18}{(settings.__doc__ or '').strip().splitlines()[0]}")
 
 
 @augment_app.command()
@@ -280,7 +279,7 @@ def preview(
         epoch=1,
     )
     augmentation_page.write_page(shown, target, title=f"{experiment}, job {job}")
-    typer.echo(f"{target}: {len(shown.changes) - 1} steps on {clips} of the training clips")
+    say(f"{target}: {len(shown.changes) - 1} steps on {clips} of the training clips")
 
 
 def schema(
@@ -294,4 +293,4 @@ def schema(
     if out is not None and not force and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ConfigError(f"--out {out}: is there already; name another folder, or overwrite it with --force")
     for path in write_schemas(out or Path("config/schema")):
-        typer.echo(f"wrote {path}")
+        say(f"wrote {path}")

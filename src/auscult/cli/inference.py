@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from auscult.logs import say
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -111,10 +113,10 @@ def predict(
         plot_dir=plot,
         maps_dir=maps,
         is_forced=force,
-        on_fault=lambda path, text: typer.echo(f"error: {path}: {text}", err=True),
+        on_fault=lambda path, text: say(f"error: {path}: {text}", err=True),
     )
     for note in found.notes:
-        typer.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if events is not None and found.events is not None:
         durations_s = dict(zip(found.recordings["file"], found.recordings["duration_s"], strict=True))
         write_output(events, events_text(events, found.events, loaded.targets, durations_s), "--events")
@@ -145,7 +147,7 @@ def _predict_pictures(
     def tell(path: Path, text: str) -> None:
         nonlocal n_faults
         n_faults += 1
-        typer.echo(f"error: {path}: {text}", err=True)
+        say(f"error: {path}: {text}", err=True)
 
     if model.task.finds_objects:
         found = predict_pictures(model, files, maps_dir=maps, is_forced=is_forced, on_fault=tell)
@@ -212,8 +214,7 @@ def _print_tables(tables: list[Table], out: Path | None) -> None:
     import io  # noqa: PLC0415
     import sys  # noqa: PLC0415
 
-    from rich.console import Console  # noqa: PLC0415
-
+    from auscult.formatting.terminal import Console  # noqa: PLC0415
     from auscult.storage.files import write_output  # noqa: PLC0415
 
     # Into a file or a pipe long names stand whole; only a terminal has a width to fit.
@@ -269,10 +270,10 @@ def embed(
     else:
         ids, features, errors = loaded.embed(data, layer.value, channel=parse_channel(channel), batch_clips=batch)
     for file, text in errors.items():
-        typer.echo(f"error: {file}: {text}", err=True)
+        say(f"error: {file}: {text}", err=True)
     if len(features):
         written = embeddings.write_embeddings(out, ids, features)
-        typer.echo(f"wrote {' and '.join(map(str, written))}: {len(features)} clips, {features.shape[1]} features each")
+        say(f"wrote {' and '.join(map(str, written))}: {len(features)} clips, {features.shape[1]} features each")
     if errors:
         raise typer.Exit(1)
 
@@ -331,10 +332,10 @@ def evaluate(
         recalibrate_share=recalibrate,
         seed=seed,
         is_forced=force,
-        say=lambda text: typer.echo(text, err=True),
+        say=lambda text: say(text, err=True),
     )
-    typer.echo(headline_of(folder))
-    typer.echo(f"\nwrote {report}")
+    say(headline_of(folder))
+    say(f"\nwrote {report}")
 
 
 def export(
@@ -369,8 +370,8 @@ def export(
     chosen = onnx_export.choose_clips(loaded, model, audio=audio or [], n_clips=clips, config_dir=config)
     report = onnx_export.export_onnx(loaded, chosen, folder, is_forced=force)
     for line in parity_lines(report["parity"]):
-        typer.echo(line)
-    typer.echo(f"\nwrote {folder / onnx_export.ONNX_FILE} and {folder / onnx_export.REPORT_FILE}")
+        say(line)
+    say(f"\nwrote {folder / onnx_export.ONNX_FILE} and {folder / onnx_export.REPORT_FILE}")
 
 
 _WIDE = 200
@@ -396,9 +397,8 @@ def compare(
 
     Results of different splits, or with other labels, are refused with what differs.
     """
-    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
-
     from auscult.evaluation.compare import compare as gather  # noqa: PLC0415
+    from auscult.formatting.terminal import Console  # noqa: PLC0415 (`--help` stays quick)
     from auscult.reports.comparison_page import print_comparison  # noqa: PLC0415
     from auscult.storage.files import require_free  # noqa: PLC0415
 
@@ -411,7 +411,7 @@ def compare(
         from auscult.reports.comparison_page import write_page  # noqa: PLC0415
 
         write_page(found, out)
-        typer.echo(f"\nwrote {out}")
+        say(f"\nwrote {out}")
 
 
 def probes(
@@ -432,9 +432,8 @@ def probes(
 
     Folds and seeds of a job are one cell: their mean, with a 95% interval over patients.
     """
-    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
-
     from auscult.evaluation.probe_table import gather_probes  # noqa: PLC0415
+    from auscult.formatting.terminal import Console  # noqa: PLC0415 (`--help` stays quick)
     from auscult.reports.probe_page import print_probes, write_probes  # noqa: PLC0415
     from auscult.storage.files import require_free  # noqa: PLC0415
 
@@ -444,4 +443,4 @@ def probes(
     print_probes(found, Console() if sys.stdout.isatty() else Console(width=_WIDE))
     if out is not None:
         write_probes(found, out)
-        typer.echo(f"\nwrote {out}")
+        say(f"\nwrote {out}")

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from auscult.logs import say
+
 
 def checklist(
     result: Annotated[Path, typer.Argument(help="Such as results/pneumonia/train2356.")],
@@ -17,8 +19,7 @@ def checklist(
     every: Annotated[bool, typer.Option("--all", help="Print all rows, not only those that are missing.")] = False,
 ) -> None:
     """Print what TRIPOD+AI, STARD-AI and CLAIM still miss of a result, and where to say it."""
-    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
-
+    from auscult.formatting.terminal import Console  # noqa: PLC0415 (`--help` stays quick)
     from auscult.reports.checklist_text import print_checklists  # noqa: PLC0415
 
     print_checklists(result, Console(), shows_all=every)
@@ -30,11 +31,11 @@ def doctor(
     wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for that GPU.")] = 30.0,
 ) -> None:
     """Check versions, disk, data, tracking, GPU and cluster; each fault with its remedy. Status 1 if any failed."""
-    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     from auscult.config.files import require_config  # noqa: PLC0415
+    from auscult.formatting.terminal import Console  # noqa: PLC0415 (`--help` stays quick)
     from auscult.ops.doctor import examine  # noqa: PLC0415
 
     require_config(Path("config"))
@@ -47,7 +48,7 @@ def doctor(
         table.add_row(Text(finding.check), state, Text(finding.text), Text(finding.remedy))
     Console().print(table)
     if "failed" in states:
-        typer.echo(f"{states.count('failed')} of {len(states)} checks failed", err=True)
+        say(f"{states.count('failed')} of {len(states)} checks failed", err=True)
         raise typer.Exit(1)
 
 
@@ -58,8 +59,7 @@ def explain(
     ] = None,
 ) -> None:
     """Explain what would run for a target and why, what changed since it was published, and what it may cost."""
-    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
-
+    from auscult.formatting.terminal import Console  # noqa: PLC0415 (`--help` stays quick)
     from auscult.ops.explain import explain as explain_target  # noqa: PLC0415
     from auscult.reports.workflow_text import print_explanation  # noqa: PLC0415
 
@@ -121,7 +121,7 @@ def sync(
     folders = find_experiments(runs, results or [])
     if not folders:
         require_config(config)
-        typer.echo(f"{runs} holds no training: nothing to log")
+        say(f"{runs} holds no training: nothing to log")
         return
     require_store(tracking)
     running = {runs / training.name for training in find_trainings(runs) if not training.is_dead}
@@ -129,7 +129,7 @@ def sync(
     for folder in folders:
         for done in sync_experiment(folder, tracking, is_running=lambda path: path in running, again=bool(results)):
             has_failed |= done.status == "failed"
-            typer.echo(f"{done.name}: {done.status}: {done.text}")
+            say(f"{done.name}: {done.status}: {done.text}")
     if has_failed:
         raise typer.Exit(1)
 
@@ -153,7 +153,7 @@ def upload(
     if target is None:
         raise ConfigError(f"{config / 'config.yaml'}: publish_to: missing; say gs://bucket/prefix there, or --to")
     for result in results:
-        typer.echo(send_result(result, target, with_names=project.publish.names).text)
+        say(send_result(result, target, with_names=project.publish.names).text)
 
 
 def verify(
@@ -176,16 +176,16 @@ def verify(
         is_whole &= found.is_whole
         for kind, names in (("damaged", found.damaged), ("missing", found.missing), ("extra", found.extra)):
             for name in names:
-                typer.echo(f"{kind}: {result}/{name}")
+                say(f"{kind}: {result}/{name}")
         for notice in found.notices:
-            typer.echo(f"note: {result}: {notice}")
+            say(f"note: {result}: {notice}")
         if found.is_whole:
-            typer.echo(f"{result}: {plural(found.n_files, 'file')}, all as published")
+            say(f"{result}: {plural(found.n_files, 'file')}, all as published")
         else:
             n_faults = len(found.damaged) + len(found.missing) + len(found.extra)
             again = "snakemake --cores all --forcerun publish --"
             remedy = "send it again: auscult upload results/..." if is_remote else f"publish it again: {again} {result}"
-            typer.echo(f"{result}: {plural(n_faults, 'fault')} in {plural(found.n_files, 'file')}; {remedy}")
+            say(f"{result}: {plural(n_faults, 'fault')} in {plural(found.n_files, 'file')}; {remedy}")
     if not is_whole:
         raise typer.Exit(1)
 
@@ -198,10 +198,11 @@ def watch(
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
 ) -> None:
     """Show what all trainings and studies are doing: epoch, losses, speed, time left, attempt; dead ones are marked."""
-    from rich.console import Console, Group  # noqa: PLC0415 (slow to import)
+    from rich.console import Group  # noqa: PLC0415 (slow to import)
     from rich.live import Live  # noqa: PLC0415
 
     from auscult.config.files import require_config, require_runs  # noqa: PLC0415
+    from auscult.formatting.terminal import Console  # noqa: PLC0415
     from auscult.ops.study_status import STUDIES, find_studies  # noqa: PLC0415
     from auscult.reports.workflow_text import watched_tables  # noqa: PLC0415
     from auscult.training.progress import find_trainings  # noqa: PLC0415
@@ -209,7 +210,7 @@ def watch(
     require_runs(runs)
     if not runs.is_dir() and not STUDIES.is_dir():
         require_config(Path("config"))
-        typer.echo(f"{runs}: no training has begun yet", err=True)
+        say(f"{runs}: no training has begun yet", err=True)
     console = Console()
 
     def look() -> Group:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from auscult.config.dataset import LAYOUTS
+from auscult.logs import say
 
 app = typer.Typer(
     help="Simulated lung sounds with known events, in the layouts of real datasets.", no_args_is_help=True
@@ -46,7 +47,7 @@ def dataset(
         variant=variant,
     )
     write_mark(out)
-    typer.echo(f"# {len(written)} recordings of {patients} patients, layout {layout}, seed {seed}: {out}")
+    say(f"# {len(written)} recordings of {patients} patients, layout {layout}, seed {seed}: {out}")
     typer.echo(dataset_yaml(layout, out, variant), nl=False)
 
 
@@ -60,4 +61,4 @@ def demo(
 
     for name, written in write_demo(out, seed).items():
         patients = {recording.patient.patient_id for recording in written}
-        typer.echo(f"{name}: {len(written)} recordings of {len(patients)} patients")
+        say(f"{name}: {len(written)} recordings of {len(patients)} patients")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auscult.logs import say
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -61,16 +63,16 @@ def run(
 
     found = find_experiment(experiment, config)
     name = (found.group, found.name)
-    make = RungMaker(*name, workflow_arguments(profile, cores, arguments), typer.echo)
-    study = open_study(config, *name, make, typer.echo)
+    make = RungMaker(*name, workflow_arguments(profile, cores, arguments), say)
+    study = open_study(config, *name, make, say)
     chosen = study.run()
     reason = track_search(chosen, found.task, project_settings(config).tracking)
     if reason is not None:
-        typer.echo(f"not logged with MLflow; the same command logs it later: {reason}", err=True)
-    typer.echo(f"{study.folder}: finished. {chosen.reason}")
+        say(f"not logged with MLflow; the same command logs it later: {reason}", err=True)
+    say(f"{study.folder}: finished. {chosen.reason}")
     for key, value in chosen.values.items():
-        typer.echo(f"  {key}: {value}")
-    typer.echo(f"retrain it and judge it on the test part once:\n  snakemake --cores all {result_dir(*name)}")
+        say(f"  {key}: {value}")
+    say(f"retrain it and judge it on the test part once:\n  snakemake --cores all {result_dir(*name)}")
 
 
 @app.command()
@@ -107,8 +109,8 @@ def lr(
     found = find_experiment(experiment, config, job)
     target = _target(out, found.group, found.name, job, "lr", force=force)
     epochs = found.job(job).train.epochs
-    with alone_in_study(found.group, found.name, workflow_arguments(profile, cores, arguments), typer.echo) as make:
-        searched = LrTuner(config, found, job, make=make, tell=typer.echo).run(
+    with alone_in_study(found.group, found.name, workflow_arguments(profile, cores, arguments), say) as make:
+        searched = LrTuner(config, found, job, make=make, tell=say).run(
             n_steps=steps,
             low=lowest,
             high=highest,
@@ -120,9 +122,9 @@ def lr(
     _write(draw_lr(searched), searched.table(), target)
     best = searched.best
     value = "" if best.rung.value is None else f": {searched.metric} {metric_text(best.rung.value)} on validation"
-    typer.echo(f"{target}.svg, .png and .csv: written\nrecommended{value}\n  {lr_yaml(best.lr)}")
+    say(f"{target}.svg, .png and .csv: written\nrecommended{value}\n  {lr_yaml(best.lr)}")
     if searched.caution:
-        typer.echo(f"note: {searched.caution}")
+        say(f"note: {searched.caution}")
 
 
 @app.command()
@@ -146,10 +148,9 @@ def batch(
     config: Annotated[Path, _CONFIG] = Path("config"),
 ) -> None:
     """Compare batch sizes: speed, memory and the validation result, the rate scaled; with the line to paste."""
-    from rich.console import Console  # noqa: PLC0415 (`--help` stays quick)
-
     from auscult.cli.experiment import find_experiment  # noqa: PLC0415
     from auscult.errors import ConfigError  # noqa: PLC0415
+    from auscult.formatting.terminal import Console  # noqa: PLC0415 (`--help` stays quick)
     from auscult.ops.batch_search import batch_yaml, tune_batch  # noqa: PLC0415
     from auscult.ops.rung_maker import alone_in_study  # noqa: PLC0415
     from auscult.plots.tuning import draw_batch  # noqa: PLC0415
@@ -161,7 +162,7 @@ def batch(
     found = find_experiment(experiment, config, job)
     target = _target(out, found.group, found.name, job, "batch", force=force)
     whole = found.job(job).train.epochs
-    with alone_in_study(found.group, found.name, workflow_arguments(profile, cores, arguments), typer.echo) as make:
+    with alone_in_study(found.group, found.name, workflow_arguments(profile, cores, arguments), say) as make:
         searched = tune_batch(
             config,
             found,
@@ -171,14 +172,12 @@ def batch(
             scale=scale.value,
             tolerance=tolerance,
             make=make,
-            tell=typer.echo,
+            tell=say,
         )
     _write(draw_batch(searched), searched.table(), target)
     Console().print(batch_table(searched))
-    typer.echo(f"{target}.svg, .png and .csv: written")
-    typer.echo(
-        f"recommended, the fastest within {tolerance:g} of the best {searched.metric}:\n  {batch_yaml(searched.best)}"
-    )
+    say(f"{target}.svg, .png and .csv: written")
+    say(f"recommended, the fastest within {tolerance:g} of the best {searched.metric}:\n  {batch_yaml(searched.best)}")
 
 
 def _target(out: Path | None, group: str, name: str, job: int, kind: str, *, force: bool) -> Path:

@@ -18,12 +18,12 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from auscult.errors import ConfigError
 from auscult.formatting.numbers import plural
+from auscult.formatting.terminal import Console
 from auscult.logs import ERRORS_ARE_SHOWN_BY
 from auscult.ops.explain import plugin_path, read_reasons
 from auscult.training.progress import PROGRESS_FILE, RUNNING, read_progress

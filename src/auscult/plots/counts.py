@@ -9,10 +9,21 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from auscult.formatting.text import shortened
-from auscult.plots.style import FAINT, GRID, INK, MUTED, PANEL_INCHES, name_rows, panel, series_colour, styled
+from auscult.plots.style import (
+    FAINT,
+    GRID,
+    INK,
+    MUTED,
+    PANEL_INCHES,
+    name_rows,
+    panel,
+    plain_log_ticks,
+    series_colour,
+    styled,
+)
 
 MAX_BINS = 24
 _ROW_INCHES = 0.27
@@ -102,7 +113,7 @@ def histogram(values: Values, label: str, unit: str, *, whole: bool = False, bin
         axes.hist(values, bins=list(edges), color=series_colour(0), edgecolor="white", linewidth=0.6)
         if is_log:
             axes.set_xscale("log")
-            _plain_log_ticks(axes)
+            plain_log_ticks(axes)
         elif whole:
             axes.set_xlim(max(0, edges[0] - 2), max(edges[-1] + 1, edges[0] + 6))
             axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -144,7 +155,7 @@ def spreads(rows: Sequence[tuple[str, Values]], label: str) -> Figure:
             axes.plot(p50, index, "o", ms=5.5, mfc="white", mec=series_colour(0), mew=1.5, zorder=3)
         if max(every) / min(every) > _LOG_FROM:
             axes.set_xscale("log")
-            _plain_log_ticks(axes)
+            plain_log_ticks(axes)
         else:
             axes.set_xlim(0, 1.06 * max(every))
         axes.set_xlabel(label)
@@ -165,9 +176,3 @@ def _whole_numbers(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.grid(visible=True, axis="x")
-
-
-def _plain_log_ticks(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())

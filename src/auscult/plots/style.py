@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from auscult.logs import visible
 from auscult.storage.files import atomic_path
 
 PANEL_INCHES = (4.4, 3.5)
@@ -84,6 +87,8 @@ _STYLE: dict[Any, Any] = {
     "savefig.facecolor": "white",
     "svg.fonttype": "none",
     "svg.hashsalt": "auscult",
+    # A label or a device may be called $5.
+    "text.parse_math": False,
     "image.interpolation": "nearest",
 }
 
@@ -140,7 +145,10 @@ def write(figure: Figure, stream: IO[bytes], suffix: str) -> None:
     with styled():
         if suffix == ".svg":
             empty = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-            figure.savefig(stream, format="svg", metadata=empty)
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format="svg", metadata=empty)
+            # XML takes no control character.
+            stream.write(visible(drawn.getvalue().decode("utf-8")).encode("utf-8"))
         else:
             figure.savefig(stream, format="png", dpi=PNG_DPI, metadata={"Software": None})
 
@@ -151,6 +159,13 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticklabels(names)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+
+
+def plain_log_ticks(axes: Axes) -> None:
+    """Mark a logarithmic axis below a chart by plain numbers, such as 0.001 and 20000."""
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def add_colour_bar(figure: Figure, image: AxesImage, label: str, **place: Any) -> None:

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from auscult.plots.style import DOTTED, FAINT, GRID, MUTED, PANEL_INCHES, SERIES, styled
+from auscult.plots.style import DOTTED, FAINT, GRID, MUTED, PANEL_INCHES, SERIES, plain_log_ticks, styled
 
 if TYPE_CHECKING:
     from auscult.ops.batch_search import BatchSearch
@@ -49,6 +49,8 @@ def draw_lr(found: LrSearch) -> Figure:
         right.axvline(found.best.lr, color=SERIES[1], linewidth=1.4)
         right.set(xscale="log", xlabel="learning rate", ylabel=found.metric)
         right.margins(x=0.08)
+        plain_log_ticks(left)
+        plain_log_ticks(right)
         right.set_title(f"Trainings; recommended {found.best.lr:.3g}")
         for axes in (left, right):
             axes.grid(visible=True, axis="y", color=GRID)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from auscult.formatting.numbers import plural
+from auscult.formatting.terminal import Console
 from auscult.reports.checklist import PAGE, read_checklist, sheet_names
 
 

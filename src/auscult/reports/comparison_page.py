@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from auscult.formatting.numbers import Number, p_text, plural
+from auscult.formatting.terminal import Console
 from auscult.metrics.comparison import LETTERS, Line
 from auscult.metrics.delong import AreaDifference
 from auscult.metrics.multiplicity import holm

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from auscult.datasets.draft.proposal import Ask, Drafted
 from auscult.formatting.numbers import plural
-from auscult.reports.terminal import console, table
+from auscult.formatting.terminal import console, table
 
 
 def asker(*, yes: bool) -> Ask | None:

@@ -16,8 +16,8 @@ from auscult.datasets.sources import root_text
 from auscult.datasets.tasks import Balance
 from auscult.datasets.verify import Verification
 from auscult.formatting.numbers import plural
+from auscult.formatting.terminal import console, table
 from auscult.formatting.text import listed
-from auscult.reports.terminal import console, table
 from auscult.storage.tables import Notice
 
 _BAR_CELLS = 24

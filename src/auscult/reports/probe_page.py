@@ -6,10 +6,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from auscult.formatting.numbers import METRIC_NAMES
+from auscult.formatting.terminal import Console
 from auscult.reports.html import page_templates
 from auscult.storage.files import write_output
 

@@ -15,9 +15,8 @@ from auscult.storage.files import read_json
 from auscult.storage.test_readings import READINGS, read_readings
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from auscult.config import Experiment, TaskSettings
+    from auscult.formatting.terminal import Console
 
 
 def print_published(experiment: Experiment, task: TaskSettings, result: Path, console: Console) -> None:

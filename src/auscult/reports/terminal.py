@@ -1,4 +1,4 @@
-"""Tables for the terminal, and the lists of datasets and layouts."""
+"""The lists of datasets and layouts on the terminal, and a count of what is decoded."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -19,26 +17,10 @@ from auscult.datasets.decode_audio import probe_of
 from auscult.datasets.description import layout_lines
 from auscult.datasets.listing import Listed
 from auscult.formatting.numbers import plural
+from auscult.formatting.terminal import Console, console, table
 
-PIPED_WIDTH = 200
-"""Where the output is no terminal: wide enough that `grep` finds whole lines."""
 WIDE_WIDTH = 125
 GENERAL_LAYOUTS = ("manifest", "uid_json", "label_folders", "files_csv", "label_images")
-
-
-def console() -> Console:
-    """Return a console on standard output."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
-
-
-def table(*columns: str, numbers: Sequence[str] = (), title: str | None = None) -> Table:
-    """Return an empty table in the common style; the columns in `numbers` are aligned right."""
-    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        # Folded instead of cut: names must be readable on a narrow terminal too.
-        made.add_column(name, justify="right" if name in numbers else "left", no_wrap=name in numbers, overflow="fold")
-    return made
 
 
 def print_datasets(datasets: Sequence[Listed]) -> None:

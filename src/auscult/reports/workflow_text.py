@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Column, Table
 
 from auscult.formatting.numbers import duration_text, plural, size_text
+from auscult.formatting.terminal import Console
 
 if TYPE_CHECKING:
     from auscult.ops.batch_search import BatchSearch

@@ -203,9 +203,10 @@ class _Bar:
     """One line on the terminal, redrawn."""
 
     def __init__(self, stream: IO[str]) -> None:
-        from rich.console import Console  # noqa: PLC0415 (slow to import, and rarely needed)
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
         from rich.progress import Progress as RichProgress  # noqa: PLC0415
+
+        from auscult.formatting.terminal import Console  # noqa: PLC0415 (slow to import, and rarely needed)
 
         self.rich = RichProgress(
             TextColumn("{task.description}"),

@@ -4,7 +4,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 from scipy.stats import t
 from sklearn.metrics import average_precision_score, roc_auc_score
 from typer.testing import CliRunner
@@ -12,6 +11,7 @@ from typer.testing import CliRunner
 from auscult.cli import app
 from auscult.errors import ConfigError, DataError
 from auscult.evaluation.compare import compare
+from auscult.formatting.terminal import Console
 from auscult.metrics.intervals import resample_weights
 from auscult.reports.comparison_page import print_comparison, render, write_page
 

@@ -1,11 +1,11 @@
 """Encoders by tasks: which results share a cell, a row and a column, and what the cells say."""
 
 import pytest
-from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from auscult.errors import ConfigError
 from auscult.evaluation.probe_table import gather_probes
+from auscult.formatting.terminal import Console
 from auscult.reports.probe_page import print_probes, write_probes
 from auscult.storage.tables import read_predictions
 

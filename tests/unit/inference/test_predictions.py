@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from rich.console import Console
 from tests.encoded import CODECS, encode, tone
 from typer.testing import CliRunner
 
@@ -18,6 +17,7 @@ from auscult.cli import app
 from auscult.config import ClipSettings, SpectrogramSettings
 from auscult.config.description import write_description
 from auscult.errors import ConfigError, DataError
+from auscult.formatting.terminal import Console
 from auscult.inference.predict import picture_paths, predict_files
 from auscult.models import load_model as load_saved
 from auscult.reports import prediction_text

@@ -3,9 +3,9 @@ import subprocess
 import sys
 
 import pytest
-from rich.console import Console
 
 from auscult.errors import ConfigError, DataError
+from auscult.formatting.terminal import Console
 from auscult.ops import explain as explain_module
 from auscult.ops.explain import dry_run, expected_cost, explain, params_changes, read_reasons
 from auscult.reports.workflow_text import print_explanation

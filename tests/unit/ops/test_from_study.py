@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rich.console import Console
 from tests.unit.ops.planted import NAME, SEARCH, study_of, write_experiment
 
 from auscult.config import load_experiment
 from auscult.errors import ConfigError
+from auscult.formatting.terminal import Console
 from auscult.ops.from_study import create_from_study
 from auscult.ops.study_status import find_studies
 from auscult.reports.workflow_text import watched_tables

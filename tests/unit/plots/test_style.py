@@ -1,4 +1,7 @@
+from xml.etree import ElementTree
+
 import matplotlib as mpl
+import pytest
 
 from auscult.plots.style import panel, save, styled
 
@@ -27,6 +30,18 @@ def test_svg_holds_text_and_neither_date_nor_version(tmp_path):
     assert "&lt;a &amp; b&gt;" in text
     assert "dc:date" not in text
     assert "matplotlib.org" not in text.split("-->")[-1]
+
+
+def test_no_text_is_taken_for_mathematics_and_none_breaks_the_file(tmp_path):
+    with styled():
+        figure, axes = panel()
+        axes.plot([0, 1], label=r"$\bad$ of $5")
+        axes.set_title("a\x0bb")
+        axes.legend()
+    with pytest.warns(UserWarning, match="missing from font"):
+        save(figure, tmp_path / "one.svg")
+    drawn = "".join(ElementTree.parse(tmp_path / "one.svg").getroot().itertext())
+    assert r"$\bad$ of $5" in drawn and "a\ufffdb" in drawn
 
 
 def test_the_style_ends_with_its_block():

@@ -11,12 +11,12 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 import yaml
-from rich.console import Console
 from tests.unit.reports.conftest import make_published, study_ids
 
 from auscult.config import Experiment
 from auscult.config.claims import Claim
 from auscult.errors import DataError
+from auscult.formatting.terminal import Console
 from auscult.reports.job_text import report_text
 from auscult.reports.publish import publish as run
 from auscult.reports.published_text import print_published

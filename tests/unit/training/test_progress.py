@@ -4,8 +4,8 @@ import time
 from dataclasses import asdict, replace
 
 import pytest
-from rich.console import Console
 
+from auscult.formatting.terminal import Console
 from auscult.reports.workflow_text import trainings_table
 from auscult.training import progress as module
 from auscult.training.lock import LOCK_FILE, OWNER_FILE, Owner
