@@ -9,7 +9,7 @@ from auscult.images.make_pictures import make_pictures
 from auscult.logs import stage_log
 from auscult.storage.hdf5 import Shard
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake.log[0], snakemake.input):
     shape = snakemake.params.shape
     settings = ClipSettings.model_validate(shape["settings"])
     shared = {

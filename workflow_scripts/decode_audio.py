@@ -10,7 +10,7 @@ from auscult.datasets.decode_audio import decode_audio
 from auscult.logs import stage_log
 from auscult.storage.hdf5 import Shard
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake.log[0], snakemake.input):
     dataset = TypeAdapter(DatasetSettings).validate_python(snakemake.params.dataset)
     decode_audio(
         Path(paths.local_root(snakemake.wildcards.dataset, dataset.root)),

@@ -6,7 +6,7 @@ import auscult.interrupts  # noqa: F401 (Ctrl-C is quiet from here on)
 from auscult.logs import stage_log
 from auscult.models.embeddings import embed_clips
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake.log[0], snakemake.input):
     shape = snakemake.params.shape
     embed_clips(
         stored=Path(snakemake.input.stored),

@@ -10,7 +10,7 @@ from auscult.logs import stage_log
 from auscult.ops.bucket_work import STATE_FOLDER, carried
 from auscult.storage.test_readings import READINGS
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake.log[0], snakemake.input):
     job = JobSettings.model_validate(snakemake.params.job)
     run_dir = Path(snakemake.output.metrics).parent
     with carried(run_dir, snakemake.output, without=[STATE_FOLDER]):

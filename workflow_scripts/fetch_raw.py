@@ -11,7 +11,7 @@ from auscult.datasets.fetch_raw import fetch
 from auscult.errors import ConfigError
 from auscult.logs import stage_log
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake.log[0], snakemake.input):
     dataset = snakemake.wildcards.dataset
     root = snakemake.params.root
     if not paths.is_remote(root):

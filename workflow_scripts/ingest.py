@@ -12,7 +12,7 @@ from auscult.config import DatasetSettings, paths
 from auscult.datasets.ingest import ingest
 from auscult.logs import stage_log
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake.log[0], snakemake.input):
     dataset = TypeAdapter(DatasetSettings).validate_python(snakemake.params.dataset)
     ingest(
         root=Path(paths.local_root(snakemake.wildcards.dataset, dataset.root)),

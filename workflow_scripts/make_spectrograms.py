@@ -7,7 +7,7 @@ from auscult.config import SpectrogramSettings
 from auscult.logs import stage_log
 from auscult.spectrograms.make_spectrograms import make_spectrograms
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake.log[0], snakemake.input):
     shape = snakemake.params.shape
     make_spectrograms(
         clips=Path(snakemake.input.clips),

@@ -10,7 +10,7 @@ from auscult.config.paths import tables_dir
 from auscult.logs import stage_log
 from auscult.splits.make_split import make_split
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake.log[0], snakemake.input):
     shape = snakemake.params.shape
     make_split(
         tables={name: Path(tables_dir(name)) for name in shape["datasets"]},

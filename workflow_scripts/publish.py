@@ -14,7 +14,7 @@ from auscult.run_events.live import tell_published
 from auscult.storage.files import read_json
 from auscult.storage.study_ids import KEY_FILE, StudyIds
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake.log[0], snakemake.input):
     experiment = Experiment.model_validate(snakemake.params.experiment)
     result = result_dir(experiment.group, experiment.name)
     summaries = {Path(path).parent.name: Path(path) for path in snakemake.input.summaries}

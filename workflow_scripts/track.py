@@ -10,7 +10,7 @@ from auscult.logs import stage_log
 from auscult.ops.bucket_work import STATE_FOLDER, fetch_folders
 from auscult.storage.files import read_json
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake.log[0], snakemake.input):
     experiment = Experiment.model_validate(snakemake.params.experiment)
     result = result_dir(experiment.group, experiment.name)
     job_dirs = fetch_folders((Path(path).parent for path in snakemake.input.metrics), without=[STATE_FOLDER])

@@ -15,7 +15,7 @@ from auscult.training.train import choose_budget_s, train
 # A training on several devices starts this script once more for each: only the first one writes the log.
 rank = int(os.environ.get("LOCAL_RANK", "0"))
 
-with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}"):
+with stage_log(snakemake.log[0] if rank == 0 else f"{snakemake.log[0]}.{rank}", snakemake.input):
     job = JobSettings.model_validate(snakemake.params.job)
     task = TaskSettings.model_validate(snakemake.params.task)
     name = (snakemake.wildcards.group, snakemake.wildcards.experiment, snakemake.wildcards.job)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import os
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
-from auscult.errors import AuscultError, may_pass
+from auscult.errors import AuscultError, DataError, may_pass
 
 TO_TERMINAL = {"is_for_terminal": True}
 """`logger.info(text, extra=TO_TERMINAL)` puts a plain line on the terminal too: what a user must see."""
@@ -21,6 +23,8 @@ ERRORS_ARE_SHOWN_BY = "AUSCULT_ERRORS_SHOWN_BY"
 """In the environment: a command that shows at its end why a stage ended; the stage then leaves it to its log."""
 
 
+CLOCK_SLACK_S = 3.0
+"""Some disks round the time of a file to two seconds."""
 _OBEYED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
 """Control characters but for tab and line ends, and marks of direction."""
 
@@ -80,7 +84,7 @@ def fault_path(log: str | Path) -> Path:
 
 
 @contextmanager
-def stage_log(path: str | Path) -> Generator[logging.Logger]:
+def stage_log(path: str | Path, made_from: Iterable[str | Path] = ()) -> Generator[logging.Logger]:
     """Log to `path` while a stage runs; a fault of the input ends it with its message, anything else with a traceback.
 
     Warnings, errors and lines that are sent with `TO_TERMINAL` stand on the terminal as well. A fault of the input that
@@ -88,6 +92,8 @@ def stage_log(path: str | Path) -> Generator[logging.Logger]:
 
     Args:
         path: The log file; its folder is made when absent.
+        made_from: The stage's input. One whose time lies ahead of the disk's clock is a fault: Snakemake would take
+            what is made from it for older, and remove it.
 
     Raises:
         SystemExit: With status 1, after an `AuscultError` was logged.
@@ -107,6 +113,7 @@ def stage_log(path: str | Path) -> Generator[logging.Logger]:
     root.setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
     try:
+        _require_past(made_from, os.fstat(to_file.stream.fileno()).st_mtime)
         yield logging.getLogger("auscult")
     except AuscultError as error:
         root.error("%s", error)
@@ -120,3 +127,20 @@ def stage_log(path: str | Path) -> Generator[logging.Logger]:
         logging.captureWarnings(capture=False)
         root.handlers[:], root.level = before
         to_file.close()
+
+
+def _require_past(files: Iterable[str | Path], now_s: float) -> None:
+    """Refuse a file whose time lies ahead of the clock that has just stamped the log, a file server's among them.
+
+    Raises:
+        DataError: Names the file, and the command that gives such files the time of now.
+    """
+    for file in map(Path, files):
+        ahead_s = file.stat().st_mtime - now_s if file.exists() else 0.0
+        if ahead_s > CLOCK_SLACK_S:
+            ahead, at = timedelta(seconds=round(ahead_s)), f"@{math.floor(now_s)}"
+            raise DataError(
+                f"{file}: its time lies {ahead} ahead of this disk's clock, and Snakemake would remove what is made "
+                "from it. If the clock was wrong when it was made, give all such files the time of now: "
+                f"find work results benchmarks data -newermt {at} -exec touch --date={at} {{}} +"
+            )

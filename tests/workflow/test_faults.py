@@ -1,6 +1,9 @@
 """What a user sees whose data are not what they should be."""
 
+import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +136,21 @@ def test_names_and_words_beyond_ascii_are_read_whatever_the_locale_says(workflow
     assert finished.returncode == 0, finished.stdout
     table = pd.read_parquet(workflow_dir / "work" / "tables" / "ward" / "recordings.parquet")
     assert sorted(table["path"]) == ["Knistern/M\u00fcller_1.wav", "Knistern/\u017dofia_2.wav"]
+
+
+@pytest.mark.slow
+def test_what_was_made_under_a_wrong_clock_is_refused_with_the_command_that_mends_it(
+    snakemake, workflow_dir: Path, prepared_experiment: str
+) -> None:
+    # The clock was three days ahead and has been set right since.
+    for path in [path for name in ("work", "benchmarks") for path in (workflow_dir / name).rglob("*")]:
+        status = path.stat()
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 3 * 86_400 * 10**9))
+    refused = snakemake(prepared_experiment, "--until", "train")
+    assert refused.returncode != 0
+    assert "ahead of this disk's clock" in refused.stdout and "Traceback" not in refused.stdout
+    command = re.findall(r"find work .* \+$", refused.stdout, re.MULTILINE)[0]
+    subprocess.run(["bash", "-c", command], cwd=workflow_dir, check=False)
+    done = snakemake(prepared_experiment, "--until", "train")
+    assert done.returncode == 0, done.stdout
+    assert "Computing spectrograms" not in done.stdout

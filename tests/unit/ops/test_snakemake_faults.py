@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import time
 
 import pytest
 
@@ -159,3 +160,17 @@ def test_only_the_terminal_is_brief(tmp_path):
     assert isinstance(terminal.formatter, BriefFormatter)
     assert not isinstance(file.formatter, BriefFormatter)
     file.close()
+
+
+def test_an_input_that_lies_ahead_of_the_clock_is_refused_before_the_work(tmp_path, capsys):
+    ahead, rounded, missing = tmp_path / "ahead.h5", tmp_path / "rounded.h5", tmp_path / "missing.h5"
+    for path, ahead_s in ((ahead, 3600), (rounded, 1)):
+        path.touch()
+        os.utime(path, (time.time() + ahead_s,) * 2)
+    with pytest.raises(SystemExit), stage_log(tmp_path / "a.log", [missing, rounded, ahead]):
+        pytest.fail("the stage has begun")
+    said = capsys.readouterr().err
+    assert f"{ahead}: its time lies 1:00:00 ahead of this disk's clock" in said
+    assert fault_path(tmp_path / "a.log").is_file()
+    with stage_log(tmp_path / "b.log", [missing, rounded, tmp_path]):
+        pass
