@@ -162,8 +162,13 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def plain_log_ticks(axes: Axes) -> None:
-    """Mark a logarithmic axis below a chart by plain numbers, such as 0.001 and 20000."""
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    """Mark a logarithmic axis below a chart by plain numbers, such as 0.001 and 20000.
+
+    Call it when all is drawn: over many decades only powers of ten are marked.
+    """
+    low, high = axes.get_xlim()
+    subs = (1.0, 2.0, 5.0) if high < 500 * low else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
