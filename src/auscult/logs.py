@@ -113,7 +113,7 @@ def stage_log(path: str | Path, made_from: Iterable[str | Path] = ()) -> Generat
     root.setLevel(logging.INFO)
     logging.captureWarnings(capture=True)
     try:
-        _require_past(made_from, os.fstat(to_file.stream.fileno()).st_mtime)
+        _require_past(made_from, path.stat().st_mtime)
         yield logging.getLogger("auscult")
     except AuscultError as error:
         root.error("%s", error)
