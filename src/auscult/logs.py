@@ -29,14 +29,14 @@ _OBEYED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2
 """Control characters but for tab and line ends, and marks of direction."""
 
 
-class _FileFormatter(logging.Formatter):
+class _VisibleFormatter(logging.Formatter):
     """As `visible` shows it: a log is read on a terminal too."""
 
     def format(self, record: logging.LogRecord) -> str:
         return visible(super().format(record))
 
 
-class _TerminalFormatter(_FileFormatter):
+class _TerminalFormatter(_VisibleFormatter):
     """Plain lines for what is no fault; the level before what is."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -103,7 +103,7 @@ def stage_log(path: str | Path, made_from: Iterable[str | Path] = ()) -> Generat
     path.parent.mkdir(parents=True, exist_ok=True)
     fault_path(path).unlink(missing_ok=True)
     to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
-    to_file.setFormatter(_FileFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    to_file.setFormatter(_VisibleFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.addFilter(_is_for_terminal)
     to_terminal.setFormatter(_TerminalFormatter())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -93,13 +92,8 @@ def listen(
     subjects = [name.rstrip("/").removeprefix("results/").removeprefix("work/runs/") for name in results or []]
     with open_feed(settings, bus, group, from_start=from_start) as feed:
         try:
-            status = follow(feed, Wanted(when or [], subjects), _print, command=run, once=once)
+            status = follow(feed, Wanted(when or [], subjects), typer.echo, command=run, once=once)
         except KeyboardInterrupt:
             return
     if status:
         raise typer.Exit(status)
-
-
-def _print(line: str) -> None:
-    say(line)
-    sys.stdout.flush()

@@ -374,9 +374,6 @@ def export(
     say(f"\nwrote {folder / onnx_export.ONNX_FILE} and {folder / onnx_export.REPORT_FILE}")
 
 
-_WIDE = 200
-
-
 def compare(
     results: Annotated[
         list[Path],
@@ -398,7 +395,7 @@ def compare(
     Results of different splits, or with other labels, are refused with what differs.
     """
     from auscult.evaluation.compare import compare as gather  # noqa: PLC0415
-    from auscult.formatting.terminal import Console  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.formatting.terminal import PIPED_WIDTH, Console  # noqa: PLC0415 (`--help` stays quick)
     from auscult.reports.comparison_page import print_comparison  # noqa: PLC0415
     from auscult.storage.files import require_free  # noqa: PLC0415
 
@@ -406,7 +403,7 @@ def compare(
         require_free(out, is_forced=force)
     found = gather(results, level=level, resamples=draws, seed=seed)
     # Only a terminal has a width to fit.
-    print_comparison(found, Console() if sys.stdout.isatty() else Console(width=_WIDE))
+    print_comparison(found, Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH))
     if out is not None:
         from auscult.reports.comparison_page import write_page  # noqa: PLC0415
 
@@ -433,14 +430,14 @@ def probes(
     Folds and seeds of a job are one cell: their mean, with a 95% interval over patients.
     """
     from auscult.evaluation.probe_table import gather_probes  # noqa: PLC0415
-    from auscult.formatting.terminal import Console  # noqa: PLC0415 (`--help` stays quick)
+    from auscult.formatting.terminal import PIPED_WIDTH, Console  # noqa: PLC0415 (`--help` stays quick)
     from auscult.reports.probe_page import print_probes, write_probes  # noqa: PLC0415
     from auscult.storage.files import require_free  # noqa: PLC0415
 
     if out is not None:
         require_free(out, is_forced=force)
     found = gather_probes(results, metric=metric, resamples=draws, seed=seed)
-    print_probes(found, Console() if sys.stdout.isatty() else Console(width=_WIDE))
+    print_probes(found, Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH))
     if out is not None:
         write_probes(found, out)
         say(f"\nwrote {out}")

@@ -213,11 +213,12 @@ def _joint_squares(sides: Floats, resamples: Sequence[Floats], unknown: float) -
         varies = table.std(axis=1) > 1e-9
         table -= table.mean(axis=1, keepdims=True)
         table[varies] /= np.linalg.norm(table[varies], axis=1, keepdims=True)
+    moving = table[varies]
     total = np.zeros(sides.shape[1])
     for start in range(0, len(table), _ROWS_AT_ONCE):
         at = np.arange(start, min(start + _ROWS_AT_ONCE, len(table)))
         rows = np.full((len(at), len(table)), unknown)
-        rows[np.ix_(varies[at], varies)] = np.clip(table[at[varies[at]]] @ table[varies].T, 0, 1)
+        rows[np.ix_(varies[at], varies)] = np.clip(table[at[varies[at]]] @ moving.T, 0, 1)
         rows[np.arange(len(at)), at] = 1.0
         total += np.einsum("ij,ij->j", sides[at], rows @ sides)
     return total

@@ -38,6 +38,14 @@ OTHERS = [
 ]  # fmt: skip
 TEXTS = [*MARKUP, *OTHERS]
 HEADINGS = ["path", "who", "place", "machine", "heard"]
+DATASET = {
+    "description": MARKUP[0], "layout": "manifest", "manifest": "list.csv",
+    "columns": {"path": "path", "patient": "who", "site": "place", "device": "machine", "labels": {"sound": "heard"}},
+}  # fmt: skip
+TASK = {
+    "description": MARKUP[1], "type": "binary", "targets": ["sound"], "level": "recording",
+    "datasets": {"ward": {"sound": {"column": "sound", "positive": [MARKUP[0]], "negative": "others"}}},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -49,29 +57,16 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root.parent / "outside.wav").write_bytes(b"not of this collection")
     rows: list[list[str]] = [["../outside.wav", *["x"] * 4]]
     for number, text in enumerate(TEXTS):
-        stem = text.replace("/", "_").encode()[:240].decode("utf-8", "ignore")
+        stem = file_stem(text)
         soundfile.write(root / f"{stem}_{number}.wav", np.roll(sound, number), 4000)
         rows.append([f"{stem}_{number}.wav", *[text] * 4])
-    with (root / "list.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([HEADINGS, *rows])
+    write_list(root, rows)
     return root
 
 
 @pytest.fixture(scope="module")
 def settings(collection: Path) -> DatasetSettings:
-    columns = {"path": "path", "patient": "who", "site": "place", "device": "machine", "labels": {"sound": "heard"}}
-    return TypeAdapter(DatasetSettings).validate_python(
-        {"description": MARKUP[0], "layout": "manifest", "root": str(collection), "manifest": "list.csv"}
-        | {"columns": columns}
-    )
-
-
-def task() -> TaskSettings:
-    rule = {"sound": {"column": "sound", "positive": [MARKUP[0]], "negative": "others"}}
-    return TaskSettings.model_validate(
-        {"description": MARKUP[1], "type": "binary", "targets": ["sound"], "level": "recording"}
-        | {"datasets": {"ward": rule}}
-    )
+    return TypeAdapter(DatasetSettings).validate_python({**DATASET, "root": str(collection)})
 
 
 def test_all_is_taken_as_text_and_nothing_is_written_elsewhere(
@@ -128,7 +123,7 @@ def test_nothing_runs_in_a_browser(
     settings: DatasetSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = describe("ward", settings, {"sound": task()}, tables_dir=None)
+    found = describe("ward", settings, {"sound": TaskSettings.model_validate(TASK)}, tables_dir=None)
     page = render(found, show_ids=True)
     assert "&lt;script&gt;" in page
     print_description(found, show_ids=True)
@@ -151,13 +146,9 @@ def test_nothing_runs_on_the_pages_of_a_whole_result(project_dir: Path, tmp_path
     root.mkdir()
     copy_workflow(project_dir, flow)
     write_collection(root)
-    columns = {"path": "path", "patient": "who", "site": "place", "device": "machine", "labels": {"sound": "heard"}}
-    rule = {"sound": {"column": "sound", "positive": [MARKUP[0]], "negative": "others"}}
     for path, settings in {
-        "datasets/ward": {"description": MARKUP[0], "layout": "manifest", "root": str(root), "manifest": "list.csv"}
-        | {"columns": columns},
-        "tasks/heard": {"description": MARKUP[1], "type": "binary", "targets": ["sound"], "level": "recording"}
-        | {"datasets": {"ward": rule}},
+        "datasets/ward": {**DATASET, "root": str(root)},
+        "tasks/heard": TASK,
         "experiments/hostile/all": {"description": MARKUP[2], "task": "heard", "datasets": ["ward"]}
         | {"clips": {"unit": "window", "length_s": 4, "sample_rate_hz": 4000}, "model": {"name": "test_cnn"}}
         | {"spectrogram": {"n_fft": 256, "hop_samples": 128, "n_mels": 32}, "train": {"epochs": 2}}
@@ -190,11 +181,20 @@ def write_collection(root: Path) -> None:
     rng, time_s = np.random.default_rng(0), np.arange(16_000) / 4000
     rows = []
     for number, text in enumerate(TEXTS):
-        stem = text.replace("/", "_").encode()[:230].decode("utf-8", "ignore")
+        stem = file_stem(text)
         for nth in range(4):
             sound = 0.05 * rng.standard_normal(16_000) + 0.2 * (number % 2) * np.sin(2 * np.pi * 400 * time_s)
             soundfile.write(root / f"{stem}_{number}_{nth}.wav", sound, 4000)
             place, heard = TEXTS[(number + nth) % len(TEXTS)], MARKUP[0] if number % 2 else text
             rows.append([f"{stem}_{number}_{nth}.wav", f"{text} {nth // 2}", place, OTHERS[-1 - number % 5], heard])
+    write_list(root, rows)
+
+
+def file_stem(text: str) -> str:
+    """What of a text a file can be called by, with room for a number and a suffix in 255 bytes."""
+    return text.replace("/", "_").encode()[:240].decode("utf-8", "ignore")
+
+
+def write_list(root: Path, rows: list[list[str]]) -> None:
     with (root / "list.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADINGS, *rows])
