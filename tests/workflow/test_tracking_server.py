@@ -167,7 +167,7 @@ def test_a_server_that_dies_in_a_training_is_completed_by_sync(
             run = client.get_run(child)
             assert run.info.status == "FINISHED"
             assert "system/cpu_utilization_percentage" in run.data.metrics
-            assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["icbhi", "bd"]
+            assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["bd", "icbhi"]
     # The result needs no new publishing.
     again = snakemake("--dry-run", prepared_experiment, *settings)
     assert "Nothing to be done" in again.stdout, again.stdout

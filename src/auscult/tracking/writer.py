@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_METRICS_PER_BATCH = 1000
 MAX_PARAMS_PER_BATCH = 100
 MAX_DIGEST_CHARACTERS = 36
+MAX_RACES = 10
+"""Lost in a row by one write against other runs that add the same; more are a fault of the store."""
 KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}
 """Opens the experiment among trained models; MLflow would otherwise guess, and show pages for language models."""
 RUN_NAME_TAG = "mlflow.runName"
@@ -102,7 +104,7 @@ class RunWriter:
         """Set the tags and the name that differ, and take the tags `drop` away where they stand."""
         for key, value in {**tags, RUN_NAME_TAG: name}.items():
             if run.data.tags.get(key, "") != value:
-                self._client.set_tag(run.info.run_id, key, value)
+                self._set_tag(run.info.run_id, key, value)
         for key in drop:
             if key in run.data.tags:
                 self._client.delete_tag(run.info.run_id, key)
@@ -128,7 +130,10 @@ class RunWriter:
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags."""
         for key, value in tags.items():
-            self._client.set_tag(run_id, key, value)
+            self._set_tag(run_id, key, value)
+
+    def _set_tag(self, run_id: str, key: str, value: str) -> None:
+        _write(lambda: self._client.set_tag(run_id, key, value))
 
     def set_status(self, run_id: str, status: str) -> None:
         """Say that a run is RUNNING, or how it ended."""
@@ -141,14 +146,14 @@ class RunWriter:
         """Mark a run that something newer replaces, and close it when it was left open."""
         for key, value in tags.items():
             if run.data.tags.get(key) != value:
-                self._client.set_tag(run.info.run_id, key, value)
+                self._set_tag(run.info.run_id, key, value)
         if run.info.status == "RUNNING":
             self._client.set_terminated(run.info.run_id, "KILLED")
 
     def complete(self, run_id: str, tags: Mapping[str, str], end_ms: int) -> None:
         """Set the tags that say a run is whole, and end it."""
         for key, value in tags.items():
-            self._client.set_tag(run_id, key, value)
+            self._set_tag(run_id, key, value)
         self._client.set_terminated(run_id, "FINISHED", end_time=end_ms)
 
     def params(self, run_id: str, params: Mapping[str, str]) -> None:
@@ -207,11 +212,12 @@ class RunWriter:
                 ),
                 tags=[InputTag("mlflow.data.context", "training and evaluation")],
             )
-            for name, digest in digests.items()
+            # In one order for all runs: two of them that add the same datasets then wait for each other in no circle.
+            for name, digest in sorted(digests.items())
             if name not in logged
         ]
         if entries:
-            self._client.log_inputs(run_id, entries)
+            _write(lambda: self._client.log_inputs(run_id, entries))
 
     def artifact(self, run_id: str, path: Path, folder: str) -> None:
         """Store a file among the run's artifacts; one of the same name is replaced.
@@ -252,6 +258,25 @@ class RunWriter:
         made = self._client.create_model_version(name, source, run_id, tags=dict(tags), description=card)
         self._client.update_registered_model(name, card)
         return str(made.version)
+
+
+def _write(write: Callable[[], object]) -> None:
+    """Write what MLflow first looks for and then adds, again when another run was first to add the same row.
+
+    A database refuses the second row as a duplicate, which MLflow reports as a bad request; nothing is written then,
+    and the next attempt finds the first one's row. Each attempt can meet one more row that another run has just added,
+    so a fault that stays is no race, and is raised.
+    """
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    for lost in range(MAX_RACES + 1):
+        try:
+            write()
+        except MlflowException as error:
+            if error.error_code != "BAD_REQUEST" or lost == MAX_RACES:
+                raise
+        else:
+            return
 
 
 def provenance_tags(provenance: Mapping[str, Any]) -> dict[str, str]:

@@ -65,7 +65,7 @@ def test_params_metrics_and_datasets_are_there(log, client, experiment, task, jo
             (key, step, value) for key in run.data.metrics for step, value in history(client, run.info.run_id, key)
         }
         assert logged == {(point.key, point.step, point.value) for point in job.points}
-        assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["icbhi", "jordan", "bd"]
+        assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["bd", "icbhi", "jordan"]
         digests = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
         # bd has no digest of its own in the provenance: what data.dvc pins stands in.
         assert digests == {"icbhi": "a" * 36, "jordan": "b" * 36, "bd": "d41d8cd98f00b204e9800998ecf8427e.dir"}
