@@ -5,9 +5,9 @@
     python tests/cluster/one_node_slurm.py stop
     python tests/cluster/one_node_slurm.py check                         # whether one can be started here
 
-Needs root and Debian's `slurm-wlm`, `munge`, and for accounting `slurmdbd` and `mariadb-server-core`. Slurm reads its
-configuration from `/etc/slurm` alone (the jobs get no SLURM_CONF), so what lies there is put aside and comes back on
-`stop`. State and logs of the daemons lie in FOLDER.
+Needs root and Debian's `slurm-wlm`, `munge`, and for accounting `slurmdbd`, `mariadb-server-core` and
+`mariadb-client-core`. Slurm reads its configuration from `/etc/slurm` alone (the jobs get no SLURM_CONF), so what lies
+there is put aside and comes back on `stop`. State and logs of the daemons lie in FOLDER.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ PACKAGES = {
     "munge": ("munged",),
     "slurmdbd": ("slurmdbd",),
     "mariadb-server-core": ("mariadbd", "mariadb-install-db"),
+    "mariadb-client-core": ("my_print_defaults",),  # without which mariadb-install-db ends at once
 }
 DAEMONS = ("slurmd", "slurmctld", "slurmdbd", "mariadbd", "munged")
 """In the order in which they are ended."""
@@ -210,12 +211,7 @@ def _keep_accounts(pids: dict[str, int], folder: Path, port: int, store_port: in
         "GRANT ALL ON slurm_acct_db.* TO slurm@localhost;\n",
     )
     data = ["--no-defaults", f"--datadir={folder}/accounts", "--user=root"]
-    subprocess.run(
-        ["mariadb-install-db", *data, "--auth-root-authentication-method=normal", "--skip-test-db"],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
+    _do(["mariadb-install-db", *data, "--auth-root-authentication-method=normal", "--skip-test-db"], 120)
     store = ["mariadbd", *data, f"--socket={folder}/accounts.socket", f"--pid-file={folder}/mariadbd.pid"]
     store += ["--bind-address=127.0.0.1", f"--port={store_port}", f"--init-file={start_sql}"]
     store += ["--innodb-lock-wait-timeout=900", "--innodb-flush-log-at-trx-commit=0"]
@@ -226,7 +222,15 @@ def _keep_accounts(pids: dict[str, int], folder: Path, port: int, store_port: in
     _launch(pids, "slurmdbd", ["slurmdbd", "-D"], folder)
     _wait_for("slurmdbd", lambda: _listens(port), folder)
     for line in ACCOUNTS:
-        subprocess.run(["sacctmgr", "--immediate", *line.split()], check=True, capture_output=True, timeout=60)
+        _do(["sacctmgr", "--immediate", *line.split()], 60)
+
+
+def _do(command: list[str], within_s: float) -> None:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=within_s
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} ended with status {done.returncode}:\n{done.stdout[-2000:]}")
 
 
 def _write_private(path: Path, text: str) -> None:
