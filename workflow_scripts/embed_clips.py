@@ -13,6 +13,7 @@ with stage_log(snakemake.log[0], snakemake.input):
         encoder=Path(shape["encoder"]),
         output=Path(snakemake.output[0]),
         full_settings=shape["all"],
+        dataset=snakemake.wildcards.dataset,
         device=snakemake.config["device"],
         threads=snakemake.threads,
     )

@@ -14,5 +14,6 @@ with stage_log(snakemake.log[0], snakemake.input):
         settings=SpectrogramSettings.model_validate(shape["settings"]),
         output=Path(snakemake.output[0]),
         full_settings=shape["all"],
+        dataset=snakemake.wildcards.dataset,
         threads=snakemake.threads,
     )

@@ -87,6 +87,7 @@ def embed_clips(
     encoder: Path,
     output: Path,
     full_settings: dict[str, Any],
+    dataset: str | None = None,
     device: str = "auto",
     threads: int | None = None,
 ) -> None:
@@ -99,11 +100,13 @@ def embed_clips(
         encoder: Folder of a saved model.
         output: The store to write.
         full_settings: All settings that shape the embeddings, kept in the store.
+        dataset: Whose clips these must be; default: anyone's.
         device: `auto` (a GPU where there is one), `cpu` or `cuda`.
         threads: Of torch on the CPU; default: unchanged.
 
     Raises:
-        DataError: A file is missing or damaged, or the clips were made by other settings than the encoder's.
+        DataError: A file is missing or damaged, or the clips are of another dataset or made by other settings than the
+            encoder's.
     """
     begin = time.perf_counter()
     if threads is not None:
@@ -112,6 +115,8 @@ def embed_clips(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_model(encoder, device)
     with open_stored(model, stored) as store:
+        if dataset is not None:
+            store.require_dataset(dataset)
         _require_own_settings(model, store, encoder)
         blocks = embed_store(model, store, "backbone")
         first = next(blocks)

@@ -23,7 +23,13 @@ _BLOCK_SAMPLES = 1 << 22
 
 
 def make_spectrograms(
-    *, clips: Path, settings: SpectrogramSettings, output: Path, full_settings: dict[str, Any], threads: int = 1
+    *,
+    clips: Path,
+    settings: SpectrogramSettings,
+    output: Path,
+    full_settings: dict[str, Any],
+    dataset: str | None = None,
+    threads: int = 1,
 ) -> None:
     """Turn every clip of a store into a spectrogram and write the feature store.
 
@@ -34,14 +40,17 @@ def make_spectrograms(
         settings: What a spectrogram is.
         output: The feature store to write.
         full_settings: All settings that shape the spectrograms, kept in the store.
+        dataset: Whose clips these must be; default: anyone's.
         threads: Blocks of clips transformed at once.
 
     Raises:
         ConfigError: If the settings do not fit the clips.
-        DataError: If the clip store is missing or damaged, or the output cannot be written.
+        DataError: If the clip store is missing, damaged or another dataset's, or the output cannot be written.
     """
     begin = time.perf_counter()
     with ClipStore(clips) as store:
+        if dataset is not None:
+            store.require_dataset(dataset)
         clip_settings = ClipSettings.model_validate(store.settings["clips"])
         log_mel = LogMel(settings, clip_settings.sample_rate_hz)
         if log_mel.n_empty_bands:

@@ -220,6 +220,18 @@ class StoreReader:
             self._table = validate(table, CLIPS, str(self.path))
         return self._table
 
+    def require_dataset(self, name: str) -> None:
+        """Check that the store holds clips of one dataset alone: by its settings it may equal that of another.
+
+        Raises:
+            DataError: It holds clips of others.
+        """
+        others = sorted(set(self.table["dataset"]) - {name})
+        if others:
+            raise DataError(
+                self._fault(f"another store in its place: its clips are of {', '.join(others)}, expected {name}")
+            )
+
     def _read_table(self) -> pd.DataFrame:
         columns: dict[str, Any] = {}
         for name in CLIPS.columns:

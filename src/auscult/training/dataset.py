@@ -292,7 +292,8 @@ def load_clip_dataset(
 
     Raises:
         DataError: A file is missing or damaged, the split names another dataset than `features` or a recording that no
-            table holds, the stores differ in their settings, or a subset has no clip.
+            table holds, the stores differ in their settings, hold clips of another dataset or one twice, or a subset
+            has no clip.
     """
     unknown = sorted(set(subsets) - set(SUBSETS))
     if unknown or not subsets:
@@ -387,16 +388,7 @@ def _load_dataset(
             f"the split names {len(missing)} recordings that {tables} does not hold, such as {missing[:3]}: "
             "it was made from other tables; make the split again"
         )
-    recording_ids, subsets = pd.Index(chosen["recording_id"]), chosen["split"].to_numpy()
-    clips: list[pd.DataFrame] = []
-    rows: list[NDArray[np.int64]] = []
-    for path in features:
-        with FeatureStore(path) as store:
-            table = store.table
-        place = recording_ids.get_indexer(pd.Index(table["recording_id"]))
-        rows.append(np.flatnonzero(place >= 0).astype(np.int64))
-        clips.append(table.iloc[rows[-1]].assign(split=subsets[place[rows[-1]]]))
-    together = pd.concat(clips, ignore_index=True)
+    together, rows = _chosen_clips(features, chosen)
     marked = read_events(Path(tables) / "events.parquet")
     targets = clip_targets(together, recordings, marked, task)
     known = ~np.isnan(targets).all(axis=1)
@@ -413,6 +405,33 @@ def _load_dataset(
     borders = np.cumsum([len(each) for each in rows])[:-1]
     rows = [each[kept] for each, kept in zip(rows, np.split(known, borders), strict=True)]
     return _OfDataset(together.loc[known].reset_index(drop=True), targets[known], rows, events, objects)
+
+
+def _chosen_clips(features: Sequence[Path], chosen: pd.DataFrame) -> tuple[pd.DataFrame, list[NDArray[np.int64]]]:
+    """Return the clips of chosen recordings of one dataset with their `split`, and for each store the rows they are.
+
+    Raises:
+        DataError: A store holds clips of another dataset, or one that an earlier store holds.
+    """
+    recording_ids, subsets = pd.Index(chosen["recording_id"]), chosen["split"].to_numpy()
+    clips: list[pd.DataFrame] = []
+    rows: list[NDArray[np.int64]] = []
+    for path in features:
+        with FeatureStore(path) as store:
+            for dataset in chosen["dataset"].unique():
+                store.require_dataset(dataset)
+            table = store.table
+        place = recording_ids.get_indexer(pd.Index(table["recording_id"]))
+        rows.append(np.flatnonzero(place >= 0).astype(np.int64))
+        clips.append(table.iloc[rows[-1]].assign(split=subsets[place[rows[-1]]]))
+    together = pd.concat(clips, ignore_index=True)
+    twice = together.loc[together["clip_id"].duplicated(), "clip_id"]
+    if len(twice):
+        raise DataError(
+            f"{features[0].parent}: {len(twice)} clips stand in two of its stores, such as {twice.iloc[0]!r}; "
+            f"make them again: snakemake --cores all --force {' '.join(map(str, features))}"
+        )
+    return together, rows
 
 
 def _labels(path: Path, rows: NDArray[np.int64]) -> NDArray[np.uint16]:

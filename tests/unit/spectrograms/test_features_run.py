@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from auscult.audio.clip_store import create_clips, to_float32
+from auscult.audio.clip_store import ClipStore, create_clips, to_float32
 from auscult.config import ClipSettings, SpectrogramSettings
 from auscult.errors import ConfigError, DataError
 from auscult.spectrograms.log_mel import LogMel
@@ -86,6 +86,18 @@ def test_a_missing_or_damaged_clip_store_stops_the_stage(tmp_path: Path) -> None
     with pytest.raises(DataError, match="make it again"):
         make_spectrograms(clips=clips, settings=SETTINGS, output=output, full_settings={})
     assert not output.exists()
+
+
+def test_the_clips_of_another_dataset_stop_the_stage(tmp_path: Path) -> None:
+    clips, output = tmp_path / "clips.h5", tmp_path / "features.h5"
+    make_clips(clips)
+    with ClipStore(clips) as store:
+        (own,) = set(store.table["dataset"])
+    with pytest.raises(DataError, match=f"its clips are of {own}, expected other; make it again"):
+        make_spectrograms(clips=clips, settings=SETTINGS, output=output, full_settings={}, dataset="other")
+    assert not output.exists()
+    make_spectrograms(clips=clips, settings=SETTINGS, output=output, full_settings={}, dataset=own)
+    assert output.exists()
 
 
 def test_frames_longer_than_a_clip_stop_the_stage(tmp_path: Path) -> None:

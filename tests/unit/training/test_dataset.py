@@ -182,6 +182,19 @@ def test_a_split_of_other_tables_is_named(folder, tmp_path):
         load(folder, "train", split=tmp_path / "split.csv")
 
 
+def test_a_store_of_another_dataset_or_twice_the_same_is_refused_not_left_out(folder, tmp_path):
+    """Its clips match no recording of the split: they would be missing without a word."""
+    for name in ("alpha", "beta"):
+        (tmp_path / name).symlink_to(folder / name)
+        (tmp_path / f"{name}.h5").symlink_to(folder / "alpha.h5")
+    with pytest.raises(DataError, match=r"beta\.h5: another store in its place: its clips are of alpha, expected beta"):
+        load(tmp_path, "train", split=folder / "split.csv")
+    features = {"alpha": [folder / "alpha.h5", tmp_path / "alpha.h5"], "beta": [folder / "beta.h5"]}
+    tables = {name: folder / name for name in features}
+    with pytest.raises(DataError, match="8 clips stand in two of its stores, such as 'alpha/r0:0000'; make them again"):
+        load_clip_dataset(features, tables, folder / "split.csv", TASK, ("train", "val"))
+
+
 def test_stores_made_by_other_settings_are_refused(folder, tmp_path):
     for name in ("alpha", "beta"):
         (tmp_path / name).symlink_to(folder / name)
