@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -102,9 +103,7 @@ class RunWriter:
 
     def refresh(self, run: Run, tags: Mapping[str, str], *, name: str, drop: Sequence[str]) -> None:
         """Set the tags and the name that differ, and take the tags `drop` away where they stand."""
-        for key, value in {**tags, RUN_NAME_TAG: name}.items():
-            if run.data.tags.get(key, "") != value:
-                self._set_tag(run.info.run_id, key, value)
+        self._retag(run, {**tags, RUN_NAME_TAG: name})
         for key in drop:
             if key in run.data.tags:
                 self._client.delete_tag(run.info.run_id, key)
@@ -130,10 +129,11 @@ class RunWriter:
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags."""
         for key, value in tags.items():
-            self._set_tag(run_id, key, value)
+            _write(partial(self._client.set_tag, run_id, key, value))
 
-    def _set_tag(self, run_id: str, key: str, value: str) -> None:
-        _write(lambda: self._client.set_tag(run_id, key, value))
+    def _retag(self, run: Run, tags: Mapping[str, str]) -> None:
+        """Set the tags that differ; an empty one need not be there."""
+        self.tag(run.info.run_id, {key: value for key, value in tags.items() if run.data.tags.get(key, "") != value})
 
     def set_status(self, run_id: str, status: str) -> None:
         """Say that a run is RUNNING, or how it ended."""
@@ -144,16 +144,13 @@ class RunWriter:
 
     def supersede(self, run: Run, tags: Mapping[str, str]) -> None:
         """Mark a run that something newer replaces, and close it when it was left open."""
-        for key, value in tags.items():
-            if run.data.tags.get(key) != value:
-                self._set_tag(run.info.run_id, key, value)
+        self._retag(run, tags)
         if run.info.status == "RUNNING":
             self._client.set_terminated(run.info.run_id, "KILLED")
 
     def complete(self, run_id: str, tags: Mapping[str, str], end_ms: int) -> None:
         """Set the tags that say a run is whole, and end it."""
-        for key, value in tags.items():
-            self._set_tag(run_id, key, value)
+        self.tag(run_id, tags)
         self._client.set_terminated(run_id, "FINISHED", end_time=end_ms)
 
     def params(self, run_id: str, params: Mapping[str, str]) -> None:
@@ -217,7 +214,7 @@ class RunWriter:
             if name not in logged
         ]
         if entries:
-            _write(lambda: self._client.log_inputs(run_id, entries))
+            _write(partial(self._client.log_inputs, run_id, entries))
 
     def artifact(self, run_id: str, path: Path, folder: str) -> None:
         """Store a file among the run's artifacts; one of the same name is replaced.

@@ -313,7 +313,7 @@ def load_clip_dataset(
     shards: list[_Shard] = []
     for name in sorted(features):
         chosen = assignment.loc[(assignment["dataset"] == name) & assignment["split"].isin(subsets)]
-        found = _load_dataset(features[name], tables[name], chosen, task, grid)
+        found = _load_dataset(name, features[name], tables[name], chosen, task, grids=grid)
         events += [] if found.events is None else [found.events]
         objects += [] if found.objects is None else [found.objects]
         tables_of_clips.append(found.clips)
@@ -371,10 +371,12 @@ class _OfDataset:
 
 
 def _load_dataset(
+    name: str,
     features: Sequence[Path],
     tables: Path,
     chosen: pd.DataFrame,
     task: TaskSettings,
+    *,
     grids: tuple[FrameGrid, BandGrid | None] | None,
 ) -> _OfDataset:
     """Return the clips of a dataset that take part.
@@ -388,7 +390,7 @@ def _load_dataset(
             f"the split names {len(missing)} recordings that {tables} does not hold, such as {missing[:3]}: "
             "it was made from other tables; make the split again"
         )
-    together, rows = _chosen_clips(features, chosen)
+    together, rows = _chosen_clips(name, features, chosen)
     marked = read_events(Path(tables) / "events.parquet")
     targets = clip_targets(together, recordings, marked, task)
     known = ~np.isnan(targets).all(axis=1)
@@ -407,8 +409,10 @@ def _load_dataset(
     return _OfDataset(together.loc[known].reset_index(drop=True), targets[known], rows, events, objects)
 
 
-def _chosen_clips(features: Sequence[Path], chosen: pd.DataFrame) -> tuple[pd.DataFrame, list[NDArray[np.int64]]]:
-    """Return the clips of chosen recordings of one dataset with their `split`, and for each store the rows they are.
+def _chosen_clips(
+    name: str, features: Sequence[Path], chosen: pd.DataFrame
+) -> tuple[pd.DataFrame, list[NDArray[np.int64]]]:
+    """Return the clips of a dataset's chosen recordings with their `split`, and for each store the rows that they are.
 
     Raises:
         DataError: A store holds clips of another dataset, or one that an earlier store holds.
@@ -418,8 +422,7 @@ def _chosen_clips(features: Sequence[Path], chosen: pd.DataFrame) -> tuple[pd.Da
     rows: list[NDArray[np.int64]] = []
     for path in features:
         with FeatureStore(path) as store:
-            for dataset in chosen["dataset"].unique():
-                store.require_dataset(dataset)
+            store.require_dataset(name)
             table = store.table
         place = recording_ids.get_indexer(pd.Index(table["recording_id"]))
         rows.append(np.flatnonzero(place >= 0).astype(np.int64))
